@@ -1,0 +1,222 @@
+//! `echoloop serve`: the daemon.
+
+use super::Failure;
+use super::units::{self, ListenAddress};
+use crate::net::{ListenOptions, MioNet, Net, raise_descriptor_limit};
+use crate::protocol::{Protocol, Raw};
+use crate::server::{Config, Exit, Server};
+use clap::Args;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Descriptors that are not for connections: the standard streams, the selector, the signals' pair, and some to spare.
+/// Each listener is one more.
+const RESERVED_DESCRIPTORS: usize = 32;
+
+/// The most connections that are allowed by default, whatever the limit of descriptors says.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  echoloop serve                                  echo on 127.0.0.1:8000
+  echoloop serve -l :7 -l '[::1]:8000'            port 7 of all interfaces, and one more
+  echoloop serve --max-connections 10k -v         at most 10,000 clients, each logged
+  echoloop serve --reuse-port                     one of several on the same port, one a core
+  echoloop serve --spin 100us                     lowest latency, for a busy core
+  printf 'hello\\n' | nc -N 127.0.0.1 8000         try it
+
+SIGTERM, SIGINT or SIGHUP drain it: what clients are owed is sent, then FIN. A second signal ends it at once.";
+
+/// Echo to everybody: a TCP echo daemon (RFC 862) on one thread
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Flags {
+    /// Address to listen on: HOST:PORT, [V6]:PORT, or :PORT for all interfaces; port 0 picks one (repeatable)
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = ListenAddress::parse)]
+    listen: Vec<ListenAddress>,
+
+    /// Connections allowed; further ones are refused at once [default: what descriptors allow, at most 1m]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    max_connections: Option<usize>,
+
+    /// Bytes owed to one client before it is read no more
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = units::positive_size)]
+    max_pending: usize,
+
+    /// Bytes held for all clients together; past it nothing more is read until some drain
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::positive_size)]
+    max_buffered: usize,
+
+    /// Size of each connection's send and receive buffer in the kernel [default: the kernel's own]
+    #[arg(long, value_name = "SIZE", value_parser = units::socket_buffer)]
+    socket_buffer: Option<usize>,
+
+    /// Probe a silent client after D, to notice when it has vanished (TCP keepalive) [default: never]
+    #[arg(long, value_name = "D", value_parser = units::keepalive)]
+    keepalive: Option<Duration>,
+
+    /// After a signal: time for clients to take what they are owed, before they are cut short
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::duration)]
+    drain_timeout: Duration,
+
+    /// Connections that may wait to be accepted; net.core.somaxconn caps it
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = units::backlog)]
+    backlog: u32,
+
+    /// Poll without sleeping for up to D before each sleep: lower latency for more CPU
+    #[arg(long, value_name = "D", default_value = "0", value_parser = units::duration)]
+    spin: Duration,
+
+    /// Let several processes listen on the same port, one a core (`SO_REUSEPORT`)
+    #[arg(long)]
+    reuse_port: bool,
+}
+
+impl Flags {
+    /// Serves until a signal ends it.
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let descriptors = raise_descriptor_limit().unwrap_or_else(|error| {
+            log::warn!("the limit of open descriptors could not be raised: {error}");
+            1024
+        });
+        let config = self.config(descriptors);
+        let addresses = self.resolve()?;
+        let net = MioNet::with_signals().map_err(|error| {
+            Failure(format!(
+                "cannot start the event loop: {error}; {}",
+                remedy(&error)
+            ))
+        })?;
+        let mut server = Server::new(net, Raw, config);
+        for (typed, addresses) in addresses {
+            self.listen(&mut server, typed, &addresses)?;
+        }
+        match server.run() {
+            Ok(Exit::Drained) => Ok(ExitCode::SUCCESS),
+            Ok(Exit::Interrupted) => Ok(ExitCode::FAILURE),
+            Err(error) => Err(Failure(format!("the event loop cannot go on: {error}"))),
+        }
+    }
+
+    fn config(&self, descriptors: u64) -> Config {
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        let reserved = RESERVED_DESCRIPTORS + self.listen.len();
+        let available = descriptors.saturating_sub(reserved).max(1);
+        let max_connections = self
+            .max_connections
+            .unwrap_or(available.min(MOST_CONNECTIONS));
+        if max_connections > available {
+            log::warn!(
+                "--max-connections {max_connections} is more than the {descriptors} descriptors allow: \
+                 raise the limit (ulimit -Hn), or clients will wait"
+            );
+        }
+        Config {
+            max_connections,
+            max_pending: self.max_pending,
+            max_buffered: self.max_buffered,
+            drain_timeout: self.drain_timeout,
+            spin: self.spin,
+            ..Config::default()
+        }
+    }
+
+    /// Looks all names up, before the loop starts: looking up blocks.
+    fn resolve(&self) -> Result<Vec<(&ListenAddress, Vec<SocketAddr>)>, Failure> {
+        let resolve = |typed: &ListenAddress| typed.resolve();
+        let resolved = self.listen.iter().map(|typed| match resolve(typed) {
+            Ok(addresses) => Ok((typed, addresses)),
+            Err(error) => Err(Failure(format!(
+                "cannot listen on {}: the name does not resolve ({error}); \
+                 check the spelling, or give an address such as 127.0.0.1:8000",
+                typed.as_str()
+            ))),
+        });
+        resolved.collect()
+    }
+
+    /// Listens on all addresses of a name, or at least on those that this machine has.
+    fn listen<N: Net, P: Protocol>(
+        &self,
+        server: &mut Server<N, P>,
+        typed: &ListenAddress,
+        addresses: &[SocketAddr],
+    ) -> Result<(), Failure> {
+        let mut listening = false;
+        let mut absent = None;
+        for &address in addresses {
+            match self.listen_or_fall_back(server, address) {
+                Ok(()) => listening = true,
+                Err(error) if is_absent(&error) => absent = Some(error),
+                Err(error) => return Err(cannot_listen(typed, &error)),
+            }
+        }
+        match absent {
+            Some(error) if !listening => Err(cannot_listen(typed, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Listens on `address`; where IPv6 is switched off, all interfaces are those of IPv4.
+    fn listen_or_fall_back<N: Net, P: Protocol>(
+        &self,
+        server: &mut Server<N, P>,
+        address: SocketAddr,
+    ) -> io::Result<()> {
+        let mut options = ListenOptions {
+            address,
+            backlog: self.backlog,
+            reuse_port: self.reuse_port,
+            socket_buffer: self.socket_buffer,
+            keepalive: self.keepalive,
+        };
+        match server.listen(&options) {
+            Err(error) if is_absent(&error) && is_any_ipv6(address) => {
+                options.address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+                server.listen(&options).map(|_| ())
+            }
+            result => result.map(|_| ()),
+        }
+    }
+}
+
+fn is_any_ipv6(address: SocketAddr) -> bool {
+    address.is_ipv6() && address.ip().is_unspecified()
+}
+
+/// Whether an address cannot be had because the machine has no such address, or none of its family.
+fn is_absent(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+fn cannot_listen(typed: &ListenAddress, error: &io::Error) -> Failure {
+    let typed = typed.as_str();
+    Failure(format!(
+        "cannot listen on {typed}: {error}; {}",
+        remedy(error)
+    ))
+}
+
+/// What to do about an error at the start.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another process listens there (ss -ltnp shows which): \
+             stop it, choose another port with --listen, or share the port with --reuse-port on both"
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE: \
+             choose a higher port with --listen, or: setcap cap_net_bind_service+ep on the program"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address (ip addr shows which it has)"
+        }
+        _ => match error.raw_os_error() {
+            Some(23 | 24) => "no descriptor is left: raise the limit (ulimit -n)",
+            _ => "see the error above it in the log, if there is one",
+        },
+    }
+}

@@ -1,0 +1,223 @@
+//! The units in which people type: durations, sizes, counts, addresses.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// A duration such as `100us`, `500ms`, `30s`, `5m`, `1h`, or `0`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    const NANOSECONDS: [(&str, u64); 6] = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (number, unit) = split(text);
+    let scale = NANOSECONDS.iter().find(|(name, _)| *name == unit);
+    scale
+        .and_then(|(_, scale)| scaled(number, *scale))
+        .map(Duration::from_nanos)
+        .ok_or_else(|| "not a duration: write 100us, 500ms, 30s, 5m or 1h".to_owned())
+}
+
+/// A keepalive time: the kernel takes 1 to 32,767 whole seconds (tcp(7), `TCP_KEEPIDLE`).
+pub(super) fn keepalive(text: &str) -> Result<Duration, String> {
+    let silence = duration(text)?;
+    if (1..=32_767).contains(&silence.as_secs()) && silence.subsec_nanos() == 0 {
+        Ok(silence)
+    } else {
+        Err("the kernel takes whole seconds, from 1s to 32767s".to_owned())
+    }
+}
+
+/// A size in bytes such as `4096`, `64KiB`, `1MiB`, `2GiB`; also `10kB` and `1MB`, which are powers of ten.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    const BYTES: [(&str, u64); 8] = [
+        ("", 1),
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let (number, unit) = split(text);
+    let scale = BYTES.iter().find(|(name, _)| *name == unit);
+    scale
+        .and_then(|(_, scale)| scaled(number, *scale))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| "not a size: write 4096, 64KiB, 1MiB or 2GiB".to_owned())
+}
+
+/// A size in bytes that is not zero.
+pub(super) fn positive_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        0 => Err("must be more than zero".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// The size of a socket buffer: the kernel doubles it, in an `int` (socket(7), `SO_SNDBUF`).
+pub(super) fn socket_buffer(text: &str) -> Result<usize, String> {
+    match positive_size(text)? {
+        size if size <= 1 << 30 => Ok(size),
+        _ => Err("at most 1GiB".to_owned()),
+    }
+}
+
+/// A count such as `500`, `10k`, `1m`.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    let (number, unit) = split(text);
+    let scale = match unit {
+        "" => Some(1),
+        "k" => Some(1_000),
+        "m" => Some(1_000_000),
+        _ => None,
+    };
+    scale
+        .and_then(|scale| scaled(number, scale))
+        .and_then(|count| usize::try_from(count).ok())
+        .ok_or_else(|| "not a count: write 500, 10k or 1m".to_owned())
+}
+
+/// A count that fits the kernel's `int` and is not zero.
+pub(super) fn backlog(text: &str) -> Result<u32, String> {
+    match count(text).map(u32::try_from)? {
+        Ok(backlog) if (1..=i32::MAX.unsigned_abs()).contains(&backlog) => Ok(backlog),
+        _ => Err("from 1 to 2147483647".to_owned()),
+    }
+}
+
+/// An address to listen on, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for all interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListenAddress {
+    text: String,
+}
+
+impl ListenAddress {
+    /// Its form is checked here; whether a name resolves is found out later, since that may take long.
+    pub(super) fn parse(text: &str) -> Result<ListenAddress, String> {
+        let wrong = || "not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned();
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        port.parse::<u16>().map_err(|_| wrong())?;
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        if (host.contains(':') && !bracketed) || host.contains(char::is_whitespace) {
+            return Err(wrong());
+        }
+        if bracketed && text.parse::<SocketAddr>().is_err() {
+            return Err(wrong());
+        }
+        let text = text.to_owned();
+        Ok(ListenAddress { text })
+    }
+
+    /// All addresses that it stands for; looks names up, which may block.
+    pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let text = match self.text.strip_prefix(':') {
+            Some(port) => format!("[::]:{port}"),
+            None => self.text.clone(),
+        };
+        Ok(text.to_socket_addrs()?.collect())
+    }
+
+    /// As it was typed.
+    #[must_use]
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The number at the front of `text`, and what stands behind it.
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+/// `number` times `scale`, where it is a plain decimal that comes out whole.
+fn scaled(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if number.contains('.') && fraction.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let parts = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
+    let fraction = match fraction {
+        "" => 0,
+        digits => digits.parse::<u64>().ok()?.checked_mul(scale)?,
+    };
+    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    (fraction % parts == 0).then(|| whole.checked_add(fraction / parts))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_people_write_them() {
+        assert_eq!(duration("100us"), Ok(Duration::from_micros(100)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for wrong in [
+            "",
+            "s",
+            "5",
+            "5parsecs",
+            "-5s",
+            "1.s",
+            "5 s",
+            "99999999999h",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(keepalive("100ms").is_err() && keepalive("30s").is_ok());
+    }
+
+    #[test]
+    fn sizes_and_counts_as_people_write_them() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64KiB"), Ok(65536));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!(size("1.5KiB"), Ok(1536));
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("1m"), Ok(1_000_000));
+        assert_eq!(count("1.5k"), Ok(1500));
+        for wrong in ["", "abc", "1QiB", "-1", "0.3B", "99999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+            assert!(count(wrong).is_err(), "{wrong}");
+        }
+        assert!(backlog("0").is_err() && backlog("4096") == Ok(4096));
+    }
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        for right in [
+            "127.0.0.1:8000",
+            "[::1]:8000",
+            ":8000",
+            "localhost:0",
+            "*:1",
+        ] {
+            assert!(ListenAddress::parse(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "nonsense",
+            "8000",
+            "::1:8000",
+            "[::1]",
+            "[nonsense]:1",
+            "a b:1",
+            "x:65536",
+        ] {
+            assert!(ListenAddress::parse(wrong).is_err(), "{wrong}");
+        }
+        let all = ListenAddress::parse(":7000").unwrap().resolve().unwrap();
+        assert_eq!(all, ["[::]:7000".parse().unwrap()]);
+    }
+}

@@ -1,0 +1,454 @@
+//! One connection: its session, what it owes its peer, and where it stands between opening and closing.
+//!
+//! In come readiness and a stream; out come bytes on that stream, and an [`Outcome`] that says what the connection
+//! waits for or why it ended. It never waits itself and never closes: its owner does both.
+//!
+//! ```text
+//! connecting --> open --> leaving   (the server stops: what has come already is still answered)
+//!                  |         |
+//!                  |         v
+//!                  +----> draining --> lingering --> closed   (our FIN first; then read and drop until the peer's)
+//!                  |
+//!                  +----> ended ---------------------> closed   (the peer's FIN first; then what is owed)
+//! ```
+//!
+//! "Owing" is not a state but a fact: in any of these but the last, the kernel may not have taken all there was to
+//! send. A connection that owes is not read (see [`Limits`]), and so the peer's own flow control slows it down.
+
+mod answering;
+mod driver;
+mod fifo;
+mod pool;
+mod reason;
+mod sending;
+#[cfg(test)]
+mod tests;
+
+pub use driver::{Closed, Connections, Driver};
+pub use pool::Pool;
+pub use reason::CloseReason;
+
+use crate::net::{Readiness, Stream, Time};
+use crate::protocol::{Protocol, Session};
+use crate::reactor::{Class, SCRATCH_SIZE};
+use fifo::Fifo;
+use std::io;
+use std::time::Duration;
+
+/// For how long a connection is read after our FIN (see [`State::Lingering`]).
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// The classes of deadlines that connections stand in.
+#[derive(Debug)]
+pub struct Classes;
+
+impl Classes {
+    /// Open and owing nothing: no byte either way for the idle timeout ends it.
+    pub const IDLE: Class = Class::new(0);
+    /// Owing: not a byte taken by the peer for the stall timeout ends it.
+    pub const STALLED: Class = Class::new(1);
+    /// After our FIN: [`LINGER`] ends it.
+    pub const LINGER: Class = Class::new(2);
+    /// Not yet open: the connect timeout ends it.
+    pub const CONNECT: Class = Class::new(3);
+}
+
+/// What one connection may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that may be owed to one peer before it is read no more.
+    ///
+    /// A connection that owes is read only while a whole read would still fit below this. So with the default, the
+    /// size of one read, a connection that owes anything is not read.
+    pub max_pending: usize,
+    /// Bytes that one connection may read in one turn, before it is the others' turn.
+    pub budget: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_pending: SCRATCH_SIZE,
+            budget: 4 * SCRATCH_SIZE,
+        }
+    }
+}
+
+impl Limits {
+    /// How much is read at once: never more than may be owed, since the answer may be as long.
+    #[inline]
+    fn read_size(&self) -> usize {
+        self.max_pending.clamp(1, SCRATCH_SIZE)
+    }
+}
+
+/// What all connections of a loop share.
+#[derive(Debug)]
+pub struct Common<P> {
+    /// The protocol, with what its sessions share.
+    pub protocol: P,
+    /// The memory held for what is owed.
+    pub pool: Pool,
+    /// What each connection may take.
+    pub limits: Limits,
+    /// Bytes that came after our FIN and were dropped.
+    pub bytes_dropped: u64,
+    /// The error that ended the connection driven last, if it was one.
+    pub last_error: Option<io::Error>,
+    gathered: Vec<u8>,
+}
+
+impl<P> Common<P> {
+    /// For connections that speak `protocol` and hold at most `max_buffered` bytes together.
+    pub fn new(protocol: P, limits: Limits, max_buffered: usize) -> Common<P> {
+        Common {
+            protocol,
+            pool: Pool::new(max_buffered),
+            limits,
+            bytes_dropped: 0,
+            last_error: None,
+            gathered: Vec::new(),
+        }
+    }
+}
+
+/// What a connection is driven with.
+#[derive(Debug)]
+pub struct Workbench<'a, P> {
+    /// The number of the connection, for the log.
+    pub serial: u32,
+    /// The time that sessions are given.
+    pub now: Time,
+    /// What all connections share.
+    pub common: &'a mut Common<P>,
+}
+
+/// Where a connection stands. The map is at the top of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Begun from here; the handshake is under way.
+    Connecting,
+    /// Reads, and answers.
+    Open,
+    /// The server stops: reads what the peer has sent already, answers it, and drains.
+    Leaving,
+    /// Flushes what is owed, and then sends FIN. Reads no more.
+    Draining(CloseReason),
+    /// The peer's FIN has been read: flushes what is owed, and closes.
+    Ended(CloseReason),
+    /// Our FIN is sent: reads and drops what still comes, for at most [`LINGER`]. To close at once, with input unread,
+    /// would send RST and destroy bytes that are still on their way to the peer (RFC 1122, 4.2.2.13; RFC 9293, 3.10.4).
+    Lingering(CloseReason),
+}
+
+/// What a connection holds only while it must.
+#[derive(Debug, Default)]
+struct Held {
+    /// What the peer is owed and the kernel has not taken.
+    owed: Fifo,
+    /// Input that the session has not consumed.
+    input: Fifo,
+    /// The session stopped because too much was said, not for lack of input: it is to be called again.
+    input_is_held_back: bool,
+    /// The part of [`Pool::held`] that is this connection's.
+    accounted: usize,
+}
+
+/// What a connection waits for after it was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An event, or its deadline.
+    Event,
+    /// Its next turn, since its budget for this one is used up and no new event need come.
+    Turn,
+    /// Memory: it would read, but all connections together hold too much.
+    Memory,
+    /// Nothing: it has ended, and its owner is to close it.
+    Closed(CloseReason),
+}
+
+/// One connection, apart from its socket.
+///
+/// Invariant: `held` is there only while something is in it, so an idle connection owns no memory but its slot.
+#[derive(Debug)]
+pub struct Connection<S> {
+    bytes_in: u64,
+    bytes_out: u64,
+    /// A box of one, since only vectors can be allocated fallibly.
+    held: Option<Box<[Held; 1]>>,
+    state: State,
+    readiness: Readiness,
+    marks: Marks,
+    session: S,
+}
+
+/// What a connection has asked of its loop already, so that it does not ask twice.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u8);
+
+impl Marks {
+    /// Its stream is watched for room for output: once asked for, that stays for life.
+    const WATCHES_WRITABLE: Marks = Marks(1);
+    /// It stands among those who wait for memory.
+    const WAITS_FOR_MEMORY: Marks = Marks(2);
+
+    /// Sets a mark; false if it was set already.
+    fn set(&mut self, mark: Marks) -> bool {
+        let is_new = self.0 & mark.0 == 0;
+        self.0 |= mark.0;
+        is_new
+    }
+
+    fn clear(&mut self, mark: Marks) {
+        self.0 &= !mark.0;
+    }
+}
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// A connection that stands: it was accepted.
+    pub fn open(session: S) -> Self {
+        Connection::in_state(State::Open, session)
+    }
+
+    /// A connection that was begun; what is written to it waits until it stands.
+    ///
+    /// Its stream is to be watched for room for output, since that is how the outcome is learnt.
+    pub fn connecting(session: S) -> Self {
+        let mut connection = Connection::in_state(State::Connecting, session);
+        connection.marks.set(Marks::WATCHES_WRITABLE);
+        connection
+    }
+
+    fn in_state(state: State, session: S) -> Self {
+        Connection {
+            bytes_in: 0,
+            bytes_out: 0,
+            held: None,
+            state,
+            readiness: Readiness::NONE,
+            marks: Marks::default(),
+            session,
+        }
+    }
+
+    /// Bytes read from the peer and given to the session, or kept for it.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// Bytes that the kernel has taken.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// How many bytes the peer is owed that the kernel has not taken.
+    pub fn owed(&self) -> usize {
+        self.held.as_deref().map_or(0, |[held]| held.owed.len())
+    }
+
+    /// Whether the peer is owed anything.
+    #[inline]
+    pub fn owes(&self) -> bool {
+        match &self.held {
+            None => false,
+            Some(held) => !held[0].owed.is_empty(),
+        }
+    }
+
+    /// The class of deadlines that the connection belongs to as it stands.
+    #[inline]
+    pub fn class(&self) -> Class {
+        match self.state {
+            State::Connecting => Classes::CONNECT,
+            State::Lingering(_) => Classes::LINGER,
+            _ if self.owes() => Classes::STALLED,
+            _ => Classes::IDLE,
+        }
+    }
+
+    /// Why the connection ends, if its deadline has passed.
+    pub fn expire(&self) -> CloseReason {
+        match self.state {
+            State::Connecting => CloseReason::ConnectTimeout,
+            State::Lingering(reason) => reason,
+            _ if self.owes() => CloseReason::Stalled,
+            _ => CloseReason::Idle,
+        }
+    }
+
+    /// Why the connection ends, if the time to drain is over.
+    pub fn cut_short(&self) -> CloseReason {
+        match self.state {
+            // Its peer has been sent everything, FIN included.
+            State::Lingering(reason) => reason,
+            _ => CloseReason::DrainExpired,
+        }
+    }
+
+    /// Remembers what the connection is ready for until it is driven.
+    #[inline]
+    pub fn note(&mut self, readiness: Readiness) {
+        self.readiness |= readiness;
+    }
+
+    /// From now on: answer what has come already, flush what is owed, send FIN and wait for the peer's. The connection
+    /// is to be driven next.
+    pub fn drain(&mut self) {
+        match self.state {
+            State::Open => {
+                self.state = State::Leaving;
+                // Whether there is input is not known, and no edge need come for it.
+                self.note(Readiness::READABLE | Readiness::DRAIN);
+            }
+            // Nobody has been served yet.
+            State::Connecting => self.state = State::Draining(CloseReason::Drained),
+            State::Leaving | State::Draining(_) | State::Ended(_) | State::Lingering(_) => {}
+        }
+    }
+
+    /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
+    /// into `scratch`, and what stands there is of no value afterwards.
+    #[inline]
+    pub fn drive<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        readiness: Readiness,
+        scratch: &mut [u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Outcome {
+        self.note(readiness);
+        // The path of nearly every byte is kept apart from the rest, so that it is short.
+        let driven = if self.state == State::Open && self.held.is_none() {
+            match self.read(stream, scratch, bench) {
+                Ok(outcome) if self.state == State::Open => Ok(outcome),
+                Ok(outcome) => self.move_on(outcome, stream, scratch, bench),
+                Err(end) => Err(end),
+            }
+        } else {
+            self.drive_slowly(stream, scratch, bench)
+        };
+        driven.unwrap_or_else(|end| {
+            bench.common.last_error = end.error;
+            Outcome::Closed(end.reason)
+        })
+    }
+
+    /// Drives a connection that owes, holds input back, or is on its way in or out.
+    #[cold]
+    fn drive_slowly<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        scratch: &mut [u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<Outcome, End> {
+        if self.state == State::Connecting && !self.finish_connecting(stream, bench)? {
+            return Ok(Outcome::Event);
+        }
+        self.flush(stream, bench)?;
+        let outcome = if self.may_receive() {
+            self.read(stream, scratch, bench)?
+        } else {
+            Outcome::Event
+        };
+        self.move_on(outcome, stream, scratch, bench)
+    }
+
+    /// Takes the steps from state to state that nothing but owed bytes can hold up.
+    fn move_on<T: Stream>(
+        &mut self,
+        outcome: Outcome,
+        stream: &mut T,
+        scratch: &mut [u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<Outcome, End> {
+        if self.state == State::Leaving && outcome != Outcome::Memory && !self.owes() {
+            // All that had come is answered, or a whole budget of it: a flood would not end by itself.
+            self.state = State::Draining(CloseReason::Drained);
+        }
+        match self.state {
+            State::Draining(reason) if !self.owes() => {
+                stream
+                    .shutdown_write()
+                    .map_err(|error| End::by(CloseReason::PeerReset, error))?;
+                self.state = State::Lingering(reason);
+                self.note(Readiness::READABLE | Readiness::DRAIN);
+                self.linger(reason, stream, scratch, bench)
+            }
+            State::Lingering(reason) => self.linger(reason, stream, scratch, bench),
+            State::Ended(reason) if !self.owes() => Err(End::of(reason)),
+            State::Draining(_) | State::Ended(_) => Ok(Outcome::Event),
+            State::Connecting | State::Open | State::Leaving => Ok(outcome),
+        }
+    }
+
+    /// Whether room for output is to be watched for from now on; true once in a connection's life, at its first debt.
+    fn begins_to_watch_writable(&mut self) -> bool {
+        self.owes() && self.marks.set(Marks::WATCHES_WRITABLE)
+    }
+
+    fn begins_to_wait_for_memory(&mut self) -> bool {
+        self.marks.set(Marks::WAITS_FOR_MEMORY)
+    }
+
+    fn ends_to_wait_for_memory(&mut self) {
+        self.marks.clear(Marks::WAITS_FOR_MEMORY);
+    }
+
+    fn is_connecting(&self) -> bool {
+        self.state == State::Connecting
+    }
+
+    fn may_receive(&self) -> bool {
+        matches!(self.state, State::Open | State::Leaving)
+    }
+
+    /// Looks whether a connection that was begun stands now; if so, opens the session.
+    fn finish_connecting<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<bool, End> {
+        if !self.readiness.contains(Readiness::WRITABLE) {
+            return Ok(false);
+        }
+        let connected = stream
+            .connected()
+            .map_err(|error| End::by(CloseReason::ConnectFailed, error))?;
+        if connected {
+            self.state = State::Open;
+            self.greet(stream, bench)?;
+        } else {
+            self.readiness = self.readiness.without(Readiness::WRITABLE);
+        }
+        Ok(connected)
+    }
+
+    /// Gives back what the connection holds of the pool; called once, when it closes.
+    fn release(&mut self, pool: &mut Pool) {
+        if let Some(held) = self.held.take() {
+            pool.account(held[0].accounted, 0);
+        }
+    }
+}
+
+/// The end of a connection: why, and the error behind it if there was one.
+#[derive(Debug)]
+struct End {
+    reason: CloseReason,
+    error: Option<io::Error>,
+}
+
+impl End {
+    fn of(reason: CloseReason) -> End {
+        let error = None;
+        End { reason, error }
+    }
+
+    fn by(reason: CloseReason, error: io::Error) -> End {
+        let error = Some(error);
+        End { reason, error }
+    }
+}

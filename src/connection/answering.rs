@@ -1,0 +1,257 @@
+//! From the socket to the session: reading, and handing over what was read.
+
+use super::{CloseReason, Connection, End, Outcome, State, Workbench};
+use crate::net::{Readiness, Stream};
+use crate::protocol::{Context, Outbox, Protocol, Session};
+use std::io::ErrorKind;
+
+/// How many of the bytes received a line of the log shows.
+const TRACED_BYTES: usize = 64;
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// Reads and answers until there is no more input, the peer is owed too much, or the budget is used up.
+    #[inline]
+    pub(super) fn read<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        scratch: &mut [u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<Outcome, End> {
+        let limits = bench.common.limits;
+        let size = limits.read_size().min(scratch.len());
+        let mut budget = limits.budget;
+        while self.readiness.contains(Readiness::READABLE) {
+            if self.owes() && self.owed() + size > limits.max_pending {
+                return Ok(Outcome::Event);
+            }
+            if budget == 0 {
+                return Ok(Outcome::Turn);
+            }
+            if bench.common.pool.is_full() {
+                return Ok(Outcome::Memory);
+            }
+            let buffer = &mut scratch[..size.min(budget)];
+            match stream.read(buffer) {
+                Ok(0) => {
+                    self.peer_ended(stream, bench)?;
+                    return Ok(Outcome::Event);
+                }
+                Ok(count) => {
+                    budget -= count;
+                    self.bytes_in += count as u64;
+                    self.heed_short_read::<T>(count < buffer.len());
+                    trace(bench.serial, &buffer[..count]);
+                    self.answer(&buffer[..count], stream, bench)?;
+                    if self.state != State::Open && self.state != State::Leaving {
+                        return Ok(Outcome::Event);
+                    }
+                }
+                Err(error) => self.heed_read_error(error)?,
+            }
+        }
+        Ok(Outcome::Event)
+    }
+
+    /// A short read has emptied the socket, where the world promises that and no event says otherwise.
+    #[inline]
+    fn heed_short_read<T: Stream>(&mut self, short: bool) {
+        if short && T::SHORT_READ_DRAINS && !self.readiness.contains(Readiness::DRAIN) {
+            self.readiness = self.readiness.without(Readiness::READABLE);
+        }
+    }
+
+    fn heed_read_error(&mut self, error: std::io::Error) -> Result<(), End> {
+        match error.kind() {
+            ErrorKind::WouldBlock => {
+                let drained = Readiness::READABLE | Readiness::DRAIN;
+                self.readiness = self.readiness.without(drained);
+                Ok(())
+            }
+            ErrorKind::Interrupted => Ok(()),
+            _ => Err(End::by(CloseReason::of_read_error(&error), error)),
+        }
+    }
+
+    /// Hands `fresh` bytes to the session, behind what it has not consumed so far.
+    #[inline]
+    fn answer<T: Stream>(
+        &mut self,
+        fresh: &[u8],
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), End> {
+        if self
+            .held
+            .as_ref()
+            .is_none_or(|held| held[0].input.is_empty())
+        {
+            let consumed = self.receive(fresh, stream, bench)?;
+            return self.keep_input(&fresh[consumed..], bench);
+        }
+        self.keep_input(fresh, bench)?;
+        self.answer_kept_input(stream, bench)
+    }
+
+    /// Hands the session once more what it has not consumed.
+    pub(super) fn answer_kept_input<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), End> {
+        let Some([held]) = self.held.as_deref_mut() else {
+            return Ok(());
+        };
+        let mut input = std::mem::take(&mut held.input);
+        let consumed = self.receive(input.as_slice(), stream, bench);
+        input.take(*consumed.as_ref().unwrap_or(&0));
+        if let Some([held]) = self.held.as_deref_mut() {
+            held.input = input;
+        }
+        self.account(bench);
+        consumed.map(|_| ())
+    }
+
+    /// Lets the session answer as much of `input` as it will, and says how much it consumed.
+    #[inline]
+    fn receive<T: Stream>(
+        &mut self,
+        input: &[u8],
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<usize, End> {
+        let mut done = 0;
+        loop {
+            let rest = &input[done..];
+            let (consumed, full) =
+                self.consult(rest, stream, bench, |session, input, context, outbox| {
+                    session.receive(input, context, outbox)
+                })?;
+            done += consumed;
+            if !self.may_receive() {
+                // The session has ended the connection: nothing more is for it.
+                return Ok(input.len());
+            }
+            let stopped_early = full && done < input.len();
+            if !stopped_early || consumed == 0 || self.owes() {
+                if stopped_early || self.held.is_some() {
+                    self.hold_back(stopped_early, bench)?;
+                }
+                return Ok(done);
+            }
+        }
+    }
+
+    /// The peer has sent its FIN: the session speaks for the last time.
+    fn peer_ended<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), End> {
+        let rest = match self.held.as_deref_mut() {
+            Some([held]) => std::mem::take(&mut held.input),
+            None => super::Fifo::default(),
+        };
+        self.consult(
+            rest.as_slice(),
+            stream,
+            bench,
+            |session, rest, context, outbox| {
+                session.end(rest, context, outbox);
+                rest.len()
+            },
+        )?;
+        drop(rest);
+        self.account(bench);
+        self.state = State::Ended(match self.state {
+            State::Draining(reason) => reason,
+            _ => CloseReason::PeerClosed,
+        });
+        Ok(())
+    }
+
+    /// Opens the session of a connection that stands; what it says goes out.
+    pub(super) fn greet<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), End> {
+        self.consult(&[], stream, bench, |session, _, context, outbox| {
+            session.open(context, outbox);
+            0
+        })
+        .map(|_| ())
+    }
+
+    /// Calls the session and delivers what it says; gives back what the call consumed and whether it filled the outbox.
+    #[inline]
+    pub(super) fn consult<T: Stream>(
+        &mut self,
+        input: &[u8],
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+        call: impl for<'a> FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
+    ) -> Result<(usize, bool), End> {
+        let common = &mut *bench.common;
+        let mut outbox = Outbox::new(&mut common.gathered, common.limits.max_pending);
+        let context = Context {
+            now: bench.now,
+            shared: &mut common.protocol,
+        };
+        let consumed = call(&mut self.session, input, context, &mut outbox);
+        if outbox.is_out_of_memory() {
+            return Err(End::of(CloseReason::NoMemory));
+        }
+        if let Some(finish) = outbox.finished() {
+            self.state = State::Draining(finish.into());
+        }
+        let full = outbox.is_full();
+        self.deliver(outbox.bytes(), stream, &mut common.pool)?;
+        Ok((consumed.min(input.len()), full))
+    }
+
+    /// After our FIN: reads and drops until the peer's FIN, or an error, which comes to the same.
+    pub(super) fn linger<T: Stream>(
+        &mut self,
+        reason: CloseReason,
+        stream: &mut T,
+        scratch: &mut [u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<Outcome, End> {
+        let mut budget = bench.common.limits.budget;
+        while self.readiness.contains(Readiness::READABLE) {
+            if budget == 0 {
+                return Ok(Outcome::Turn);
+            }
+            match stream.read(scratch) {
+                Ok(0) => return Err(End::of(reason)),
+                Ok(count) => {
+                    budget = budget.saturating_sub(count);
+                    bench.common.bytes_dropped += count as u64;
+                    self.heed_short_read::<T>(count < scratch.len());
+                }
+                Err(error) => self
+                    .heed_read_error(error)
+                    .map_err(|end| End { reason, ..end })?,
+            }
+        }
+        Ok(Outcome::Event)
+    }
+}
+
+/// Shows the beginning of what was received, with everything but printable ASCII escaped: a log is read in terminals.
+#[inline]
+fn trace(serial: u32, received: &[u8]) {
+    log::trace!(
+        "#{serial} received {} bytes: \"{}\"{}",
+        received.len(),
+        received[..received.len().min(TRACED_BYTES)].escape_ascii(),
+        if received.len() > TRACED_BYTES {
+            "..."
+        } else {
+            ""
+        }
+    );
+}

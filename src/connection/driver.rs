@@ -1,0 +1,193 @@
+//! Connections on a reactor: what server and clients do alike with whoever is ready.
+
+use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
+use crate::net::{Key, Net, Readiness};
+use crate::protocol::{Outbox, Protocol};
+use crate::reactor::{Borrowed, Reactor};
+use std::io;
+
+/// A reactor whose tenants are connections that speak `P`.
+pub type Connections<N, P> = Reactor<N, Connection<<P as Protocol>::Session>>;
+
+/// Drives connections, and sees to what they then wait for.
+#[derive(Debug)]
+pub struct Driver<P> {
+    /// What all connections share.
+    pub common: Common<P>,
+}
+
+impl<P: Protocol> Driver<P> {
+    /// For connections that share `common`.
+    pub fn new(common: Common<P>) -> Driver<P> {
+        Driver { common }
+    }
+
+    /// Drives the connection that `key` names, if it is still there. Gives back why it has ended, if it has; then
+    /// [`close`](Driver::close) is to be called.
+    #[inline]
+    pub fn drive<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        readiness: Readiness,
+    ) -> Option<CloseReason> {
+        let Borrowed {
+            slot,
+            scratch,
+            now,
+            touched,
+        } = reactor.borrow(key)?;
+        if slot.is_queued() {
+            // Its turn comes in any case, and nobody has two.
+            slot.tenant.note(readiness);
+            return None;
+        }
+        let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
+        let mut bench = Workbench {
+            serial: key.serial,
+            now,
+            common: &mut self.common,
+        };
+        let outcome = slot
+            .tenant
+            .drive(&mut slot.stream, readiness, scratch, &mut bench);
+        let class = slot.tenant.class();
+        if outcome == Outcome::Event && class == slot.class() && touched {
+            return None;
+        }
+        let moved_out = before.1 != slot.tenant.bytes_out();
+        let moved = moved_out || before.0 != slot.tenant.bytes_in();
+        let starts_anew = match class {
+            Classes::IDLE => moved,
+            Classes::STALLED => moved_out,
+            _ => false,
+        };
+        self.settle(reactor, key, outcome, starts_anew)
+    }
+
+    /// Sees to it that the connection gets what it waits for.
+    fn settle<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        outcome: Outcome,
+        starts_anew: bool,
+    ) -> Option<CloseReason> {
+        let slot = reactor.find(key)?;
+        let class = slot.tenant.class();
+        let changes_class = class != slot.class();
+        let watches = slot.tenant.begins_to_watch_writable();
+        let waits = match outcome {
+            Outcome::Closed(reason) => return Some(reason),
+            Outcome::Turn => reactor.run_again(key),
+            Outcome::Memory if slot.tenant.begins_to_wait_for_memory() => {
+                self.common.pool.wait(key)
+            }
+            Outcome::Event | Outcome::Memory => Ok(()),
+        };
+        if waits.is_err() {
+            return Some(CloseReason::NoMemory);
+        }
+        if changes_class {
+            reactor.set_class(key, class);
+        } else if starts_anew {
+            reactor.touch(key);
+        }
+        if watches && let Err(error) = reactor.watch_writable(key) {
+            self.common.last_error = Some(error);
+            return Some(CloseReason::NoMemory);
+        }
+        None
+    }
+
+    /// Gives a turn to connections that wait for memory, as many as there may be room for. To be called once a turn.
+    pub fn admit_waiting<N: Net>(&mut self, reactor: &mut Connections<N, P>) {
+        if self.common.pool.is_overgrown(reactor.len()) {
+            let pool = &mut self.common.pool;
+            pool.keep_waiting(|key| reactor.find(*key).is_some());
+        }
+        let read_size = self.common.limits.read_size();
+        for _ in 0..self.common.pool.room().div_ceil(read_size) {
+            let Some(key) = self.common.pool.next_waiting() else {
+                return;
+            };
+            if let Some(slot) = reactor.find(key) {
+                slot.tenant.ends_to_wait_for_memory();
+                if reactor.run_again(key).is_err() {
+                    // It stays where it is until the peer sends something more.
+                    log::debug!("#{} has to wait: out of memory", key.serial);
+                }
+            }
+        }
+    }
+
+    /// Says something on a connection from outside, as a client does; see [`Connection::write`].
+    pub fn write<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        say: impl FnOnce(&mut Outbox<'_>),
+    ) -> Option<CloseReason> {
+        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let mut bench = Workbench {
+            serial: key.serial,
+            now,
+            common: &mut self.common,
+        };
+        match slot.tenant.write(&mut slot.stream, &mut bench, say) {
+            Ok(()) => self.settle(reactor, key, Outcome::Event, true),
+            Err(reason) => Some(reason),
+        }
+    }
+
+    /// Opens the session of a connection that was accepted, and starts its deadlines.
+    pub fn open<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let mut bench = Workbench {
+            serial: key.serial,
+            now,
+            common: &mut self.common,
+        };
+        if let Err(end) = slot.tenant.greet(&mut slot.stream, &mut bench) {
+            self.common.last_error = end.error;
+            return Some(end.reason);
+        }
+        self.settle(reactor, key, Outcome::Event, false)
+    }
+
+    /// Takes a connection out of the loop and closes its socket. The one place where connections end.
+    pub fn close<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        reason: CloseReason,
+    ) -> Option<Closed> {
+        let connection = &mut reactor.find(key)?.tenant;
+        connection.release(&mut self.common.pool);
+        let closed = Closed {
+            reason,
+            bytes_in: connection.bytes_in(),
+            bytes_out: connection.bytes_out(),
+            error: self.common.last_error.take(),
+        };
+        reactor.remove(key, reason.ending())?;
+        Some(closed)
+    }
+}
+
+/// What is to be said of a connection when it has ended.
+#[derive(Debug)]
+pub struct Closed {
+    /// Why it ended.
+    pub reason: CloseReason,
+    /// Bytes read from it.
+    pub bytes_in: u64,
+    /// Bytes that the kernel took for it.
+    pub bytes_out: u64,
+    /// The error that ended it, if it was one.
+    pub error: Option<io::Error>,
+}

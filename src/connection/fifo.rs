@@ -1,0 +1,94 @@
+//! Bytes in order: put in at the end, taken from the front.
+
+/// A queue of bytes that lies in one piece, so that one write can be offered all of it.
+#[derive(Debug, Default)]
+pub(super) struct Fifo {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+/// No memory is left for more bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutOfMemory;
+
+impl Fifo {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes of memory it holds, in use or not.
+    pub(super) fn footprint(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Puts `more` at the end. The memory grows with what is put in, never ahead of it.
+    pub(super) fn push(&mut self, more: &[u8]) -> Result<(), OutOfMemory> {
+        if self.bytes.len() + more.len() > self.bytes.capacity() {
+            self.close_up();
+        }
+        let room = self.bytes.capacity() - self.bytes.len();
+        if more.len() > room {
+            self.bytes
+                .try_reserve(more.len())
+                .map_err(|_| OutOfMemory)?;
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    /// Takes `count` bytes from the front, or all if there are fewer.
+    pub(super) fn take(&mut self, count: usize) {
+        self.taken = self.taken.saturating_add(count).min(self.bytes.len());
+        if self.is_empty() {
+            self.bytes.clear();
+            self.taken = 0;
+        }
+    }
+
+    /// Moves what is there to the front. Called when the end is reached, and moves only when at least half has been
+    /// taken, so that a byte is moved once on average.
+    fn close_up(&mut self) {
+        if self.taken >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    proptest! {
+        #[test]
+        fn it_is_a_queue(steps in proptest::collection::vec((any::<bool>(), 0_usize..500), 1..100)) {
+            let mut fifo = Fifo::default();
+            let mut model = VecDeque::new();
+            let mut next = 0_u8;
+            let mut most = 0;
+            for (push, count) in steps {
+                if push {
+                    let more: Vec<u8> = (0..count).map(|_| { next = next.wrapping_add(1); next }).collect();
+                    fifo.push(&more).unwrap();
+                    model.extend(more);
+                } else {
+                    fifo.take(count);
+                    model.drain(..count.min(model.len()));
+                }
+                prop_assert_eq!(fifo.as_slice(), &*model.make_contiguous());
+                most = most.max(model.len());
+                prop_assert!(fifo.footprint() <= 4 * most + 8, "{} for {most}", fifo.footprint());
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The memory that connections hold for what they owe, all together, and who waits for it.
+
+use crate::net::Key;
+use crate::reactor::OutOfMemory;
+use std::collections::VecDeque;
+
+/// Counts the bytes of memory that all connections of a loop hold, against one limit.
+///
+/// Invariant: `held` is the sum of what each connection has reported.
+#[derive(Debug)]
+pub struct Pool {
+    limit: usize,
+    held: usize,
+    waiting: VecDeque<Key>,
+}
+
+impl Pool {
+    /// A pool of `limit` bytes, none of which is held.
+    #[must_use]
+    pub fn new(limit: usize) -> Pool {
+        Pool {
+            limit,
+            held: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Whether so much is held that nobody may read, since what is read may have to be held too.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.held >= self.limit
+    }
+
+    /// How many bytes are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// A connection that held `before` bytes holds `after` now.
+    pub(super) fn account(&mut self, before: usize, after: usize) {
+        debug_assert!(before <= self.held, "nobody gives back what he has not got");
+        self.held = self.held.saturating_sub(before).saturating_add(after);
+    }
+
+    /// How many more bytes may be held.
+    pub(super) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.held)
+    }
+
+    /// Remembers who would read if there were room.
+    pub(super) fn wait(&mut self, key: Key) -> Result<(), OutOfMemory> {
+        self.waiting.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.waiting.push_back(key);
+        Ok(())
+    }
+
+    /// Whether so many wait that some of them must be gone, when there are `live` connections in all.
+    pub(super) fn is_overgrown(&self, live: usize) -> bool {
+        self.waiting.len() > 2 * live + 64
+    }
+
+    /// Forgets those who do not wait any more.
+    pub(super) fn keep_waiting(&mut self, still_waits: impl FnMut(&Key) -> bool) {
+        self.waiting.retain(still_waits);
+    }
+
+    /// The one that has waited longest.
+    pub(super) fn next_waiting(&mut self) -> Option<Key> {
+        self.waiting.pop_front()
+    }
+}

@@ -1,0 +1,204 @@
+//! From the session to the socket: one write, and what to do with what it did not take.
+
+use super::{CloseReason, Connection, End, Held, Pool, Workbench};
+use crate::net::{Readiness, Stream};
+use crate::protocol::{Outbox, Protocol, Session};
+use std::io::{self, ErrorKind};
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// Sends what a session has said: to the kernel as much as it takes, the rest is owed.
+    #[inline]
+    pub(super) fn deliver<T: Stream>(
+        &mut self,
+        mut bytes: &[u8],
+        stream: &mut T,
+        pool: &mut Pool,
+    ) -> Result<(), End> {
+        if self.owes() || self.is_connecting() {
+            return self.owe(bytes, pool);
+        }
+        while !bytes.is_empty() {
+            match stream.write(bytes) {
+                Ok(count) if count > 0 => {
+                    self.bytes_out += count as u64;
+                    bytes = &bytes[count..];
+                }
+                refused => {
+                    if refusal(refused)? {
+                        self.readiness = self.readiness.without(Readiness::WRITABLE);
+                        return self.owe(bytes, pool);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps bytes for the peer until the kernel takes them.
+    #[cold]
+    fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), End> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let held = hold(&mut self.held)?;
+        held.owed.push(bytes).map_err(|_| no_memory())?;
+        held.account(pool);
+        Ok(())
+    }
+
+    /// Keeps input that the session has not consumed.
+    #[inline]
+    pub(super) fn keep_input<P>(
+        &mut self,
+        rest: &[u8],
+        bench: &mut Workbench<'_, P>,
+    ) -> Result<(), End> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let held = hold(&mut self.held)?;
+        held.input.push(rest).map_err(|_| no_memory())?;
+        held.account(&mut bench.common.pool);
+        Ok(())
+    }
+
+    /// Remembers whether the session is to be called again, without new input, once the peer has read.
+    #[cold]
+    pub(super) fn hold_back<P>(
+        &mut self,
+        hold_back: bool,
+        bench: &mut Workbench<'_, P>,
+    ) -> Result<(), End> {
+        let held = hold(&mut self.held)?;
+        held.input_is_held_back = hold_back;
+        held.account(&mut bench.common.pool);
+        Ok(())
+    }
+
+    /// Writes what is owed until it has gone or the kernel takes no more; then lets the session go on.
+    pub(super) fn flush<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), End> {
+        if self.owes() {
+            self.write_owed(stream)?;
+            self.account(bench);
+            if self.owes() {
+                return Ok(());
+            }
+            if self.may_receive() {
+                self.consult(&[], stream, bench, |session, _, context, outbox| {
+                    session.drained(context, outbox);
+                    0
+                })?;
+            }
+        }
+        let held_back = self
+            .held
+            .as_ref()
+            .is_some_and(|held| held[0].input_is_held_back);
+        if held_back && self.may_receive() && !self.owes() {
+            self.answer_kept_input(stream, bench)?;
+        }
+        Ok(())
+    }
+
+    fn write_owed<T: Stream>(&mut self, stream: &mut T) -> Result<(), End> {
+        let Some([held]) = self.held.as_deref_mut() else {
+            return Ok(());
+        };
+        // Without an edge since the last refusal there is nothing to be had: it would be a system call for nothing.
+        while !held.owed.is_empty() && self.readiness.contains(Readiness::WRITABLE) {
+            match stream.write(held.owed.as_slice()) {
+                Ok(count) if count > 0 => {
+                    self.bytes_out += count as u64;
+                    held.owed.take(count);
+                }
+                refused => {
+                    if refusal(refused)? {
+                        self.readiness = self.readiness.without(Readiness::WRITABLE);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the pool up to date, and gives memory back that nothing is held in any more.
+    pub(super) fn account<P>(&mut self, bench: &mut Workbench<'_, P>) {
+        let Some([held]) = self.held.as_deref_mut() else {
+            return;
+        };
+        if held.owed.is_empty() && held.input.is_empty() {
+            self.release(&mut bench.common.pool);
+        } else {
+            held.account(&mut bench.common.pool);
+        }
+    }
+
+    /// Says something from outside a session's turn, as a client does.
+    ///
+    /// What is said before the connection stands waits until it does.
+    ///
+    /// # Errors
+    /// Why the connection has ended; its owner is to close it.
+    pub fn write<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+        say: impl FnOnce(&mut Outbox<'_>),
+    ) -> Result<(), CloseReason> {
+        let said = self.consult(&[], stream, bench, |_, _, _, outbox| {
+            say(outbox);
+            0
+        });
+        said.map(|_| ()).map_err(|end| {
+            bench.common.last_error = end.error;
+            end.reason
+        })
+    }
+}
+
+impl Held {
+    fn account(&mut self, pool: &mut Pool) {
+        let footprint = self.owed.footprint() + self.input.footprint() + size_of::<Held>();
+        pool.account(self.accounted, footprint);
+        self.accounted = footprint;
+    }
+}
+
+/// The place for what must be held, made if it is not there yet.
+fn hold(place: &mut Option<Box<[Held; 1]>>) -> Result<&mut Held, End> {
+    if place.is_none() {
+        let mut one = Vec::new();
+        one.try_reserve_exact(1).map_err(|_| no_memory())?;
+        one.push(Held::default());
+        *place = one.into_boxed_slice().try_into().ok();
+    }
+    match place {
+        Some(held) => Ok(&mut held[0]),
+        None => Err(no_memory()),
+    }
+}
+
+fn no_memory() -> End {
+    End::of(CloseReason::NoMemory)
+}
+
+/// What a write that took nothing means: true when the kernel has no room now, false when it is to be tried again.
+#[cold]
+fn refusal(refused: io::Result<usize>) -> Result<bool, End> {
+    match refused {
+        // Of a write that was not empty that is unheard of; to try again might go on for ever.
+        Ok(_) => Err(End::of(CloseReason::WriteFailed)),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock => Ok(true),
+            ErrorKind::Interrupted => Ok(false),
+            _ => Err(End::by(CloseReason::of_write_error(&error), error)),
+        },
+    }
+}

@@ -1,0 +1,44 @@
+//! A TCP echo daemon, a load tester for very many idle connections, and an event loop to study: one thread, one mio
+//! selector, every client multiplexed over it.
+//!
+//! # The way of a byte
+//!
+//! ```text
+//! kernel -> Net::wait -> key -> slot -> Connection::drive
+//!                                         read into the loop's one scratch buffer
+//!                                         -> Session::receive(input, outbox)
+//!                                         -> one write
+//!                                         -> owed, only if the peer does not read
+//! kernel <- -----------------------------
+//! ```
+//!
+//! A message of raw echo costs one `recv` and one `send`: no copy, no allocation, no other system call.
+//!
+//! # The rooms
+//!
+//! Imports run one way; each room may use those above it.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`time`] | points in time as plain numbers |
+//! | [`protocol`] | what is spoken: bytes in, bytes out, and nothing else |
+//! | [`net`] | sockets, the clock and signals behind the [`net::Net`] trait; the only room that makes system calls on descriptors |
+//! | [`reactor`] | the loop: slots, deadlines, run queue; knows no protocol and no policy |
+//! | [`connection`] | one connection: session, what it owes, and where it stands |
+//! | [`server`] | listeners, admission, counters, drain |
+//! | [`logging`] | log lines that can neither stop nor end the loop |
+//! | [`cli`] | the flags, turned into checked configurations |
+//!
+//! # A server of your own
+//!
+//! A [`protocol::Protocol`] and its [`protocol::Session`] are all that a server of another kind needs; see
+//! `examples/shout.rs`.
+
+pub mod cli;
+pub mod connection;
+pub mod logging;
+pub mod net;
+pub mod protocol;
+pub mod reactor;
+pub mod server;
+pub mod time;

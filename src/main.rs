@@ -1,0 +1,26 @@
+//! The program: parse, start logging, dispatch, exit code.
+
+use echoloop::cli::{Cli, Failure};
+use echoloop::logging;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::from_arguments();
+    let level = match cli.log_level() {
+        Ok(level) => level,
+        Err(failure) => {
+            fail(&failure);
+            return ExitCode::from(2);
+        }
+    };
+    // There is no other logger in this process; if there were, it would do.
+    let _ = logging::start(level);
+    cli.run().unwrap_or_else(|failure| fail(&failure))
+}
+
+/// Says in one line what failed. That stderr is gone is no reason to fail otherwise.
+fn fail(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "echoloop: {failure}");
+    ExitCode::FAILURE
+}

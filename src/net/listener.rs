@@ -1,0 +1,86 @@
+//! How a listener is opened, with every option that its connections are to inherit.
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+/// What is asked of a listener and, by inheritance, of the connections it accepts.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Where to listen; port 0 lets the kernel pick one.
+    pub address: SocketAddr,
+    /// How many connections may wait to be accepted; see [`backlog_in_force`].
+    pub backlog: u32,
+    /// Let other processes listen on the same port too (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// Size in bytes of each connection's send and receive buffer in the kernel; `None` leaves them to the kernel.
+    pub socket_buffer: Option<usize>,
+    /// After how much silence to probe whether the peer still exists; `None`: never.
+    pub keepalive: Option<Duration>,
+}
+
+impl ListenOptions {
+    /// Listening on `address` with everything else as `echoloop serve` has it by default.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> ListenOptions {
+        ListenOptions {
+            address,
+            backlog: 4096,
+            reuse_port: false,
+            socket_buffer: None,
+            keepalive: None,
+        }
+    }
+}
+
+/// The backlog that the kernel really grants: `net.core.somaxconn` caps it (listen(2)).
+#[must_use]
+pub fn backlog_in_force(asked: u32) -> u32 {
+    let cap = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let cap = cap.ok().and_then(|text| text.trim().parse().ok());
+    asked.min(cap.unwrap_or(asked))
+}
+
+/// Opens a listening socket that does not block.
+///
+/// Options are set here once, because accepted sockets inherit them: a call per listener in place of one per connection.
+pub(super) fn open(options: &ListenOptions) -> io::Result<TcpListener> {
+    let address = options.address;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    // A restart must not wait for the TIME_WAIT of its predecessor's connections (socket(7)).
+    socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // `[::]` serves IPv4 too, whatever net.ipv6.bindv6only says (ipv6(7)).
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    inherited(&socket, options)?;
+    socket.bind(&SockAddr::from(address))?;
+    // listen(2) takes an int; anything above somaxconn is capped anyway.
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+fn inherited(socket: &Socket, options: &ListenOptions) -> io::Result<()> {
+    // An echo larger than a segment would wait for the peer's delayed ACK: 23 messages of 64 KiB a second, not 15,000.
+    socket.set_tcp_nodelay(true)?;
+    // Urgent data stays in its place in the stream and is echoed like the rest (RFC 6093, section 3).
+    socket.set_out_of_band_inline(true)?;
+    if let Some(silence) = options.keepalive {
+        socket.set_keepalive(true)?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence))?;
+    }
+    if let Some(size) = options.socket_buffer {
+        // Before listen: the receive buffer decides the window scale that the handshake offers (tcp(7)).
+        socket.set_send_buffer_size(size)?;
+        socket.set_recv_buffer_size(size)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The real network: mio's selector over the kernel's sockets.
+
+use super::signals::WATCHED;
+use super::{
+    AcceptError, Ending, Key, ListenOptions, Net, Readiness, Ready, Signal, Source, Stream, Time,
+    listener,
+};
+use mio::event::Event;
+use mio::net::TcpListener;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use nix::errno::Errno;
+use signal_hook_mio::v1_0::Signals;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+// A key is carried by the selector as mio's `Token`, a `usize`.
+const _: () = assert!(usize::BITS == 64, "echoloop needs a 64-bit machine");
+
+/// How many events one wait takes from the kernel; more are given out by the next.
+const EVENTS_PER_WAIT: usize = 1024;
+
+/// The kernel's sockets, clock and signals, over one mio `Poll`.
+pub struct MioNet {
+    poll: Poll,
+    events: Events,
+    signals: Option<Signals>,
+    origin: Instant,
+}
+
+impl MioNet {
+    /// A network without signals: they have their usual effect on the process.
+    ///
+    /// # Errors
+    /// What the selector says, such as no descriptor left.
+    pub fn new() -> io::Result<MioNet> {
+        Ok(MioNet {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_WAIT),
+            signals: None,
+            origin: Instant::now(),
+        })
+    }
+
+    /// A network to which SIGTERM, SIGINT and SIGHUP come as events under [`Source::SIGNALS`].
+    ///
+    /// # Errors
+    /// As [`MioNet::new`], and when the signals cannot be caught.
+    pub fn with_signals() -> io::Result<MioNet> {
+        let mut net = MioNet::new()?;
+        let mut signals = Signals::new(WATCHED)?;
+        let token = token(Key::of_source(Source::SIGNALS));
+        let registry = net.poll.registry();
+        registry.register(&mut signals, token, Interest::READABLE)?;
+        net.signals = Some(signals);
+        Ok(net)
+    }
+}
+
+impl Net for MioNet {
+    type Listener = TcpListener;
+    /// The standard library's stream, because it is four bytes in every build and mio adds nothing on Linux: readiness
+    /// is asked for by descriptor.
+    type Stream = TcpStream;
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        ready.clear();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        ready.extend(self.events.iter().map(ready_of));
+        Ok(())
+    }
+
+    fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<TcpListener> {
+        let mut listener = TcpListener::from_std(listener::open(options)?);
+        let token = token(Key::of_source(source));
+        let registry = self.poll.registry();
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        Ok(listener)
+    }
+
+    fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    fn accept(&mut self, listener: &TcpListener) -> Result<(TcpStream, SocketAddr), AcceptError> {
+        // Through mio, because its accept4 makes the socket non-blocking in the same call.
+        let (stream, peer) = listener.accept()?;
+        Ok((stream.into(), peer))
+    }
+
+    fn connect(&mut self, target: SocketAddr, local: Option<SocketAddr>) -> io::Result<TcpStream> {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(target), kind, Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_out_of_band_inline(true)?;
+        if let Some(local) = local {
+            socket.bind(&SockAddr::from(local))?;
+        }
+        match socket.connect(&SockAddr::from(target)) {
+            Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(error),
+            _ => Ok(socket.into()),
+        }
+    }
+
+    fn register(&mut self, stream: &TcpStream, key: Key, writable: bool) -> io::Result<()> {
+        let descriptor = stream.as_raw_fd();
+        let mut source = SourceFd(&descriptor);
+        let registry = self.poll.registry();
+        registry.register(&mut source, token(key), interest(writable))
+    }
+
+    fn watch_writable(&mut self, stream: &TcpStream, key: Key) -> io::Result<()> {
+        let descriptor = stream.as_raw_fd();
+        let mut source = SourceFd(&descriptor);
+        let registry = self.poll.registry();
+        registry.reregister(&mut source, token(key), interest(true))
+    }
+
+    fn close(&mut self, stream: TcpStream, ending: Ending) {
+        if ending == Ending::Reset {
+            // Lingering for zero seconds makes close send RST (socket(7), SO_LINGER). Should it fail, it is a FIN.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+        // Closing the only descriptor of a socket takes it out of epoll (epoll(7), question 6).
+        drop(stream);
+    }
+
+    fn take_signal(&mut self) -> Option<Signal> {
+        let mut pending = self.signals.as_mut()?.pending();
+        pending.find_map(Signal::from_number)
+    }
+}
+
+impl Stream for TcpStream {
+    const SHORT_READ_DRAINS: bool = true;
+
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(self, buffer)
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        TcpStream::take_error(self)
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        TcpStream::peer_addr(self)
+    }
+}
+
+fn interest(writable: bool) -> Interest {
+    let input = Interest::READABLE | Interest::PRIORITY;
+    if writable {
+        input | Interest::WRITABLE
+    } else {
+        input
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "usize has 64 bits, asserted above"
+)]
+fn token(key: Key) -> Token {
+    Token(key.to_u64() as usize)
+}
+
+#[inline]
+fn ready_of(event: &Event) -> Ready {
+    let closed = event.is_read_closed() || event.is_error();
+    Ready {
+        key: Key::from_u64(event.token().0 as u64),
+        readiness: Readiness::READABLE.when(event.is_readable() || closed)
+            | Readiness::WRITABLE.when(event.is_writable() || event.is_write_closed())
+            | Readiness::DRAIN.when(closed || event.is_priority()),
+    }
+}

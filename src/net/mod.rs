@@ -1,0 +1,157 @@
+//! The network, the clock and the signals: everything that is not deterministic, behind one seam.
+//!
+//! This is the only room that makes system calls on descriptors. [`Net`] is what the loop needs of a world;
+//! [`MioNet`] is the real one, and the tests have one that they make up (bytes, faults and time from a seed).
+
+mod accept_error;
+mod descriptors;
+mod listener;
+mod mio_net;
+mod ready;
+mod signals;
+
+pub use accept_error::AcceptError;
+pub use descriptors::raise_descriptor_limit;
+pub use listener::{ListenOptions, backlog_in_force};
+pub use mio_net::MioNet;
+pub use ready::{Key, Readiness, Ready, Source};
+pub use signals::Signal;
+
+pub use crate::time::Time;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A world of sockets, time and signals.
+///
+/// Readiness is edge-triggered, by mio's contract: after an event nothing more is promised until a call on that stream
+/// has returned [`WouldBlock`](io::ErrorKind::WouldBlock).
+pub trait Net {
+    /// A socket that listens.
+    type Listener;
+    /// A connection's socket.
+    type Stream: Stream;
+
+    /// The time now.
+    fn now(&self) -> Time;
+
+    /// Sleeps until something is ready, `timeout` has passed (`None`: for ever) or a signal came, and fills `ready`
+    /// anew. Nothing ready is not an error, an interruption by a signal neither.
+    ///
+    /// # Errors
+    /// What the selector says; the loop cannot go on then.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+
+    /// Opens a listener whose readiness comes under `source`.
+    ///
+    /// # Errors
+    /// What `socket`, `bind` or `listen` say: the address is in use, not permitted, not of this machine.
+    fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<Self::Listener>;
+
+    /// The address a listener is bound to, with the port that was picked for it.
+    ///
+    /// # Errors
+    /// What `getsockname` says.
+    fn local_addr(&self, listener: &Self::Listener) -> io::Result<SocketAddr>;
+
+    /// Takes a connection from the queue, with its peer's address.
+    ///
+    /// # Errors
+    /// See [`AcceptError`], which says what to do about each.
+    fn accept(
+        &mut self,
+        listener: &Self::Listener,
+    ) -> Result<(Self::Stream, SocketAddr), AcceptError>;
+
+    /// Begins to connect to `target`, from the address `local` if one is given. The outcome comes as a writable event.
+    ///
+    /// # Errors
+    /// What `socket`, `bind` or `connect` say at once.
+    fn connect(
+        &mut self,
+        target: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<Self::Stream>;
+
+    /// From now on the readiness of `stream` comes under `key`: input, urgent data, and room for output if
+    /// `writable`. What is ready already is told too. Called again, it replaces what was asked for.
+    ///
+    /// # Errors
+    /// What the selector says, such as out of memory.
+    fn register(&mut self, stream: &Self::Stream, key: Key, writable: bool) -> io::Result<()>;
+
+    /// As [`register`](Net::register), for a stream that is registered already: room for output is told too.
+    ///
+    /// # Errors
+    /// As there.
+    fn watch_writable(&mut self, stream: &Self::Stream, key: Key) -> io::Result<()>;
+
+    /// Closes a stream. No event comes for it any more, except one that [`wait`](Net::wait) has given out already.
+    fn close(&mut self, stream: Self::Stream, ending: Ending);
+
+    /// The next signal that has come since the last call, after an event for [`Source::SIGNALS`].
+    fn take_signal(&mut self) -> Option<Signal>;
+}
+
+/// How a stream is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With FIN, after what the kernel still holds. (With RST all the same where the peer sent what nobody read.)
+    Fin,
+    /// With RST: the peer learns that it did not get everything.
+    Reset,
+}
+
+/// A connection's socket. It never blocks.
+pub trait Stream {
+    /// Whether a read that did not fill its buffer has emptied the socket, so that an edge comes for the next byte.
+    ///
+    /// True for epoll (epoll(7), question 9), with the exceptions of [`Readiness::DRAIN`]. mio promises less.
+    const SHORT_READ_DRAINS: bool;
+
+    /// Reads into `buffer`; 0 is the peer's FIN.
+    ///
+    /// # Errors
+    /// As read(2): `WouldBlock` when there is nothing to read.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes some of `bytes` and says how many.
+    ///
+    /// # Errors
+    /// As send(2): `WouldBlock` when the kernel takes nothing now.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends FIN after what was written.
+    ///
+    /// # Errors
+    /// As shutdown(2): `NotConnected` when the peer has reset the connection.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Takes the error that the socket holds, if it holds one (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+
+    /// The peer's address. After a reset the kernel no longer knows it.
+    ///
+    /// # Errors
+    /// As getpeername(2): `NotConnected` before the connection stands and after a reset.
+    fn peer_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Whether a connection that was begun stands now; asked for after a writable event.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn connected(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        match self.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The outbox: where a session puts what the peer is owed.
+//!
+//! One read is to be answered by one write. The first piece is held as a borrow of the input, so that raw echo copies
+//! nothing; as soon as there is a second, all are gathered in a buffer that every connection of the loop shares.
+
+/// Why a session ends its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The session has said all that it had to say.
+    Done,
+    /// A message is larger than allowed.
+    TooLong,
+    /// The input breaks the protocol's rules.
+    Malformed,
+}
+
+/// What one call of a [`Session`](super::Session) has to say to its peer.
+///
+/// Invariant: at most one of `borrowed` and `gathered` holds bytes.
+#[derive(Debug)]
+pub struct Outbox<'a> {
+    borrowed: &'a [u8],
+    gathered: &'a mut Vec<u8>,
+    room: usize,
+    finish: Option<Finish>,
+    out_of_memory: bool,
+}
+
+impl<'a> Outbox<'a> {
+    /// An empty outbox that counts as full from `room` bytes on and gathers in `gathered`, which it empties first.
+    #[inline]
+    pub fn new(gathered: &'a mut Vec<u8>, room: usize) -> Self {
+        gathered.clear();
+        Outbox {
+            borrowed: &[],
+            gathered,
+            room,
+            finish: None,
+            out_of_memory: false,
+        }
+    }
+
+    /// Sends a piece of the input, without a copy where it is the only thing said.
+    #[inline]
+    pub fn send(&mut self, piece: &'a [u8]) {
+        if self.is_empty() {
+            self.borrowed = piece;
+        } else {
+            self.write(piece);
+        }
+    }
+
+    /// Sends bytes that the session made.
+    pub fn write(&mut self, piece: &[u8]) {
+        let first = std::mem::take(&mut self.borrowed);
+        let needed = first.len().saturating_add(piece.len());
+        if self.gathered.try_reserve(needed).is_err() {
+            self.out_of_memory = true;
+            return;
+        }
+        self.gathered.extend_from_slice(first);
+        self.gathered.extend_from_slice(piece);
+    }
+
+    /// Ends the connection once everything said has been sent. Nothing is received any more; the first reason stands.
+    pub fn finish(&mut self, finish: Finish) {
+        self.finish.get_or_insert(finish);
+    }
+
+    /// Whether so much is said that the session should wait until the peer has read some of it.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.bytes().len() >= self.room
+    }
+
+    /// Whether nothing is said yet.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.borrowed.is_empty() && self.gathered.is_empty()
+    }
+
+    /// All that is said, in order.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        if self.gathered.is_empty() {
+            self.borrowed
+        } else {
+            self.gathered
+        }
+    }
+
+    /// Whether the session has ended the connection, and why.
+    #[inline]
+    #[must_use]
+    pub fn finished(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Whether something could not be gathered for lack of memory: what is said is then incomplete.
+    #[inline]
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_piece_is_borrowed_and_several_are_gathered_in_order() {
+        let mut gathered = Vec::new();
+        let input = b"abcdef";
+        let mut outbox = Outbox::new(&mut gathered, 64);
+        outbox.send(&input[..3]);
+        assert!(
+            std::ptr::eq(outbox.bytes().as_ptr(), input.as_ptr()),
+            "the only piece is not copied"
+        );
+        outbox.send(&input[3..]);
+        outbox.write(b"!");
+        assert_eq!(outbox.bytes(), b"abcdef!");
+    }
+
+    #[test]
+    fn a_new_outbox_forgets_what_the_last_one_gathered() {
+        let mut gathered = b"left over".to_vec();
+        assert!(Outbox::new(&mut gathered, 64).is_empty());
+    }
+
+    #[test]
+    fn it_is_full_from_its_room_on_and_the_first_reason_to_finish_stands() {
+        let mut gathered = Vec::new();
+        let mut outbox = Outbox::new(&mut gathered, 4);
+        outbox.write(b"abc");
+        assert!(!outbox.is_full());
+        outbox.send(b"d");
+        assert!(outbox.is_full());
+        outbox.finish(Finish::TooLong);
+        outbox.finish(Finish::Done);
+        assert_eq!(outbox.finished(), Some(Finish::TooLong));
+    }
+}

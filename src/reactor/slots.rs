@@ -1,0 +1,159 @@
+//! The slots: where connections stand, found by key.
+
+use super::deadlines::{Class, Link};
+use crate::net::Key;
+use slab::Slab;
+
+/// One connection's place in the loop, and what the loop itself needs to know of it.
+///
+/// The loop holds the stream, since it registers and closes it; what is done with the stream is the tenant's affair.
+/// There may be a million of these: each field is as small as it can be.
+#[derive(Debug)]
+pub struct Slot<S, T> {
+    /// The connection's socket.
+    pub stream: S,
+    /// The connection's state.
+    pub tenant: T,
+    serial: u32,
+    pub(super) link: Link,
+    pub(super) class: Class,
+    /// Whether the key stands in the run queue.
+    pub(super) queued: bool,
+}
+
+impl<S, T> Slot<S, T> {
+    /// The number of the connection, the `#17` of the log.
+    #[inline]
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// Whether the connection has another turn coming without an event.
+    #[inline]
+    pub fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// The list of deadlines that the slot stands in.
+    #[inline]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+}
+
+/// No memory is left for another slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// All slots. Serials start at 1, go up by one with each connection and skip 0 when they wrap.
+#[derive(Debug)]
+pub(super) struct Slots<S, T> {
+    slab: Slab<Slot<S, T>>,
+    last_serial: u32,
+}
+
+impl<S, T> Slots<S, T> {
+    pub(super) fn new() -> Self {
+        Slots {
+            slab: Slab::new(),
+            last_serial: 0,
+        }
+    }
+
+    /// How many slots are taken.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// An index that every slot lies below.
+    pub(super) fn end(&self) -> usize {
+        self.slab.capacity()
+    }
+
+    /// The key that the next insertion will give out, if there is memory for it.
+    pub(super) fn next_key(&self) -> Result<Key, OutOfMemory> {
+        let slot = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
+        if self.slab.len() == self.slab.capacity() {
+            // The slab grows by doubling and ends the process when it cannot. It will find what a probe has found,
+            // because one thread allocates.
+            let doubled = self.slab.capacity().saturating_mul(2).max(4);
+            let mut probe = Vec::<Slot<S, T>>::new();
+            probe.try_reserve_exact(doubled).map_err(|_| OutOfMemory)?;
+        }
+        let serial = self.last_serial.checked_add(1).unwrap_or(1);
+        Ok(Key { slot, serial })
+    }
+
+    /// Fills the slot that [`next_key`](Slots::next_key) named.
+    pub(super) fn insert(&mut self, key: Key, stream: S, tenant: T) {
+        debug_assert_eq!(self.next_key(), Ok(key), "nothing came in between");
+        self.last_serial = key.serial;
+        self.slab.insert(Slot {
+            stream,
+            tenant,
+            serial: key.serial,
+            link: Link::default(),
+            class: Class::NONE,
+            queued: false,
+        });
+    }
+
+    /// The slot that `key` names, unless its connection is gone. The one place where a stale key is found out.
+    #[inline]
+    pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot<S, T>> {
+        let slot = self.slab.get_mut(key.slot as usize)?;
+        (slot.serial == key.serial).then_some(slot)
+    }
+
+    /// Empties the slot that `key` names.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Slot<S, T>> {
+        self.find(key)?;
+        self.slab.try_remove(key.slot as usize)
+    }
+
+    /// The key of the connection in the slot at `index`, if there is one.
+    pub(super) fn key_at(&self, index: usize) -> Option<Key> {
+        let serial = self.slab.get(index)?.serial;
+        let slot = u32::try_from(index).ok()?;
+        Some(Key { slot, serial })
+    }
+
+    /// The slot at an index that a list of deadlines names.
+    #[inline]
+    pub(super) fn at(&mut self, index: u32) -> Option<&mut Slot<S, T>> {
+        self.slab.get_mut(index as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(slots: &mut Slots<(), char>, tenant: char) -> Key {
+        let key = slots.next_key().unwrap();
+        slots.insert(key, (), tenant);
+        key
+    }
+
+    #[test]
+    fn a_key_whose_serial_has_passed_finds_nothing() {
+        let mut slots = Slots::new();
+        let old = insert(&mut slots, 'a');
+        assert_eq!(slots.remove(old).map(|slot| slot.tenant), Some('a'));
+        let new = insert(&mut slots, 'b');
+        assert_eq!(old.slot, new.slot, "the slot is used again at once");
+        assert!(slots.find(old).is_none());
+        assert!(slots.remove(old).is_none());
+        assert_eq!(slots.find(new).map(|slot| slot.tenant), Some('b'));
+        assert_eq!(slots.key_at(0), Some(new));
+        assert_eq!(slots.key_at(1), None);
+    }
+
+    #[test]
+    fn serials_wrap_past_zero_which_names_no_connection() {
+        let mut slots = Slots::new();
+        slots.last_serial = u32::MAX;
+        assert_eq!(insert(&mut slots, 'a').serial, 1);
+        assert!(slots.find(Key { slot: 0, serial: 0 }).is_none());
+    }
+}

@@ -1,0 +1,215 @@
+//! Taking connections in: who is let in, and what happens when nobody can be.
+
+use super::throttle::Throttle;
+use super::{Refusal, Service};
+use crate::connection::{Connection, Connections};
+use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Source, Time};
+use crate::protocol::Protocol;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How many connections one listener takes in one turn, before it is the connections' turn.
+const ACCEPTS_PER_TURN: usize = 256;
+
+/// How long accepting pauses when descriptors are exhausted, unless a connection closes before.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The listeners, and whether they may be listened to.
+pub(super) struct Accepting<N: Net> {
+    listeners: Vec<N::Listener>,
+    /// Accepting is paused until then; the edge that told of waiting connections is used up.
+    pub(super) paused_until: Option<Time>,
+    exhausted: Throttle,
+    refused: Throttle,
+    failed: Throttle,
+}
+
+impl<N: Net> Accepting<N> {
+    pub(super) fn new() -> Self {
+        Accepting {
+            listeners: Vec::new(),
+            paused_until: None,
+            exhausted: Throttle::default(),
+            refused: Throttle::default(),
+            failed: Throttle::default(),
+        }
+    }
+
+    pub(super) fn listen(
+        &mut self,
+        net: &mut N,
+        options: &ListenOptions,
+    ) -> io::Result<SocketAddr> {
+        let index = u32::try_from(self.listeners.len()).map_err(io::Error::other)?;
+        let listener = net.listen(options, Source::listener(index))?;
+        let address = net.local_addr(&listener)?;
+        self.listeners.push(listener);
+        Ok(address)
+    }
+
+    /// Closes all listeners. What is queued on them is reset, so it is to be taken first.
+    pub(super) fn stop(&mut self) {
+        self.listeners.clear();
+        self.paused_until = None;
+    }
+
+    /// A connection has closed, so a paused listener may try again at once.
+    pub(super) fn a_descriptor_is_free(&mut self) {
+        if self.paused_until.is_some() {
+            self.paused_until = Some(Time::ZERO);
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = Source> + use<N> {
+        (0..).map(Source::listener).take(self.listeners.len())
+    }
+
+    fn listener(&self, source: Source) -> Option<&N::Listener> {
+        let index = source.0.checked_sub(Source::listener(0).0)?;
+        self.listeners.get(index as usize)
+    }
+}
+
+/// What there is to do after one attempt to accept.
+enum Accepted {
+    /// Try again: there may be more in the queue.
+    More,
+    /// Wait for an event, or for the end of a pause.
+    NoMore,
+}
+
+impl<N: Net, P: Protocol> Service<N, P> {
+    /// Takes in what waits on a listener, within the budget.
+    pub(super) fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.accept_one(reactor, source) {
+                Accepted::More => {}
+                Accepted::NoMore => return,
+            }
+        }
+        if reactor.run_again(Key::of_source(source)).is_err() {
+            self.accepting.paused_until = Some(reactor.now() + PAUSE);
+        }
+    }
+
+    /// Takes in all that waits on all listeners, at the end of accepting.
+    pub(super) fn accept_what_waits(&mut self, reactor: &mut Connections<N, P>) {
+        /// Far above any backlog: who still comes then is not one who was waiting.
+        const MOST: usize = 1 << 17;
+        for source in self.accepting.sources() {
+            for _ in 0..MOST {
+                match self.accept_one(reactor, source) {
+                    Accepted::More => {}
+                    Accepted::NoMore => break,
+                }
+            }
+        }
+    }
+
+    fn accept_one(&mut self, reactor: &mut Connections<N, P>, source: Source) -> Accepted {
+        let Some(listener) = self.accepting.listener(source) else {
+            return Accepted::NoMore;
+        };
+        match reactor.net.accept(listener) {
+            Ok((stream, peer)) => {
+                self.admit(reactor, stream, peer);
+                Accepted::More
+            }
+            Err(AcceptError::Empty) => Accepted::NoMore,
+            Err(AcceptError::ThisConnection(error)) => {
+                self.counters.accept_failed += 1;
+                if let Some(unsaid) = self.accepting.failed.occur(reactor.now()) {
+                    log::warn!(
+                        "a connection failed before it was accepted: {error}{}",
+                        more(unsaid)
+                    );
+                }
+                Accepted::More
+            }
+            Err(AcceptError::Exhausted(error)) => {
+                self.pause_accepting(reactor.now(), &error);
+                Accepted::NoMore
+            }
+            Err(AcceptError::Fatal(error)) => {
+                self.exit = Some(Err(error));
+                Accepted::NoMore
+            }
+        }
+    }
+
+    fn pause_accepting(&mut self, now: Time, error: &io::Error) {
+        self.accepting.paused_until = Some(now + PAUSE);
+        self.counters.accept_paused += 1;
+        if let Some(unsaid) = self.accepting.exhausted.occur(now) {
+            log::warn!(
+                "accepting pauses until a connection closes or the limit is raised: {error}; \
+                 new connections wait (ulimit -n, or lower --max-connections){}",
+                more(unsaid)
+            );
+        }
+    }
+
+    /// Goes on accepting when a pause is over.
+    pub(super) fn resume_accepting(&mut self, reactor: &mut Connections<N, P>) {
+        let paused_until = self.accepting.paused_until;
+        if paused_until.is_none_or(|until| reactor.now() < until) {
+            return;
+        }
+        self.accepting.paused_until = None;
+        for source in self.accepting.sources() {
+            if reactor.run_again(Key::of_source(source)).is_err() {
+                self.accepting.paused_until = Some(reactor.now() + PAUSE);
+            }
+        }
+    }
+
+    /// Decides whether a connection may be, and gives it its place.
+    fn admit(&mut self, reactor: &mut Connections<N, P>, stream: N::Stream, peer: SocketAddr) {
+        if reactor.len() >= self.config.max_connections {
+            self.refuse(reactor, stream, peer, Refusal::MaxConnections);
+            return;
+        }
+        let session = self.driver.common.protocol.session();
+        let key = match reactor.insert(stream, Connection::open(session), false) {
+            Ok(key) => key,
+            Err((stream, _)) => {
+                self.refuse(reactor, stream, peer, Refusal::NoMemory);
+                return;
+            }
+        };
+        self.counters.opened += 1;
+        log::debug!("#{} open {}", key.serial, canonical(peer));
+        if let Some(reason) = self.driver.open(reactor, key) {
+            self.close(reactor, key, reason);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        stream: N::Stream,
+        peer: SocketAddr,
+        refusal: Refusal,
+    ) {
+        reactor.net.close(stream, Ending::Fin);
+        self.counters.count_refused(refusal);
+        log::debug!("refused {}: {}", canonical(peer), refusal.text());
+        if let Some(unsaid) = self.accepting.refused.occur(reactor.now()) {
+            log::warn!("refused a connection: {}{}", refusal.text(), more(unsaid));
+        }
+    }
+}
+
+/// A peer's address as people know it: an IPv4 client of a `[::]` listener is shown as IPv4.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// The count of what was left unsaid, for the end of a warning.
+fn more(unsaid: u64) -> String {
+    match unsaid {
+        0 => String::new(),
+        count => format!(" ({count} more since the last such line)"),
+    }
+}

@@ -1,0 +1,124 @@
+//! How the server stops: take in who waits, answer what has come, flush, FIN; and after a while cut short what is left.
+
+use super::{Exit, Service};
+use crate::connection::{CloseReason, Connections};
+use crate::net::{Net, Readiness, Time};
+use crate::protocol::Protocol;
+
+/// How many slots one turn tells of the end, so that a million of them do not hold up those who are served.
+const SLOTS_PER_TURN: usize = 1024;
+
+/// A drain under way.
+#[derive(Debug)]
+pub(super) struct Drain {
+    /// When what is left is cut short.
+    deadline: Time,
+    /// Slots below this index have been told. No connection is accepted any more, so none is missed.
+    told: usize,
+    /// Whether all have been told.
+    all_told: bool,
+    began: Time,
+}
+
+impl Drain {
+    /// When the drain wants a turn.
+    pub(super) fn wake_at(&self) -> Time {
+        if self.all_told {
+            self.deadline
+        } else {
+            Time::ZERO
+        }
+    }
+}
+
+impl<N: Net, P: Protocol> Service<N, P> {
+    /// Heeds the signals that have come: the first begins a drain, the second ends the server at once.
+    pub(super) fn heed_signals(&mut self, reactor: &mut Connections<N, P>) {
+        while let Some(signal) = reactor.net.take_signal() {
+            if self.drain.is_some() {
+                log::warn!(
+                    "{}: a second signal, ending at once with {} connections",
+                    signal.name(),
+                    reactor.len()
+                );
+                self.exit = Some(Ok(Exit::Interrupted));
+                return;
+            }
+            self.accept_what_waits(reactor);
+            self.accepting.stop();
+            log::info!(
+                "{}: draining {} connections for at most {:?}; a second signal ends at once",
+                signal.name(),
+                reactor.len(),
+                self.config.drain_timeout
+            );
+            let began = reactor.now();
+            self.drain = Some(Drain {
+                deadline: began + self.config.drain_timeout,
+                told: 0,
+                all_told: false,
+                began,
+            });
+        }
+    }
+
+    /// Tells the next few connections of the end, and ends the server when none is left or the time is over.
+    pub(super) fn go_on_draining(&mut self, reactor: &mut Connections<N, P>) {
+        let Some(drain) = &mut self.drain else { return };
+        let now = reactor.now();
+        let end = reactor.slots_end();
+        let from = drain.told;
+        let to = end.min(from + SLOTS_PER_TURN);
+        (drain.told, drain.all_told) = (to, to == end);
+        let (deadline, began) = (drain.deadline, drain.began);
+        for index in from..to {
+            self.drain_slot(reactor, index);
+        }
+        if now >= deadline {
+            self.cut_short(reactor);
+        }
+        if reactor.is_empty() && self.exit.is_none() {
+            log::info!(
+                "drained in {:.1?}: {} connections served, {} refused, {} bytes in, {} out",
+                now.since(began),
+                self.counters.opened,
+                self.counters.refused_in_all(),
+                self.counters.bytes_in,
+                self.counters.bytes_out
+            );
+            self.exit = Some(Ok(Exit::Drained));
+        }
+    }
+
+    fn drain_slot(&mut self, reactor: &mut Connections<N, P>, index: usize) {
+        let Some(key) = reactor.key_at(index) else {
+            return;
+        };
+        if let Some(slot) = reactor.find(key) {
+            slot.tenant.drain();
+        }
+        if let Some(reason) = self.driver.drive(reactor, key, Readiness::NONE) {
+            self.close(reactor, key, reason);
+        }
+    }
+
+    /// The time to drain is over: closes what is left.
+    fn cut_short(&mut self, reactor: &mut Connections<N, P>) {
+        for index in 0..reactor.slots_end() {
+            let Some(key) = reactor.key_at(index) else {
+                continue;
+            };
+            if let Some(slot) = reactor.find(key) {
+                let reason = slot.tenant.cut_short();
+                self.close(reactor, key, reason);
+            }
+        }
+        let cut = self.counters.closed_for(CloseReason::DrainExpired);
+        if cut > 0 {
+            log::warn!(
+                "drain expired after {:?}: {cut} connections closed before they had taken what they were owed",
+                self.config.drain_timeout
+            );
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The server: listeners, who is let in, what is counted, and how it stops.
+//!
+//! In come a [`Net`], a [`Protocol`] and a [`Config`]; [`Server::run`] then serves until a signal has drained it.
+
+mod accepting;
+mod counters;
+mod draining;
+mod throttle;
+
+pub use counters::{Counters, Refusal};
+
+use crate::connection::{CloseReason, Common, Connections, Driver, LINGER, Limits};
+use crate::net::{Key, ListenOptions, Net, Readiness, Source, Time, backlog_in_force};
+use crate::protocol::Protocol;
+use crate::reactor::{CLASSES, Handler, Reactor};
+use accepting::Accepting;
+use draining::Drain;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How the server treats its connections. The defaults are those of `echoloop serve`.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How many connections there may be; further ones are refused.
+    pub max_connections: usize,
+    /// Bytes owed to one peer before it is read no more.
+    pub max_pending: usize,
+    /// Bytes of memory held for all connections together before nobody is read any more.
+    pub max_buffered: usize,
+    /// Close a connection on which no byte moved for this long; `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// Close a connection whose peer took nothing of what it is owed for this long; `None`: never.
+    pub stall_timeout: Option<Duration>,
+    /// How long a drain may take before what is left is cut short.
+    pub drain_timeout: Duration,
+    /// For how long to poll without sleeping before each sleep.
+    pub spin: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            max_connections: 1_000_000,
+            max_pending: Limits::default().max_pending,
+            max_buffered: 256 * 1024 * 1024,
+            idle_timeout: None,
+            stall_timeout: Some(Duration::from_secs(60)),
+            drain_timeout: Duration::from_secs(10),
+            spin: Duration::ZERO,
+        }
+    }
+}
+
+impl Config {
+    /// The lengths of the classes of deadlines, in the order of their indices ([`Classes`](crate::connection::Classes)).
+    fn timeouts(&self) -> [Option<Duration>; CLASSES] {
+        [self.idle_timeout, self.stall_timeout, Some(LINGER), None]
+    }
+}
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A signal came, and all connections were closed in good order or by the drain's time limit.
+    Drained,
+    /// A second signal came while the server drained.
+    Interrupted,
+}
+
+/// A server that speaks `P` over `N`.
+pub struct Server<N: Net, P: Protocol> {
+    reactor: Connections<N, P>,
+    service: Service<N, P>,
+}
+
+/// All of the server but the loop, which calls it.
+struct Service<N: Net, P: Protocol> {
+    driver: Driver<P>,
+    accepting: Accepting<N>,
+    counters: Counters,
+    config: Config,
+    drain: Option<Drain>,
+    exit: Option<io::Result<Exit>>,
+}
+
+impl<N: Net, P: Protocol> Server<N, P> {
+    /// A server that does not listen yet.
+    pub fn new(net: N, protocol: P, config: Config) -> Self {
+        let limits = Limits {
+            max_pending: config.max_pending,
+            ..Limits::default()
+        };
+        let common = Common::new(protocol, limits, config.max_buffered);
+        Server {
+            reactor: Reactor::new(net, config.timeouts(), config.spin),
+            service: Service {
+                driver: Driver::new(common),
+                accepting: Accepting::new(),
+                counters: Counters::default(),
+                config,
+                drain: None,
+                exit: None,
+            },
+        }
+    }
+
+    /// Listens on one more address; returns it with the port that was picked if 0 was asked for.
+    ///
+    /// # Errors
+    /// What `socket`, `bind` or `listen` say: the address is in use, not permitted, not of this machine.
+    pub fn listen(&mut self, options: &ListenOptions) -> io::Result<SocketAddr> {
+        let net = &mut self.reactor.net;
+        let address = self.service.accepting.listen(net, options)?;
+        log::info!(
+            "listening on {address} ({}, backlog {})",
+            self.service.driver.common.protocol.name(),
+            backlog_in_force(options.backlog)
+        );
+        Ok(address)
+    }
+
+    /// Serves until a signal has drained it.
+    ///
+    /// # Errors
+    /// What the selector or a listener says when the server cannot go on.
+    pub fn run(&mut self) -> io::Result<Exit> {
+        loop {
+            if let Some(exit) = self.turn()? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// One turn of the loop; says how the server ended if this was its last.
+    ///
+    /// # Errors
+    /// As [`Server::run`].
+    pub fn turn(&mut self) -> io::Result<Option<Exit>> {
+        self.reactor.turn(&mut self.service)?;
+        self.service.driver.admit_waiting(&mut self.reactor);
+        self.service.resume_accepting(&mut self.reactor);
+        self.service.go_on_draining(&mut self.reactor);
+        self.service.exit.take().transpose()
+    }
+
+    /// What has been counted since the server began.
+    pub fn counters(&self) -> &Counters {
+        &self.service.counters
+    }
+
+    /// How many connections are live.
+    pub fn live(&self) -> usize {
+        self.reactor.len()
+    }
+
+    /// Bytes of memory held for what connections owe, all together.
+    pub fn buffered(&self) -> usize {
+        self.service.driver.common.pool.held()
+    }
+
+    /// The network that the server runs on.
+    pub fn net(&mut self) -> &mut N {
+        &mut self.reactor.net
+    }
+}
+
+impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> for Service<N, P> {
+    #[inline]
+    fn ready(&mut self, reactor: &mut Connections<N, P>, key: Key, readiness: Readiness) {
+        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
+            self.close(reactor, key, reason);
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Connections<N, P>, key: Key) {
+        if let Some(slot) = reactor.find(key) {
+            let reason = slot.tenant.expire();
+            self.close(reactor, key, reason);
+        }
+    }
+
+    fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+        if source == Source::SIGNALS {
+            self.heed_signals(reactor);
+        } else {
+            self.accept(reactor, source);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        let drain = self.drain.as_ref().map(Drain::wake_at);
+        drain.into_iter().chain(self.accepting.paused_until).min()
+    }
+}
+
+impl<N: Net, P: Protocol> Service<N, P> {
+    /// Ends a connection: closes its socket, takes its slot back, counts the reason.
+    fn close(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
+        let Some(closed) = self.driver.close(reactor, key, reason) else {
+            return;
+        };
+        self.counters.count_closed(&closed);
+        self.accepting.a_descriptor_is_free();
+        let (serial, reason) = (key.serial, closed.reason);
+        let (bytes_in, bytes_out) = (closed.bytes_in, closed.bytes_out);
+        match closed.error {
+            None => log::debug!("#{serial} closed: {reason}, {bytes_in} bytes in, {bytes_out} out"),
+            Some(error) => log::debug!(
+                "#{serial} closed: {reason}, {bytes_in} bytes in, {bytes_out} out ({error})"
+            ),
+        }
+    }
+}
