@@ -1,13 +1,26 @@
 //! Connections on a reactor: what server and clients do alike with whoever is ready.
 
 use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
-use crate::net::{Key, Net, Readiness};
-use crate::protocol::{Outbox, Protocol};
-use crate::reactor::{Borrowed, Reactor};
+use crate::net::{Key, MioNet, Net, Readiness};
+use crate::protocol::{Outbox, Protocol, RawSession};
+use crate::reactor::{Borrowed, Reactor, Slot};
 use std::io;
 
 /// A reactor whose tenants are connections that speak `P`.
 pub type Connections<N, P> = Reactor<N, Connection<<P as Protocol>::Session>>;
+
+/// As the slab stores a slot: an index of the next vacant one, or what is there.
+#[expect(dead_code, reason = "only its size is of interest")]
+enum SlabEntry<T> {
+    Vacant(usize),
+    Occupied(T),
+}
+
+// What a connection costs while it is idle. A million of these are to fit where tokio keeps thirteen thousand.
+const _: () = {
+    type RawSlot = Slot<<MioNet as Net>::Stream, Connection<RawSession>>;
+    assert!(size_of::<SlabEntry<RawSlot>>() <= 56);
+};
 
 /// Drives connections, and sees to what they then wait for.
 #[derive(Debug)]

@@ -1,1 +1,189 @@
+//! Connections against a script: what the socket does is a list of steps, and the connection must take exactly these.
 
+mod closing;
+mod echoing;
+mod random;
+mod sessions;
+
+use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
+use crate::net::{Readiness, Stream, Time};
+use crate::protocol::{Protocol, Raw, Session};
+use crate::reactor::SCRATCH_SIZE;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+
+/// One call that is expected of the connection, and how the socket answers.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A read finds these bytes.
+    Input(Vec<u8>),
+    /// A read finds nothing.
+    NoInput,
+    /// A read finds the peer's FIN.
+    PeerFin,
+    /// A read fails.
+    ReadFails(io::ErrorKind),
+    /// A write takes exactly these bytes of what it is offered.
+    Takes(Vec<u8>),
+    /// A write takes this many bytes, whatever they are.
+    TakesCount(usize),
+    /// A write finds no room.
+    NoRoom,
+    /// A write fails.
+    WriteFails(io::ErrorKind),
+    /// FIN is sent.
+    Fin,
+    /// FIN cannot be sent, since the peer has reset.
+    FinFails,
+    /// Whether a connection that was begun stands.
+    Connected(Result<bool, io::ErrorKind>),
+}
+
+fn input(bytes: &[u8]) -> Step {
+    Step::Input(bytes.to_vec())
+}
+
+fn takes(bytes: &[u8]) -> Step {
+    Step::Takes(bytes.to_vec())
+}
+
+/// A socket that follows a script. A call that does not fit the next step fails the test, and so does a step left over.
+#[derive(Debug)]
+struct Scripted {
+    steps: VecDeque<Step>,
+}
+
+impl Scripted {
+    fn next(&mut self, call: &str) -> Step {
+        let step = self.steps.pop_front();
+        step.unwrap_or_else(|| panic!("{call}, but no step is left"))
+    }
+}
+
+impl Stream for Scripted {
+    const SHORT_READ_DRAINS: bool = true;
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.next("a read") {
+            Step::Input(bytes) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            Step::NoInput => Err(io::ErrorKind::WouldBlock.into()),
+            Step::PeerFin => Ok(0),
+            Step::ReadFails(kind) => Err(kind.into()),
+            step => panic!("a read, but the step is {step:?}"),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.next("a write") {
+            Step::Takes(taken) => {
+                assert_eq!(bytes.get(..taken.len()), Some(&*taken), "bytes written");
+                Ok(taken.len())
+            }
+            Step::TakesCount(count) => Ok(count.min(bytes.len())),
+            Step::NoRoom => Err(io::ErrorKind::WouldBlock.into()),
+            Step::WriteFails(kind) => Err(kind.into()),
+            step => panic!("a write of {} bytes, but the step is {step:?}", bytes.len()),
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self.next("a FIN") {
+            Step::Fin => Ok(()),
+            Step::FinFails => Err(io::ErrorKind::NotConnected.into()),
+            step => panic!("a FIN, but the step is {step:?}"),
+        }
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        match self.steps.front() {
+            Some(Step::Connected(Err(kind))) => {
+                let error = io::Error::from(*kind);
+                self.steps.pop_front();
+                Ok(Some(error))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self.steps.front() {
+            Some(Step::Connected(Ok(true))) => Ok(SocketAddr::from(([127, 0, 0, 1], 1))),
+            Some(Step::Connected(Ok(false))) => Err(io::ErrorKind::NotConnected.into()),
+            step => panic!("a look at the peer's address, but the step is {step:?}"),
+        }
+    }
+
+    fn connected(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        let stands = self.peer_addr().is_ok();
+        self.steps.pop_front();
+        Ok(stands)
+    }
+}
+
+/// A connection on a bench of its own.
+struct Rig<P: Protocol> {
+    common: Common<P>,
+    connection: Connection<P::Session>,
+    scratch: Vec<u8>,
+}
+
+impl Rig<Raw> {
+    fn raw() -> Self {
+        Rig::new(Raw, Limits::default())
+    }
+}
+
+impl<P: Protocol> Rig<P> {
+    fn new(mut protocol: P, limits: Limits) -> Self {
+        let connection = Connection::open(protocol.session());
+        Rig {
+            common: Common::new(protocol, limits, 1 << 30),
+            connection,
+            scratch: vec![0; SCRATCH_SIZE],
+        }
+    }
+
+    /// Drives the connection over a socket that follows `steps`, all of them.
+    fn drive(&mut self, readiness: Readiness, steps: &[Step]) -> Outcome {
+        let mut stream = Scripted {
+            steps: steps.iter().cloned().collect(),
+        };
+        let mut bench = Workbench {
+            serial: 1,
+            now: Time::ZERO,
+            common: &mut self.common,
+        };
+        let outcome = self
+            .connection
+            .drive(&mut stream, readiness, &mut self.scratch, &mut bench);
+        assert!(stream.steps.is_empty(), "left over: {:?}", stream.steps);
+        self.check();
+        outcome
+    }
+
+    /// What holds whenever a connection has been driven.
+    fn check(&self) {
+        let accounted = match self.connection.held.as_deref() {
+            Some([held]) => {
+                assert!(
+                    !held.owed.is_empty() || !held.input.is_empty(),
+                    "memory is held for nothing"
+                );
+                held.accounted
+            }
+            None => 0,
+        };
+        assert_eq!(self.common.pool.held(), accounted, "the pool's account");
+    }
+}
+
+const READABLE: Readiness = Readiness::READABLE;
+const WRITABLE: Readiness = Readiness::WRITABLE;
+const DRAIN: Readiness = Readiness::DRAIN;
