@@ -2,7 +2,11 @@
 //!
 //! `cargo bench --bench idle` opens 15,000 connections that have echoed once, to a release build of `echoloop serve`
 //! with its defaults; `-- --quick` opens 3,000, to see that the bench works. Exits with 1 when a bar is missed.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench ends where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench ends where it fails"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,7 +18,11 @@ const MOST_BYTES: f64 = 64.0;
 
 fn main() -> ExitCode {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let (few, many) = if quick { (1_000, 3_000) } else { (5_000, 15_000) };
+    let (few, many) = if quick {
+        (1_000, 3_000)
+    } else {
+        (5_000, 15_000)
+    };
     let daemon = Daemon::start();
     let mut connections = Vec::new();
     let start = daemon.user_memory();
@@ -36,7 +44,11 @@ fn main() -> ExitCode {
     println!("  wake-ups while idle   {woken:>9}       (none)");
     // A page is 4 KiB: between few connections, that alone is several bytes each.
     let met = woken == 0 && (quick || slope <= MOST_BYTES);
-    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -60,9 +72,7 @@ fn open_until(count: usize, daemon: SocketAddr, connections: &mut Vec<TcpStream>
 fn connect_from(source: Ipv4Addr, daemon: SocketAddr) -> TcpStream {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from((source, 0)).into())
-        .unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect(&daemon.into()).unwrap();
     socket.into()
 }

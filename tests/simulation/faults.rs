@@ -1,0 +1,68 @@
+//! What goes wrong in a simulated world, and how often: drawn once per seed, each switched and weighted.
+
+use crate::rng::Rng;
+
+/// Chances per thousand, and other knobs.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// A read finds only a part of what is there (in a world where that promises nothing).
+    pub partial_read: u64,
+    /// A write takes only a part of what there is room for.
+    pub partial_write: u64,
+    /// A call would block although something is there. An edge follows.
+    pub read_blocks: u64,
+    pub write_blocks: u64,
+    /// A call is interrupted.
+    pub interrupted: u64,
+    /// An event comes for which there is no cause.
+    pub spurious: u64,
+    /// One event comes as two.
+    pub split: u64,
+    /// The events of a wait come in any order.
+    pub shuffle: bool,
+    /// At most so many events come from a wait; the others from later ones. 0: no bound.
+    pub batch: usize,
+    /// An event comes for a connection that has been closed since.
+    pub stale: u64,
+    /// A wait is interrupted by a signal.
+    pub wait_interrupted: u64,
+    /// A sleep ends so many milliseconds late, at most.
+    pub late_wake_ms: u64,
+    /// A connection fails just when it is accepted.
+    pub accept_aborted: u64,
+    /// Descriptors or buffers are exhausted; and for how many milliseconds at most.
+    pub exhausted: u64,
+    pub exhausted_ms: u64,
+    /// The clock jumps forward by up to this many milliseconds between two turns.
+    pub clock_jump: u64,
+    pub clock_jump_ms: u64,
+}
+
+impl Faults {
+    pub fn draw(rng: &mut Rng) -> Faults {
+        let mut knob = |most: u64| match rng.between(0, 2) {
+            0 => 0,
+            1 => rng.magnitude(most),
+            _ => rng.between(0, most),
+        };
+        Faults {
+            partial_read: knob(900),
+            partial_write: knob(900),
+            read_blocks: knob(300),
+            write_blocks: knob(300),
+            interrupted: knob(200),
+            spurious: knob(300),
+            split: knob(500),
+            shuffle: knob(1) == 1,
+            batch: usize::try_from(knob(8)).unwrap(),
+            stale: knob(500),
+            wait_interrupted: knob(200),
+            late_wake_ms: knob(50),
+            accept_aborted: knob(200),
+            exhausted: knob(100),
+            exhausted_ms: knob(3000),
+            clock_jump: knob(20),
+            clock_jump_ms: knob(20_000),
+        }
+    }
+}

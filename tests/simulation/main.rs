@@ -1,0 +1,71 @@
+//! The real server over a simulated network, in virtual time: a seed decides everything.
+//!
+//! `cargo test --test simulation` runs a few hundred seeds, always the same. `ECHOLOOP_SIM_SEEDS=N` runs N from a
+//! random start (with `--release` for many); `ECHOLOOP_SIM_SEED=S` runs one, which is what a failure tells to do.
+#![allow(
+    clippy::pedantic,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test binary has no users; its casts and panics are its business"
+)]
+
+mod faults;
+mod peer;
+mod rng;
+mod run;
+mod sim_net;
+mod world;
+
+use std::panic;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How many seeds a plain `cargo test` runs.
+const SEEDS: u64 = 300;
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
+    )
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    if let Some(seed) = variable("ECHOLOOP_SIM_SEED") {
+        return seed..seed + 1;
+    }
+    match variable("ECHOLOOP_SIM_SEEDS") {
+        Some(count) => {
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let start = rng::mix(time.as_nanos() as u64) >> 24;
+            start..start + count
+        }
+        None => 0..SEEDS,
+    }
+}
+
+#[test]
+fn every_seed_holds_and_runs_twice_alike() {
+    let mut hours = 0.0;
+    let (mut turns, mut waits, mut faults, mut count) = (0, 0, 0, 0);
+    for seed in seeds() {
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation");
+        let first = panic::catch_unwind(|| run::run(seed));
+        let Ok(first) = first else {
+            panic!("seed {seed} failed; replay it: {replay}");
+        };
+        let second = run::run(seed);
+        assert_eq!(
+            first.digest, second.digest,
+            "seed {seed} is not deterministic: {replay}"
+        );
+        hours += first.nanoseconds as f64 / 3.6e12;
+        turns += first.turns;
+        waits += first.tally.waits;
+        faults += first.tally.faults;
+        count += 1;
+    }
+    println!(
+        "{count} seeds, {hours:.1} virtual hours, {turns} turns, {waits} waits, {faults} faults"
+    );
+}

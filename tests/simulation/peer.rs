@@ -1,0 +1,229 @@
+//! The peers: clients that follow a plan, and check every byte that comes back.
+
+use crate::rng::{Rng, mix};
+use crate::world::{EndId, MILLISECOND, World};
+use std::io::ErrorKind;
+
+/// How a peer reads what it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// All that has come, whenever it looks.
+    Prompt,
+    /// At most so many bytes whenever it looks.
+    Slow(usize),
+    /// Not until then; after that promptly.
+    Late(u64),
+    /// Not at all.
+    Never,
+}
+
+/// How a peer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// FIN behind its last byte, and then it reads to the end.
+    HalfClose,
+    /// When it has got everything back.
+    WhenEchoed,
+    /// With RST, when it has sent so many bytes.
+    Reset(u64),
+    /// Not by itself.
+    Never,
+}
+
+/// What a peer is going to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub starts_at: u64,
+    pub total: u64,
+    pub chunk: u64,
+    pub pause: u64,
+    pub reading: Reading,
+    pub leaving: Leaving,
+    /// So many times in a thousand, a chunk begins with an urgent byte.
+    pub urgent: u64,
+}
+
+impl Plan {
+    /// Draws a plan in a world where at most `step` bytes go through at once: with more than some hundred steps, a
+    /// run would be long without being richer.
+    pub fn draw(rng: &mut Rng, step: u64) -> Plan {
+        let total = rng.magnitude((200 * step).min(300_000));
+        let until = rng.magnitude(20_000) * MILLISECOND;
+        Plan {
+            starts_at: rng.magnitude(5_000) * MILLISECOND,
+            total,
+            chunk: rng.magnitude(100_000).max(1 + total / 200),
+            pause: rng.magnitude(2_000) * MILLISECOND / 4,
+            reading: match rng.between(0, 9) {
+                0 => Reading::Never,
+                1 => Reading::Late(until),
+                2..=3 => Reading::Slow(1 + rng.index(20_000)),
+                _ => Reading::Prompt,
+            },
+            leaving: match rng.between(0, 9) {
+                0 => Leaving::Never,
+                1..=2 => Leaving::Reset(rng.between(0, total)),
+                3..=5 => Leaving::WhenEchoed,
+                _ => Leaving::HalfClose,
+            },
+            urgent: if rng.chance(200) {
+                rng.between(0, 500)
+            } else {
+                0
+            },
+        }
+    }
+}
+
+/// How it ended for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It never got a connection.
+    Refused,
+    /// It left as it meant to.
+    Left,
+    /// The server's FIN came.
+    Fin,
+    /// The server's RST came.
+    Reset,
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Peer {
+    id: u64,
+    pub plan: Plan,
+    pub end: Option<EndId>,
+    pub sent: u64,
+    pub received: u64,
+    pub outcome: Option<Outcome>,
+    /// When it looks again.
+    pub wakes_at: u64,
+    /// How long it waits at most before that.
+    patience: u64,
+}
+
+impl Peer {
+    pub fn new(id: u64, plan: Plan) -> Peer {
+        Peer {
+            id,
+            end: None,
+            sent: 0,
+            received: 0,
+            outcome: None,
+            wakes_at: plan.starts_at,
+            patience: MILLISECOND,
+            plan,
+        }
+    }
+
+    /// The byte that this peer sends at a position: a function of both, so that a byte of anybody else, or from
+    /// anywhere else, is found out.
+    fn byte(&self, position: u64) -> u8 {
+        mix(self.id << 40 ^ position).to_le_bytes()[0]
+    }
+
+    /// Does what is to be done now, and decides when to look again.
+    pub fn act(&mut self, world: &mut World) {
+        world.trace(7, self.id);
+        let before = (self.end, self.sent, self.received);
+        self.act_now(world);
+        // Who got nowhere looks again later and later, or most of a run would be spent with looking.
+        self.patience = if before == (self.end, self.sent, self.received) {
+            (2 * self.patience).min(1_000 * MILLISECOND)
+        } else {
+            MILLISECOND + self.plan.pause
+        };
+        self.wakes_at = world.now + world.rng.between(self.patience / 10, self.patience);
+    }
+
+    fn act_now(&mut self, world: &mut World) {
+        let Some(end) = self.end else {
+            match world.connect(0) {
+                Ok(end) => self.end = Some(end),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.outcome = Some(Outcome::Refused),
+            }
+            return;
+        };
+        self.receive(world, end);
+        if self.outcome.is_none() {
+            self.send(world, end);
+            self.leave(world, end);
+        }
+    }
+
+    fn receive(&mut self, world: &mut World, end: EndId) {
+        let most = match self.plan.reading {
+            Reading::Prompt => usize::MAX,
+            Reading::Slow(most) => most,
+            Reading::Late(until) if world.now >= until => usize::MAX,
+            Reading::Late(_) | Reading::Never if !world.ends[end].reset_arrived => return,
+            Reading::Late(_) | Reading::Never => usize::MAX,
+        };
+        let mut got = 0;
+        let mut buffer = [0; 4096];
+        while got < most {
+            let room = buffer.len().min(most - got);
+            match world.read(end, &mut buffer[..room]) {
+                Ok(0) => return self.ends(world, end, Outcome::Fin),
+                Ok(count) => {
+                    got += count;
+                    self.check(&buffer[..count]);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => return self.ends(world, end, Outcome::Reset),
+            }
+        }
+    }
+
+    fn check(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            assert!(
+                self.received < self.sent,
+                "peer {} got more than it sent",
+                self.id
+            );
+            let expected = self.byte(self.received);
+            assert_eq!(byte, expected, "peer {}, byte {}", self.id, self.received);
+            self.received += 1;
+        }
+    }
+
+    fn send(&mut self, world: &mut World, end: EndId) {
+        let chunk = self.plan.chunk.min(self.plan.total - self.sent);
+        if chunk == 0 || world.ends[end].fin_sent {
+            return;
+        }
+        if world.rng.chance(self.plan.urgent) {
+            world.mark_urgent(end);
+        }
+        let bytes: Vec<u8> = (0..chunk)
+            .map(|offset| self.byte(self.sent + offset))
+            .collect();
+        self.sent += world.send(end, &bytes) as u64;
+    }
+
+    fn leave(&mut self, world: &mut World, end: EndId) {
+        match self.plan.leaving {
+            Leaving::HalfClose if self.sent == self.plan.total && !world.ends[end].fin_sent => {
+                world.fin(end);
+            }
+            Leaving::WhenEchoed if self.received == self.plan.total => {
+                self.ends(world, end, Outcome::Left);
+            }
+            Leaving::Reset(at) if self.sent >= at => {
+                world.close(end, true);
+                self.outcome = Some(Outcome::Left);
+            }
+            _ => {}
+        }
+    }
+
+    fn ends(&mut self, world: &mut World, end: EndId, outcome: Outcome) {
+        if !world.ends[end].closed {
+            world.close(end, false);
+        }
+        self.outcome = Some(outcome);
+    }
+}
