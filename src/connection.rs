@@ -35,7 +35,7 @@ use fifo::Fifo;
 use std::io;
 use std::time::Duration;
 
-/// For how long a connection is read after our FIN (see [`State::Lingering`]).
+/// For how long a connection is read after our FIN before it is closed all the same.
 pub const LINGER: Duration = Duration::from_secs(2);
 
 /// The classes of deadlines that connections stand in.

@@ -33,7 +33,7 @@ SIGTERM, SIGINT or SIGHUP drain it: what clients are owed is sent, then FIN. A s
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    /// Address to listen on: HOST:PORT, [V6]:PORT, or :PORT for all interfaces; port 0 picks one (repeatable)
+    /// Address to listen on: HOST:PORT, \[V6\]:PORT, or :PORT for all interfaces; port 0 picks one (repeatable)
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = ListenAddress::parse)]
     listen: Vec<ListenAddress>,
 

@@ -4,6 +4,8 @@
 //! random start (with `--release` for many); `ECHOLOOP_SIM_SEED=S` runs one, which is what a failure tells to do.
 #![allow(
     clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
     unreachable_pub,
     missing_docs,
     reason = "a test binary has no users; its casts and panics are its business"
