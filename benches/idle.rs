@@ -100,7 +100,7 @@ impl Daemon {
         Daemon { child, address }
     }
 
-    /// The proportional set size in bytes (proc_pid_smaps(5)).
+    /// The proportional set size in bytes (`proc_pid_smaps(5)`).
     fn user_memory(&self) -> usize {
         1024 * self.number("smaps_rollup", "Pss:")
     }

@@ -76,7 +76,6 @@ impl Default for Limits {
 
 impl Limits {
     /// How much is read at once: never more than may be owed, since the answer may be as long.
-    #[inline]
     fn read_size(&self) -> usize {
         self.max_pending.clamp(1, SCRATCH_SIZE)
     }
@@ -95,7 +94,8 @@ pub struct Common<P> {
     pub bytes_dropped: u64,
     /// The error that ended the connection driven last, if it was one.
     pub last_error: Option<io::Error>,
-    gathered: Vec<u8>,
+    /// [`Limits::read_size`], which would be worked out anew for every message.
+    read_size: usize,
 }
 
 impl<P> Common<P> {
@@ -107,7 +107,7 @@ impl<P> Common<P> {
             limits,
             bytes_dropped: 0,
             last_error: None,
-            gathered: Vec::new(),
+            read_size: limits.read_size(),
         }
     }
 }
@@ -121,6 +121,8 @@ pub struct Workbench<'a, P> {
     pub now: Time,
     /// What all connections share.
     pub common: &'a mut Common<P>,
+    /// The buffer that answers in several pieces are gathered in; of no value afterwards.
+    pub gathered: &'a mut Vec<u8>,
 }
 
 /// Where a connection stands. The map is at the top of this file.
@@ -321,19 +323,16 @@ where
     ) -> Outcome {
         self.note(readiness);
         // The path of nearly every byte is kept apart from the rest, so that it is short.
-        let driven = if self.state == State::Open && self.held.is_none() {
+        let driven = if self.is_open() && self.held.is_none() {
             match self.read(stream, scratch, bench) {
-                Ok(outcome) if self.state == State::Open => Ok(outcome),
+                Ok(outcome) if self.is_open() => Ok(outcome),
                 Ok(outcome) => self.move_on(outcome, stream, scratch, bench),
-                Err(end) => Err(end),
+                Err(reason) => Err(reason),
             }
         } else {
             self.drive_slowly(stream, scratch, bench)
         };
-        driven.unwrap_or_else(|end| {
-            bench.common.last_error = end.error;
-            Outcome::Closed(end.reason)
-        })
+        driven.unwrap_or_else(Outcome::Closed)
     }
 
     /// Drives a connection that owes, holds input back, or is on its way in or out.
@@ -343,8 +342,8 @@ where
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, End> {
-        if self.state == State::Connecting && !self.finish_connecting(stream, bench)? {
+    ) -> Result<Outcome, CloseReason> {
+        if self.is_connecting() && !self.finish_connecting(stream, bench)? {
             return Ok(Outcome::Event);
         }
         self.flush(stream, bench)?;
@@ -363,22 +362,23 @@ where
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, End> {
-        if self.state == State::Leaving && outcome != Outcome::Memory && !self.owes() {
+    ) -> Result<Outcome, CloseReason> {
+        if matches!(self.state, State::Leaving) && outcome != Outcome::Memory && !self.owes() {
             // All that had come is answered, or a whole budget of it: a flood would not end by itself.
             self.state = State::Draining(CloseReason::Drained);
         }
         match self.state {
             State::Draining(reason) if !self.owes() => {
-                stream
-                    .shutdown_write()
-                    .map_err(|error| End::by(CloseReason::PeerReset, error))?;
+                if let Err(error) = stream.shutdown_write() {
+                    bench.common.last_error = Some(error);
+                    return Err(CloseReason::PeerReset);
+                }
                 self.state = State::Lingering(reason);
                 self.note(Readiness::READABLE | Readiness::DRAIN);
                 self.linger(reason, stream, scratch, bench)
             }
             State::Lingering(reason) => self.linger(reason, stream, scratch, bench),
-            State::Ended(reason) if !self.owes() => Err(End::of(reason)),
+            State::Ended(reason) if !self.owes() => Err(reason),
             State::Draining(_) | State::Ended(_) => Ok(Outcome::Event),
             State::Connecting | State::Open | State::Leaving => Ok(outcome),
         }
@@ -397,10 +397,19 @@ where
         self.marks.clear(Marks::WAITS_FOR_MEMORY);
     }
 
-    fn is_connecting(&self) -> bool {
-        self.state == State::Connecting
+    // By `matches!`, since a comparison would look at the reasons that other states carry.
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
     }
 
+    #[inline]
+    fn is_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting)
+    }
+
+    #[inline]
     fn may_receive(&self) -> bool {
         matches!(self.state, State::Open | State::Leaving)
     }
@@ -410,13 +419,14 @@ where
         &mut self,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<bool, End> {
+    ) -> Result<bool, CloseReason> {
         if !self.readiness.contains(Readiness::WRITABLE) {
             return Ok(false);
         }
-        let connected = stream
-            .connected()
-            .map_err(|error| End::by(CloseReason::ConnectFailed, error))?;
+        let connected = stream.connected().map_err(|error| {
+            bench.common.last_error = Some(error);
+            CloseReason::ConnectFailed
+        })?;
         if connected {
             self.state = State::Open;
             self.greet(stream, bench)?;
@@ -431,24 +441,5 @@ where
         if let Some(held) = self.held.take() {
             pool.account(held[0].accounted, 0);
         }
-    }
-}
-
-/// The end of a connection: why, and the error behind it if there was one.
-#[derive(Debug)]
-struct End {
-    reason: CloseReason,
-    error: Option<io::Error>,
-}
-
-impl End {
-    fn of(reason: CloseReason) -> End {
-        let error = None;
-        End { reason, error }
-    }
-
-    fn by(reason: CloseReason, error: io::Error) -> End {
-        let error = Some(error);
-        End { reason, error }
     }
 }

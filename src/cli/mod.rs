@@ -28,10 +28,16 @@ enum Command {
 #[derive(Debug, Args)]
 struct Verbosity {
     /// Log more: each connection (-v), and all that is received (-vv)
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 900)]
     verbose: u8,
     /// Log nothing but what ends the program
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        display_order = 901
+    )]
     quiet: bool,
 }
 

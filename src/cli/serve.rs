@@ -33,8 +33,8 @@ SIGTERM, SIGINT or SIGHUP drain it: what clients are owed is sent, then FIN. A s
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    /// Address to listen on: HOST:PORT, \[V6\]:PORT, or :PORT for all interfaces; port 0 picks one (repeatable)
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = ListenAddress::parse)]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = ListenAddress::parse,
+        help = "Address to listen on: HOST:PORT, [V6]:PORT, or :PORT for all interfaces; port 0 picks one (repeatable)")]
     listen: Vec<ListenAddress>,
 
     /// Connections allowed; further ones are refused at once [default: what descriptors allow, at most 1m]

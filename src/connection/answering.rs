@@ -1,9 +1,9 @@
 //! From the socket to the session: reading, and handing over what was read.
 
-use super::{CloseReason, Connection, End, Outcome, State, Workbench};
+use super::{CloseReason, Connection, Outcome, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Context, Outbox, Protocol, Session};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 /// How many of the bytes received a line of the log shows.
 const TRACED_BYTES: usize = 64;
@@ -19,9 +19,9 @@ where
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, End> {
+    ) -> Result<Outcome, CloseReason> {
         let limits = bench.common.limits;
-        let size = limits.read_size().min(scratch.len());
+        let size = bench.common.read_size.min(scratch.len());
         let mut budget = limits.budget;
         while self.readiness.contains(Readiness::READABLE) {
             if self.owes() && self.owed() + size > limits.max_pending {
@@ -45,11 +45,11 @@ where
                     self.heed_short_read::<T>(count < buffer.len());
                     trace(bench.serial, &buffer[..count]);
                     self.answer(&buffer[..count], stream, bench)?;
-                    if self.state != State::Open && self.state != State::Leaving {
+                    if !self.may_receive() {
                         return Ok(Outcome::Event);
                     }
                 }
-                Err(error) => self.heed_read_error(error)?,
+                Err(error) => self.heed_read_error(error, bench)?,
             }
         }
         Ok(Outcome::Event)
@@ -63,7 +63,12 @@ where
         }
     }
 
-    fn heed_read_error(&mut self, error: std::io::Error) -> Result<(), End> {
+    #[cold]
+    fn heed_read_error(
+        &mut self,
+        error: io::Error,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
         match error.kind() {
             ErrorKind::WouldBlock => {
                 let drained = Readiness::READABLE | Readiness::DRAIN;
@@ -71,7 +76,11 @@ where
                 Ok(())
             }
             ErrorKind::Interrupted => Ok(()),
-            _ => Err(End::by(CloseReason::of_read_error(&error), error)),
+            _ => {
+                let reason = CloseReason::of_read_error(&error);
+                bench.common.last_error = Some(error);
+                Err(reason)
+            }
         }
     }
 
@@ -82,7 +91,7 @@ where
         fresh: &[u8],
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         if self
             .held
             .as_ref()
@@ -100,7 +109,7 @@ where
         &mut self,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         let Some([held]) = self.held.as_deref_mut() else {
             return Ok(());
         };
@@ -121,7 +130,7 @@ where
         input: &[u8],
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<usize, End> {
+    ) -> Result<usize, CloseReason> {
         let mut done = 0;
         loop {
             let rest = &input[done..];
@@ -149,7 +158,7 @@ where
         &mut self,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         let rest = match self.held.as_deref_mut() {
             Some([held]) => std::mem::take(&mut held.input),
             None => super::Fifo::default(),
@@ -177,7 +186,7 @@ where
         &mut self,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         self.consult(&[], stream, bench, |session, _, context, outbox| {
             session.open(context, outbox);
             0
@@ -193,22 +202,21 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
         call: impl for<'a> FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
-    ) -> Result<(usize, bool), End> {
-        let common = &mut *bench.common;
-        let mut outbox = Outbox::new(&mut common.gathered, common.limits.max_pending);
+    ) -> Result<(usize, bool), CloseReason> {
+        let mut outbox = Outbox::new(bench.gathered, bench.common.limits.max_pending);
         let context = Context {
             now: bench.now,
-            shared: &mut common.protocol,
+            shared: &mut bench.common.protocol,
         };
         let consumed = call(&mut self.session, input, context, &mut outbox);
         if outbox.is_out_of_memory() {
-            return Err(End::of(CloseReason::NoMemory));
+            return Err(CloseReason::NoMemory);
         }
         if let Some(finish) = outbox.finished() {
             self.state = State::Draining(finish.into());
         }
         let full = outbox.is_full();
-        self.deliver(outbox.bytes(), stream, &mut common.pool)?;
+        self.deliver(outbox.bytes(), stream, bench.common)?;
         Ok((consumed.min(input.len()), full))
     }
 
@@ -219,22 +227,20 @@ where
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, End> {
+    ) -> Result<Outcome, CloseReason> {
         let mut budget = bench.common.limits.budget;
         while self.readiness.contains(Readiness::READABLE) {
             if budget == 0 {
                 return Ok(Outcome::Turn);
             }
             match stream.read(scratch) {
-                Ok(0) => return Err(End::of(reason)),
+                Ok(0) => return Err(reason),
                 Ok(count) => {
                     budget = budget.saturating_sub(count);
                     bench.common.bytes_dropped += count as u64;
                     self.heed_short_read::<T>(count < scratch.len());
                 }
-                Err(error) => self
-                    .heed_read_error(error)
-                    .map_err(|end| End { reason, ..end })?,
+                Err(error) => self.heed_read_error(error, bench).map_err(|_| reason)?,
             }
         }
         Ok(Outcome::Event)

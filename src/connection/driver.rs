@@ -27,12 +27,14 @@ const _: () = {
 pub struct Driver<P> {
     /// What all connections share.
     pub common: Common<P>,
+    gathered: Vec<u8>,
 }
 
 impl<P: Protocol> Driver<P> {
     /// For connections that share `common`.
     pub fn new(common: Common<P>) -> Driver<P> {
-        Driver { common }
+        let gathered = Vec::new();
+        Driver { common, gathered }
     }
 
     /// Drives the connection that `key` names, if it is still there. Gives back why it has ended, if it has; then
@@ -60,6 +62,7 @@ impl<P: Protocol> Driver<P> {
             serial: key.serial,
             now,
             common: &mut self.common,
+            gathered: &mut self.gathered,
         };
         let outcome = slot
             .tenant
@@ -119,7 +122,7 @@ impl<P: Protocol> Driver<P> {
             let pool = &mut self.common.pool;
             pool.keep_waiting(|key| reactor.find(*key).is_some());
         }
-        let read_size = self.common.limits.read_size();
+        let read_size = self.common.read_size;
         for _ in 0..self.common.pool.room().div_ceil(read_size) {
             let Some(key) = self.common.pool.next_waiting() else {
                 return;
@@ -146,6 +149,7 @@ impl<P: Protocol> Driver<P> {
             serial: key.serial,
             now,
             common: &mut self.common,
+            gathered: &mut self.gathered,
         };
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
             Ok(()) => self.settle(reactor, key, Outcome::Event, true),
@@ -164,10 +168,10 @@ impl<P: Protocol> Driver<P> {
             serial: key.serial,
             now,
             common: &mut self.common,
+            gathered: &mut self.gathered,
         };
-        if let Err(end) = slot.tenant.greet(&mut slot.stream, &mut bench) {
-            self.common.last_error = end.error;
-            return Some(end.reason);
+        if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
+            return Some(reason);
         }
         self.settle(reactor, key, Outcome::Event, false)
     }

@@ -1,6 +1,6 @@
 //! From the session to the socket: one write, and what to do with what it did not take.
 
-use super::{CloseReason, Connection, End, Held, Pool, Workbench};
+use super::{CloseReason, Common, Connection, Held, Pool, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -15,10 +15,10 @@ where
         &mut self,
         mut bytes: &[u8],
         stream: &mut T,
-        pool: &mut Pool,
-    ) -> Result<(), End> {
+        common: &mut Common<S::Shared>,
+    ) -> Result<(), CloseReason> {
         if self.owes() || self.is_connecting() {
-            return self.owe(bytes, pool);
+            return self.owe(bytes, &mut common.pool);
         }
         while !bytes.is_empty() {
             match stream.write(bytes) {
@@ -27,9 +27,9 @@ where
                     bytes = &bytes[count..];
                 }
                 refused => {
-                    if refusal(refused)? {
+                    if common.refusal(refused)? {
                         self.readiness = self.readiness.without(Readiness::WRITABLE);
-                        return self.owe(bytes, pool);
+                        return self.owe(bytes, &mut common.pool);
                     }
                 }
             }
@@ -39,12 +39,12 @@ where
 
     /// Keeps bytes for the peer until the kernel takes them.
     #[cold]
-    fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), End> {
+    fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), CloseReason> {
         if bytes.is_empty() {
             return Ok(());
         }
         let held = hold(&mut self.held)?;
-        held.owed.push(bytes).map_err(|_| no_memory())?;
+        held.owed.push(bytes).map_err(|_| CloseReason::NoMemory)?;
         held.account(pool);
         Ok(())
     }
@@ -55,12 +55,12 @@ where
         &mut self,
         rest: &[u8],
         bench: &mut Workbench<'_, P>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         if rest.is_empty() {
             return Ok(());
         }
         let held = hold(&mut self.held)?;
-        held.input.push(rest).map_err(|_| no_memory())?;
+        held.input.push(rest).map_err(|_| CloseReason::NoMemory)?;
         held.account(&mut bench.common.pool);
         Ok(())
     }
@@ -71,7 +71,7 @@ where
         &mut self,
         hold_back: bool,
         bench: &mut Workbench<'_, P>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         let held = hold(&mut self.held)?;
         held.input_is_held_back = hold_back;
         held.account(&mut bench.common.pool);
@@ -83,9 +83,9 @@ where
         &mut self,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         if self.owes() {
-            self.write_owed(stream)?;
+            self.write_owed(stream, bench.common)?;
             self.account(bench);
             if self.owes() {
                 return Ok(());
@@ -107,7 +107,11 @@ where
         Ok(())
     }
 
-    fn write_owed<T: Stream>(&mut self, stream: &mut T) -> Result<(), End> {
+    fn write_owed<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        common: &mut Common<S::Shared>,
+    ) -> Result<(), CloseReason> {
         let Some([held]) = self.held.as_deref_mut() else {
             return Ok(());
         };
@@ -119,7 +123,7 @@ where
                     held.owed.take(count);
                 }
                 refused => {
-                    if refusal(refused)? {
+                    if common.refusal(refused)? {
                         self.readiness = self.readiness.without(Readiness::WRITABLE);
                     }
                 }
@@ -156,10 +160,24 @@ where
             say(outbox);
             0
         });
-        said.map(|_| ()).map_err(|end| {
-            bench.common.last_error = end.error;
-            end.reason
-        })
+        said.map(|_| ())
+    }
+}
+
+impl<P> Common<P> {
+    /// What a write that took nothing means: true when the kernel has no room now, false when it is to be tried again.
+    #[cold]
+    fn refusal(&mut self, refused: io::Result<usize>) -> Result<bool, CloseReason> {
+        let error = match refused {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
+            Err(error) => error,
+            // Of a write that was not empty that is unheard of; to try again might go on for ever.
+            Ok(_) => ErrorKind::WriteZero.into(),
+        };
+        let reason = CloseReason::of_write_error(&error);
+        self.last_error = Some(error);
+        Err(reason)
     }
 }
 
@@ -172,33 +190,16 @@ impl Held {
 }
 
 /// The place for what must be held, made if it is not there yet.
-fn hold(place: &mut Option<Box<[Held; 1]>>) -> Result<&mut Held, End> {
+fn hold(place: &mut Option<Box<[Held; 1]>>) -> Result<&mut Held, CloseReason> {
     if place.is_none() {
         let mut one = Vec::new();
-        one.try_reserve_exact(1).map_err(|_| no_memory())?;
+        one.try_reserve_exact(1)
+            .map_err(|_| CloseReason::NoMemory)?;
         one.push(Held::default());
         *place = one.into_boxed_slice().try_into().ok();
     }
     match place {
         Some(held) => Ok(&mut held[0]),
-        None => Err(no_memory()),
-    }
-}
-
-fn no_memory() -> End {
-    End::of(CloseReason::NoMemory)
-}
-
-/// What a write that took nothing means: true when the kernel has no room now, false when it is to be tried again.
-#[cold]
-fn refusal(refused: io::Result<usize>) -> Result<bool, End> {
-    match refused {
-        // Of a write that was not empty that is unheard of; to try again might go on for ever.
-        Ok(_) => Err(End::of(CloseReason::WriteFailed)),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock => Ok(true),
-            ErrorKind::Interrupted => Ok(false),
-            _ => Err(End::by(CloseReason::of_write_error(&error), error)),
-        },
+        None => Err(CloseReason::NoMemory),
     }
 }

@@ -132,6 +132,7 @@ struct Rig<P: Protocol> {
     common: Common<P>,
     connection: Connection<P::Session>,
     scratch: Vec<u8>,
+    gathered: Vec<u8>,
 }
 
 impl Rig<Raw> {
@@ -147,6 +148,7 @@ impl<P: Protocol> Rig<P> {
             common: Common::new(protocol, limits, 1 << 30),
             connection,
             scratch: vec![0; SCRATCH_SIZE],
+            gathered: Vec::new(),
         }
     }
 
@@ -159,6 +161,7 @@ impl<P: Protocol> Rig<P> {
             serial: 1,
             now: Time::ZERO,
             common: &mut self.common,
+            gathered: &mut self.gathered,
         };
         let outcome = self
             .connection

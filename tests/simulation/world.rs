@@ -272,8 +272,7 @@ impl World {
         if self.faults.batch > 0 {
             self.put_back(ready.split_off(ready.len().min(self.faults.batch)));
         }
-        for index in 0..ready.len() {
-            let event = ready[index];
+        for event in ready {
             self.trace(1, event.key.to_u64());
         }
     }

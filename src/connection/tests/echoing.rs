@@ -150,6 +150,7 @@ fn nobody_reads_while_all_together_hold_too_much() {
         serial: 1,
         now: Time::ZERO,
         common: &mut rig.common,
+        gathered: &mut rig.gathered,
     };
     let scratch = &mut rig.scratch;
     let outcome = rig
@@ -206,6 +207,7 @@ fn where_a_short_read_promises_nothing_it_is_read_until_it_would_block() {
         serial: 1,
         now: Time::ZERO,
         common: &mut rig.common,
+        gathered: &mut rig.gathered,
     };
     let scratch = &mut rig.scratch;
     let outcome = rig

@@ -165,6 +165,7 @@ fn a_connection_that_was_begun_opens_when_it_stands_and_says_what_waited() {
         serial: 1,
         now: Time::ZERO,
         common: &mut rig.common,
+        gathered: &mut rig.gathered,
     };
     let written = rig
         .connection
