@@ -181,6 +181,7 @@ pub struct Connection<S> {
     state: State,
     readiness: Readiness,
     marks: Marks,
+    tag: u32,
     session: S,
 }
 
@@ -232,8 +233,15 @@ where
             state,
             readiness: Readiness::NONE,
             marks: Marks::default(),
+            tag: 0,
             session,
         }
+    }
+
+    /// The connection, with a number that its owner keeps on it.
+    #[must_use]
+    pub fn tagged(self, tag: u32) -> Self {
+        Connection { tag, ..self }
     }
 
     /// Bytes read from the peer and given to the session, or kept for it.

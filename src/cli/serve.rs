@@ -23,6 +23,7 @@ Examples:
   echoloop serve                                  echo on 127.0.0.1:8000
   echoloop serve -l :7 -l '[::1]:8000'            port 7 of all interfaces, and one more
   echoloop serve --max-connections 10k -v         at most 10,000 clients, each logged
+  echoloop serve --idle-timeout 5m                close clients that are silent for 5 minutes
   echoloop serve --reuse-port                     one of several on the same port, one a core
   echoloop serve --spin 100us                     lowest latency, for a busy core
   printf 'hello\\n' | nc -N 127.0.0.1 8000         try it
@@ -40,6 +41,18 @@ pub(super) struct Flags {
     /// Connections allowed; further ones are refused at once [default: what descriptors allow, at most 1m]
     #[arg(long, value_name = "N", value_parser = units::count)]
     max_connections: Option<usize>,
+
+    /// Connections allowed from one IPv4 address or one IPv6 /64 [default: any number]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    max_per_source: Option<usize>,
+
+    /// Close a client after D without a byte either way [default: never]
+    #[arg(long, value_name = "D", value_parser = units::positive_duration)]
+    idle_timeout: Option<Duration>,
+
+    /// Close a client that is owed bytes and takes none of them for D
+    #[arg(long, value_name = "D", default_value = "60s", value_parser = units::positive_duration)]
+    stall_timeout: Duration,
 
     /// Bytes owed to one client before it is read no more
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = units::positive_size)]
@@ -115,11 +128,13 @@ impl Flags {
         }
         Config {
             max_connections,
+            max_per_source: self.max_per_source,
+            idle_timeout: self.idle_timeout,
+            stall_timeout: Some(self.stall_timeout),
             max_pending: self.max_pending,
             max_buffered: self.max_buffered,
             drain_timeout: self.drain_timeout,
             spin: self.spin,
-            ..Config::default()
         }
     }
 

@@ -24,6 +24,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a duration: write 100us, 500ms, 30s, 5m or 1h".to_owned())
 }
 
+/// A duration that is not zero.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be more than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
 /// A keepalive time: the kernel takes 1 to 32,767 whole seconds (tcp(7), `TCP_KEEPIDLE`).
 pub(super) fn keepalive(text: &str) -> Result<Duration, String> {
     let silence = duration(text)?;
@@ -176,6 +184,7 @@ mod tests {
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        assert!(positive_duration("0").is_err());
         assert!(keepalive("100ms").is_err() && keepalive("30s").is_ok());
     }
 

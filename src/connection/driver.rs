@@ -123,11 +123,14 @@ impl<P: Protocol> Driver<P> {
             pool.keep_waiting(|key| reactor.find(*key).is_some());
         }
         let read_size = self.common.read_size;
-        for _ in 0..self.common.pool.room().div_ceil(read_size) {
+        let mut places = self.common.pool.room().div_ceil(read_size);
+        while places > 0 {
             let Some(key) = self.common.pool.next_waiting() else {
                 return;
             };
+            // One that has closed takes no place. If it did, the last of those who wait could be left to wait for ever.
             if let Some(slot) = reactor.find(key) {
+                places -= 1;
                 slot.tenant.ends_to_wait_for_memory();
                 if reactor.run_again(key).is_err() {
                     // It stays where it is until the peer sends something more.
@@ -187,6 +190,7 @@ impl<P: Protocol> Driver<P> {
         connection.release(&mut self.common.pool);
         let closed = Closed {
             reason,
+            tag: connection.tag,
             bytes_in: connection.bytes_in(),
             bytes_out: connection.bytes_out(),
             error: self.common.last_error.take(),
@@ -201,6 +205,8 @@ impl<P: Protocol> Driver<P> {
 pub struct Closed {
     /// Why it ended.
     pub reason: CloseReason,
+    /// The number that its owner had given it ([`Connection::tagged`]).
+    pub tag: u32,
     /// Bytes read from it.
     pub bytes_in: u64,
     /// Bytes that the kernel took for it.

@@ -7,7 +7,7 @@ mod deadlines;
 mod slots;
 
 pub use deadlines::{CLASSES, Class, TICK};
-pub use slots::{OutOfMemory, Slot};
+pub use slots::{OutOfMemory, Slot, has_room};
 
 use crate::net::{Ending, Key, Net, Readiness, Ready, Source, Time};
 use deadlines::{Deadlines, Tick};

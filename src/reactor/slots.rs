@@ -45,6 +45,20 @@ impl<S, T> Slot<S, T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
+/// Whether a slab takes one more, or there is memory for it to grow.
+///
+/// A slab grows by doubling, and ends the process when it cannot. It will find the memory that a probe has found,
+/// because one thread allocates.
+pub fn has_room<T>(slab: &Slab<T>) -> bool {
+    if slab.len() < slab.capacity() {
+        return true;
+    }
+    let doubled = slab.capacity().saturating_mul(2).max(4);
+    // An entry is at most a word larger than what it holds.
+    let mut probe = Vec::<(usize, T)>::new();
+    probe.try_reserve_exact(doubled).is_ok()
+}
+
 /// All slots. Serials start at 1, go up by one with each connection and skip 0 when they wrap.
 #[derive(Debug)]
 pub(super) struct Slots<S, T> {
@@ -73,12 +87,8 @@ impl<S, T> Slots<S, T> {
     /// The key that the next insertion will give out, if there is memory for it.
     pub(super) fn next_key(&self) -> Result<Key, OutOfMemory> {
         let slot = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
-        if self.slab.len() == self.slab.capacity() {
-            // The slab grows by doubling and ends the process when it cannot. It will find what a probe has found,
-            // because one thread allocates.
-            let doubled = self.slab.capacity().saturating_mul(2).max(4);
-            let mut probe = Vec::<Slot<S, T>>::new();
-            probe.try_reserve_exact(doubled).map_err(|_| OutOfMemory)?;
+        if !has_room(&self.slab) {
+            return Err(OutOfMemory);
         }
         let serial = self.last_serial.checked_add(1).unwrap_or(1);
         Ok(Key { slot, serial })

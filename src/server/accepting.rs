@@ -170,10 +170,26 @@ impl<N: Net, P: Protocol> Service<N, P> {
             self.refuse(reactor, stream, peer, Refusal::MaxConnections);
             return;
         }
+        let source = match self
+            .sources
+            .as_mut()
+            .map(|sources| sources.enter(peer.ip()))
+        {
+            None => 0,
+            Some(Ok(source)) => source,
+            Some(Err(refusal)) => {
+                self.refuse(reactor, stream, peer, refusal);
+                return;
+            }
+        };
         let session = self.driver.common.protocol.session();
-        let key = match reactor.insert(stream, Connection::open(session), false) {
+        let connection = Connection::open(session).tagged(source);
+        let key = match reactor.insert(stream, connection, false) {
             Ok(key) => key,
             Err((stream, _)) => {
+                if let Some(sources) = &mut self.sources {
+                    sources.leave(source);
+                }
                 self.refuse(reactor, stream, peer, Refusal::NoMemory);
                 return;
             }

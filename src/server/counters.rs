@@ -7,19 +7,24 @@ use crate::connection::{CloseReason, Closed};
 pub enum Refusal {
     /// There are as many connections as are allowed.
     MaxConnections,
+    /// There are as many connections from its source as are allowed from one.
+    MaxPerSource,
     /// There is no memory for another, in the process or in the kernel's selector.
     NoMemory,
 }
 
 impl Refusal {
     /// How many causes there are.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 3;
 
     /// What an operator reads.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
             Refusal::MaxConnections => "as many connections as allowed (--max-connections)",
+            Refusal::MaxPerSource => {
+                "as many connections from its source as allowed (--max-per-source)"
+            }
             Refusal::NoMemory => "no memory for another connection",
         }
     }
@@ -67,6 +72,12 @@ impl Counters {
     #[must_use]
     pub fn refused_in_all(&self) -> u64 {
         self.refused.iter().sum()
+    }
+
+    /// How many connections were refused for `refusal`.
+    #[must_use]
+    pub fn refused_for(&self, refusal: Refusal) -> u64 {
+        self.refused[refusal as usize]
     }
 
     /// How many connections have ended for `reason`.

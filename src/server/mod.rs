@@ -5,6 +5,7 @@
 mod accepting;
 mod counters;
 mod draining;
+mod sources;
 mod throttle;
 
 pub use counters::{Counters, Refusal};
@@ -15,6 +16,7 @@ use crate::protocol::Protocol;
 use crate::reactor::{CLASSES, Handler, Reactor};
 use accepting::Accepting;
 use draining::Drain;
+use sources::Sources;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,6 +26,8 @@ use std::time::Duration;
 pub struct Config {
     /// How many connections there may be; further ones are refused.
     pub max_connections: usize,
+    /// How many connections there may be from one source (an IPv4 address, or an IPv6 /64); `None`: any number.
+    pub max_per_source: Option<usize>,
     /// Bytes owed to one peer before it is read no more.
     pub max_pending: usize,
     /// Bytes of memory held for all connections together before nobody is read any more.
@@ -42,6 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             max_connections: 1_000_000,
+            max_per_source: None,
             max_pending: Limits::default().max_pending,
             max_buffered: 256 * 1024 * 1024,
             idle_timeout: None,
@@ -79,6 +84,8 @@ struct Service<N: Net, P: Protocol> {
     driver: Driver<P>,
     accepting: Accepting<N>,
     counters: Counters,
+    /// Counted only where there is a limit.
+    sources: Option<Sources>,
     config: Config,
     drain: Option<Drain>,
     exit: Option<io::Result<Exit>>,
@@ -98,6 +105,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
                 driver: Driver::new(common),
                 accepting: Accepting::new(),
                 counters: Counters::default(),
+                sources: config.max_per_source.map(Sources::new),
                 config,
                 drain: None,
                 exit: None,
@@ -201,6 +209,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
             return;
         };
         self.counters.count_closed(&closed);
+        if let Some(sources) = &mut self.sources {
+            sources.leave(closed.tag);
+        }
         self.accepting.a_descriptor_is_free();
         let (serial, reason) = (key.serial, closed.reason);
         let (bytes_in, bytes_out) = (closed.bytes_in, closed.bytes_out);

@@ -17,12 +17,11 @@ const ROOMS: [&str; 9] = [
 ];
 
 /// What only one room may name; what else is there must be found by reading.
-const ONLY_IN: [(&str, &str); 8] = [
+const ONLY_IN: [(&str, &str); 7] = [
     ("mio::", "net"),
     ("signal_hook", "net"),
     ("socket2::", "net"),
     ("clap::", "cli"),
-    ("slab::", "reactor"),
     ("simple_logger::", "logging"),
     ("Instant", "net"),
     ("SystemTime", "net"),

@@ -50,6 +50,7 @@ fn draw_config(rng: &mut Rng) -> Config {
     let max_pending = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
     Config {
         max_connections: usize::try_from(rng.magnitude(40)).unwrap().max(1),
+        max_per_source: None,
         max_pending,
         max_buffered: usize::try_from(rng.magnitude(2_000_000)).unwrap().max(1),
         idle_timeout: rng.chance(500).then(|| seconds(rng)),
