@@ -1,0 +1,105 @@
+//! Clients written by others, as people use them: nc, socat, Python.
+
+use std::process::{Command, Output};
+
+use crate::client::Random;
+use crate::harness::Daemon;
+use crate::tools::{have_tool, lacking, run};
+
+const LENGTH: usize = 300_000;
+
+#[track_caller]
+fn assert_brought_back(client: &Output, expected: &[u8]) {
+    let (stdout, stderr) = (&client.stdout, client.stderr.escape_ascii());
+    assert!(
+        client.status.success(),
+        "the client ended with {}: {stderr}",
+        client.status
+    );
+    let same = stdout == expected;
+    assert!(
+        same,
+        "{} bytes in, {} out, or others: {stderr}",
+        expected.len(),
+        stdout.len()
+    );
+}
+
+#[test]
+fn netcat_gets_back_what_it_sent_and_ends_by_itself() {
+    if !have_tool("nc") {
+        return;
+    }
+    let help = run(command("nc", &["-h"]), b"");
+    if !String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("OpenBSD") {
+        lacking("nc is not OpenBSD's, which alone has -N");
+        return;
+    }
+    let daemon = Daemon::start(&[]);
+    let port = daemon.address().port().to_string();
+    for length in [0, 1, LENGTH] {
+        let data = Random(6).bytes(length);
+        let nc = run(command("nc", &["-N", "127.0.0.1", &port]), &data);
+        assert_brought_back(&nc, &data);
+    }
+}
+
+#[test]
+fn socat_gets_back_what_it_sent_and_ends_by_itself() {
+    if !have_tool("socat") {
+        return;
+    }
+    let daemon = Daemon::start(&[]);
+    let target = format!("TCP:{},shut-down", daemon.address());
+    for length in [1, LENGTH] {
+        let data = Random(7).bytes(length);
+        // -t: how long it waits for the answer behind its half-close.
+        let socat = run(command("socat", &["-t", "15", "-", &target]), &data);
+        assert_brought_back(&socat, &data);
+    }
+}
+
+/// Sends its input byte by byte or whole, as its second argument says, and prints what comes back.
+const PYTHON: &str = r"
+import socket, sys, threading
+data = sys.stdin.buffer.read()
+peer = socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=15)
+def send():
+    step = int(sys.argv[2])
+    for start in range(0, len(data), step):
+        peer.sendall(data[start:start + step])
+    peer.shutdown(socket.SHUT_WR)
+sender = threading.Thread(target=send)
+sender.start()
+while piece := peer.recv(65536):
+    sys.stdout.buffer.write(piece)
+sender.join()
+";
+
+#[track_caller]
+fn assert_python_gets_back(length: usize, step: &str) {
+    if !have_tool("python3") {
+        return;
+    }
+    let daemon = Daemon::start(&[]);
+    let port = daemon.address().port().to_string();
+    let data = Random(8).bytes(length);
+    let python = run(command("python3", &["-c", PYTHON, &port, step]), &data);
+    assert_brought_back(&python, &data);
+}
+
+#[test]
+fn python_gets_back_what_it_sent_byte_by_byte() {
+    assert_python_gets_back(50_000, "1");
+}
+
+#[test]
+fn python_gets_back_what_it_sent_in_large_pieces() {
+    assert_python_gets_back(LENGTH, "65536");
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}

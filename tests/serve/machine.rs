@@ -1,0 +1,151 @@
+//! What the kernel knows: of the daemon's process, of the sockets on the wire, of the machine's limits.
+//!
+//! Everything here reads /proc and changes nothing, except for [`allow_descriptors`].
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::tools::skip;
+
+fn process_file(pid: u32, name: &str) -> String {
+    let path = format!("/proc/{pid}/{name}");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The number on the line `name:` of /proc/PID/status.
+fn status_number(pid: u32, name: &str) -> usize {
+    let status = process_file(pid, "status");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let value = line.unwrap_or_else(|| panic!("no {name} in the status of {pid}: {status}"));
+    value.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The fields of /proc/PID/stat from the third on, that is, after the name, which may contain blanks.
+fn stat_fields(pid: u32) -> Vec<String> {
+    let stat = process_file(pid, "stat");
+    let (_, fields) = stat
+        .rsplit_once(") ")
+        .expect("the name stands in parentheses");
+    fields.split_whitespace().map(str::to_owned).collect()
+}
+
+/// `R` running, `S` asleep, `T` stopped, and so on.
+pub(crate) fn state(pid: u32) -> char {
+    stat_fields(pid)[0].chars().next().unwrap()
+}
+
+/// Processor time used so far, user and system; exact to 10 ms.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
+    let fields = stat_fields(pid);
+    let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // The kernel counts here in units of USER_HZ, which is 100 on every architecture that Rust knows.
+    Duration::from_millis(ticks * 10)
+}
+
+/// How often the process has gone to sleep so far: one more after each time it was woken.
+pub(crate) fn times_asleep(pid: u32) -> usize {
+    status_number(pid, "voluntary_ctxt_switches")
+}
+
+/// Memory in use now, in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> usize {
+    status_number(pid, "VmRSS") * 1024
+}
+
+/// The most memory that was ever in use, in bytes.
+pub(crate) fn peak_resident_bytes(pid: u32) -> usize {
+    status_number(pid, "VmHWM") * 1024
+}
+
+pub(crate) fn open_descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("one's own child may be looked at")
+        .count()
+}
+
+/// Raises this process's limit so that `wanted` descriptors fit; false, and loud, where that is forbidden.
+pub(crate) fn allow_descriptors(wanted: u64) -> bool {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("up to the hard limit is allowed");
+    }
+    if hard < wanted {
+        skip(&format!(
+            "{wanted} descriptors are wanted, the hard limit is {hard}"
+        ));
+    }
+    hard >= wanted
+}
+
+/// The longest accept queue that the kernel grants.
+pub(crate) fn somaxconn() -> usize {
+    let value = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    value.trim().parse().unwrap()
+}
+
+/// One of the kernel's TCP counters (RFC 1213 and later ones); it counts for the whole machine.
+pub(crate) fn tcp_counter(name: &str) -> u64 {
+    let netstat = fs::read_to_string("/proc/net/netstat").unwrap();
+    let mut rows = netstat
+        .lines()
+        .filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
+    let column = names.split(' ').position(|known| known == name);
+    let column = column.unwrap_or_else(|| panic!("the kernel does not count {name}"));
+    values.split(' ').nth(column).unwrap().parse().unwrap()
+}
+
+/// The kernel's table of IPv4 TCP sockets (`proc_pid_net(5)`) at one moment, by local and remote port.
+pub(crate) struct TcpTable(HashMap<(u16, u16), TcpSocket>);
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub(crate) struct TcpSocket {
+    /// Bytes given to the kernel which the other side has not yet acknowledged.
+    pub(crate) unacknowledged: usize,
+    /// Bytes received which the process has not yet read.
+    pub(crate) unread: usize,
+    /// What runs: 0 nothing, 1 retransmission, 2 keepalive, 4 zero window probe.
+    pub(crate) timer: u8,
+    /// Until that timer fires.
+    pub(crate) timer_left: Duration,
+}
+
+impl TcpTable {
+    pub(crate) fn read() -> Self {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        Self(table.lines().skip(1).map(table_row).collect())
+    }
+
+    /// The socket at `local` that is connected to `remote`.
+    #[track_caller]
+    pub(crate) fn socket(&self, local: SocketAddr, remote: SocketAddr) -> TcpSocket {
+        let row = self.0.get(&(local.port(), remote.port()));
+        *row.unwrap_or_else(|| panic!("the kernel knows no connection from {local} to {remote}"))
+    }
+}
+
+fn table_row(row: &str) -> ((u16, u16), TcpSocket) {
+    let fields: Vec<&str> = row.split_whitespace().collect();
+    let hex = |text: &str| usize::from_str_radix(text, 16).unwrap();
+    let pair = |text: &str| {
+        let (left, right) = text.split_once(':').unwrap();
+        (left.to_owned(), hex(right))
+    };
+    let port = |text: &str| u16::try_from(pair(text).1).unwrap();
+    let (unacknowledged, unread) = pair(fields[4]);
+    let (timer, timer_left) = pair(fields[5]);
+    let socket = TcpSocket {
+        unacknowledged: hex(&unacknowledged),
+        unread,
+        timer: timer.parse().unwrap(),
+        timer_left: Duration::from_millis(10 * u64::try_from(timer_left).unwrap()),
+    };
+    ((port(fields[1]), port(fields[2])), socket)
+}

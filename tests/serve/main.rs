@@ -1,0 +1,30 @@
+//! What `echoloop serve` promises, asked of the real executable over real sockets, from outside.
+//!
+//! One binary of tests. Each module says at its top what belongs there; [`harness`] starts and watches
+//! the daemon, [`client`] is the other end of the wire, [`machine`] reads what the kernel knows of both,
+//! [`tools`] runs other people's programs.
+//! Only loopback, only port 0, every wait with a deadline.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic with its message is the report of a failure"
+)]
+
+mod client;
+mod harness;
+mod machine;
+mod tools;
+
+mod closing;
+mod descriptors;
+mod draining;
+mod echo;
+mod foreign;
+mod idle;
+mod limits;
+mod logging;
+mod resets;
+mod signals;
+mod urgent;
+mod usage;
