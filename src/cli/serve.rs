@@ -135,6 +135,7 @@ impl Flags {
             max_buffered: self.max_buffered,
             drain_timeout: self.drain_timeout,
             spin: self.spin,
+            ..Config::default()
         }
     }
 

@@ -1,15 +1,13 @@
 //! Bytes in order: put in at the end, taken from the front.
 
+use crate::reactor::OutOfMemory;
+
 /// A queue of bytes that lies in one piece, so that one write can be offered all of it.
 #[derive(Debug, Default)]
 pub(super) struct Fifo {
     bytes: Vec<u8>,
     taken: usize,
 }
-
-/// No memory is left for more bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OutOfMemory;
 
 impl Fifo {
     pub(super) fn as_slice(&self) -> &[u8] {

@@ -12,6 +12,7 @@ pub struct Pool {
     limit: usize,
     held: usize,
     waiting: VecDeque<Key>,
+    refuses: bool,
 }
 
 impl Pool {
@@ -22,6 +23,7 @@ impl Pool {
             limit,
             held: 0,
             waiting: VecDeque::new(),
+            refuses: false,
         }
     }
 
@@ -36,6 +38,21 @@ impl Pool {
     #[must_use]
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// From now on grants no memory, as if the machine had none left, or does again. For tests, which cannot make a
+    /// machine run out of it.
+    pub fn refuse(&mut self, refuses: bool) {
+        self.refuses = refuses;
+    }
+
+    /// Whether memory may be asked for.
+    pub(super) fn grants(&self) -> Result<(), OutOfMemory> {
+        if self.refuses {
+            Err(OutOfMemory)
+        } else {
+            Ok(())
+        }
     }
 
     /// A connection that held `before` bytes holds `after` now.

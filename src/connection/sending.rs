@@ -43,7 +43,7 @@ where
         if bytes.is_empty() {
             return Ok(());
         }
-        let held = hold(&mut self.held)?;
+        let held = hold(&mut self.held, pool)?;
         held.owed.push(bytes).map_err(|_| CloseReason::NoMemory)?;
         held.account(pool);
         Ok(())
@@ -59,7 +59,7 @@ where
         if rest.is_empty() {
             return Ok(());
         }
-        let held = hold(&mut self.held)?;
+        let held = hold(&mut self.held, &bench.common.pool)?;
         held.input.push(rest).map_err(|_| CloseReason::NoMemory)?;
         held.account(&mut bench.common.pool);
         Ok(())
@@ -72,7 +72,7 @@ where
         hold_back: bool,
         bench: &mut Workbench<'_, P>,
     ) -> Result<(), CloseReason> {
-        let held = hold(&mut self.held)?;
+        let held = hold(&mut self.held, &bench.common.pool)?;
         held.input_is_held_back = hold_back;
         held.account(&mut bench.common.pool);
         Ok(())
@@ -190,7 +190,11 @@ impl Held {
 }
 
 /// The place for what must be held, made if it is not there yet.
-fn hold(place: &mut Option<Box<[Held; 1]>>) -> Result<&mut Held, CloseReason> {
+fn hold<'a>(
+    place: &'a mut Option<Box<[Held; 1]>>,
+    pool: &Pool,
+) -> Result<&'a mut Held, CloseReason> {
+    pool.grants().map_err(|_| CloseReason::NoMemory)?;
     if place.is_none() {
         let mut one = Vec::new();
         one.try_reserve_exact(1)

@@ -9,9 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How many connections one listener takes in one turn, before it is the connections' turn.
-const ACCEPTS_PER_TURN: usize = 256;
-
 /// How long accepting pauses when descriptors are exhausted, unless a connection closes before.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -82,7 +79,7 @@ enum Accepted {
 impl<N: Net, P: Protocol> Service<N, P> {
     /// Takes in what waits on a listener, within the budget.
     pub(super) fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..self.config.accepts_per_turn {
             match self.accept_one(reactor, source) {
                 Accepted::More => {}
                 Accepted::NoMore => return,

@@ -10,7 +10,7 @@ mod throttle;
 
 pub use counters::{Counters, Refusal};
 
-use crate::connection::{CloseReason, Common, Connections, Driver, LINGER, Limits};
+use crate::connection::{CloseReason, Common, Connections, Driver, LINGER, Limits, Pool};
 use crate::net::{Key, ListenOptions, Net, Readiness, Source, Time, backlog_in_force};
 use crate::protocol::Protocol;
 use crate::reactor::{CLASSES, Handler, Reactor};
@@ -40,6 +40,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// For how long to poll without sleeping before each sleep.
     pub spin: Duration,
+    /// Bytes that one connection may read in one turn, before it is the others' turn.
+    pub budget: usize,
+    /// Connections that one listener takes in one turn, before it is the connections' turn.
+    pub accepts_per_turn: usize,
 }
 
 impl Default for Config {
@@ -53,6 +57,8 @@ impl Default for Config {
             stall_timeout: Some(Duration::from_secs(60)),
             drain_timeout: Duration::from_secs(10),
             spin: Duration::ZERO,
+            budget: Limits::default().budget,
+            accepts_per_turn: 256,
         }
     }
 }
@@ -96,7 +102,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
     pub fn new(net: N, protocol: P, config: Config) -> Self {
         let limits = Limits {
             max_pending: config.max_pending,
-            ..Limits::default()
+            budget: config.budget,
         };
         let common = Common::new(protocol, limits, config.max_buffered);
         Server {
@@ -165,6 +171,11 @@ impl<N: Net, P: Protocol> Server<N, P> {
     /// Bytes of memory held for what connections owe, all together.
     pub fn buffered(&self) -> usize {
         self.service.driver.common.pool.held()
+    }
+
+    /// The memory that connections hold, all together.
+    pub fn pool(&mut self) -> &mut Pool {
+        &mut self.service.driver.common.pool
     }
 
     /// The network that the server runs on.

@@ -33,6 +33,10 @@ pub struct Faults {
     /// Descriptors or buffers are exhausted; and for how many milliseconds at most.
     pub exhausted: u64,
     pub exhausted_ms: u64,
+    /// The kernel has no memory to watch one more connection, or for one more thing.
+    pub watch_refused: u64,
+    /// For one turn of the server there is no memory at all.
+    pub memory_refused: u64,
     /// The clock jumps forward by up to this many milliseconds between two turns.
     pub clock_jump: u64,
     pub clock_jump_ms: u64,
@@ -61,6 +65,8 @@ impl Faults {
             accept_aborted: knob(200),
             exhausted: knob(100),
             exhausted_ms: knob(3000),
+            watch_refused: knob(100),
+            memory_refused: knob(100),
             clock_jump: knob(20),
             clock_jump_ms: knob(20_000),
         }

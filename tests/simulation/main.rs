@@ -11,10 +11,13 @@
     reason = "a test binary has no users; its casts and panics are its business"
 )]
 
+mod calls;
+mod clients;
 mod faults;
 mod peer;
 mod rng;
 mod run;
+mod selector;
 mod sim_net;
 mod world;
 
@@ -34,6 +37,8 @@ fn variable(name: &str) -> Option<u64> {
 
 fn seeds() -> std::ops::Range<u64> {
     if let Some(seed) = variable("ECHOLOOP_SIM_SEED") {
+        // One seed is run to be looked at: the server's log tells its side.
+        let _ = echoloop::logging::start(log::LevelFilter::Trace);
         return seed..seed + 1;
     }
     match variable("ECHOLOOP_SIM_SEEDS") {

@@ -41,6 +41,8 @@ pub struct Plan {
     pub leaving: Leaving,
     /// So many times in a thousand, a chunk begins with an urgent byte.
     pub urgent: u64,
+    /// The number of the address that it comes from.
+    pub source: u8,
 }
 
 impl Plan {
@@ -71,6 +73,7 @@ impl Plan {
             } else {
                 0
             },
+            source: 1 + rng.index(4) as u8,
         }
     }
 }
@@ -86,6 +89,12 @@ pub enum Outcome {
     Fin,
     /// The server's RST came.
     Reset,
+}
+
+/// The byte that somebody sends at a position: a function of both, so that a byte of anybody else, or from anywhere
+/// else, is found out.
+pub fn byte(id: u64, position: u64) -> u8 {
+    mix(id << 40 ^ position).to_le_bytes()[0]
 }
 
 /// A client.
@@ -117,10 +126,14 @@ impl Peer {
         }
     }
 
-    /// The byte that this peer sends at a position: a function of both, so that a byte of anybody else, or from
-    /// anywhere else, is found out.
-    fn byte(&self, position: u64) -> u8 {
-        mix(self.id << 40 ^ position).to_le_bytes()[0]
+    /// Whether it ends by itself, as long as the server does what it should.
+    pub fn comes_to_an_end(&self) -> bool {
+        self.plan.reading != Reading::Never && self.plan.leaving != Leaving::Never
+    }
+
+    /// Whether it has got back all that it is to send.
+    pub fn received_all(&self) -> bool {
+        self.received == self.plan.total
     }
 
     /// Does what is to be done now, and decides when to look again.
@@ -139,7 +152,7 @@ impl Peer {
 
     fn act_now(&mut self, world: &mut World) {
         let Some(end) = self.end else {
-            match world.connect(0) {
+            match world.connect(0, self.plan.source) {
                 Ok(end) => self.end = Some(end),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.outcome = Some(Outcome::Refused),
@@ -166,7 +179,10 @@ impl Peer {
         while got < most {
             let room = buffer.len().min(most - got);
             match world.read(end, &mut buffer[..room]) {
-                Ok(0) => return self.ends(world, end, Outcome::Fin),
+                Ok(0) => {
+                    self.check_end(world, end);
+                    return self.ends(world, end, Outcome::Fin);
+                }
                 Ok(count) => {
                     got += count;
                     self.check(&buffer[..count]);
@@ -177,15 +193,22 @@ impl Peer {
         }
     }
 
+    /// The server's FIN to one that half-closed comes behind all that it sent, unless the server is stopping.
+    fn check_end(&self, world: &World, end: EndId) {
+        if world.ends[end].fin_sent && !world.stopping {
+            assert_eq!(self.received, self.sent, "not all came back: {self:?}");
+        }
+    }
+
     fn check(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
+        for &got in bytes {
             assert!(
                 self.received < self.sent,
                 "peer {} got more than it sent",
                 self.id
             );
-            let expected = self.byte(self.received);
-            assert_eq!(byte, expected, "peer {}, byte {}", self.id, self.received);
+            let expected = byte(self.id, self.received);
+            assert_eq!(got, expected, "peer {}, byte {}", self.id, self.received);
             self.received += 1;
         }
     }
@@ -199,7 +222,7 @@ impl Peer {
             world.mark_urgent(end);
         }
         let bytes: Vec<u8> = (0..chunk)
-            .map(|offset| self.byte(self.sent + offset))
+            .map(|offset| byte(self.id, self.sent + offset))
             .collect();
         self.sent += world.send(end, &bytes) as u64;
     }

@@ -1,19 +1,26 @@
-//! One run: a server with its faults, a crowd of peers, and a seed that decides everything.
+//! One run: a server with its faults, a crowd of peers and clients, and a seed that decides everything.
 
+use crate::clients::Clients;
 use crate::faults::Faults;
-use crate::peer::{Leaving, Outcome, Peer, Plan};
+use crate::peer::{Peer, Plan, Reading};
 use crate::rng::Rng;
-use crate::sim_net::{SimNet, somewhere};
-use crate::world::{MILLISECOND, SharedWorld, Tally, World};
+use crate::selector::{CLIENTS, SERVER};
+use crate::sim_net::{SimNet, address};
+use crate::world::{End, MILLISECOND, SharedWorld, Tally, World};
+use echoloop::connection::{CloseReason, LINGER};
 use echoloop::net::{ListenOptions, Signal};
 use echoloop::protocol::Raw;
-use echoloop::server::{Config, Exit, Server};
+use echoloop::reactor::TICK;
+use echoloop::server::{Config, Counters, Exit, Server};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Turns after which a run has gone wrong: it would never end.
 const MOST_TURNS: u64 = 2_000_000;
+
+/// For how long the world is watched, once faults have stopped, for everybody to get what he is owed.
+const CALM: u64 = 600_000 * MILLISECOND;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug)]
@@ -37,26 +44,33 @@ pub fn run(seed: u64) -> Report {
 struct Run<const DRAINS: bool> {
     world: SharedWorld,
     server: Server<SimNet<DRAINS>, Raw>,
+    clients: Clients<DRAINS>,
     peers: Vec<Peer>,
     config: Config,
     turns: u64,
     exit: Option<Exit>,
-    /// When SIGTERM comes, unless all peers are done before.
-    stops_at: u64,
+    /// What the server had counted before its last turn.
+    counted: Counters,
+    /// When the faults stop, or SIGTERM comes.
+    turning_point: u64,
+    /// Whether SIGTERM comes in the middle of it all, and not when everybody is served.
+    stops_early: bool,
 }
 
 fn draw_config(rng: &mut Rng) -> Config {
-    let seconds = |rng: &mut Rng| Duration::from_millis(rng.between(100, 30_000));
-    let max_pending = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
+    let time = |rng: &mut Rng| Duration::from_millis(rng.between(100, 30_000));
+    let size = |rng: &mut Rng, most| usize::try_from(rng.magnitude(most)).unwrap().max(1);
     Config {
-        max_connections: usize::try_from(rng.magnitude(40)).unwrap().max(1),
-        max_per_source: None,
-        max_pending,
-        max_buffered: usize::try_from(rng.magnitude(2_000_000)).unwrap().max(1),
-        idle_timeout: rng.chance(500).then(|| seconds(rng)),
-        stall_timeout: Some(seconds(rng)),
-        drain_timeout: seconds(rng),
+        max_connections: size(rng, 60),
+        max_per_source: rng.chance(300).then(|| size(rng, 10)),
+        max_pending: size(rng, 200_000),
+        max_buffered: size(rng, 2_000_000),
+        idle_timeout: rng.chance(500).then(|| time(rng)),
+        stall_timeout: Some(time(rng)),
+        drain_timeout: time(rng),
         spin: Duration::ZERO,
+        budget: size(rng, 300_000),
+        accepts_per_turn: size(rng, 20),
     }
 }
 
@@ -65,46 +79,47 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let config = draw_config(&mut rng);
         let faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
-        let step = window.min(config.max_pending) as u64;
+        let step = window.min(config.max_pending).min(config.budget) as u64;
         let count = rng.magnitude(40).max(1);
-        let peers = (0..count)
-            .map(|id| Peer::new(id, Plan::draw(&mut rng, step)))
-            .collect();
-        let stops_at = rng.between(1_000, 120_000) * MILLISECOND;
-        let mut world = World::new(rng, faults, !DRAINS);
-        world.window = window;
+        let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
+        let peers = peers.collect();
+        let turning_point = rng.between(1_000, 60_000) * MILLISECOND;
+        let stops_early = rng.chance(400);
+        let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
+        world.window = window;
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
             world: world.clone(),
+            host: SERVER,
         };
         let mut server = Server::new(net, Raw, config);
-        server.listen(&ListenOptions::new(somewhere())).unwrap();
+        server.listen(&ListenOptions::new(address(1))).unwrap();
         Run {
+            clients: Clients::new(&world, &mut rng, step),
+            counted: server.counters().clone(),
             world,
             server,
             peers,
             config,
             turns: 0,
             exit: None,
-            stops_at,
+            turning_point,
+            stops_early,
         }
     }
 
     fn run(mut self) -> Report {
-        while !self.is_over() {
-            self.serve_until_asleep();
-            self.advance();
+        while self.now() < self.turning_point && !self.is_everybody_served() {
+            self.step();
         }
-        // Faults stop, and the server is asked to end: everything must come to an end.
-        self.world.borrow_mut().faults = Faults::default();
+        if !self.stops_early {
+            self.calm_down();
+        }
         self.world.borrow_mut().signal(Signal::Terminate);
-        let stopped_at = self.world.borrow().now;
+        let stopped_at = self.now();
         while self.exit.is_none() {
-            self.serve_until_asleep();
-            if self.exit.is_none() {
-                self.advance();
-            }
+            self.step();
         }
         self.check_the_end(stopped_at);
         let world = self.world.borrow();
@@ -116,32 +131,102 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
     }
 
-    /// No peer has anything left to do, or the time has come.
-    fn is_over(&self) -> bool {
-        let mut peers = self.peers.iter();
-        self.world.borrow().now >= self.stops_at || peers.all(|peer| peer.outcome.is_some())
+    fn now(&self) -> u64 {
+        self.world.borrow().now
     }
 
-    /// Turns of the server until it would sleep.
-    fn serve_until_asleep(&mut self) {
-        self.world.borrow_mut().asleep_until = None;
-        while self.exit.is_none() && self.world.borrow().asleep_until.is_none() {
-            self.turns += 1;
-            assert!(self.turns < MOST_TURNS, "the server does not come to rest");
-            self.exit = self.server.turn().unwrap();
-            self.check();
+    /// Faults stop, and everybody is to get what he is owed.
+    fn calm_down(&mut self) {
+        self.world.borrow_mut().faults = Faults::default();
+        let until = self.now() + CALM;
+        while self.now() < until && !self.is_everybody_served() {
+            self.step();
+        }
+        for peer in &self.peers {
+            let served = peer.outcome.is_some() || !peer.comes_to_an_end();
+            assert!(served, "forgotten: {peer:?}, {:?}", self.servers_end(peer));
+            // One that stays has at least got everything back, if it reads.
+            let stays = peer.outcome.is_none() && peer.plan.reading != Reading::Never;
+            assert!(!stays || peer.received_all(), "not all came back: {peer:?}");
+        }
+        assert!(self.clients.received_all(), "a client did not get all back");
+    }
+
+    fn servers_end(&self, peer: &Peer) -> String {
+        let world = self.world.borrow();
+        let end = peer.end.and_then(|end| world.ends[end].peer);
+        end.map_or("not connected".to_owned(), |end| {
+            format!("{:?}", world.ends[end])
+        })
+    }
+
+    /// No peer or client has anything left to do.
+    fn is_everybody_served(&self) -> bool {
+        let mut peers = self.peers.iter();
+        self.clients.are_done()
+            && peers.all(|peer| {
+                let waits = peer.plan.reading != Reading::Never && !peer.received_all();
+                peer.outcome.is_some() || !(peer.comes_to_an_end() || waits)
+            })
+    }
+
+    /// Both programs run until they would sleep; then time goes on.
+    fn step(&mut self) {
+        while self.exit.is_none() && self.is_awake(SERVER) {
+            self.server_turn();
+        }
+        let mut turns = 0;
+        while self.is_awake(CLIENTS) && turns < 1000 {
+            self.world.borrow_mut().hosts[CLIENTS].asleep_until = None;
+            self.clients.turn();
+            turns += 1;
+        }
+        assert!(turns < 1000, "the clients do not come to rest");
+        if self.exit.is_none() {
+            self.advance();
         }
     }
 
+    fn is_awake(&self, host: usize) -> bool {
+        let world = self.world.borrow();
+        let asleep = world.hosts[host].asleep_until;
+        asleep.is_none_or(|until| until <= world.now) || world.is_anything_ready(host)
+    }
+
+    fn server_turn(&mut self) {
+        self.turns += 1;
+        assert!(self.turns < MOST_TURNS, "the server does not come to rest");
+        let refused = {
+            let mut world = self.world.borrow_mut();
+            world.hosts[SERVER].asleep_until = None;
+            world.closed.clear();
+            let chance = world.faults.memory_refused;
+            world.fault(chance)
+        };
+        self.server.pool().refuse(refused);
+        self.exit = self.server.turn().unwrap();
+        self.check_counts();
+        self.check_deadlines();
+        self.counted = self.server.counters().clone();
+    }
+
     /// What holds after each turn.
-    fn check(&self) {
+    fn check_counts(&self) {
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
-        assert_eq!(self.world.borrow().open, live, "sockets left open");
+        let world = self.world.borrow();
+        assert_eq!(world.open().count(), live, "sockets left open");
         assert!(live <= self.config.max_connections, "{live} connections");
-        // One read may be held beyond the limit, and each buffer is at most twice what was ever in it.
-        let bound = 2 * (self.config.max_buffered + self.config.max_pending.min(65_536)) + 1024;
+        if let Some(most) = self.config.max_per_source {
+            for source in 1..=4 {
+                let count = world.open().filter(|end| end.source == source).count();
+                assert!(count <= most, "{count} connections from one source");
+            }
+        }
+        // One read may be held beyond the limit, and each buffer is at most four times what was ever in it.
+        let slack = 4 * self.config.max_pending.min(65_536) + 4096;
+        let bound = 4 * self.config.max_buffered + slack;
         let buffered = self.server.buffered();
         assert!(
             buffered <= bound,
@@ -149,23 +234,74 @@ impl<const DRAINS: bool> Run<DRAINS> {
         );
     }
 
-    /// Time goes on until something happens: a peer acts, or the server's sleep is over.
+    /// Deadlines are neither early nor more than their slack late.
+    fn check_deadlines(&self) {
+        let world = self.world.borrow();
+        let late = Duration::from_millis(world.faults.late_wake_ms + 1) + TICK;
+        if self.exit.is_none() && world.hosts[SERVER].asleep_until.is_some() {
+            for end in world.open() {
+                let (waited, allowed) = self.waits_for(&world, end);
+                let most = allowed.map(|allowed| allowed + late);
+                assert!(
+                    most.is_none_or(|most| waited <= most),
+                    "{waited:?}: {end:?}"
+                );
+            }
+        }
+        let counters = self.server.counters();
+        for reason in [CloseReason::Idle, CloseReason::Stalled] {
+            let closed = counters.closed_for(reason) - self.counted.closed_for(reason);
+            let mut due = 0;
+            for &id in &world.closed {
+                let end = &world.ends[id];
+                let (waited, allowed) = self.waited_when_closed(&world, end, reason);
+                due += u64::from(allowed.is_some_and(|allowed| waited >= allowed));
+            }
+            assert!(closed <= due, "closed too early: {reason}");
+        }
+    }
+
+    /// How long a connection has waited for what it waits for, and how long it may.
+    fn waits_for(&self, world: &World, end: &End) -> (Duration, Option<Duration>) {
+        let since = |then| Duration::from_nanos(world.now - then);
+        if end.fin_sent {
+            (since(end.fin_at), Some(LINGER))
+        } else if end.owed() > 0 {
+            (since(end.owed_since), self.config.stall_timeout)
+        } else {
+            (since(end.moved_at), self.config.idle_timeout)
+        }
+    }
+
+    fn waited_when_closed(
+        &self,
+        world: &World,
+        end: &End,
+        reason: CloseReason,
+    ) -> (Duration, Option<Duration>) {
+        let since = |then| Duration::from_nanos(world.now - then);
+        match reason {
+            CloseReason::Stalled => (since(end.owed_since), self.config.stall_timeout),
+            _ => (since(end.moved_at), self.config.idle_timeout),
+        }
+    }
+
+    /// Time goes on until something happens: a peer acts, or a program's sleep is over.
     fn advance(&mut self) {
         self.turns += 1;
         assert!(self.turns < MOST_TURNS, "the run does not come to an end");
         let mut world = self.world.borrow_mut();
-        if world.is_anything_ready() {
-            return;
-        }
         let peers = self.peers.iter().filter(|peer| peer.outcome.is_none());
         let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);
-        let sleeps = world.asleep_until.unwrap_or(world.now);
-        let next = next
-            .min(sleeps)
-            .min(self.stops_at.max(world.now + MILLISECOND));
-        world.now = next.max(world.now);
+        let sleeps = world.hosts.iter().filter_map(|host| host.asleep_until);
+        let next = next.min(sleeps.min().unwrap_or(world.now));
+        // Where nobody has anything to do, a long time passes.
+        let next = next.min(world.now + 10_000 * MILLISECOND);
+        if !world.is_anything_ready(SERVER) && !world.is_anything_ready(CLIENTS) {
+            world.now = next.max(world.now);
+        }
         let jump = world.faults.clock_jump;
-        if world.rng.chance(jump) {
+        if world.fault(jump) {
             let most = world.faults.clock_jump_ms;
             world.now += world.rng.between(0, most) * MILLISECOND;
         }
@@ -183,22 +319,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         assert_eq!(self.server.buffered(), 0, "memory held for nobody");
         let world = self.world.borrow();
         let drained_in = Duration::from_nanos(world.now - stopped_at);
-        assert!(
-            drained_in <= self.config.drain_timeout + Duration::from_secs(1),
-            "the drain took {drained_in:?}"
-        );
-        for peer in &self.peers {
-            // What a peer that half-closed got before the server's FIN is all that it sent, unless the server was
-            // stopping: then it is all that the server had read.
-            let half_closed = peer.plan.leaving == Leaving::HalfClose;
-            if peer.outcome == Some(Outcome::Fin) && half_closed && peer.wakes_at < stopped_at {
-                let end = &world.ends[peer.end.unwrap()];
-                let server = &world.ends[end.peer.unwrap()];
-                let refused = server.written == 0 && server.read == 0;
-                if end.fin_sent && !refused {
-                    assert_eq!(peer.received, peer.sent, "not all came back");
-                }
-            }
-        }
+        let late = Duration::from_millis(world.faults.late_wake_ms + world.faults.clock_jump_ms);
+        let most = self.config.drain_timeout + late + Duration::from_secs(1);
+        assert!(drained_in <= most, "the drain took {drained_in:?}");
     }
 }

@@ -1,16 +1,17 @@
-//! The simulated world behind the [`Net`] trait: what the real server runs on here.
+//! The simulated world behind the [`Net`] trait: what the real server and real clients run on here.
 
 use crate::world::{EndId, SharedWorld};
 use echoloop::net::{
     AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source, Stream, Time,
 };
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A network of sockets made up. `DRAINS`: whether a short read has emptied the socket.
 pub struct SimNet<const DRAINS: bool> {
     pub world: SharedWorld,
+    pub host: usize,
 }
 
 /// A socket made up.
@@ -31,9 +32,16 @@ impl Drop for SimListener {
     }
 }
 
-/// Everybody has this address: nothing here depends on it.
-pub fn somewhere() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 7))
+/// The address of this number.
+pub fn address(number: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, number], 7))
+}
+
+fn number(address: SocketAddr) -> u8 {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(_) => 0,
+    }
 }
 
 impl<const DRAINS: bool> Net for SimNet<DRAINS> {
@@ -46,19 +54,18 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap());
-        self.world.borrow_mut().wait(timeout, ready);
+        self.world.borrow_mut().wait(self.host, timeout, ready);
         Ok(())
     }
 
     fn listen(&mut self, _: &ListenOptions, source: Source) -> io::Result<SimListener> {
-        let index = self.world.borrow_mut().listen();
-        assert_eq!(source, Source::listener(u32::try_from(index).unwrap()));
+        let index = self.world.borrow_mut().listen(source);
         let world = self.world.clone();
         Ok(SimListener { world, index })
     }
 
     fn local_addr(&self, _: &SimListener) -> io::Result<SocketAddr> {
-        Ok(somewhere())
+        Ok(address(1))
     }
 
     fn accept(
@@ -66,35 +73,45 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
         listener: &SimListener,
     ) -> Result<(SimStream<DRAINS>, SocketAddr), AcceptError> {
         let accepted = self.world.borrow_mut().accept(listener.index);
-        let id = accepted.map_err(|error| match error.kind() {
+        let (id, source) = accepted.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => AcceptError::Empty,
             _ => AcceptError::from(error),
         })?;
         let world = self.world.clone();
-        Ok((SimStream { world, id }, somewhere()))
+        Ok((SimStream { world, id }, address(source)))
     }
 
-    fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<SimStream<DRAINS>> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn connect(
+        &mut self,
+        _: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<SimStream<DRAINS>> {
+        let source = local.map_or(1, number);
+        let id = self.world.borrow_mut().connect(0, source)?;
+        let world = self.world.clone();
+        Ok(SimStream { world, id })
     }
 
     fn register(&mut self, stream: &SimStream<DRAINS>, key: Key, writable: bool) -> io::Result<()> {
-        self.world.borrow_mut().register(stream.id, key, writable);
+        let mut world = self.world.borrow_mut();
+        if world.refuses_to_watch(self.host) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        world.register(self.host, stream.id, key, writable);
         Ok(())
     }
 
     fn watch_writable(&mut self, stream: &SimStream<DRAINS>, key: Key) -> io::Result<()> {
-        self.world.borrow_mut().register(stream.id, key, true);
-        Ok(())
+        self.register(stream, key, true)
     }
 
     fn close(&mut self, stream: SimStream<DRAINS>, ending: Ending) {
         let mut world = self.world.borrow_mut();
-        world.server_close(stream.id, ending == Ending::Reset);
+        world.program_closes(stream.id, ending == Ending::Reset);
     }
 
     fn take_signal(&mut self) -> Option<Signal> {
-        self.world.borrow_mut().signals.pop_front()
+        self.world.borrow_mut().hosts[self.host].signals.pop_front()
     }
 }
 
@@ -102,15 +119,15 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     const SHORT_READ_DRAINS: bool = DRAINS;
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.world.borrow_mut().server_read(self.id, buffer)
+        self.world.borrow_mut().program_reads(self.id, buffer)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.world.borrow_mut().server_write(self.id, bytes)
+        self.world.borrow_mut().program_writes(self.id, bytes)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.world.borrow_mut().server_fin(self.id)
+        self.world.borrow_mut().program_sends_fin(self.id)
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
@@ -118,6 +135,6 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(somewhere())
+        Ok(address(1))
     }
 }

@@ -1,0 +1,174 @@
+//! The calls that the programs under test make, the faults that befall them, and what must hold when they make them.
+
+use crate::selector::SERVER;
+use crate::world::{EndId, MILLISECOND, World};
+use std::io;
+
+impl World {
+    /// As accept(2): the new connection's end, and the number of the address that it comes from.
+    pub fn accept(&mut self, index: usize) -> io::Result<(EndId, u8)> {
+        if self.is_exhausted() {
+            const EMFILE: i32 = 24;
+            const ENOBUFS: i32 = 105;
+            let errno = self.rng.one_of(&[EMFILE, ENOBUFS]);
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let Some(client) = self.listeners[index].queue.pop_front() else {
+            self.listeners[index].armed = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        if self.fault(self.faults.accept_aborted) {
+            self.reset_arrives(client);
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let id = self.ends[client].peer.expect("made when it connected");
+        let end = &mut self.ends[id];
+        end.is_servers = true;
+        end.moved_at = self.now;
+        end.watch.may_write = 1;
+        let source = end.source;
+        self.trace(2, id as u64);
+        Ok((id, source))
+    }
+
+    fn is_exhausted(&mut self) -> bool {
+        if self.faults.exhausted == 0 {
+            // Faults are over: nothing is exhausted any more.
+            return false;
+        }
+        if self.now >= self.exhausted_until && self.fault(self.faults.exhausted) {
+            let milliseconds = self.rng.between(0, self.faults.exhausted_ms);
+            self.exhausted_until = self.now + milliseconds * MILLISECOND;
+        }
+        self.now < self.exhausted_until
+    }
+
+    /// As read(2), by a program under test.
+    pub fn program_reads(&mut self, id: EndId, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = &self.ends[id];
+        assert!(
+            end.watch.may_read > 0 || end.fin_sent || self.stopping,
+            "a read without an edge since the last one blocked"
+        );
+        if self.fault(self.faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if self.fault(self.faults.read_blocks) {
+            self.arm_read(id);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let waiting = self.ends[id].arrived.len();
+        let mut most = buffer.len();
+        if self.weak && waiting > 1 && self.fault(self.faults.partial_read) {
+            most = most.min(1 + self.rng.index(waiting));
+        }
+        let owed_before = self.ends[id].owed_if_servers();
+        let result = self.read(id, &mut buffer[..most]);
+        let outcome = result.as_ref().map_or(u64::MAX, |count| *count as u64);
+        self.trace(3, outcome);
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.arm_read(id),
+            Err(_) => {}
+            Ok(count) => self.after_read(id, *count, buffer.len(), owed_before),
+        }
+        result
+    }
+
+    fn after_read(&mut self, id: EndId, count: usize, asked: usize, owed_before: u64) {
+        let now = self.now;
+        let weak = self.weak;
+        let end = &mut self.ends[id];
+        if count < asked && count > 0 && !weak && !end.watch.drain {
+            end.watch.reads_no_more();
+        }
+        if !end.is_servers || end.fin_sent || count == 0 {
+            return;
+        }
+        end.moved_at = now;
+        if owed_before == 0 {
+            end.owed_since = now;
+        }
+        let owed = end.owed();
+        let most = self.max_pending;
+        assert!(owed <= most as u64, "{owed} bytes owed, allowed are {most}");
+    }
+
+    /// As send(2), by a program under test.
+    pub fn program_writes(&mut self, id: EndId, bytes: &[u8]) -> io::Result<usize> {
+        let end = &self.ends[id];
+        assert!(!end.fin_sent, "bytes written behind a FIN");
+        assert!(
+            end.watch.may_write > 0,
+            "a write without an edge since the last one blocked"
+        );
+        if self.fault(self.faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if self.ends[id].reset_arrived {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if self.peer_room(id) == 0 || self.fault(self.faults.write_blocks) {
+            self.arm_write(id);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut offered = bytes;
+        if offered.len() > 1 && self.fault(self.faults.partial_write) {
+            offered = &offered[..1 + self.rng.index(offered.len() - 1)];
+        }
+        let count = self.send(id, offered);
+        let end = &mut self.ends[id];
+        end.moved_at = self.now;
+        end.owed_since = self.now;
+        self.trace(4, count as u64);
+        Ok(count)
+    }
+
+    /// As shutdown(2) of the direction out, by a program under test.
+    pub fn program_sends_fin(&mut self, id: EndId) -> io::Result<()> {
+        if self.ends[id].reset_arrived {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        self.trace(5, id as u64);
+        self.check_nothing_owed(id);
+        self.fin(id);
+        Ok(())
+    }
+
+    /// What was read is sent before FIN: for raw echo, the two counts are equal.
+    fn check_nothing_owed(&self, id: EndId) {
+        let end = &self.ends[id];
+        if end.is_servers && !end.reset_arrived {
+            assert_eq!(end.owed(), 0, "FIN before all that was read was sent");
+        }
+    }
+
+    /// As close(2), by a program under test.
+    pub fn program_closes(&mut self, id: EndId, reset: bool) {
+        self.trace(6, id as u64);
+        assert!(!self.ends[id].closed, "closed twice");
+        if !reset && !self.ends[id].fin_sent {
+            self.check_nothing_owed(id);
+        }
+        if self.ends[id].is_servers {
+            self.closed.push(id);
+        }
+        self.deregister(id);
+        self.close(id, reset);
+    }
+
+    /// Whether the kernel has no memory for one more thing to watch.
+    pub fn refuses_to_watch(&mut self, host: usize) -> bool {
+        host == SERVER && self.fault(self.faults.watch_refused)
+    }
+}
+
+impl crate::world::End {
+    /// What is owed, at an end where that has a meaning.
+    fn owed_if_servers(&self) -> u64 {
+        if self.is_servers && !self.fin_sent {
+            self.owed()
+        } else {
+            0
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Who is told of what: the selector of each host, in one of two worlds.
+//!
+//! In the weak world an edge is owed only after a call has blocked, which is all that mio promises. In the other it is
+//! as with epoll: an edge for each arrival, and a short read has emptied the socket.
+
+use crate::world::{EndId, MILLISECOND, World};
+use echoloop::net::{Key, Readiness, Ready, Signal, Source};
+use std::collections::VecDeque;
+
+/// Which program: the server, or the one with many clients.
+pub const SERVER: usize = 0;
+pub const CLIENTS: usize = 1;
+
+/// What a host's selector knows beside the sockets.
+#[derive(Debug, Default)]
+pub struct Host {
+    pub signals: VecDeque<Signal>,
+    signal_pending: bool,
+    /// It sleeps until then; `u64::MAX`: until something is ready.
+    pub asleep_until: Option<u64>,
+    /// Keys of connections that have been closed.
+    stale: Vec<Key>,
+}
+
+/// What is watched for at one end, and what its owner has been told.
+#[derive(Debug, Default)]
+pub struct Watch {
+    registered: Option<(usize, Key, bool)>,
+    read_armed: bool,
+    write_armed: bool,
+    pending: Readiness,
+    /// So many events said so, and so many calls have blocked less: only above zero may a call be made.
+    pub may_read: u32,
+    pub may_write: u32,
+    /// An event said to read until it blocks.
+    pub drain: bool,
+}
+
+impl Watch {
+    pub fn key(&self) -> Option<Key> {
+        self.registered.map(|(_, key, _)| key)
+    }
+
+    /// A read has told that nothing more is there.
+    pub fn reads_no_more(&mut self) {
+        self.may_read = self.may_read.saturating_sub(1);
+    }
+
+    fn is_of(&self, host: usize) -> bool {
+        self.registered.is_some_and(|(own, _, _)| own == host)
+    }
+}
+
+impl World {
+    pub fn signal(&mut self, signal: Signal) {
+        self.stopping = true;
+        self.hosts[SERVER].signals.push_back(signal);
+        self.hosts[SERVER].signal_pending = true;
+    }
+
+    pub fn register(&mut self, host: usize, id: EndId, key: Key, writable: bool) {
+        let room = self.peer_room(id) > 0 || self.ends[id].reset_arrived;
+        let readable = self.ends[id].is_readable();
+        let watch = &mut self.ends[id].watch;
+        watch.registered = Some((host, key, writable));
+        watch.read_armed = !readable;
+        watch.write_armed = writable && !room;
+        watch.pending =
+            Readiness::READABLE.when(readable) | Readiness::WRITABLE.when(writable && room);
+    }
+
+    pub fn deregister(&mut self, id: EndId) {
+        if let Some((host, key, _)) = self.ends[id].watch.registered.take() {
+            self.hosts[host].stale.push(key);
+        }
+    }
+
+    /// A read blocked: an edge is owed for what comes.
+    pub fn arm_read(&mut self, id: EndId) {
+        let watch = &mut self.ends[id].watch;
+        watch.read_armed = true;
+        watch.reads_no_more();
+        watch.drain = false;
+        if self.ends[id].is_readable() {
+            self.readable(id);
+        }
+    }
+
+    /// A write blocked: an edge is owed when there is room.
+    pub fn arm_write(&mut self, id: EndId) {
+        let watch = &mut self.ends[id].watch;
+        watch.write_armed = true;
+        watch.may_write = watch.may_write.saturating_sub(1);
+        if self.peer_room(id) > 0 {
+            self.writable(id);
+        }
+    }
+
+    /// Something has arrived.
+    pub fn readable(&mut self, id: EndId) {
+        let weak = self.weak;
+        let watch = &mut self.ends[id].watch;
+        if watch.registered.is_some() && (watch.read_armed || !weak) {
+            watch.read_armed = false;
+            watch.pending |= Readiness::READABLE;
+        }
+    }
+
+    /// There is room at the other end.
+    pub fn writable(&mut self, id: EndId) {
+        let watch = &mut self.ends[id].watch;
+        if watch.write_armed && watch.registered.is_some_and(|(_, _, writable)| writable) {
+            watch.write_armed = false;
+            watch.pending |= Readiness::WRITABLE;
+        }
+    }
+
+    pub fn writable_after_reset(&mut self, id: EndId) {
+        self.ends[id].watch.write_armed = true;
+        self.writable(id);
+    }
+
+    /// Whether anything would be ready.
+    pub fn is_anything_ready(&self, host: usize) -> bool {
+        let mut watches = self.ends.iter().map(|end| &end.watch);
+        let server = host == SERVER;
+        self.hosts[host].signal_pending
+            || (server && self.listeners.iter().any(|listener| listener.pending))
+            || watches.any(|watch| watch.is_of(host) && watch.pending != Readiness::NONE)
+    }
+
+    /// As a program's wait: what is ready, or nothing, and then the program is asleep.
+    pub fn wait(&mut self, host: usize, timeout: Option<u64>, ready: &mut Vec<Ready>) {
+        self.tally.waits += 1;
+        ready.clear();
+        if self.fault(self.faults.wait_interrupted) {
+            return;
+        }
+        self.collect(host, ready);
+        if ready.is_empty() && timeout != Some(0) {
+            let late = self.rng.between(0, self.faults.late_wake_ms) * MILLISECOND;
+            let until = timeout.map_or(u64::MAX, |timeout| {
+                self.now.saturating_add(timeout).saturating_add(late)
+            });
+            self.hosts[host].asleep_until = Some(until);
+            return;
+        }
+        self.distort(host, ready);
+        for event in ready {
+            self.trace(1, event.key.to_u64());
+            self.tell(host, *event);
+        }
+    }
+
+    fn collect(&mut self, host: usize, ready: &mut Vec<Ready>) {
+        for index in 0..self.ends.len() {
+            if self.ends[index].watch.is_of(host) {
+                self.collect_end(index, ready);
+            }
+        }
+        if host == SERVER {
+            for index in 0..self.listeners.len() {
+                if std::mem::take(&mut self.listeners[index].pending) {
+                    let source = Source::listener(u32::try_from(index).unwrap());
+                    ready.push(source_ready(source));
+                }
+            }
+        }
+        if std::mem::take(&mut self.hosts[host].signal_pending) {
+            ready.push(source_ready(Source::SIGNALS));
+        }
+        self.collect_spurious(host, ready);
+    }
+
+    fn collect_end(&mut self, index: EndId, ready: &mut Vec<Ready>) {
+        let end = &mut self.ends[index];
+        let sticky = end.fin_arrived || end.reset_arrived || !end.urgent.is_empty();
+        let Some(key) = end.watch.key() else { return };
+        let mut readiness = std::mem::take(&mut end.watch.pending);
+        if readiness == Readiness::NONE {
+            return;
+        }
+        if sticky && !self.weak && readiness.contains(Readiness::READABLE) {
+            readiness |= Readiness::DRAIN;
+        }
+        let both = Readiness::READABLE | Readiness::WRITABLE;
+        if readiness.contains(both) && self.fault(self.faults.split) {
+            let writable = Readiness::WRITABLE;
+            ready.push(Ready {
+                key,
+                readiness: readiness.without(writable),
+            });
+            readiness = writable;
+        }
+        ready.push(Ready { key, readiness });
+    }
+
+    /// An event without a cause, for anybody who is registered.
+    fn collect_spurious(&mut self, host: usize, ready: &mut Vec<Ready>) {
+        if !self.fault(self.faults.spurious) {
+            return;
+        }
+        let watches = self.ends.iter().map(|end| &end.watch);
+        let watches = watches.filter(|watch| watch.is_of(host));
+        let keys: Vec<Key> = watches.filter_map(Watch::key).collect();
+        if !keys.is_empty() {
+            let key = self.rng.one_of(&keys);
+            let readiness = self.rng.one_of(&[Readiness::READABLE, Readiness::WRITABLE]);
+            ready.push(Ready { key, readiness });
+        }
+    }
+
+    /// Does to a batch of events what a selector, and what came before in the batch, may do to it.
+    fn distort(&mut self, host: usize, ready: &mut Vec<Ready>) {
+        if !self.hosts[host].stale.is_empty() && self.fault(self.faults.stale) {
+            let index = self.rng.index(self.hosts[host].stale.len());
+            let key = self.hosts[host].stale[index];
+            let readiness = Readiness::READABLE | Readiness::WRITABLE | Readiness::DRAIN;
+            ready.push(Ready { key, readiness });
+        }
+        if self.faults.shuffle {
+            self.rng.shuffle(ready);
+        }
+        if self.faults.batch > 0 {
+            for event in ready.split_off(ready.len().min(self.faults.batch)) {
+                self.put_back(host, event);
+            }
+        }
+    }
+
+    /// An event that did not fit comes with a later wait.
+    fn put_back(&mut self, host: usize, event: Ready) {
+        match event.key.source() {
+            Some(Source::SIGNALS) => self.hosts[host].signal_pending = true,
+            Some(source) => self.listeners[source.0 as usize - 1].pending = true,
+            None => {
+                if let Some(watch) = self.watch_of(host, event.key) {
+                    watch.pending |= event.readiness;
+                }
+            }
+        }
+    }
+
+    /// A program is told of an event.
+    fn tell(&mut self, host: usize, event: Ready) {
+        if let Some(watch) = self.watch_of(host, event.key) {
+            watch.may_read += u32::from(event.readiness.contains(Readiness::READABLE));
+            watch.may_write += u32::from(event.readiness.contains(Readiness::WRITABLE));
+            watch.drain |= event.readiness.contains(Readiness::DRAIN);
+        }
+    }
+
+    fn watch_of(&mut self, host: usize, key: Key) -> Option<&mut Watch> {
+        let mut watches = self.ends.iter_mut().map(|end| &mut end.watch);
+        watches.find(|watch| watch.is_of(host) && watch.key() == Some(key))
+    }
+}
+
+fn source_ready(source: Source) -> Ready {
+    Ready {
+        key: Key::of_source(source),
+        readiness: Readiness::READABLE,
+    }
+}
