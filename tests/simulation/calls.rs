@@ -2,7 +2,9 @@
 
 use crate::selector::SERVER;
 use crate::world::{EndId, MILLISECOND, World};
+use echoloop::connection::LINGER;
 use std::io;
+use std::time::Duration;
 
 impl World {
     /// As accept(2): the new connection's end, and the number of the address that it comes from.
@@ -54,6 +56,7 @@ impl World {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if self.fault(self.faults.read_blocks) {
+            self.ends[id].deceived = true;
             self.arm_read(id);
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -130,6 +133,11 @@ impl World {
         }
         self.trace(5, id as u64);
         self.check_nothing_owed(id);
+        let end = &self.ends[id];
+        assert!(
+            self.has_heard_out(end),
+            "FIN before what had come was answered: {end:?}"
+        );
         self.fin(id);
         Ok(())
     }
@@ -142,6 +150,17 @@ impl World {
         }
     }
 
+    /// After its FIN the server waits for the peer's, for a while.
+    fn check_lingered(&self, id: EndId) {
+        let end = &self.ends[id];
+        let waited = Duration::from_nanos(self.now - end.fin_at);
+        let in_time = self.drained_by.is_none_or(|by| self.now < by);
+        let peer_is_gone = end.fin_arrived || end.reset_arrived;
+        if end.fin_sent && in_time && !peer_is_gone {
+            assert!(waited >= LINGER, "closed without lingering: {end:?}");
+        }
+    }
+
     /// As close(2), by a program under test.
     pub fn program_closes(&mut self, id: EndId, reset: bool) {
         self.trace(6, id as u64);
@@ -150,7 +169,10 @@ impl World {
             self.check_nothing_owed(id);
         }
         if self.ends[id].is_servers {
+            self.check_lingered(id);
             self.closed.push(id);
+            self.ends[id].was_refused = self.ends[id].watch.key().is_none();
+            self.ends[id].room_when_closed = self.peer_room(id);
         }
         self.deregister(id);
         self.close(id, reset);

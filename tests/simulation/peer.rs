@@ -243,6 +243,14 @@ impl Peer {
         }
     }
 
+    /// The line goes dead, and says so.
+    pub fn is_cut_off(&mut self, world: &mut World) {
+        if let (Some(end), None) = (self.end, self.outcome) {
+            world.close(end, true);
+            self.outcome = Some(Outcome::Left);
+        }
+    }
+
     fn ends(&mut self, world: &mut World, end: EndId, outcome: Outcome) {
         if !world.ends[end].closed {
             world.close(end, false);

@@ -8,10 +8,10 @@ use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
 use crate::world::{End, MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::{CloseReason, LINGER};
-use echoloop::net::{ListenOptions, Signal};
+use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::reactor::TICK;
-use echoloop::server::{Config, Counters, Exit, Server};
+use echoloop::server::{Config, Counters, Exit, Refusal, Server};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -53,6 +53,8 @@ struct Run<const DRAINS: bool> {
     counted: Counters,
     /// When the faults stop, or SIGTERM comes.
     turning_point: u64,
+    /// When all who do not read are cut off at once.
+    cut_at: u64,
     /// Whether SIGTERM comes in the middle of it all, and not when everybody is served.
     stops_early: bool,
 }
@@ -60,11 +62,12 @@ struct Run<const DRAINS: bool> {
 fn draw_config(rng: &mut Rng) -> Config {
     let time = |rng: &mut Rng| Duration::from_millis(rng.between(100, 30_000));
     let size = |rng: &mut Rng, most| usize::try_from(rng.magnitude(most)).unwrap().max(1);
+    let max_pending = size(rng, 200_000);
     Config {
         max_connections: size(rng, 60),
         max_per_source: rng.chance(300).then(|| size(rng, 10)),
-        max_pending: size(rng, 200_000),
-        max_buffered: size(rng, 2_000_000),
+        max_pending,
+        max_buffered: size(rng, 8 * max_pending as u64),
         idle_timeout: rng.chance(500).then(|| time(rng)),
         stall_timeout: Some(time(rng)),
         drain_timeout: time(rng),
@@ -83,11 +86,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let peers = peers.collect();
-        let turning_point = rng.between(1_000, 60_000) * MILLISECOND;
+        let turning_point = rng.magnitude(60_000) * MILLISECOND;
         let stops_early = rng.chance(400);
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
         world.window = window;
+        world.budget = config.budget;
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
             world: world.clone(),
@@ -104,6 +108,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config,
             turns: 0,
             exit: None,
+            cut_at: rng.between(0, 60_000) * MILLISECOND,
             turning_point,
             stops_early,
         }
@@ -116,7 +121,10 @@ impl<const DRAINS: bool> Run<DRAINS> {
         if !self.stops_early {
             self.calm_down();
         }
-        self.world.borrow_mut().signal(Signal::Terminate);
+        let drain_timeout = self.config.drain_timeout.as_nanos();
+        self.world
+            .borrow_mut()
+            .stop(u64::try_from(drain_timeout).unwrap());
         let stopped_at = self.now();
         while self.exit.is_none() {
             self.step();
@@ -218,11 +226,17 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let world = self.world.borrow();
         assert_eq!(world.open().count(), live, "sockets left open");
         assert!(live <= self.config.max_connections, "{live} connections");
+        let refused = |refusal| counters.refused_for(refusal) > self.counted.refused_for(refusal);
+        if refused(Refusal::MaxConnections) {
+            let there_were = live + world.closed.len();
+            assert!(
+                there_were >= self.config.max_connections,
+                "refused without need"
+            );
+        }
         if let Some(most) = self.config.max_per_source {
-            for source in 1..=4 {
-                let count = world.open().filter(|end| end.source == source).count();
-                assert!(count <= most, "{count} connections from one source");
-            }
+            let others = refused(Refusal::MaxConnections) || refused(Refusal::NoMemory);
+            self.check_sources(&world, most, refused(Refusal::MaxPerSource) && !others);
         }
         // One read may be held beyond the limit, and each buffer is at most four times what was ever in it.
         let slack = 4 * self.config.max_pending.min(65_536) + 4096;
@@ -232,6 +246,22 @@ impl<const DRAINS: bool> Run<DRAINS> {
             buffered <= bound,
             "{buffered} bytes held, allowed are {bound}"
         );
+    }
+
+    fn check_sources(&self, world: &World, most: usize, refused: bool) {
+        for source in 1..=4 {
+            let is_from = |end: &&End| end.source == source;
+            let open = world.open().filter(is_from).count();
+            assert!(open <= most, "{open} connections from one source");
+            let closed = world.closed.iter().map(|id| &world.ends[*id]);
+            let (gone, turned_away): (Vec<&End>, Vec<&End>) =
+                closed.filter(is_from).partition(|end| !end.was_refused);
+            let was_full = open + gone.len() >= most;
+            assert!(
+                !refused || was_full || turned_away.is_empty(),
+                "refused without need"
+            );
+        }
     }
 
     /// Deadlines are neither early nor more than their slack late.
@@ -258,6 +288,18 @@ impl<const DRAINS: bool> Run<DRAINS> {
                 due += u64::from(allowed.is_some_and(|allowed| waited >= allowed));
             }
             assert!(closed <= due, "closed too early: {reason}");
+            if reason == CloseReason::Stalled && closed == world.closed.len() as u64 {
+                self.check_stalled(&world);
+            }
+        }
+    }
+
+    /// Who was closed as stalled had really taken nothing: there was no room for what he was owed.
+    fn check_stalled(&self, world: &World) {
+        for &id in &world.closed {
+            let end = &world.ends[id];
+            let only_just = end.room_since >= world.before;
+            assert!(end.room_when_closed == 0 || only_just, "not paid: {end:?}");
         }
     }
 
@@ -291,6 +333,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.turns += 1;
         assert!(self.turns < MOST_TURNS, "the run does not come to an end");
         let mut world = self.world.borrow_mut();
+        world.before = world.now;
         let peers = self.peers.iter().filter(|peer| peer.outcome.is_none());
         let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);
         let sleeps = world.hosts.iter().filter_map(|host| host.asleep_until);
@@ -307,6 +350,9 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
         let now = world.now;
         for peer in &mut self.peers {
+            if now >= self.cut_at && peer.plan.reading == Reading::Never {
+                peer.is_cut_off(&mut world);
+            }
             if peer.outcome.is_none() && peer.wakes_at <= now {
                 peer.act(&mut world);
             }

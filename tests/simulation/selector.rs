@@ -53,7 +53,6 @@ impl Watch {
 
 impl World {
     pub fn signal(&mut self, signal: Signal) {
-        self.stopping = true;
         self.hosts[SERVER].signals.push_back(signal);
         self.hosts[SERVER].signal_pending = true;
     }

@@ -6,7 +6,7 @@
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
 use crate::selector::{Host, Watch};
-use echoloop::net::Source;
+use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -48,6 +48,16 @@ pub struct End {
     /// When the first of what is owed was read, or the last of it that has gone was written.
     pub owed_since: u64,
     pub fin_at: u64,
+    /// When there was room at the other end again, and how much there was when this one was closed.
+    pub room_since: u64,
+    pub room_when_closed: usize,
+    /// It was accepted and closed, and never listened to.
+    pub was_refused: bool,
+    /// What had been read, and what had arrived, when the server was told to stop.
+    read_when_stopped: u64,
+    arrived_when_stopped: u64,
+    /// A call was made to block although something was there, since the server was told to stop.
+    pub deceived: bool,
     pub watch: Watch,
 }
 
@@ -111,6 +121,12 @@ pub struct World {
     pub stopping: bool,
     /// The server's ends that were closed, since this was last emptied.
     pub closed: Vec<EndId>,
+    /// The time before time last went on: what is due now may be so since then.
+    pub before: u64,
+    /// Bytes that one connection may read in a turn.
+    pub budget: usize,
+    /// When a drain is over that has begun.
+    pub drained_by: Option<u64>,
 }
 
 pub type SharedWorld = Rc<RefCell<World>>;
@@ -132,6 +148,9 @@ impl World {
             window: 65_536,
             stopping: false,
             closed: Vec::new(),
+            before: 0,
+            budget: usize::MAX,
+            drained_by: None,
         }
     }
 
@@ -154,6 +173,26 @@ impl World {
     /// The server's ends that are open.
     pub fn open(&self) -> impl Iterator<Item = &End> {
         self.ends.iter().filter(|end| end.is_servers && !end.closed)
+    }
+
+    /// The server is told to stop, and has this long to drain.
+    pub fn stop(&mut self, drain_timeout: u64) {
+        self.stopping = true;
+        self.drained_by = Some(self.now + drain_timeout);
+        for end in &mut self.ends {
+            end.read_when_stopped = end.read;
+            end.arrived_when_stopped = end.read + end.arrived.len() as u64;
+            end.deceived = false;
+        }
+        self.signal(Signal::Terminate);
+    }
+
+    /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.
+    pub fn has_heard_out(&self, end: &End) -> bool {
+        !self.stopping
+            || end.deceived
+            || end.read >= end.arrived_when_stopped
+            || end.read - end.read_when_stopped >= self.budget as u64
     }
 
     pub fn listen(&mut self, source: Source) -> usize {
@@ -221,6 +260,7 @@ impl World {
             }
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        let was_full = end.room() == 0;
         let before_mark = end.bytes_before_mark();
         let count = buffer.len().min(end.arrived.len()).min(before_mark);
         for (place, byte) in buffer.iter_mut().zip(end.arrived.drain(..count)) {
@@ -231,6 +271,9 @@ impl World {
             end.urgent.pop_front();
         }
         if let Some(peer) = end.peer {
+            if was_full {
+                self.ends[peer].room_since = self.now;
+            }
             self.writable(peer);
         }
         Ok(count)
