@@ -53,6 +53,31 @@ fn the_eleventh_of_ten_allowed_connections_is_closed_at_once() {
     );
 }
 
+#[test]
+fn one_source_has_its_limit_and_others_have_their_own() {
+    let daemon = Daemon::start(&["-v", "--max-per-source", "2"]);
+    let from = |host: u8| {
+        let mut stream = connect_from(host, daemon.address(), PATIENCE);
+        stream.write_all(b"?").ok()?;
+        let mut answer = [0];
+        stream.read_exact(&mut answer).ok()?;
+        Some(stream)
+    };
+    let first = from(1).expect("the first of two");
+    let _second = from(1).expect("the second of two");
+    assert!(from(1).is_none(), "a third from one source");
+    daemon.wait_for_line("a refusal with its cause", |line| {
+        line.contains("refused 127.0.0.1:") && line.contains("--max-per-source")
+    });
+    let _other = from(2).expect("the first from another source");
+    drop(first);
+    let mut newcomer = None;
+    eventually(PATIENCE, "there is room again from that source", || {
+        newcomer = from(1);
+        newcomer.is_some()
+    });
+}
+
 /// Kernel buffers count too, but are the kernel's: they are bounded by `--socket-buffer`.
 #[test]
 fn clients_that_never_read_are_held_back_each() {
@@ -162,7 +187,7 @@ fn when_clients_that_filled_the_common_buffer_read_everything_echoes_again() {
 /// kernel would drop SYNs, and each drop would cost a client a second.
 #[test]
 fn four_thousand_clients_at_once_are_taken_without_a_syn_retry_and_all_echo() {
-    const CLIENTS: u32 = 4_000;
+    const CLIENTS: u16 = 4_000;
     if somaxconn() < 4_096 {
         return skip(&format!(
             "net.core.somaxconn is {}, 4096 is wanted",
@@ -180,7 +205,11 @@ fn four_thousand_clients_at_once_are_taken_without_a_syn_retry_and_all_echo() {
         let mut daemon = Daemon::start(&[]);
         counted[0] = counters();
         daemon.pause();
-        let mut crowd: Vec<TcpStream> = (0..CLIENTS).map(|n| connect_from(n, &daemon)).collect();
+        // From eight source addresses. A SYN that is dropped is sent again after 1 s: too late here.
+        let within = Duration::from_millis(990);
+        let hosts = (2..10).cycle().take(CLIENTS.into());
+        let crowd = hosts.map(|host| connect_from(host, daemon.address(), within));
+        let mut crowd: Vec<TcpStream> = crowd.collect();
         daemon.resume();
         for (number, stream) in crowd.iter_mut().enumerate() {
             stream.write_all(format!("{number:4}").as_bytes()).unwrap();
@@ -196,13 +225,13 @@ fn four_thousand_clients_at_once_are_taken_without_a_syn_retry_and_all_echo() {
     panic!("SYN retries, listen overflows, listen drops before and after: {counted:?}");
 }
 
-/// From one of eight source addresses; a SYN that is dropped is sent again after 1 s, too late here.
-fn connect_from(number: u32, daemon: &Daemon) -> TcpStream {
-    let source = SocketAddr::from(([127, 0, 0, u8::try_from(2 + number % 8).unwrap()], 0));
+/// From 127.0.0.`host`; gives up after `within`.
+fn connect_from(host: u8, address: SocketAddr, within: Duration) -> TcpStream {
+    let source = SocketAddr::from(([127, 0, 0, host], 0));
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&source.into()).unwrap();
-    let connected = socket.connect_timeout(&daemon.address().into(), Duration::from_millis(990));
-    connected.unwrap_or_else(|error| panic!("client {number}, within 0.99 s: {error}"));
+    let connected = socket.connect_timeout(&address.into(), within);
+    connected.unwrap_or_else(|error| panic!("from {source}, within {within:?}: {error}"));
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.into()
 }

@@ -17,6 +17,7 @@ mod machine;
 mod tools;
 
 mod closing;
+mod deadlines;
 mod descriptors;
 mod draining;
 mod echo;
