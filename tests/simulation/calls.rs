@@ -50,7 +50,7 @@ impl World {
         let end = &self.ends[id];
         assert!(
             end.watch.may_read > 0 || end.fin_sent || self.stopping,
-            "a read without an edge since the last one blocked"
+            "a read without an edge since the last one blocked: {end:?}"
         );
         if self.fault(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -102,7 +102,7 @@ impl World {
         assert!(!end.fin_sent, "bytes written behind a FIN");
         assert!(
             end.watch.may_write > 0,
-            "a write without an edge since the last one blocked"
+            "a write without an edge since the last one blocked: {end:?}"
         );
         if self.fault(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());

@@ -79,7 +79,8 @@ impl World {
         let watch = &mut self.ends[id].watch;
         watch.read_armed = true;
         watch.reads_no_more();
-        watch.drain = false;
+        // An event may be told and not yet heeded; what it says still counts then.
+        watch.drain &= watch.may_read > 0;
         if self.ends[id].is_readable() {
             self.readable(id);
         }
