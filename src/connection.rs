@@ -77,7 +77,7 @@ impl Default for Limits {
 impl Limits {
     /// How much is read at once: never more than may be owed, since the answer may be as long.
     fn read_size(&self) -> usize {
-        self.max_pending.clamp(1, SCRATCH_SIZE)
+        self.max_pending.min(self.budget).clamp(1, SCRATCH_SIZE)
     }
 }
 
@@ -123,6 +123,14 @@ pub struct Workbench<'a, P> {
     pub common: &'a mut Common<P>,
     /// The buffer that answers in several pieces are gathered in; of no value afterwards.
     pub gathered: &'a mut Vec<u8>,
+}
+
+impl<P> Workbench<'_, P> {
+    /// Whether there is memory to hold what an answer to more input may come to.
+    #[inline]
+    fn may_read(&self) -> bool {
+        !self.common.pool.is_full()
+    }
 }
 
 /// Where a connection stands. The map is at the top of this file.
@@ -330,23 +338,52 @@ where
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Outcome {
         self.note(readiness);
-        // The path of nearly every byte is kept apart from the rest, so that it is short.
-        let driven = if self.is_open() && self.held.is_none() {
-            match self.read(stream, scratch, bench) {
-                Ok(outcome) if self.is_open() => Ok(outcome),
-                Ok(outcome) => self.move_on(outcome, stream, scratch, bench),
-                Err(reason) => Err(reason),
+        // The way of nearly every message is short so that it is fast: one read empties the socket, and one write
+        // takes the answer. Whatever else may be is seen to in the cold.
+        let mut used = 0;
+        if self.is_caught_up() && self.readiness.contains(Readiness::READABLE) && bench.may_read() {
+            let size = bench.common.read_size;
+            let taken = match stream.read(&mut scratch[..size]) {
+                Ok(count) if count > 0 => {
+                    used = count;
+                    self.take_in(&scratch[..count], count < size, stream, bench)
+                }
+                found => self.take_rarity(found, stream, bench),
+            };
+            if let Err(reason) = taken {
+                return Outcome::Closed(reason);
             }
-        } else {
-            self.drive_slowly(stream, scratch, bench)
-        };
-        driven.unwrap_or_else(Outcome::Closed)
+            if self.is_caught_up() && !self.readiness.contains(Readiness::READABLE) {
+                return Outcome::Event;
+            }
+        }
+        self.drive_slowly(used, stream, scratch, bench)
     }
 
-    /// Drives a connection that owes, holds input back, or is on its way in or out.
+    /// Whether the connection is open, owes nothing and holds no input back.
+    #[inline]
+    fn is_caught_up(&self) -> bool {
+        self.is_open() && self.held.is_none()
+    }
+
+    /// Drives a connection that owes, holds input back, has more input, or is on its way in or out. Of its budget,
+    /// `used` bytes are used up.
     #[cold]
+    #[inline(never)]
     fn drive_slowly<T: Stream>(
         &mut self,
+        used: usize,
+        stream: &mut T,
+        scratch: &mut [u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Outcome {
+        self.take_steps(used, stream, scratch, bench)
+            .unwrap_or_else(Outcome::Closed)
+    }
+
+    fn take_steps<T: Stream>(
+        &mut self,
+        used: usize,
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
@@ -356,7 +393,7 @@ where
         }
         self.flush(stream, bench)?;
         let outcome = if self.may_receive() {
-            self.read(stream, scratch, bench)?
+            self.read(used, stream, scratch, bench)?
         } else {
             Outcome::Event
         };

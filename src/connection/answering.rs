@@ -12,47 +12,71 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Reads and answers until there is no more input, the peer is owed too much, or the budget is used up.
-    #[inline]
+    /// Reads and answers until there is no more input, the peer is owed too much, or the budget, of which `used` bytes
+    /// are used up already, has come to its end.
     pub(super) fn read<T: Stream>(
         &mut self,
+        used: usize,
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
         let limits = bench.common.limits;
         let size = bench.common.read_size.min(scratch.len());
-        let mut budget = limits.budget;
-        while self.readiness.contains(Readiness::READABLE) {
+        let mut budget = limits.budget.saturating_sub(used);
+        while self.may_receive() && self.readiness.contains(Readiness::READABLE) {
             if self.owes() && self.owed() + size > limits.max_pending {
                 return Ok(Outcome::Event);
             }
             if budget == 0 {
                 return Ok(Outcome::Turn);
             }
-            if bench.common.pool.is_full() {
+            if !bench.may_read() {
                 return Ok(Outcome::Memory);
             }
-            let buffer = &mut scratch[..size.min(budget)];
-            match stream.read(buffer) {
-                Ok(0) => {
-                    self.peer_ended(stream, bench)?;
-                    return Ok(Outcome::Event);
-                }
-                Ok(count) => {
+            let asked = size.min(budget);
+            match stream.read(&mut scratch[..asked]) {
+                Ok(count) if count > 0 => {
                     budget -= count;
-                    self.bytes_in += count as u64;
-                    self.heed_short_read::<T>(count < buffer.len());
-                    trace(bench.serial, &buffer[..count]);
-                    self.answer(&buffer[..count], stream, bench)?;
-                    if !self.may_receive() {
-                        return Ok(Outcome::Event);
-                    }
+                    self.take_in(&scratch[..count], count < asked, stream, bench)?;
                 }
-                Err(error) => self.heed_read_error(error, bench)?,
+                found => self.take_rarity(found, stream, bench)?,
             }
         }
         Ok(Outcome::Event)
+    }
+
+    /// Counts and answers what one read has brought; `short`: it was less than asked for.
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
+    pub(super) fn take_in<T: Stream>(
+        &mut self,
+        bytes: &[u8],
+        short: bool,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        self.bytes_in += bytes.len() as u64;
+        self.heed_short_read::<T>(short);
+        if log::max_level() == log::LevelFilter::Trace {
+            trace(bench.serial, bytes);
+        }
+        self.answer(bytes, stream, bench)
+    }
+
+    /// Heeds what a read brings but rarely: the peer's FIN, nothing, an error.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_rarity<T: Stream>(
+        &mut self,
+        found: io::Result<usize>,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        match found {
+            Ok(_) => self.peer_ended(stream, bench),
+            Err(error) => self.heed_read_error(error, bench),
+        }
     }
 
     /// A short read has emptied the socket, where the world promises that and no event says otherwise.
@@ -63,7 +87,6 @@ where
         }
     }
 
-    #[cold]
     fn heed_read_error(
         &mut self,
         error: io::Error,
@@ -85,7 +108,8 @@ where
     }
 
     /// Hands `fresh` bytes to the session, behind what it has not consumed so far.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     fn answer<T: Stream>(
         &mut self,
         fresh: &[u8],
@@ -124,7 +148,8 @@ where
     }
 
     /// Lets the session answer as much of `input` as it will, and says how much it consumed.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     fn receive<T: Stream>(
         &mut self,
         input: &[u8],
@@ -195,7 +220,8 @@ where
     }
 
     /// Calls the session and delivers what it says; gives back what the call consumed and whether it filled the outbox.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     pub(super) fn consult<T: Stream>(
         &mut self,
         input: &[u8],
@@ -248,7 +274,8 @@ where
 }
 
 /// Shows the beginning of what was received, with everything but printable ASCII escaped: a log is read in terminals.
-#[inline]
+#[cold]
+#[inline(never)]
 fn trace(serial: u32, received: &[u8]) {
     log::trace!(
         "#{serial} received {} bytes: \"{}\"{}",

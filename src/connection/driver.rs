@@ -67,30 +67,31 @@ impl<P: Protocol> Driver<P> {
         let outcome = slot
             .tenant
             .drive(&mut slot.stream, readiness, scratch, &mut bench);
-        let class = slot.tenant.class();
-        if outcome == Outcome::Event && class == slot.class() && touched {
+        if outcome == Outcome::Event && touched && slot.class() == slot.tenant.class() {
             return None;
         }
-        let moved_out = before.1 != slot.tenant.bytes_out();
-        let moved = moved_out || before.0 != slot.tenant.bytes_in();
-        let starts_anew = match class {
-            Classes::IDLE => moved,
-            Classes::STALLED => moved_out,
-            _ => false,
-        };
-        self.settle(reactor, key, outcome, starts_anew)
+        self.settle(reactor, key, outcome, before)
     }
 
-    /// Sees to it that the connection gets what it waits for.
+    /// Sees to it that the connection gets what it waits for; `before` are its counts of bytes before it was driven.
+    #[cold]
+    #[inline(never)]
     fn settle<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
         outcome: Outcome,
-        starts_anew: bool,
+        before: (u64, u64),
     ) -> Option<CloseReason> {
         let slot = reactor.find(key)?;
         let class = slot.tenant.class();
+        let moved_in = slot.tenant.bytes_in() != before.0;
+        let moved_out = slot.tenant.bytes_out() != before.1;
+        let starts_anew = match class {
+            Classes::IDLE => moved_in || moved_out,
+            Classes::STALLED => moved_out,
+            _ => false,
+        };
         let changes_class = class != slot.class();
         let watches = slot.tenant.begins_to_watch_writable();
         let waits = match outcome {
@@ -154,8 +155,9 @@ impl<P: Protocol> Driver<P> {
             common: &mut self.common,
             gathered: &mut self.gathered,
         };
+        let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
-            Ok(()) => self.settle(reactor, key, Outcome::Event, true),
+            Ok(()) => self.settle(reactor, key, Outcome::Event, before),
             Err(reason) => Some(reason),
         }
     }
@@ -176,7 +178,7 @@ impl<P: Protocol> Driver<P> {
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
         }
-        self.settle(reactor, key, Outcome::Event, false)
+        self.settle(reactor, key, Outcome::Event, (0, 0))
     }
 
     /// Takes a connection out of the loop and closes its socket. The one place where connections end.

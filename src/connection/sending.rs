@@ -10,18 +10,41 @@ where
     S::Shared: Protocol<Session = S>,
 {
     /// Sends what a session has said: to the kernel as much as it takes, the rest is owed.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     pub(super) fn deliver<T: Stream>(
         &mut self,
+        bytes: &[u8],
+        stream: &mut T,
+        common: &mut Common<S::Shared>,
+    ) -> Result<(), CloseReason> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.owes() || self.is_connecting() {
+            return self.owe(bytes, &mut common.pool);
+        }
+        match stream.write(bytes) {
+            Ok(count) if count == bytes.len() => {
+                self.bytes_out += count as u64;
+                Ok(())
+            }
+            taken => self.deliver_rest(taken, bytes, stream, common),
+        }
+    }
+
+    /// Goes on with a write that did not take all, until one would block: only then is an edge owed for more room.
+    #[cold]
+    #[inline(never)]
+    fn deliver_rest<T: Stream>(
+        &mut self,
+        mut taken: io::Result<usize>,
         mut bytes: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
     ) -> Result<(), CloseReason> {
-        if self.owes() || self.is_connecting() {
-            return self.owe(bytes, &mut common.pool);
-        }
-        while !bytes.is_empty() {
-            match stream.write(bytes) {
+        loop {
+            match taken {
                 Ok(count) if count > 0 => {
                     self.bytes_out += count as u64;
                     bytes = &bytes[count..];
@@ -33,16 +56,17 @@ where
                     }
                 }
             }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            taken = stream.write(bytes);
         }
-        Ok(())
     }
 
     /// Keeps bytes for the peer until the kernel takes them.
     #[cold]
+    #[inline(never)]
     fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), CloseReason> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
         let held = hold(&mut self.held, pool)?;
         held.owed.push(bytes).map_err(|_| CloseReason::NoMemory)?;
         held.account(pool);

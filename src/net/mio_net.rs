@@ -186,11 +186,20 @@ fn token(key: Key) -> Token {
 
 #[inline]
 fn ready_of(event: &Event) -> Ready {
-    let closed = event.is_read_closed() || event.is_error();
+    let readiness = Readiness::READABLE.when(event.is_readable())
+        | Readiness::WRITABLE.when(event.is_writable());
     Ready {
         key: Key::from_u64(event.token().0 as u64),
-        readiness: Readiness::READABLE.when(event.is_readable() || closed)
-            | Readiness::WRITABLE.when(event.is_writable() || event.is_write_closed())
-            | Readiness::DRAIN.when(closed || event.is_priority()),
+        readiness: if event.is_read_closed() || event.is_error() || event.is_priority() {
+            readiness | closing(event)
+        } else {
+            readiness
+        },
     }
+}
+
+/// What an event says beyond plain readiness: with an end, an error or urgent data, there is something to be learnt.
+#[cold]
+fn closing(event: &Event) -> Readiness {
+    Readiness::READABLE | Readiness::DRAIN | Readiness::WRITABLE.when(event.is_write_closed())
 }
