@@ -167,7 +167,9 @@ struct Held {
 /// What a connection waits for after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// An event, or its deadline.
+    /// Input, and nothing else: it was caught up before it was driven, and is so again.
+    Input,
+    /// An event, of whatever kind.
     Event,
     /// Its next turn, since its budget for this one is used up and no new event need come.
     Turn,
@@ -329,7 +331,8 @@ where
 
     /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
     /// into `scratch`, and what stands there is of no value afterwards.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     pub fn drive<T: Stream>(
         &mut self,
         stream: &mut T,
@@ -354,7 +357,7 @@ where
                 return Outcome::Closed(reason);
             }
             if self.is_caught_up() && !self.readiness.contains(Readiness::READABLE) {
-                return Outcome::Event;
+                return Outcome::Input;
             }
         }
         self.drive_slowly(used, stream, scratch, bench)

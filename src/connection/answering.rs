@@ -141,6 +141,7 @@ where
         let consumed = self.receive(input.as_slice(), stream, bench);
         input.take(*consumed.as_ref().unwrap_or(&0));
         if let Some([held]) = self.held.as_deref_mut() {
+            held.input_is_held_back &= !input.is_empty();
             held.input = input;
         }
         self.account(bench);
@@ -164,15 +165,15 @@ where
                     session.receive(input, context, outbox)
                 })?;
             done += consumed;
+            if done == input.len() {
+                return Ok(done);
+            }
             if !self.may_receive() {
                 // The session has ended the connection: nothing more is for it.
                 return Ok(input.len());
             }
-            let stopped_early = full && done < input.len();
-            if !stopped_early || consumed == 0 || self.owes() {
-                if stopped_early || self.held.is_some() {
-                    self.hold_back(stopped_early, bench)?;
-                }
+            if !full || consumed == 0 || self.owes() {
+                self.hold_back(full, bench)?;
                 return Ok(done);
             }
         }

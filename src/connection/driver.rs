@@ -39,7 +39,8 @@ impl<P: Protocol> Driver<P> {
 
     /// Drives the connection that `key` names, if it is still there. Gives back why it has ended, if it has; then
     /// [`close`](Driver::close) is to be called.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     pub fn drive<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -52,28 +53,61 @@ impl<P: Protocol> Driver<P> {
             now,
             touched,
         } = reactor.borrow(key)?;
-        if slot.is_queued() {
-            // Its turn comes in any case, and nobody has two.
-            slot.tenant.note(readiness);
-            return None;
+        if !touched || slot.is_queued() {
+            return self.drive_seldom(reactor, key, readiness);
         }
-        let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
         let mut bench = Workbench {
             serial: key.serial,
             now,
             common: &mut self.common,
             gathered: &mut self.gathered,
         };
-        let outcome = slot
-            .tenant
-            .drive(&mut slot.stream, readiness, scratch, &mut bench);
-        if outcome == Outcome::Event && touched && slot.class() == slot.tenant.class() {
+        let connection = &mut slot.tenant;
+        let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut bench);
+        if outcome == Outcome::Input {
+            debug_assert_eq!(slot.class(), slot.tenant.class(), "it was settled before");
             return None;
         }
-        self.settle(reactor, key, outcome, before)
+        // Its time has been started anew in this tick already.
+        self.settle(reactor, key, outcome, false)
     }
 
-    /// Sees to it that the connection gets what it waits for; `before` are its counts of bytes before it was driven.
+    /// Drives a connection for the first time in a tick, or one whose turn comes in any case.
+    #[cold]
+    #[inline(never)]
+    fn drive_seldom<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        readiness: Readiness,
+    ) -> Option<CloseReason> {
+        let Borrowed {
+            slot, scratch, now, ..
+        } = reactor.borrow(key)?;
+        if slot.is_queued() {
+            // Nobody has two turns in one.
+            slot.tenant.note(readiness);
+            return None;
+        }
+        let connection = &mut slot.tenant;
+        let before = (connection.bytes_in(), connection.bytes_out());
+        let mut bench = Workbench {
+            serial: key.serial,
+            now,
+            common: &mut self.common,
+            gathered: &mut self.gathered,
+        };
+        let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut bench);
+        let moved_out = connection.bytes_out() != before.1;
+        let starts_anew = match connection.class() {
+            Classes::IDLE => moved_out || connection.bytes_in() != before.0,
+            Classes::STALLED => moved_out,
+            _ => false,
+        };
+        self.settle(reactor, key, outcome, starts_anew)
+    }
+
+    /// Sees to it that the connection gets what it waits for. With `starts_anew`, so does its time, within its class.
     #[cold]
     #[inline(never)]
     fn settle<N: Net>(
@@ -81,17 +115,10 @@ impl<P: Protocol> Driver<P> {
         reactor: &mut Connections<N, P>,
         key: Key,
         outcome: Outcome,
-        before: (u64, u64),
+        starts_anew: bool,
     ) -> Option<CloseReason> {
         let slot = reactor.find(key)?;
         let class = slot.tenant.class();
-        let moved_in = slot.tenant.bytes_in() != before.0;
-        let moved_out = slot.tenant.bytes_out() != before.1;
-        let starts_anew = match class {
-            Classes::IDLE => moved_in || moved_out,
-            Classes::STALLED => moved_out,
-            _ => false,
-        };
         let changes_class = class != slot.class();
         let watches = slot.tenant.begins_to_watch_writable();
         let waits = match outcome {
@@ -100,7 +127,7 @@ impl<P: Protocol> Driver<P> {
             Outcome::Memory if slot.tenant.begins_to_wait_for_memory() => {
                 self.common.pool.wait(key)
             }
-            Outcome::Event | Outcome::Memory => Ok(()),
+            Outcome::Input | Outcome::Event | Outcome::Memory => Ok(()),
         };
         if waits.is_err() {
             return Some(CloseReason::NoMemory);
@@ -155,9 +182,8 @@ impl<P: Protocol> Driver<P> {
             common: &mut self.common,
             gathered: &mut self.gathered,
         };
-        let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
-            Ok(()) => self.settle(reactor, key, Outcome::Event, before),
+            Ok(()) => self.settle(reactor, key, Outcome::Event, true),
             Err(reason) => Some(reason),
         }
     }
@@ -178,7 +204,7 @@ impl<P: Protocol> Driver<P> {
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
         }
-        self.settle(reactor, key, Outcome::Event, (0, 0))
+        self.settle(reactor, key, Outcome::Event, false)
     }
 
     /// Takes a connection out of the loop and closes its socket. The one place where connections end.

@@ -185,7 +185,8 @@ impl<N: Net, P: Protocol> Server<N, P> {
 }
 
 impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> for Service<N, P> {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
     fn ready(&mut self, reactor: &mut Connections<N, P>, key: Key, readiness: Readiness) {
         if let Some(reason) = self.driver.drive(reactor, key, readiness) {
             self.close(reactor, key, reason);

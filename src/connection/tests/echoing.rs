@@ -7,7 +7,7 @@ use crate::connection::Classes;
 fn a_message_costs_one_read_and_one_write() {
     let mut rig = Rig::raw();
     let steps = [input(b"hello"), takes(b"hello")];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Input);
     assert_eq!(rig.connection.bytes_in(), 5);
     assert_eq!(rig.connection.bytes_out(), 5);
     assert_eq!(rig.connection.class(), Classes::IDLE);
@@ -31,7 +31,7 @@ fn an_edge_with_urgent_data_is_read_past_the_short_read_at_the_mark() {
 #[test]
 fn a_spurious_event_does_nothing() {
     let mut rig = Rig::raw();
-    assert_eq!(rig.drive(READABLE, &[Step::NoInput]), Outcome::Event);
+    assert_eq!(rig.drive(READABLE, &[Step::NoInput]), Outcome::Input);
     assert_eq!(rig.drive(WRITABLE, &[]), Outcome::Event);
     assert_eq!(rig.drive(Readiness::NONE, &[]), Outcome::Event);
 }
@@ -124,7 +124,7 @@ fn a_used_up_budget_is_resumed_without_a_new_event() {
     ];
     assert_eq!(rig.drive(READABLE, &steps), Outcome::Turn);
     let steps = [input(b"ij"), takes(b"ij")];
-    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Event);
+    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Input);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn nobody_reads_while_all_together_hold_too_much() {
     assert_eq!(outcome, Outcome::Memory);
     rig.common.pool.account(1000, 0);
     let steps = [input(b"a"), takes(b"a")];
-    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Event);
+    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Input);
 }
 
 /// The same stream, but in a world where a short read promises nothing (mio's documented contract).

@@ -94,7 +94,7 @@ proptest! {
                 }
                 Outcome::Turn => readiness = Readiness::NONE,
                 Outcome::Memory => prop_assert!(false, "there is memory enough"),
-                Outcome::Event => {
+                Outcome::Input | Outcome::Event => {
                     readiness = READABLE.when(stream.read_blocked) | WRITABLE.when(stream.write_blocked);
                     prop_assert!(readiness != Readiness::NONE, "it waits for an edge that need not come");
                     (stream.read_blocked, stream.write_blocked) = (false, false);

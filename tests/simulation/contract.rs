@@ -1,0 +1,256 @@
+//! The contract of [`Net`]: what the loop builds on, asserted of the kernel and of the simulated worlds by the same
+//! functions. Where a simulated world promises more than the kernel, the other tests in here prove too much.
+//!
+//! A test is written once, over [`Stage`], and runs in three worlds: the kernel's sockets on loopback; the simulated
+//! world in which a short read has emptied the socket; and the one in which only mio's promises hold.
+
+mod closing;
+mod connecting;
+mod input;
+mod listening;
+mod output;
+mod resets;
+mod worlds;
+
+use echoloop::net::{AcceptError, Key, Net, Readiness, Ready, Source, Stream};
+use std::io;
+use std::time::Instant;
+use worlds::{Peer, Worlds};
+
+/// Makes a test in each world of each of these functions over [`Stage`].
+macro_rules! in_every_world {
+    ($($name:ident),+ $(,)?) => {
+        mod in_the_kernel {
+            $(#[test] fn $name() { super::$name(crate::contract::Stage::<crate::contract::worlds::Kernel>::new()); })+
+        }
+        mod in_the_simulation {
+            $(#[test] fn $name() { super::$name(crate::contract::Stage::<crate::contract::worlds::Simulated<true>>::new()); })+
+        }
+        mod in_the_weak_simulation {
+            $(#[test] fn $name() { super::$name(crate::contract::Stage::<crate::contract::worlds::Simulated<false>>::new()); })+
+        }
+    };
+}
+use in_every_world;
+
+/// As [`in_every_world`], for what the simulated worlds do not hold to yet, and how they differ.
+macro_rules! in_the_kernel_only {
+    ($($name:ident: $difference:literal),+ $(,)?) => {
+        mod in_the_kernel_so_far {
+            $(#[test] fn $name() { super::$name(crate::contract::Stage::<crate::contract::worlds::Kernel>::new()); })+
+        }
+        mod not_yet_in_the_simulation {
+            $(#[test] #[ignore = $difference] fn $name() { super::$name(crate::contract::Stage::<crate::contract::worlds::Simulated<true>>::new()); })+
+        }
+        mod not_yet_in_the_weak_simulation {
+            $(#[test] #[ignore = $difference] fn $name() { super::$name(crate::contract::Stage::<crate::contract::worlds::Simulated<false>>::new()); })+
+        }
+    };
+}
+use in_the_kernel_only;
+
+const READABLE: Readiness = Readiness::READABLE;
+const WRITABLE: Readiness = Readiness::WRITABLE;
+const DRAIN: Readiness = Readiness::DRAIN;
+
+type ListenerOf<W> = <<W as Worlds>::Net as Net>::Listener;
+type StreamOf<W> = <<W as Worlds>::Net as Net>::Stream;
+
+/// A world with a listener in it, and the events that it has told and nobody has looked at.
+struct Stage<W: Worlds> {
+    world: W,
+    listener: Option<ListenerOf<W>>,
+    told: Vec<Ready>,
+    last_serial: u32,
+}
+
+/// A connection that was accepted and is watched, with its peer.
+struct Pair<W: Worlds> {
+    stream: StreamOf<W>,
+    key: Key,
+    peer: W::Peer,
+}
+
+impl<W: Worlds> Stage<W> {
+    const SHORT_READ_DRAINS: bool = StreamOf::<W>::SHORT_READ_DRAINS;
+
+    fn new() -> Self {
+        let mut world = W::new();
+        let listener = Some(world.listen());
+        Stage {
+            world,
+            listener,
+            told: Vec::new(),
+            last_serial: 0,
+        }
+    }
+
+    fn net(&mut self) -> &mut W::Net {
+        self.world.net()
+    }
+
+    fn dial(&mut self) -> W::Peer {
+        self.world.dial().expect("the listener takes it")
+    }
+
+    fn accept(&mut self) -> Result<StreamOf<W>, AcceptError> {
+        let listener = self.listener.as_ref().expect("it listens");
+        let accepted = self.world.net().accept(listener);
+        accepted.map(|(stream, _)| stream)
+    }
+
+    /// Takes the only connection that waits, and leaves the queue known to be empty.
+    fn accept_the_only_one(&mut self) -> StreamOf<W> {
+        self.expect(listener_key(), READABLE);
+        let stream = self.accept().expect("one waits");
+        assert!(matches!(self.accept(), Err(AcceptError::Empty)));
+        stream
+    }
+
+    /// Begins to watch a stream, with room for output if `writable`.
+    fn register(&mut self, stream: &StreamOf<W>, writable: bool) -> Key {
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        // Slots are used again, serials are not.
+        let key = Key { slot: 7, serial };
+        self.net().register(stream, key, writable).unwrap();
+        key
+    }
+
+    fn pair(&mut self) -> Pair<W> {
+        let peer = self.dial();
+        let stream = self.accept_the_only_one();
+        let key = self.register(&stream, false);
+        Pair { stream, key, peer }
+    }
+
+    fn ask_for_room(&mut self, pair: &Pair<W>) {
+        let net = self.world.net();
+        net.watch_writable(&pair.stream, pair.key).unwrap();
+    }
+
+    /// A pair whose stream has been read until it blocked, so that an edge is owed for whatever comes.
+    fn drained_pair(&mut self) -> Pair<W> {
+        let mut pair = self.pair();
+        pair.peer.send(b"?");
+        self.expect(pair.key, READABLE);
+        assert_eq!(read_all(&mut pair.stream), Found::bytes(b"?"));
+        pair
+    }
+
+    /// Waits until `key` has been told at least this; returns all that it has been told.
+    fn expect(&mut self, key: Key, readiness: Readiness) -> Readiness {
+        self.expect_while(key, readiness, || {})
+    }
+
+    /// As [`expect`](Stage::expect), and does something meanwhile, again and again.
+    fn expect_while(
+        &mut self,
+        key: Key,
+        readiness: Readiness,
+        mut meanwhile: impl FnMut(),
+    ) -> Readiness {
+        let deadline = Instant::now() + W::PATIENCE;
+        let mut told = Readiness::NONE;
+        loop {
+            meanwhile();
+            self.world.settle();
+            told |= self.look(key);
+            if told.contains(readiness) {
+                return told;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{key:?} was told {told:?}, not {readiness:?}"
+            );
+        }
+    }
+
+    /// What `key` has been told since the last look.
+    fn look(&mut self, key: Key) -> Readiness {
+        let mut ready = Vec::new();
+        self.net().wait(Some(W::PAUSE), &mut ready).unwrap();
+        self.told.extend(ready);
+        let mut told = Readiness::NONE;
+        self.told.retain(|event| {
+            let is_its = event.key == key;
+            told |= event.readiness.when(is_its);
+            !is_its
+        });
+        told
+    }
+
+    /// No event is there for `key`, although all that was done has arrived.
+    fn expect_silence(&mut self, key: Key) {
+        self.world.settle();
+        let told = self.look(key);
+        assert_eq!(told, Readiness::NONE, "{key:?} was told without a cause");
+    }
+
+    /// Reads at the peer's end until this holds of all that it has found.
+    fn peer_finds(&mut self, peer: &mut W::Peer, is_all: impl Fn(&Found) -> bool) -> Found {
+        let deadline = Instant::now() + W::PATIENCE;
+        let mut found = Found::default();
+        loop {
+            self.world.settle();
+            found.go_on(|buffer| peer.read(buffer));
+            if is_all(&found) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "the peer has found {found:?}");
+        }
+    }
+}
+
+fn listener_key() -> Key {
+    Key::of_source(Source::listener(0))
+}
+
+/// What reading has found until it blocked or came to an end.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    bytes: Vec<u8>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Fin,
+    Reset,
+}
+
+impl Found {
+    /// These bytes, and then nothing.
+    fn bytes(bytes: &[u8]) -> Found {
+        let bytes = bytes.to_vec();
+        Found { bytes, end: None }
+    }
+
+    /// The same, and then this end.
+    fn and(self, end: End) -> Found {
+        let end = Some(end);
+        Found { end, ..self }
+    }
+
+    fn go_on(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) {
+        let mut buffer = [0; 4096];
+        while self.end.is_none() {
+            match read(&mut buffer) {
+                Ok(0) => self.end = Some(End::Fin),
+                Ok(count) => self.bytes.extend(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    self.end = Some(End::Reset);
+                }
+                Err(error) => panic!("a read: {error}"),
+            }
+        }
+    }
+}
+
+/// Reads a stream until it blocks or comes to an end.
+fn read_all(stream: &mut impl Stream) -> Found {
+    let mut found = Found::default();
+    found.go_on(|buffer| stream.read(buffer));
+    found
+}

@@ -1,0 +1,81 @@
+//! Listeners: when they are told that somebody waits, and what becomes of those who wait when they close.
+
+use super::worlds::{Peer, Worlds};
+use super::{End, Found, READABLE, Stage, in_every_world, listener_key, read_all};
+use echoloop::net::AcceptError;
+use std::io::ErrorKind;
+
+in_every_world! {
+    a_listener_that_nobody_comes_to_is_silent_and_its_queue_empty,
+    the_first_connection_makes_an_edge,
+    all_who_wait_are_taken_after_one_edge_in_their_order,
+    who_comes_after_the_queue_was_found_empty_makes_an_edge,
+    a_peer_that_spoke_and_left_before_it_was_accepted_is_heard,
+    a_listener_that_closes_resets_who_waits,
+    a_listener_that_has_closed_refuses_who_comes_and_is_silent,
+}
+
+fn a_listener_that_nobody_comes_to_is_silent_and_its_queue_empty<W: Worlds>(mut stage: Stage<W>) {
+    stage.expect_silence(listener_key());
+    assert!(matches!(stage.accept(), Err(AcceptError::Empty)));
+}
+
+fn the_first_connection_makes_an_edge<W: Worlds>(mut stage: Stage<W>) {
+    let _peer = stage.dial();
+    assert_eq!(stage.expect(listener_key(), READABLE), READABLE);
+    assert!(stage.accept().is_ok());
+    assert!(matches!(stage.accept(), Err(AcceptError::Empty)));
+    stage.expect_silence(listener_key());
+}
+
+fn all_who_wait_are_taken_after_one_edge_in_their_order<W: Worlds>(mut stage: Stage<W>) {
+    let mut peers = [stage.dial(), stage.dial(), stage.dial()];
+    for (peer, name) in peers.iter_mut().zip([b"a", b"b", b"c"]) {
+        peer.send(name);
+    }
+    stage.expect(listener_key(), READABLE);
+    for name in [b"a", b"b", b"c"] {
+        let mut stream = stage.accept().expect("three wait");
+        let key = stage.register(&stream, false);
+        stage.expect(key, READABLE);
+        assert_eq!(read_all(&mut stream), Found::bytes(name));
+    }
+    assert!(matches!(stage.accept(), Err(AcceptError::Empty)));
+}
+
+fn who_comes_after_the_queue_was_found_empty_makes_an_edge<W: Worlds>(mut stage: Stage<W>) {
+    for _ in 0..3 {
+        let _peer = stage.dial();
+        stage.accept_the_only_one();
+        stage.expect_silence(listener_key());
+    }
+}
+
+fn a_peer_that_spoke_and_left_before_it_was_accepted_is_heard<W: Worlds>(mut stage: Stage<W>) {
+    let mut peer = stage.dial();
+    peer.send(b"in a hurry");
+    peer.close();
+    let mut stream = stage.accept_the_only_one();
+    let key = stage.register(&stream, false);
+    stage.expect(key, READABLE);
+    let found = read_all(&mut stream);
+    assert_eq!(found, Found::bytes(b"in a hurry").and(End::Fin));
+}
+
+fn a_listener_that_closes_resets_who_waits<W: Worlds>(mut stage: Stage<W>) {
+    let mut peer = stage.dial();
+    stage.expect(listener_key(), READABLE);
+    stage.listener = None;
+    let found = stage.peer_finds(&mut peer, |found| found.end.is_some());
+    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+}
+
+fn a_listener_that_has_closed_refuses_who_comes_and_is_silent<W: Worlds>(mut stage: Stage<W>) {
+    let _waits = stage.dial();
+    stage.world.settle();
+    stage.listener = None;
+    stage.expect_silence(listener_key());
+    let refused = stage.world.dial().map(|_| ()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    stage.expect_silence(listener_key());
+}

@@ -1,0 +1,234 @@
+//! The worlds that are held to the contract, and the peers in them.
+
+use crate::faults::Faults;
+use crate::rng::Rng;
+use crate::selector::SERVER;
+use crate::sim_net::SimNet;
+use crate::world::{EndId, SharedWorld, World};
+use echoloop::net::{ListenOptions, MioNet, Net, Source};
+use socket2::SockRef;
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A network, and the peers that do not belong to it.
+pub trait Worlds {
+    type Net: Net;
+    type Peer: Peer;
+
+    /// How long what has to come may take.
+    const PATIENCE: Duration;
+    /// How long one wait takes at most.
+    const PAUSE: Duration;
+
+    fn new() -> Self;
+
+    fn net(&mut self) -> &mut Self::Net;
+
+    /// Opens the listener, the only one, as [`Source::listener`] 0.
+    fn listen(&mut self) -> <Self::Net as Net>::Listener;
+
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+
+    /// A peer connects to the listener, or is refused.
+    fn dial(&mut self) -> io::Result<Self::Peer>;
+
+    /// Lets all that was done arrive at the other end.
+    fn settle(&mut self);
+
+    /// A number that two streams of one world share only if the kernel has used it again.
+    fn descriptor(stream: &<Self::Net as Net>::Stream) -> i32;
+}
+
+/// The other end of a connection. No call of it blocks.
+pub trait Peer {
+    /// Sends these few bytes, for which there is room.
+    fn send(&mut self, bytes: &[u8]);
+
+    /// As [`send`](Peer::send), and the last byte is urgent.
+    fn send_urgent(&mut self, bytes: &[u8]);
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    fn send_fin(&mut self);
+
+    /// Closes, with FIN if all has been read.
+    fn close(self);
+
+    fn reset(self);
+}
+
+/// The kernel's sockets, on loopback.
+pub struct Kernel {
+    net: MioNet,
+    address: SocketAddr,
+    /// A connection of its own: what was sent on others before has arrived when this has brought something.
+    line: (TcpStream, TcpStream),
+}
+
+impl Worlds for Kernel {
+    type Net = MioNet;
+    type Peer = TcpStream;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const PAUSE: Duration = Duration::from_millis(1);
+
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        one.set_nodelay(true).unwrap();
+        let (other, _) = listener.accept().unwrap();
+        let net = MioNet::new().unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let line = (one, other);
+        Kernel { net, address, line }
+    }
+
+    fn net(&mut self) -> &mut MioNet {
+        &mut self.net
+    }
+
+    fn listen(&mut self) -> <MioNet as Net>::Listener {
+        let mut options = ListenOptions::new(self.address);
+        // Small, so that they are soon full.
+        options.socket_buffer = Some(16 * 1024);
+        let listener = self.net.listen(&options, Source::listener(0)).unwrap();
+        self.address = self.net.local_addr(&listener).unwrap();
+        listener
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn dial(&mut self) -> io::Result<TcpStream> {
+        let peer = TcpStream::connect(self.address)?;
+        peer.set_nodelay(true)?;
+        peer.set_nonblocking(true)?;
+        Ok(peer)
+    }
+
+    fn settle(&mut self) {
+        self.line.0.write_all(b".").unwrap();
+        self.line.1.read_exact(&mut [0]).unwrap();
+    }
+
+    fn descriptor(stream: &TcpStream) -> i32 {
+        use std::os::fd::AsRawFd;
+        stream.as_raw_fd()
+    }
+}
+
+impl Peer for TcpStream {
+    fn send(&mut self, bytes: &[u8]) {
+        self.write_all(bytes).unwrap();
+    }
+
+    fn send_urgent(&mut self, bytes: &[u8]) {
+        let sent = SockRef::from(&*self).send_out_of_band(bytes).unwrap();
+        assert_eq!(sent, bytes.len());
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(self, buffer)
+    }
+
+    fn send_fin(&mut self) {
+        self.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    fn close(self) {}
+
+    fn reset(self) {
+        let linger = Some(Duration::ZERO);
+        SockRef::from(&self).set_linger(linger).unwrap();
+    }
+}
+
+/// The simulated world without faults. `DRAINS`: whether a short read has emptied the socket.
+pub struct Simulated<const DRAINS: bool> {
+    world: SharedWorld,
+    net: SimNet<DRAINS>,
+}
+
+pub struct SimulatedPeer {
+    world: SharedWorld,
+    id: EndId,
+}
+
+impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
+    type Net = SimNet<DRAINS>;
+    type Peer = SimulatedPeer;
+
+    /// What is not there at once does not come.
+    const PATIENCE: Duration = Duration::ZERO;
+    const PAUSE: Duration = Duration::ZERO;
+
+    fn new() -> Self {
+        let world = World::new(Rng::new(1), Faults::default(), !DRAINS);
+        let world = Rc::new(RefCell::new(world));
+        let net = SimNet {
+            world: world.clone(),
+            host: SERVER,
+        };
+        Simulated { world, net }
+    }
+
+    fn net(&mut self) -> &mut SimNet<DRAINS> {
+        &mut self.net
+    }
+
+    fn listen(&mut self) -> <SimNet<DRAINS> as Net>::Listener {
+        let options = ListenOptions::new(self.address());
+        self.net.listen(&options, Source::listener(0)).unwrap()
+    }
+
+    fn address(&self) -> SocketAddr {
+        crate::sim_net::address(1)
+    }
+
+    fn dial(&mut self) -> io::Result<SimulatedPeer> {
+        let id = self.world.borrow_mut().connect(0, 1)?;
+        let world = self.world.clone();
+        Ok(SimulatedPeer { world, id })
+    }
+
+    fn settle(&mut self) {}
+
+    fn descriptor(_: &<SimNet<DRAINS> as Net>::Stream) -> i32 {
+        // Numbers are not used again here, or always, as one likes to see it: keys are all that counts.
+        0
+    }
+}
+
+impl Peer for SimulatedPeer {
+    fn send(&mut self, bytes: &[u8]) {
+        self.world.borrow_mut().send(self.id, bytes);
+    }
+
+    fn send_urgent(&mut self, bytes: &[u8]) {
+        let (urgent, before) = bytes.split_last().unwrap();
+        self.send(before);
+        self.world.borrow_mut().mark_urgent(self.id);
+        self.send(&[*urgent]);
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().read(self.id, buffer)
+    }
+
+    fn send_fin(&mut self) {
+        self.world.borrow_mut().fin(self.id);
+    }
+
+    fn close(self) {
+        self.world.borrow_mut().close(self.id, false);
+    }
+
+    fn reset(self) {
+        self.world.borrow_mut().close(self.id, true);
+    }
+}
