@@ -95,8 +95,7 @@ impl<W: Worlds> Stage<W> {
 
     fn accept(&mut self) -> Result<StreamOf<W>, AcceptError> {
         let listener = self.listener.as_ref().expect("it listens");
-        let accepted = self.world.net().accept(listener);
-        accepted.map(|(stream, _)| stream)
+        self.world.accept(listener)
     }
 
     /// Takes the only connection that waits, and leaves the queue known to be empty.
@@ -132,10 +131,26 @@ impl<W: Worlds> Stage<W> {
     /// A pair whose stream has been read until it blocked, so that an edge is owed for whatever comes.
     fn drained_pair(&mut self) -> Pair<W> {
         let mut pair = self.pair();
-        pair.peer.send(b"?");
-        self.expect(pair.key, READABLE);
-        assert_eq!(read_all(&mut pair.stream), Found::bytes(b"?"));
+        self.pass_a_byte(&mut pair, b'?');
         pair
+    }
+
+    /// A byte comes and is read, and then a read would block.
+    fn pass_a_byte(&mut self, pair: &mut Pair<W>, byte: u8) {
+        pair.peer.send(&[byte]);
+        assert_eq!(self.expect(pair.key, READABLE), READABLE);
+        // With a buffer that it fills: only then it is not known that the stream is empty now.
+        let mut buffer = [0];
+        assert_eq!(pair.stream.read(&mut buffer).unwrap(), 1);
+        assert_eq!(buffer, [byte]);
+        let blocked = pair.stream.read(&mut buffer).unwrap_err();
+        assert_eq!(blocked.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    /// Waits until a stream is readable, and reads all that is there.
+    fn hear(&mut self, stream: &mut StreamOf<W>, key: Key) -> Found {
+        let told = self.expect(key, READABLE);
+        read_all(stream, told)
     }
 
     /// Waits until `key` has been told at least this; returns all that it has been told.
@@ -233,24 +248,44 @@ impl Found {
     }
 
     fn go_on(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) {
-        let mut buffer = [0; 4096];
-        while self.end.is_none() {
-            match read(&mut buffer) {
-                Ok(0) => self.end = Some(End::Fin),
-                Ok(count) => self.bytes.extend(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    self.end = Some(End::Reset);
-                }
-                Err(error) => panic!("a read: {error}"),
-            }
+        while self.read_once(&mut read).is_some() {}
+    }
+
+    /// Reads once; says how many bytes short of its buffer the read was, unless it has blocked or come to an end.
+    fn read_once(
+        &mut self,
+        read: &mut impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Option<usize> {
+        if self.end.is_some() {
+            return None;
         }
+        let mut buffer = [0; 4096];
+        match read(&mut buffer) {
+            Ok(0) => self.end = Some(End::Fin),
+            Ok(count) => {
+                self.bytes.extend(&buffer[..count]);
+                return Some(buffer.len() - count);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::ConnectionReset => self.end = Some(End::Reset),
+                _ => panic!("a read: {error}"),
+            },
+        }
+        None
     }
 }
 
-/// Reads a stream until it blocks or comes to an end.
-fn read_all(stream: &mut impl Stream) -> Found {
+/// Reads a stream that was told to be ready, as the loop does: until it blocks or comes to an end, or until a short
+/// read where that is enough.
+fn read_all<T: Stream>(stream: &mut T, told: Readiness) -> Found {
+    let short_is_enough = T::SHORT_READ_DRAINS && !told.contains(DRAIN);
     let mut found = Found::default();
-    found.go_on(|buffer| stream.read(buffer));
+    let mut read = |buffer: &mut [u8]| stream.read(buffer);
+    while let Some(missing) = found.read_once(&mut read) {
+        if missing > 0 && short_is_enough {
+            break;
+        }
+    }
     found
 }

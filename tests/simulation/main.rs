@@ -13,6 +13,7 @@
 
 mod calls;
 mod clients;
+mod contract;
 mod faults;
 mod peer;
 mod rng;

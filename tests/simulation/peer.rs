@@ -78,6 +78,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Makes it the plan of one that sends so much, soon, and never reads.
+    pub fn never_reads(&mut self, total: u64) {
+        self.starts_at /= 8;
+        self.pause = 0;
+        self.total = total;
+        self.chunk = total;
+        self.reading = Reading::Never;
+        self.leaving = Leaving::Never;
+    }
+}
+
 /// How it ended for a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -214,7 +226,8 @@ impl Peer {
     }
 
     fn send(&mut self, world: &mut World, end: EndId) {
-        let chunk = self.plan.chunk.min(self.plan.total - self.sent);
+        let room = world.peer_room(end) as u64;
+        let chunk = self.plan.chunk.min(self.plan.total - self.sent).min(room);
         if chunk == 0 || world.ends[end].fin_sent {
             return;
         }

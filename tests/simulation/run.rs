@@ -79,13 +79,25 @@ fn draw_config(rng: &mut Rng) -> Config {
 
 impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng) -> Self {
-        let config = draw_config(&mut rng);
+        let mut config = draw_config(&mut rng);
         let faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
-        let peers = peers.collect();
+        let mut peers: Vec<Peer> = peers.collect();
+        let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
+        if rng.chance(150) {
+            // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
+            config.max_buffered = config.max_pending;
+            config.max_connections = 60;
+            config.stall_timeout = Some(Duration::from_secs(60));
+            cut_at = rng.between(2_000, 10_000) * MILLISECOND;
+            for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
+                peer.plan
+                    .never_reads(4 * window as u64 + config.max_pending as u64);
+            }
+        }
         let turning_point = rng.magnitude(60_000) * MILLISECOND;
         let stops_early = rng.chance(400);
         let mut world = World::new(rng.clone(), faults, !DRAINS);
@@ -108,7 +120,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config,
             turns: 0,
             exit: None,
-            cut_at: rng.between(0, 60_000) * MILLISECOND,
+            cut_at,
             turning_point,
             stops_early,
         }

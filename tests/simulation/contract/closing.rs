@@ -1,13 +1,15 @@
 //! Closing: what the peer sees of it, and that nothing more is told of what was closed.
 
 use super::worlds::{Peer, Worlds};
-use super::{End, Found, READABLE, Stage, in_every_world, in_the_kernel_only, read_all};
+use super::{End, Found, READABLE, Stage, in_every_world, in_the_kernel_only};
 use echoloop::net::{Ending, Key, Net, Stream};
+use std::io::ErrorKind;
 
 in_every_world! {
     closed_with_fin_the_peer_reads_all_and_then_the_end,
     closed_with_reset_the_peer_is_reset,
     closed_with_input_unread_the_peer_is_reset,
+    closed_with_only_the_peers_fin_unread_it_is_not_reset,
     closed_after_our_fin_the_peer_sees_nothing_more,
     input_for_a_stream_that_was_closed_resets_the_peer,
     nothing_is_told_of_a_stream_that_was_closed,
@@ -17,6 +19,8 @@ in_every_world! {
 }
 
 in_the_kernel_only! {
+    a_reset_behind_our_fin_is_not_told_to_the_peers_reads:
+        "in the simulated world a reset is told to a read even when FIN has come before it",
     what_came_before_our_reset_the_peer_can_still_read:
         "in the simulated world a reset destroys what has arrived and was not read",
 }
@@ -45,6 +49,15 @@ fn closed_with_input_unread_the_peer_is_reset<W: Worlds>(mut stage: Stage<W>) {
     assert_eq!(found, Found::bytes(b"").and(End::Reset));
 }
 
+fn closed_with_only_the_peers_fin_unread_it_is_not_reset<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.drained_pair();
+    pair.peer.send_fin();
+    stage.expect(pair.key, READABLE);
+    stage.net().close(pair.stream, Ending::Fin);
+    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
+    assert_eq!(found, Found::bytes(b"").and(End::Fin));
+}
+
 fn closed_after_our_fin_the_peer_sees_nothing_more<W: Worlds>(mut stage: Stage<W>) {
     let mut pair = stage.pair();
     pair.stream.shutdown_write().unwrap();
@@ -60,8 +73,9 @@ fn input_for_a_stream_that_was_closed_resets_the_peer<W: Worlds>(mut stage: Stag
     stage.net().close(pair.stream, Ending::Fin);
     stage.world.settle();
     pair.peer.send(b"nobody");
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+    stage.world.settle();
+    let error = pair.peer.try_send(b"at all").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
 fn nothing_is_told_of_a_stream_that_was_closed<W: Worlds>(mut stage: Stage<W>) {
@@ -112,8 +126,7 @@ fn replace_a_connection<W: Worlds>(stage: &mut Stage<W>) -> (i32, i32) {
     stage.expect_silence(first.key);
     stage.expect_silence(key);
     next_peer.send(b"b");
-    stage.expect(key, READABLE);
-    assert_eq!(read_all(&mut stream), Found::bytes(b"b"));
+    assert_eq!(stage.hear(&mut stream, key), Found::bytes(b"b"));
     stage.expect_silence(first.key);
     stage.net().close(stream, Ending::Reset);
     (old, new)
@@ -139,4 +152,14 @@ fn what_came_before_our_reset_the_peer_can_still_read<W: Worlds>(mut stage: Stag
     stage.net().close(pair.stream, Ending::Reset);
     let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
     assert_eq!(found, Found::bytes(b"part").and(End::Reset));
+}
+
+fn a_reset_behind_our_fin_is_not_told_to_the_peers_reads<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.drained_pair();
+    stage.net().close(pair.stream, Ending::Fin);
+    stage.world.settle();
+    pair.peer.send(b"nobody");
+    stage.world.settle();
+    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
+    assert_eq!(found, Found::bytes(b"").and(End::Fin));
 }

@@ -1,7 +1,7 @@
 //! Connections that are begun from here: how their outcome is learnt.
 
 use super::worlds::Worlds;
-use super::{Stage, WRITABLE, in_every_world, in_the_kernel_only};
+use super::{Found, Stage, WRITABLE, in_every_world, in_the_kernel_only};
 use echoloop::net::{Net, Stream};
 use std::io::ErrorKind;
 
@@ -25,11 +25,8 @@ fn a_connection_that_was_begun_is_told_by_room_for_output_and_stands<W: Worlds>(
     let mut accepted = stage.accept_the_only_one();
     let accepted_key = stage.register(&accepted, false);
     assert_eq!(stream.write(b"hello").unwrap(), 5);
-    stage.expect(accepted_key, super::READABLE);
-    assert_eq!(
-        super::read_all(&mut accepted),
-        super::Found::bytes(b"hello")
-    );
+    let found = stage.hear(&mut accepted, accepted_key);
+    assert_eq!(found, Found::bytes(b"hello"));
 }
 
 fn a_connection_that_is_refused_is_told_so_by_an_event<W: Worlds>(mut stage: Stage<W>) {

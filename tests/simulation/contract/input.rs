@@ -37,17 +37,15 @@ fn the_first_byte_after_registration_makes_an_edge<W: Worlds>(mut stage: Stage<W
     pair.peer.send(b"a");
     let told = stage.expect(pair.key, READABLE);
     assert_eq!(told, READABLE, "nothing else has happened");
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"a"));
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"a"));
     stage.expect_silence(pair.key);
 }
 
 fn what_comes_after_a_read_that_would_block_makes_an_edge<W: Worlds>(mut stage: Stage<W>) {
     let mut pair = stage.drained_pair();
-    for round in [b"a", b"b", b"c"] {
+    for byte in *b"abc" {
         stage.expect_silence(pair.key);
-        pair.peer.send(round);
-        assert_eq!(stage.expect(pair.key, READABLE), READABLE);
-        assert_eq!(read_all(&mut pair.stream), Found::bytes(round));
+        stage.pass_a_byte(&mut pair, byte);
     }
 }
 
@@ -57,8 +55,7 @@ fn a_stream_that_is_ready_before_it_is_watched_is_told_so<W: Worlds>(mut stage: 
     peer.send(b"early");
     stage.world.settle();
     let key = stage.register(&stream, false);
-    stage.expect(key, READABLE);
-    assert_eq!(read_all(&mut stream), Found::bytes(b"early"));
+    assert_eq!(stage.hear(&mut stream, key), Found::bytes(b"early"));
 }
 
 fn fin_that_came_before_the_stream_is_watched_is_told<W: Worlds>(mut stage: Stage<W>) {
@@ -99,11 +96,11 @@ fn what_comes_after_a_short_read_makes_an_edge_where_that_is_promised<W: Worlds>
 fn a_read_takes_no_more_than_its_buffer_holds_and_leaves_the_rest<W: Worlds>(mut stage: Stage<W>) {
     let mut pair = stage.pair();
     pair.peer.send(b"abcde");
-    stage.expect(pair.key, READABLE);
+    let told = stage.expect(pair.key, READABLE);
     let mut buffer = [0; 2];
     assert_eq!(pair.stream.read(&mut buffer).unwrap(), 2);
     assert_eq!(&buffer, b"ab");
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"cde"));
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"cde"));
 }
 
 fn fin_alone_makes_an_edge_and_is_read_as_zero_ever_after<W: Worlds>(mut stage: Stage<W>) {
@@ -120,8 +117,8 @@ fn fin_with_data_says_to_drain_and_is_read_behind_it<W: Worlds>(mut stage: Stage
     let mut pair = stage.pair();
     pair.peer.send(b"last");
     pair.peer.send_fin();
-    stage.expect(pair.key, READABLE | drain::<W>());
-    let found = read_all(&mut pair.stream);
+    let told = stage.expect(pair.key, READABLE | drain::<W>());
+    let found = read_all(&mut pair.stream, told);
     assert_eq!(found, Found::bytes(b"last").and(End::Fin));
 }
 
@@ -130,18 +127,21 @@ fn fin_after_a_read_that_would_block_makes_an_edge_that_says_to_drain<W: Worlds>
 ) {
     let mut pair = stage.drained_pair();
     pair.peer.send_fin();
-    stage.expect(pair.key, READABLE | drain::<W>());
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"").and(End::Fin));
+    let told = stage.expect(pair.key, READABLE | drain::<W>());
+    assert_eq!(
+        read_all(&mut pair.stream, told),
+        Found::bytes(b"").and(End::Fin)
+    );
 }
 
 fn an_urgent_byte_says_to_drain_and_a_read_stops_short_of_it<W: Worlds>(mut stage: Stage<W>) {
     let mut pair = stage.pair();
     pair.peer.send_urgent(b"abcX");
-    stage.expect(pair.key, READABLE | drain::<W>());
+    let told = stage.expect(pair.key, READABLE | drain::<W>());
     let mut buffer = [0; 8];
     let count = pair.stream.read(&mut buffer).unwrap();
     assert_eq!(&buffer[..count], b"abc", "short of the mark");
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"X"));
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"X"));
 }
 
 fn a_read_that_begins_at_the_urgent_mark_goes_on_past_it<W: Worlds>(mut stage: Stage<W>) {
@@ -158,11 +158,12 @@ fn a_read_that_begins_at_the_urgent_mark_goes_on_past_it<W: Worlds>(mut stage: S
 fn urgent_data_that_was_read_says_nothing_any_more<W: Worlds>(mut stage: Stage<W>) {
     let mut pair = stage.pair();
     pair.peer.send_urgent(b"abcX");
-    stage.expect(pair.key, READABLE | drain::<W>());
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"abcX"));
+    let told = stage.expect(pair.key, READABLE | drain::<W>());
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"abcX"));
     pair.peer.send(b"d");
-    assert_eq!(stage.expect(pair.key, READABLE), READABLE);
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"d"));
+    let told = stage.expect(pair.key, READABLE);
+    assert_eq!(told, READABLE);
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"d"));
 }
 
 /// The case that a connection must not sleep through: its event came before the urgent byte, its read after it.
@@ -178,8 +179,8 @@ fn data_before_a_later_urgent_byte_that_was_read_short_is_followed_by_an_edge<W:
     pair.peer.send_urgent(b"X");
     stage.world.settle();
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 3, "short");
-    stage.expect(pair.key, READABLE | DRAIN);
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"X"));
+    let told = stage.expect(pair.key, READABLE | DRAIN);
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"X"));
 }
 
 fn of_two_urgent_marks_only_the_last_is_left<W: Worlds>(mut stage: Stage<W>) {
@@ -187,11 +188,11 @@ fn of_two_urgent_marks_only_the_last_is_left<W: Worlds>(mut stage: Stage<W>) {
     pair.peer.send_urgent(b"abcX");
     pair.peer.send_urgent(b"defY");
     stage.world.settle();
-    stage.expect(pair.key, READABLE | drain::<W>());
+    let told = stage.expect(pair.key, READABLE | drain::<W>());
     let mut buffer = [0; 16];
     let count = pair.stream.read(&mut buffer).unwrap();
     assert_eq!(&buffer[..count], b"abcXdef");
-    assert_eq!(read_all(&mut pair.stream), Found::bytes(b"Y"));
+    assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"Y"));
 }
 
 /// Where a short read promises nothing, reads go on until they block, and events need not say so.

@@ -1,7 +1,7 @@
 //! Listeners: when they are told that somebody waits, and what becomes of those who wait when they close.
 
 use super::worlds::{Peer, Worlds};
-use super::{End, Found, READABLE, Stage, in_every_world, listener_key, read_all};
+use super::{End, Found, READABLE, Stage, in_every_world, listener_key};
 use echoloop::net::AcceptError;
 use std::io::ErrorKind;
 
@@ -37,8 +37,7 @@ fn all_who_wait_are_taken_after_one_edge_in_their_order<W: Worlds>(mut stage: St
     for name in [b"a", b"b", b"c"] {
         let mut stream = stage.accept().expect("three wait");
         let key = stage.register(&stream, false);
-        stage.expect(key, READABLE);
-        assert_eq!(read_all(&mut stream), Found::bytes(name));
+        assert_eq!(stage.hear(&mut stream, key), Found::bytes(name));
     }
     assert!(matches!(stage.accept(), Err(AcceptError::Empty)));
 }
@@ -57,8 +56,7 @@ fn a_peer_that_spoke_and_left_before_it_was_accepted_is_heard<W: Worlds>(mut sta
     peer.close();
     let mut stream = stage.accept_the_only_one();
     let key = stage.register(&stream, false);
-    stage.expect(key, READABLE);
-    let found = read_all(&mut stream);
+    let found = stage.hear(&mut stream, key);
     assert_eq!(found, Found::bytes(b"in a hurry").and(End::Fin));
 }
 

@@ -1,8 +1,8 @@
 //! Writing: room for output, its end, and how a program is told that there is some again.
 
 use super::worlds::{Peer, Worlds};
-use super::{End, READABLE, Stage, WRITABLE, in_every_world};
-use echoloop::net::Stream;
+use super::{End, Found, READABLE, Stage, WRITABLE, in_every_world, in_the_kernel_only};
+use echoloop::net::{Ending, Net, Stream};
 use std::io::ErrorKind;
 
 in_every_world! {
@@ -14,6 +14,12 @@ in_every_world! {
     who_does_not_ask_for_room_is_not_told_of_it,
     half_closed_by_the_peer_a_stream_can_still_be_written_to,
     half_closed_by_us_a_stream_can_still_be_read,
+    what_was_written_before_a_close_with_fin_arrives_all_the_same,
+}
+
+in_the_kernel_only! {
+    who_has_asked_for_room_is_told_of_it_with_every_input:
+        "in the simulated world room is told of only after a write has blocked",
 }
 
 fn what_is_written_arrives_in_order<W: Worlds>(mut stage: Stage<W>) {
@@ -108,11 +114,26 @@ fn half_closed_by_us_a_stream_can_still_be_read<W: Worlds>(mut stage: Stage<W>) 
     let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
     assert_eq!(found.end, Some(End::Fin));
     pair.peer.send(b"late");
-    stage.expect(pair.key, READABLE);
-    assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 4);
-    let blocked = pair.stream.read(&mut [0; 8]).unwrap_err();
-    assert_eq!(blocked.kind(), ErrorKind::WouldBlock);
+    let found = stage.hear(&mut pair.stream, pair.key);
+    assert_eq!(found, Found::bytes(b"late"));
     pair.peer.send_fin();
     stage.expect(pair.key, READABLE);
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
+}
+
+fn what_was_written_before_a_close_with_fin_arrives_all_the_same<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.pair();
+    let written = fill(&mut pair.stream);
+    stage.net().close(pair.stream, Ending::Fin);
+    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
+    assert_eq!((found.bytes.len(), found.end), (written, Some(End::Fin)));
+}
+
+/// A surplus that mio allows, and that a connection must not take for news.
+fn who_has_asked_for_room_is_told_of_it_with_every_input<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.drained_pair();
+    stage.ask_for_room(&pair);
+    stage.expect(pair.key, WRITABLE);
+    pair.peer.send(b"a");
+    assert_eq!(stage.expect(pair.key, READABLE), READABLE | WRITABLE);
 }

@@ -11,6 +11,8 @@ in_every_world! {
     a_reset_makes_an_edge_that_says_to_drain,
     a_reset_is_read_as_an_error_once_and_then_as_the_end,
     a_reset_before_the_stream_is_watched_is_told,
+    a_peer_that_has_reset_before_it_was_accepted_is_accepted_and_told_of,
+    a_reset_after_our_fin_is_told,
     who_waits_for_room_is_told_of_a_reset,
     writing_to_a_stream_that_was_reset_fails,
     fin_cannot_be_sent_on_a_stream_that_was_reset,
@@ -25,6 +27,8 @@ in_the_kernel_only! {
         "in the simulated world a write says BrokenPipe at once, and the reset is still told to a read",
     a_reset_is_told_to_who_takes_the_error_and_then_not_to_a_read:
         "in the simulated world there is no error to be taken",
+    a_reset_tells_of_room_to_who_has_not_asked_for_it:
+        "in the simulated world room is told of only to who has asked for it",
     after_a_reset_nobody_knows_the_peers_address:
         "in the simulated world everybody always knows an address",
 }
@@ -44,8 +48,8 @@ fn a_reset_makes_an_edge_that_says_to_drain<W: Worlds>(mut stage: Stage<W>) {
 fn a_reset_is_read_as_an_error_once_and_then_as_the_end<W: Worlds>(mut stage: Stage<W>) {
     let mut pair = stage.pair();
     pair.peer.reset();
-    stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream);
+    let told = stage.expect(pair.key, ended::<W>());
+    let found = read_all(&mut pair.stream, told);
     assert_eq!(found, Found::bytes(b"").and(End::Reset));
     for _ in 0..2 {
         assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
@@ -58,8 +62,29 @@ fn a_reset_before_the_stream_is_watched_is_told<W: Worlds>(mut stage: Stage<W>) 
     peer.reset();
     stage.world.settle();
     let key = stage.register(&stream, false);
-    stage.expect(key, ended::<W>());
-    let found = read_all(&mut stream);
+    let told = stage.expect(key, ended::<W>());
+    let found = read_all(&mut stream, told);
+    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+}
+
+fn a_peer_that_has_reset_before_it_was_accepted_is_accepted_and_told_of<W: Worlds>(
+    mut stage: Stage<W>,
+) {
+    stage.dial().reset();
+    let mut stream = stage.accept_the_only_one();
+    let key = stage.register(&stream, false);
+    let told = stage.expect(key, ended::<W>());
+    let found = read_all(&mut stream, told);
+    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+}
+
+fn a_reset_after_our_fin_is_told<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.drained_pair();
+    pair.stream.shutdown_write().unwrap();
+    stage.world.settle();
+    pair.peer.reset();
+    let told = stage.expect(pair.key, ended::<W>());
+    let found = read_all(&mut pair.stream, told);
     assert_eq!(found, Found::bytes(b"").and(End::Reset));
 }
 
@@ -102,7 +127,11 @@ fn a_peer_that_closed_answers_what_it_is_sent_with_a_reset<W: Worlds>(mut stage:
     stage.expect(pair.key, ended::<W>());
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
     assert_eq!(pair.stream.write(b"nobody").unwrap(), 6, "who knows yet?");
-    stage.expect(pair.key, ended::<W>());
+    if Stage::<W>::SHORT_READ_DRAINS {
+        // Where an edge is owed only after a call has blocked, none is owed after FIN was read.
+        stage.expect(pair.key, ended::<W>());
+    }
+    stage.world.settle();
     assert_write_fails(&mut pair.stream);
 }
 
@@ -111,8 +140,8 @@ fn a_peer_that_closed_with_input_unread_has_reset<W: Worlds>(mut stage: Stage<W>
     assert_eq!(pair.stream.write(b"unread").unwrap(), 6);
     stage.world.settle();
     pair.peer.close();
-    stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream);
+    let told = stage.expect(pair.key, ended::<W>());
+    let found = read_all(&mut pair.stream, told);
     assert_eq!(found, Found::bytes(b"").and(End::Reset));
 }
 
@@ -121,8 +150,8 @@ fn what_came_before_a_reset_can_still_be_read<W: Worlds>(mut stage: Stage<W>) {
     pair.peer.send(b"last words");
     stage.world.settle();
     pair.peer.reset();
-    stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream);
+    let told = stage.expect(pair.key, ended::<W>());
+    let found = read_all(&mut pair.stream, told);
     assert_eq!(found, Found::bytes(b"last words").and(End::Reset));
 }
 
@@ -147,6 +176,12 @@ fn a_reset_is_told_to_who_takes_the_error_and_then_not_to_a_read<W: Worlds>(mut 
     assert_eq!(taken.kind(), ErrorKind::ConnectionReset);
     assert!(pair.stream.take_error().unwrap().is_none());
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
+}
+
+fn a_reset_tells_of_room_to_who_has_not_asked_for_it<W: Worlds>(mut stage: Stage<W>) {
+    let pair = stage.drained_pair();
+    pair.peer.reset();
+    stage.expect(pair.key, READABLE | WRITABLE);
 }
 
 fn after_a_reset_nobody_knows_the_peers_address<W: Worlds>(mut stage: Stage<W>) {

@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use crate::selector::SERVER;
 use crate::sim_net::SimNet;
 use crate::world::{EndId, SharedWorld, World};
-use echoloop::net::{ListenOptions, MioNet, Net, Source};
+use echoloop::net::{AcceptError, ListenOptions, MioNet, Net, Source};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -30,6 +30,13 @@ pub trait Worlds {
     /// Opens the listener, the only one, as [`Source::listener`] 0.
     fn listen(&mut self) -> <Self::Net as Net>::Listener;
 
+    fn accept(
+        &mut self,
+        listener: &<Self::Net as Net>::Listener,
+    ) -> Result<<Self::Net as Net>::Stream, AcceptError> {
+        self.net().accept(listener).map(|(stream, _)| stream)
+    }
+
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
@@ -45,8 +52,15 @@ pub trait Worlds {
 
 /// The other end of a connection. No call of it blocks.
 pub trait Peer {
-    /// Sends these few bytes, for which there is room.
-    fn send(&mut self, bytes: &[u8]);
+    /// Sends a few bytes, for which there is room.
+    ///
+    /// # Errors
+    /// What a reset is told by.
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("the connection stands");
+    }
 
     /// As [`send`](Peer::send), and the last byte is urgent.
     fn send_urgent(&mut self, bytes: &[u8]);
@@ -123,8 +137,8 @@ impl Worlds for Kernel {
 }
 
 impl Peer for TcpStream {
-    fn send(&mut self, bytes: &[u8]) {
-        self.write_all(bytes).unwrap();
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
     }
 
     fn send_urgent(&mut self, bytes: &[u8]) {
@@ -186,6 +200,18 @@ impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
         self.net.listen(&options, Source::listener(0)).unwrap()
     }
 
+    fn accept(
+        &mut self,
+        listener: &<SimNet<DRAINS> as Net>::Listener,
+    ) -> Result<<SimNet<DRAINS> as Net>::Stream, AcceptError> {
+        let (stream, _) = self.net.accept(listener)?;
+        for end in &mut self.world.borrow_mut().ends {
+            // This is no echo server: nobody is to check whether it owes anything.
+            end.is_servers = false;
+        }
+        Ok(stream)
+    }
+
     fn address(&self) -> SocketAddr {
         crate::sim_net::address(1)
     }
@@ -205,8 +231,13 @@ impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
 }
 
 impl Peer for SimulatedPeer {
-    fn send(&mut self, bytes: &[u8]) {
-        self.world.borrow_mut().send(self.id, bytes);
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        if world.ends[self.id].reset_arrived {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        assert_eq!(world.send(self.id, bytes), bytes.len());
+        Ok(())
     }
 
     fn send_urgent(&mut self, bytes: &[u8]) {
