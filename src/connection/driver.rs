@@ -146,6 +146,9 @@ impl<P: Protocol> Driver<P> {
 
     /// Gives a turn to connections that wait for memory, as many as there may be room for. To be called once a turn.
     pub fn admit_waiting<N: Net>(&mut self, reactor: &mut Connections<N, P>) {
+        if !self.common.pool.is_waited_for() {
+            return;
+        }
         if self.common.pool.is_overgrown(reactor.len()) {
             let pool = &mut self.common.pool;
             pool.keep_waiting(|key| reactor.find(*key).is_some());

@@ -73,6 +73,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether anybody waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether so many wait that some of them must be gone, when there are `live` connections in all.
     pub(super) fn is_overgrown(&self, live: usize) -> bool {
         self.waiting.len() > 2 * live + 64

@@ -49,6 +49,7 @@ pub struct OutOfMemory;
 ///
 /// A slab grows by doubling, and ends the process when it cannot. It will find the memory that a probe has found,
 /// because one thread allocates.
+#[must_use]
 pub fn has_room<T>(slab: &Slab<T>) -> bool {
     if slab.len() < slab.capacity() {
         return true;

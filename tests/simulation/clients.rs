@@ -160,7 +160,7 @@ impl Crew {
                     let session = self.driver.common.protocol.session();
                     let connection = Connection::connecting(session).tagged(index as u32);
                     let inserted = reactor.insert(stream, connection, true);
-                    client.key = inserted.ok().map(|key| key);
+                    client.key = inserted.ok();
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => client.done = Some(CloseReason::ConnectFailed),
