@@ -87,7 +87,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
-        if rng.chance(150) {
+        // With small steps and large windows it would take too many turns to fill them.
+        if window as u64 <= 100 * step && rng.chance(200) {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
             config.max_buffered = config.max_pending;
             config.max_connections = 60;
