@@ -18,6 +18,13 @@ fn fin_in_the_same_edge_as_data_with_a_short_read_is_read_at_once() {
 }
 
 #[test]
+fn fin_alone_is_the_end_even_when_the_event_did_not_say_so() {
+    let mut rig = Rig::raw();
+    let outcome = rig.drive(READABLE, &[Step::PeerFin]);
+    assert_eq!(outcome, closed(CloseReason::PeerClosed));
+}
+
+#[test]
 fn fin_with_bytes_still_owed_closes_only_after_they_are_sent() {
     let mut rig = Rig::raw();
     rig.drive(READABLE | END, &[input(b"abc"), takes(b"a"), Step::NoRoom]);

@@ -162,6 +162,19 @@ fn nobody_reads_while_all_together_hold_too_much() {
     assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Input);
 }
 
+#[test]
+fn one_that_waits_for_memory_stands_in_line_once() {
+    let mut rig = Rig::raw();
+    assert!(rig.connection.begins_to_wait_for_memory());
+    assert!(!rig.connection.begins_to_wait_for_memory(), "twice in line");
+    // The other mark is not touched by that.
+    rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
+    assert!(rig.connection.begins_to_watch_writable());
+    rig.connection.ends_to_wait_for_memory();
+    assert!(rig.connection.begins_to_wait_for_memory());
+    assert!(!rig.connection.begins_to_watch_writable(), "once for life");
+}
+
 /// The same stream, but in a world where a short read promises nothing (mio's documented contract).
 #[derive(Debug)]
 struct Weak(Scripted);
