@@ -5,6 +5,8 @@
 
 mod deadlines;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 pub use deadlines::{CLASSES, Class, TICK};
 pub use slots::{OutOfMemory, Slot, has_room};
