@@ -84,6 +84,7 @@ mod tests {
                     model.drain(..count.min(model.len()));
                 }
                 prop_assert_eq!(fifo.as_slice(), &*model.make_contiguous());
+                prop_assert!(fifo.footprint() >= model.len());
                 most = most.max(model.len());
                 prop_assert!(fifo.footprint() <= 4 * most + 8, "{} for {most}", fifo.footprint());
             }

@@ -93,3 +93,40 @@ impl Pool {
         self.waiting.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(serial: u32) -> Key {
+        Key { slot: 0, serial }
+    }
+
+    #[test]
+    fn it_is_full_from_its_limit_on_and_has_room_below() {
+        let mut pool = Pool::new(100);
+        assert!(!pool.is_full());
+        pool.account(0, 99);
+        assert_eq!((pool.held(), pool.room(), pool.is_full()), (99, 1, false));
+        pool.account(9, 60);
+        assert_eq!((pool.held(), pool.room(), pool.is_full()), (150, 0, true));
+        pool.account(50, 0);
+        assert!(pool.is_full(), "at its limit");
+    }
+
+    #[test]
+    fn who_waits_stands_in_line_and_the_gone_are_forgotten_when_they_are_many() {
+        let mut pool = Pool::new(1);
+        assert!(!pool.is_waited_for());
+        for serial in 1..=65 {
+            assert!(!pool.is_overgrown(0), "{serial}");
+            pool.wait(key(serial)).unwrap();
+        }
+        assert!(pool.is_waited_for() && pool.is_overgrown(0));
+        assert!(!pool.is_overgrown(1), "some may wait");
+        pool.keep_waiting(|key| key.serial > 63);
+        let line: Vec<u32> =
+            std::iter::from_fn(|| pool.next_waiting().map(|key| key.serial)).collect();
+        assert_eq!(line, [64, 65]);
+    }
+}

@@ -1,6 +1,7 @@
 //! Connections against a script: what the socket does is a list of steps, and the connection must take exactly these.
 
 mod closing;
+mod driving;
 mod echoing;
 mod random;
 mod sessions;
@@ -178,6 +179,10 @@ impl<P: Protocol> Rig<P> {
                 assert!(
                     !held.owed.is_empty() || !held.input.is_empty(),
                     "memory is held for nothing"
+                );
+                assert!(
+                    !held.input_is_held_back || !held.input.is_empty(),
+                    "what is held back is nothing"
                 );
                 held.accounted
             }

@@ -181,6 +181,19 @@ fn lingering_ends_by_fin_by_reset_and_by_time() {
 }
 
 #[test]
+fn lingering_a_short_read_ends_the_reading_and_a_full_one_does_not() {
+    let mut rig = Rig::raw();
+    rig.connection.drain();
+    let steps = [Step::NoInput, Step::Fin, Step::NoInput];
+    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Event);
+    assert_eq!(rig.drive(READABLE, &[input(b"x")]), Outcome::Event);
+    let full = vec![b'x'; SCRATCH_SIZE];
+    let steps = [input(&full), Step::NoInput];
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
+    assert_eq!(rig.common.bytes_dropped, 1 + SCRATCH_SIZE as u64);
+}
+
+#[test]
 fn a_deadline_means_what_the_connection_was_waiting_for() {
     let mut rig = Rig::raw();
     assert_eq!(rig.connection.expire(), CloseReason::Idle);
@@ -188,6 +201,17 @@ fn a_deadline_means_what_the_connection_was_waiting_for() {
     rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
     assert_eq!(rig.connection.expire(), CloseReason::Stalled);
     assert_eq!(rig.connection.cut_short(), CloseReason::DrainExpired);
+}
+
+#[test]
+fn without_memory_for_what_is_owed_the_connection_ends() {
+    let mut rig = Rig::raw();
+    rig.common.pool.refuse(true);
+    let outcome = rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
+    assert_eq!(outcome, closed(CloseReason::NoMemory));
+    rig.common.pool.refuse(false);
+    let outcome = rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
+    assert_eq!(outcome, Outcome::Event);
 }
 
 #[test]

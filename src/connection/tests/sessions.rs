@@ -58,6 +58,9 @@ impl Session for PairsSession {
     }
 
     fn end<'a>(&mut self, rest: &'a [u8], _: Context<'_, Pairs>, outbox: &mut Outbox<'a>) {
+        if rest == b"?" {
+            outbox.finish(Finish::Malformed);
+        }
         outbox.send(rest);
         if !rest.is_empty() {
             outbox.write(b".");
@@ -101,6 +104,27 @@ fn a_session_that_stops_because_it_owes_goes_on_when_it_is_paid() {
     // Paid: its `*` goes out; what was held back is answered; and then it reads again, as the read was a full one.
     let steps = [takes(b"[cc][dd]"), takes(b"*"), Step::NoInput];
     assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
+}
+
+#[test]
+fn a_session_that_stops_goes_on_at_once_when_the_kernel_takes_all() {
+    let mut rig = pairs(8);
+    let steps = [
+        input(b"aabbccdd"),
+        takes(b"[aa][bb]"),
+        takes(b"[cc][dd]"),
+        Step::NoInput,
+    ];
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
+    assert!(rig.connection.held.is_none());
+}
+
+#[test]
+fn the_last_word_may_be_that_the_input_was_malformed() {
+    let mut rig = pairs(64);
+    let steps = [input(b"?"), Step::PeerFin, takes(b"?.")];
+    let outcome = rig.drive(READABLE | DRAIN, &steps);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::Malformed));
 }
 
 #[test]

@@ -1,0 +1,322 @@
+//! The driver: what it sees to when a connection has been driven.
+
+use super::*;
+use crate::connection::{Classes, Connections, Driver};
+use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source};
+use crate::reactor::{Handler, Reactor};
+use std::time::Duration;
+
+/// A world of scripted sockets. Time is what the test says it is.
+#[derive(Default)]
+struct Stage {
+    now: u64,
+    watched: Vec<Key>,
+    refuses: bool,
+    closed: Vec<Ending>,
+}
+
+impl Net for Stage {
+    type Listener = ();
+    type Stream = Scripted;
+
+    fn now(&self) -> Time {
+        Time::from_nanos(self.now)
+    }
+
+    fn wait(&mut self, _: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        ready.clear();
+        Ok(())
+    }
+
+    fn listen(&mut self, _: &ListenOptions, _: Source) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn local_addr(&self, (): &()) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn accept(&mut self, (): &()) -> Result<(Scripted, SocketAddr), AcceptError> {
+        Err(AcceptError::Empty)
+    }
+
+    fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<Scripted> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn register(&mut self, _: &Scripted, _: Key, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn watch_writable(&mut self, _: &Scripted, key: Key) -> io::Result<()> {
+        if self.refuses {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.watched.push(key);
+        Ok(())
+    }
+
+    fn close(&mut self, _: Scripted, ending: Ending) {
+        self.closed.push(ending);
+    }
+
+    fn take_signal(&mut self) -> Option<Signal> {
+        None
+    }
+}
+
+/// Drives whoever is ready, and writes down who ended and why.
+struct Cast {
+    driver: Driver<Raw>,
+    ended: Vec<(u32, CloseReason)>,
+}
+
+impl Handler<Stage, Connection<crate::protocol::RawSession>> for Cast {
+    fn ready(&mut self, reactor: &mut Connections<Stage, Raw>, key: Key, readiness: Readiness) {
+        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
+            self.close(reactor, key, reason);
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Connections<Stage, Raw>, key: Key) {
+        let reason = reactor.find(key).unwrap().tenant.expire();
+        self.close(reactor, key, reason);
+    }
+
+    fn source_ready(&mut self, _: &mut Connections<Stage, Raw>, _: Source) {}
+
+    fn wake_at(&self) -> Option<Time> {
+        None
+    }
+}
+
+impl Cast {
+    fn close(&mut self, reactor: &mut Connections<Stage, Raw>, key: Key, reason: CloseReason) {
+        let closed = self.driver.close(reactor, key, reason).unwrap();
+        self.ended.push((key.serial, closed.reason));
+    }
+}
+
+/// A reactor with a driver, on which idle and stalled connections have ten seconds.
+struct Theatre {
+    reactor: Connections<Stage, Raw>,
+    cast: Cast,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Theatre {
+    fn new(limits: Limits, max_buffered: usize) -> Self {
+        let ten = Some(Duration::from_secs(10));
+        let common = Common::new(Raw, limits, max_buffered);
+        Theatre {
+            reactor: Reactor::new(Stage::default(), [ten, ten, None, None], Duration::ZERO),
+            cast: Cast {
+                driver: Driver::new(common),
+                ended: Vec::new(),
+            },
+        }
+    }
+
+    fn open(&mut self) -> Key {
+        let stream = Scripted {
+            steps: VecDeque::new(),
+        };
+        let connection = Connection::open(crate::protocol::RawSession);
+        let key = self.reactor.insert(stream, connection, false).unwrap();
+        assert_eq!(self.cast.driver.open(&mut self.reactor, key), None);
+        key
+    }
+
+    fn drive(&mut self, key: Key, readiness: Readiness, steps: &[Step]) -> Option<CloseReason> {
+        let stream = &mut self.reactor.find(key).unwrap().stream;
+        stream.steps = steps.iter().cloned().collect();
+        let ended = self.cast.driver.drive(&mut self.reactor, key, readiness);
+        let left = &self.reactor.find(key).unwrap().stream.steps;
+        assert!(left.is_empty(), "left over: {left:?}");
+        ended
+    }
+
+    /// A turn at this second, and who ended in it.
+    fn turn_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
+        self.reactor.net.now = second * SECOND;
+        self.reactor.turn(&mut self.cast).unwrap();
+        std::mem::take(&mut self.cast.ended)
+    }
+}
+
+#[test]
+fn a_byte_either_way_starts_an_idle_connections_time_anew_and_nothing_else_does() {
+    let mut theatre = Theatre::new(Limits::default(), 1 << 20);
+    let [busy, spurious] = std::array::from_fn(|_| theatre.open());
+    assert_eq!(theatre.turn_at(6), []);
+    let echo = [input(b"a"), takes(b"a")];
+    assert_eq!(theatre.drive(busy, READABLE, &echo), None);
+    assert_eq!(
+        theatre.drive(busy, READABLE, &echo),
+        None,
+        "in the same tick"
+    );
+    assert_eq!(theatre.drive(spurious, READABLE, &[Step::NoInput]), None);
+    assert_eq!(theatre.turn_at(12), [(spurious.serial, CloseReason::Idle)]);
+    assert_eq!(theatre.turn_at(16), []);
+    assert_eq!(theatre.turn_at(17), [(busy.serial, CloseReason::Idle)]);
+    assert!(theatre.reactor.is_empty());
+}
+
+#[test]
+fn only_what_it_takes_starts_a_stalled_peers_time_anew() {
+    let limits = Limits {
+        max_pending: 4 * SCRATCH_SIZE,
+        ..Limits::default()
+    };
+    let mut theatre = Theatre::new(limits, 1 << 20);
+    let [takes_some, sends_only] = std::array::from_fn(|_| theatre.open());
+    assert_eq!(theatre.turn_at(5), []);
+    for key in [takes_some, sends_only] {
+        assert_eq!(
+            theatre.drive(key, READABLE, &[input(b"abc"), Step::NoRoom]),
+            None
+        );
+        let slot = theatre.reactor.find(key).unwrap();
+        assert_eq!(slot.class(), Classes::STALLED);
+    }
+    assert_eq!(theatre.reactor.net.watched, [takes_some, sends_only]);
+    assert_eq!(theatre.turn_at(10), []);
+    let steps = [takes(b"a"), Step::NoRoom];
+    assert_eq!(theatre.drive(takes_some, WRITABLE, &steps), None);
+    assert_eq!(theatre.drive(sends_only, READABLE, &[input(b"d")]), None);
+    assert_eq!(
+        theatre.turn_at(16),
+        [(sends_only.serial, CloseReason::Stalled)]
+    );
+    assert_eq!(theatre.reactor.net.closed, [Ending::Reset]);
+    assert_eq!(theatre.turn_at(20), []);
+    assert_eq!(theatre.drive(takes_some, WRITABLE, &[takes(b"bc")]), None);
+    let slot = theatre.reactor.find(takes_some).unwrap();
+    assert_eq!(slot.class(), Classes::IDLE, "paid");
+    assert_eq!(
+        theatre.reactor.net.watched.len(),
+        2,
+        "watched once for life"
+    );
+}
+
+#[test]
+fn a_connection_whose_room_cannot_be_watched_for_has_no_memory() {
+    let mut theatre = Theatre::new(Limits::default(), 1 << 20);
+    let key = theatre.open();
+    theatre.reactor.net.refuses = true;
+    let steps = [input(b"abc"), Step::NoRoom];
+    let ended = theatre.drive(key, READABLE, &steps);
+    assert_eq!(ended, Some(CloseReason::NoMemory));
+    theatre
+        .cast
+        .close(&mut theatre.reactor, key, CloseReason::NoMemory);
+    assert_eq!(theatre.cast.driver.common.pool.held(), 0, "given back");
+    assert_eq!(theatre.reactor.net.closed, [Ending::Reset]);
+}
+
+#[test]
+fn one_that_has_another_turn_coming_waits_for_it() {
+    let limits = Limits {
+        budget: 2,
+        ..Limits::default()
+    };
+    let mut theatre = Theatre::new(limits, 1 << 20);
+    let key = theatre.open();
+    assert_eq!(
+        theatre.drive(key, READABLE, &[input(b"ab"), takes(b"ab")]),
+        None
+    );
+    assert_eq!(
+        theatre.drive(key, READABLE | DRAIN, &[]),
+        None,
+        "not before"
+    );
+    let steps = [input(b"c"), takes(b"c"), Step::NoInput];
+    theatre.reactor.find(key).unwrap().stream.steps = steps.into();
+    assert_eq!(theatre.turn_at(1), []);
+    let left = &theatre.reactor.find(key).unwrap().stream.steps;
+    assert!(left.is_empty(), "left over: {left:?}");
+}
+
+#[test]
+fn who_waits_for_memory_goes_on_in_order_when_there_is_room_and_the_dead_take_no_place() {
+    let limits = Limits {
+        max_pending: 8,
+        ..Limits::default()
+    };
+    let mut theatre = Theatre::new(limits, 64);
+    let [hog, first, gone, last] = std::array::from_fn(|_| theatre.open());
+    let steps = [input(b"abc"), Step::NoRoom];
+    assert_eq!(theatre.drive(hog, READABLE, &steps), None);
+    assert!(theatre.cast.driver.common.pool.is_full());
+    for key in [gone, first, gone, last] {
+        assert_eq!(theatre.drive(key, READABLE, &[]), None, "it reads nothing");
+    }
+    theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+    assert_eq!(theatre.turn_at(1), [], "there is no room yet");
+    for key in [hog, gone] {
+        theatre
+            .cast
+            .close(&mut theatre.reactor, key, CloseReason::PeerReset);
+    }
+    theatre.cast.ended.clear();
+    theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+    for key in [first, last] {
+        let steps = [input(b"x"), takes(b"x")];
+        theatre.reactor.find(key).unwrap().stream.steps = steps.into();
+    }
+    assert_eq!(theatre.turn_at(1), []);
+    for key in [first, last] {
+        let left = &theatre.reactor.find(key).unwrap().stream.steps;
+        assert!(left.is_empty(), "left over: {left:?}");
+    }
+}
+
+#[test]
+fn the_line_for_memory_does_not_grow_with_the_dead() {
+    let mut theatre = Theatre::new(Limits::default(), 1);
+    let hog = theatre.open();
+    theatre.drive(hog, READABLE, &[input(b"abc"), Step::NoRoom]);
+    for _ in 0..1000 {
+        let key = theatre.open();
+        assert_eq!(theatre.drive(key, READABLE, &[]), None);
+        theatre
+            .cast
+            .close(&mut theatre.reactor, key, CloseReason::PeerReset);
+        theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+        let pool = &theatre.cast.driver.common.pool;
+        assert!(!pool.is_overgrown(theatre.reactor.len()));
+    }
+}
+
+#[test]
+fn what_is_written_from_outside_goes_out_or_is_owed() {
+    let mut theatre = Theatre::new(Limits::default(), 1 << 20);
+    let key = theatre.open();
+    let mut write = |steps: &[Step]| {
+        let reactor = &mut theatre.reactor;
+        reactor.find(key).unwrap().stream.steps = steps.iter().cloned().collect();
+        let driver = &mut theatre.cast.driver;
+        driver.write(reactor, key, |outbox| outbox.write(b"abc"))
+    };
+    assert_eq!(write(&[takes(b"abc")]), None);
+    assert_eq!(write(&[takes(b"a"), Step::NoRoom]), None);
+    let broken = [Step::WriteFails(io::ErrorKind::BrokenPipe)];
+    assert_eq!(write(&[]), None, "behind what is owed");
+    assert_eq!(theatre.reactor.find(key).unwrap().tenant.owed(), 5);
+    assert_eq!(theatre.reactor.net.watched, [key]);
+    let ended = theatre.drive(key, WRITABLE, &broken);
+    assert_eq!(ended, Some(CloseReason::PeerReset));
+    let reactor = &mut theatre.reactor;
+    let closed = theatre
+        .cast
+        .driver
+        .close(reactor, key, CloseReason::PeerReset);
+    let closed = closed.unwrap();
+    assert_eq!((closed.bytes_in, closed.bytes_out), (0, 4));
+    let error = closed.error.map(|error| error.kind());
+    assert_eq!(error, Some(io::ErrorKind::BrokenPipe));
+}
