@@ -137,6 +137,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_reason_has_words_of_its_own() {
+        let words = CloseReason::ALL.map(|reason| reason.to_string());
+        assert_eq!(words[0], "peer closed");
+        for (index, text) in words.iter().enumerate() {
+            assert!(!text.is_empty() && !words[..index].contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_did_not_get_all_is_reset_and_nobody_else() {
+        let reset = CloseReason::ALL.into_iter();
+        let reset: Vec<_> = reset
+            .filter(|reason| reason.ending() == Ending::Reset)
+            .collect();
+        let expected = [
+            CloseReason::Stalled,
+            CloseReason::WriteFailed,
+            CloseReason::NoMemory,
+            CloseReason::DrainExpired,
+        ];
+        assert_eq!(reset, expected);
+    }
+
+    #[test]
     fn every_reason_has_a_counter_of_its_own() {
         for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(reason.index(), index, "{reason}");
