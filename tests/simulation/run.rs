@@ -377,6 +377,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         assert_eq!(self.server.live(), 0);
         assert_eq!(self.server.buffered(), 0, "memory held for nobody");
         let world = self.world.borrow();
+        let mut listeners = world.listeners.iter();
+        assert!(listeners.all(|listener| listener.closed), "listens on");
         let drained_in = Duration::from_nanos(world.now - stopped_at);
         let late = Duration::from_millis(world.faults.late_wake_ms + world.faults.clock_jump_ms);
         let most = self.config.drain_timeout + late + Duration::from_secs(1);

@@ -89,7 +89,7 @@ pub struct Listener {
     pub queue: VecDeque<EndId>,
     pub armed: bool,
     pub pending: bool,
-    closed: bool,
+    pub closed: bool,
 }
 
 /// What a run has seen, for the report.
@@ -208,7 +208,13 @@ impl World {
     pub fn close_listener(&mut self, index: usize) {
         self.listeners[index].closed = true;
         self.listeners[index].pending = false;
-        for client in std::mem::take(&mut self.listeners[index].queue) {
+        let queue = std::mem::take(&mut self.listeners[index].queue);
+        let could_accept = self.faults.exhausted == 0;
+        assert!(
+            queue.is_empty() || !could_accept,
+            "the queue is reset, not taken in"
+        );
+        for client in queue {
             self.reset_arrives(client);
         }
     }
