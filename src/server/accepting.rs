@@ -226,3 +226,21 @@ fn more(unsaid: u64) -> String {
         count => format!(" ({count} more since the last such line)"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_tells_how_many_were_left_unsaid() {
+        assert_eq!(more(0), "");
+        assert_eq!(more(17), " (17 more since the last such line)");
+    }
+
+    #[test]
+    fn an_ipv4_client_of_an_ipv6_listener_is_shown_as_ipv4() {
+        let shown = |text: &str| canonical(text.parse().unwrap()).to_string();
+        assert_eq!(shown("[::ffff:10.1.2.3]:80"), "10.1.2.3:80");
+        assert_eq!(shown("[2001:db8::1]:80"), "[2001:db8::1]:80");
+    }
+}

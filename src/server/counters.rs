@@ -86,3 +86,45 @@ impl Counters {
         self.closed[reason.index()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(reason: CloseReason, bytes_in: u64, bytes_out: u64) -> Closed {
+        Closed {
+            reason,
+            tag: 0,
+            bytes_in,
+            bytes_out,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn each_end_is_counted_under_its_reason_and_in_all() {
+        let mut counters = Counters::default();
+        counters.count_closed(&closed(CloseReason::PeerClosed, 5, 3));
+        counters.count_closed(&closed(CloseReason::PeerClosed, 20, 10));
+        counters.count_closed(&closed(CloseReason::Idle, 0, 0));
+        assert_eq!(counters.closed_for(CloseReason::PeerClosed), 2);
+        assert_eq!(counters.closed_for(CloseReason::Idle), 1);
+        assert_eq!(counters.closed_for(CloseReason::Stalled), 0);
+        assert_eq!(counters.closed_in_all(), 3);
+        assert_eq!((counters.bytes_in, counters.bytes_out), (25, 13));
+    }
+
+    #[test]
+    fn each_refusal_is_counted_under_its_cause_and_named_by_its_flag() {
+        let mut counters = Counters::default();
+        counters.count_refused(Refusal::MaxPerSource);
+        counters.count_refused(Refusal::MaxPerSource);
+        counters.count_refused(Refusal::NoMemory);
+        assert_eq!(counters.refused_for(Refusal::MaxPerSource), 2);
+        assert_eq!(counters.refused_for(Refusal::NoMemory), 1);
+        assert_eq!(counters.refused_for(Refusal::MaxConnections), 0);
+        assert_eq!(counters.refused_in_all(), 3);
+        assert!(Refusal::MaxConnections.text().contains("--max-connections"));
+        assert!(Refusal::MaxPerSource.text().contains("--max-per-source"));
+    }
+}

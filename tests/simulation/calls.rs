@@ -10,6 +10,7 @@ impl World {
     /// As accept(2): the new connection's end, and the number of the address that it comes from.
     pub fn accept(&mut self, index: usize) -> io::Result<(EndId, u8)> {
         if self.is_exhausted() {
+            self.tally.exhausted += 1;
             const EMFILE: i32 = 24;
             const ENOBUFS: i32 = 105;
             let errno = self.rng.one_of(&[EMFILE, ENOBUFS]);
@@ -20,6 +21,7 @@ impl World {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         if self.fault(self.faults.accept_aborted) {
+            self.tally.aborted += 1;
             self.reset_arrives(client);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -161,6 +163,18 @@ impl World {
         }
     }
 
+    /// When the server stops, nobody who is owed nothing is cut off: he was told, in time.
+    fn check_told(&self, id: EndId, reset: bool) {
+        let just_closed = self.closed.iter().map(|id| &self.ends[*id]);
+        let mut all = self.open().chain(just_closed);
+        let nobody_is_owed = all.all(|end| end.fin_sent || end.owed() == 0);
+        let calm = self.faults.memory_refused == 0 && self.faults.watch_refused == 0;
+        if self.stopping && reset && calm && nobody_is_owed {
+            let end = &self.ends[id];
+            assert!(end.reset_arrived, "cut off without need: {end:?}");
+        }
+    }
+
     /// As close(2), by a program under test.
     pub fn program_closes(&mut self, id: EndId, reset: bool) {
         self.trace(6, id as u64);
@@ -170,6 +184,7 @@ impl World {
         }
         if self.ends[id].is_servers {
             self.check_lingered(id);
+            self.check_told(id, reset);
             self.closed.push(id);
             self.ends[id].was_refused = self.ends[id].watch.key().is_none();
             self.ends[id].room_when_closed = self.peer_room(id);

@@ -137,6 +137,11 @@ impl<W: Worlds> Stage<W> {
         self.world.accept(listener)
     }
 
+    fn close_listener(&mut self) {
+        let listener = self.listener.take().expect("it listens");
+        self.world.close_listener(listener);
+    }
+
     /// Takes the only connection that waits, and leaves the queue known to be empty.
     fn accept_the_only_one(&mut self) -> StreamOf<W> {
         self.expect(listener_key(), READABLE);

@@ -259,6 +259,38 @@ impl<const DRAINS: bool> Run<DRAINS> {
             buffered <= bound,
             "{buffered} bytes held, allowed are {bound}"
         );
+        let open = world.open().filter(|end| !end.fin_sent);
+        let owed: u64 = open.map(|end| end.owed()).sum();
+        assert!(
+            owed <= buffered as u64,
+            "{owed} bytes are owed, {buffered} held"
+        );
+        let tally = &world.tally;
+        assert_eq!(counters.accept_failed, tally.aborted);
+        assert_eq!(counters.accept_paused, tally.exhausted);
+    }
+
+    /// In the end, what the server has counted is what the world has seen.
+    fn check_totals(&self, world: &World) {
+        let counters = self.server.counters();
+        let (refused, served): (Vec<&End>, Vec<&End>) = world
+            .ends
+            .iter()
+            .filter(|end| end.is_servers)
+            .partition(|end| end.was_refused);
+        assert_eq!(counters.refused_in_all(), refused.len() as u64);
+        assert_eq!(counters.opened, served.len() as u64);
+        let written: u64 = served.iter().map(|end| end.written).sum();
+        assert_eq!(counters.bytes_out, written);
+        let read: u64 = served.iter().map(|end| end.read).sum();
+        assert!(
+            counters.bytes_in <= read,
+            "what came after our FIN is dropped"
+        );
+        assert!(
+            counters.bytes_in >= written,
+            "nothing is sent that was not read"
+        );
     }
 
     fn check_sources(&self, world: &World, most: usize, refused: bool) {
@@ -377,6 +409,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         assert_eq!(self.server.live(), 0);
         assert_eq!(self.server.buffered(), 0, "memory held for nobody");
         let world = self.world.borrow();
+        self.check_totals(&world);
         let mut listeners = world.listeners.iter();
         assert!(listeners.all(|listener| listener.closed), "listens on");
         let drained_in = Duration::from_nanos(world.now - stopped_at);

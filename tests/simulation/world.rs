@@ -97,6 +97,9 @@ pub struct Listener {
 pub struct Tally {
     pub waits: u64,
     pub faults: u64,
+    /// Connections that failed when they were accepted, and attempts to accept for which nothing was left.
+    pub aborted: u64,
+    pub exhausted: u64,
 }
 
 #[derive(Debug)]

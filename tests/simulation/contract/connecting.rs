@@ -30,7 +30,7 @@ fn a_connection_that_was_begun_is_told_by_room_for_output_and_stands<W: Worlds>(
 }
 
 fn a_connection_that_is_refused_is_told_so_by_an_event<W: Worlds>(mut stage: Stage<W>) {
-    stage.listener = None;
+    stage.close_listener();
     let address = stage.world.address();
     let mut stream = stage.net().connect(address, None).expect("it is begun");
     let key = stage.register(&stream, true);

@@ -63,7 +63,7 @@ fn a_peer_that_spoke_and_left_before_it_was_accepted_is_heard<W: Worlds>(mut sta
 fn a_listener_that_closes_resets_who_waits<W: Worlds>(mut stage: Stage<W>) {
     let mut peer = stage.dial();
     stage.expect(listener_key(), READABLE);
-    stage.listener = None;
+    stage.close_listener();
     let found = stage.peer_finds(&mut peer, |found| found.end.is_some());
     assert_eq!(found, Found::bytes(b"").and(End::Reset));
 }
@@ -71,7 +71,7 @@ fn a_listener_that_closes_resets_who_waits<W: Worlds>(mut stage: Stage<W>) {
 fn a_listener_that_has_closed_refuses_who_comes_and_is_silent<W: Worlds>(mut stage: Stage<W>) {
     let _waits = stage.dial();
     stage.world.settle();
-    stage.listener = None;
+    stage.close_listener();
     stage.expect_silence(listener_key());
     let refused = stage.world.dial().map(|_| ()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);

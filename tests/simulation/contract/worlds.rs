@@ -37,6 +37,11 @@ pub trait Worlds {
         self.net().accept(listener).map(|(stream, _)| stream)
     }
 
+    /// Closes the listener, whoever waits.
+    fn close_listener(&mut self, listener: <Self::Net as Net>::Listener) {
+        drop(listener);
+    }
+
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
@@ -210,6 +215,12 @@ impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
             end.is_servers = false;
         }
         Ok(stream)
+    }
+
+    fn close_listener(&mut self, listener: <SimNet<DRAINS> as Net>::Listener) {
+        // A server that leaves somebody in the queue is excused only where descriptors may be exhausted.
+        self.world.borrow_mut().faults.exhausted = 1;
+        drop(listener);
     }
 
     fn address(&self) -> SocketAddr {
