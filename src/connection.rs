@@ -99,8 +99,13 @@ pub struct Common<P> {
 }
 
 impl<P> Common<P> {
-    /// For connections that speak `protocol` and hold at most `max_buffered` bytes together.
+    /// For connections that speak `protocol` and hold at most `max_buffered` bytes together. A limit of zero is taken
+    /// for one, since nothing would move.
     pub fn new(protocol: P, limits: Limits, max_buffered: usize) -> Common<P> {
+        let limits = Limits {
+            max_pending: limits.max_pending.max(1),
+            budget: limits.budget.max(1),
+        };
         Common {
             protocol,
             pool: Pool::new(max_buffered),
@@ -212,6 +217,10 @@ impl Marks {
         is_new
     }
 
+    fn has(self, mark: Marks) -> bool {
+        self.0 & mark.0 != 0
+    }
+
     fn clear(&mut self, mark: Marks) {
         self.0 &= !mark.0;
     }
@@ -285,6 +294,8 @@ where
             State::Connecting => Classes::CONNECT,
             State::Lingering(_) => Classes::LINGER,
             _ if self.owes() => Classes::STALLED,
+            // It is not the peer who is silent then: what it has sent waits in the kernel.
+            _ if self.marks.has(Marks::WAITS_FOR_MEMORY) => Class::NONE,
             _ => Classes::IDLE,
         }
     }
@@ -330,7 +341,7 @@ where
     }
 
     /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
-    /// into `scratch`, and what stands there is of no value afterwards.
+    /// into `scratch`, of at least [`SCRATCH_SIZE`] bytes, and what stands there is of no value afterwards.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
     #[inline(always)]
     pub fn drive<T: Stream>(
@@ -443,6 +454,18 @@ where
 
     fn ends_to_wait_for_memory(&mut self) {
         self.marks.clear(Marks::WAITS_FOR_MEMORY);
+    }
+
+    /// Whether there is input that the session has seen and not answered, because too much was owed.
+    fn holds_back(&self) -> bool {
+        let held = self.held.as_deref();
+        held.is_some_and(|[held]| held.input_is_held_back)
+    }
+
+    /// Whether there is something to be done at once, without any event: a session has ended the connection, and its
+    /// peer is owed nothing but FIN.
+    fn is_to_end_now(&self) -> bool {
+        matches!(self.state, State::Draining(_)) && !self.owes()
     }
 
     // By `matches!`, since a comparison would look at the reasons that other states carry.

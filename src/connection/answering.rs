@@ -25,7 +25,7 @@ where
         let size = bench.common.read_size.min(scratch.len());
         let mut budget = limits.budget.saturating_sub(used);
         while self.may_receive() && self.readiness.contains(Readiness::READABLE) {
-            if self.owes() && self.owed() + size > limits.max_pending {
+            if self.owes() && (self.owed() + size > limits.max_pending || self.holds_back()) {
                 return Ok(Outcome::Event);
             }
             if budget == 0 {
@@ -230,7 +230,8 @@ where
         bench: &mut Workbench<'_, S::Shared>,
         call: impl for<'a> FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
     ) -> Result<(usize, bool), CloseReason> {
-        let mut outbox = Outbox::new(bench.gathered, bench.common.limits.max_pending);
+        let room = bench.common.limits.max_pending;
+        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(self.owed()));
         let context = Context {
             now: bench.now,
             shared: &mut bench.common.protocol,

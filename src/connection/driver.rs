@@ -2,7 +2,7 @@
 
 use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
 use crate::net::{Key, MioNet, Net, Readiness};
-use crate::protocol::{Outbox, Protocol, RawSession};
+use crate::protocol::{Outbox, Protocol, RawSession, Session};
 use crate::reactor::{Borrowed, Reactor, Slot};
 use std::io;
 
@@ -118,8 +118,6 @@ impl<P: Protocol> Driver<P> {
         starts_anew: bool,
     ) -> Option<CloseReason> {
         let slot = reactor.find(key)?;
-        let class = slot.tenant.class();
-        let changes_class = class != slot.class();
         let watches = slot.tenant.begins_to_watch_writable();
         let waits = match outcome {
             Outcome::Closed(reason) => return Some(reason),
@@ -132,6 +130,9 @@ impl<P: Protocol> Driver<P> {
         if waits.is_err() {
             return Some(CloseReason::NoMemory);
         }
+        let slot = reactor.find(key)?;
+        let class = slot.tenant.class();
+        let changes_class = class != slot.class();
         if changes_class {
             reactor.set_class(key, class);
         } else if starts_anew {
@@ -163,6 +164,8 @@ impl<P: Protocol> Driver<P> {
             if let Some(slot) = reactor.find(key) {
                 places -= 1;
                 slot.tenant.ends_to_wait_for_memory();
+                let class = slot.tenant.class();
+                reactor.set_class(key, class);
                 if reactor.run_again(key).is_err() {
                     // It stays where it is until the peer sends something more.
                     log::debug!("#{} has to wait: out of memory", key.serial);
@@ -186,7 +189,10 @@ impl<P: Protocol> Driver<P> {
             gathered: &mut self.gathered,
         };
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
-            Ok(()) => self.settle(reactor, key, Outcome::Event, true),
+            Ok(_) => {
+                let outcome = after_a_word(&slot.tenant);
+                self.settle(reactor, key, outcome, true)
+            }
             Err(reason) => Some(reason),
         }
     }
@@ -207,7 +213,8 @@ impl<P: Protocol> Driver<P> {
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
         }
-        self.settle(reactor, key, Outcome::Event, false)
+        let outcome = after_a_word(&slot.tenant);
+        self.settle(reactor, key, outcome, false)
     }
 
     /// Takes a connection out of the loop and closes its socket. The one place where connections end.
@@ -228,6 +235,18 @@ impl<P: Protocol> Driver<P> {
         };
         reactor.remove(key, reason.ending())?;
         Some(closed)
+    }
+}
+
+/// What a connection waits for when its session has spoken without having been driven.
+fn after_a_word<S: Session>(connection: &Connection<S>) -> Outcome
+where
+    S::Shared: Protocol<Session = S>,
+{
+    if connection.is_to_end_now() {
+        Outcome::Turn
+    } else {
+        Outcome::Event
     }
 }
 

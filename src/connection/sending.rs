@@ -121,11 +121,7 @@ where
                 })?;
             }
         }
-        let held_back = self
-            .held
-            .as_ref()
-            .is_some_and(|held| held[0].input_is_held_back);
-        if held_back && self.may_receive() && !self.owes() {
+        if self.holds_back() && self.may_receive() && !self.owes() {
             self.answer_kept_input(stream, bench)?;
         }
         Ok(())
@@ -170,7 +166,8 @@ where
 
     /// Says something from outside a session's turn, as a client does.
     ///
-    /// What is said before the connection stands waits until it does.
+    /// What is said before the connection stands waits until it does. After our FIN, or when that is the next thing to
+    /// be sent, nothing more can be said: then this is false, and `say` is not asked.
     ///
     /// # Errors
     /// Why the connection has ended; its owner is to close it.
@@ -179,12 +176,15 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
         say: impl FnOnce(&mut Outbox<'_>),
-    ) -> Result<(), CloseReason> {
+    ) -> Result<bool, CloseReason> {
+        if !self.may_receive() && !self.is_connecting() {
+            return Ok(false);
+        }
         let said = self.consult(&[], stream, bench, |_, _, _, outbox| {
             say(outbox);
             0
         });
-        said.map(|_| ())
+        said.map(|_| true)
     }
 }
 

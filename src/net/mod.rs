@@ -75,7 +75,7 @@ pub trait Net {
     ) -> io::Result<Self::Stream>;
 
     /// From now on the readiness of `stream` comes under `key`: input, urgent data, and room for output if
-    /// `writable`. What is ready already is told too. Called again, it replaces what was asked for.
+    /// `writable`. What is ready already is told too. Called once for a stream.
     ///
     /// # Errors
     /// What the selector says, such as out of memory.

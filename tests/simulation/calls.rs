@@ -201,7 +201,7 @@ impl World {
 
 impl crate::world::End {
     /// What is owed, at an end where that has a meaning.
-    fn owed_if_servers(&self) -> u64 {
+    pub fn owed_if_servers(&self) -> u64 {
         if self.is_servers && !self.fin_sent {
             self.owed()
         } else {

@@ -227,6 +227,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.server.pool().refuse(refused);
         self.exit = self.server.turn().unwrap();
         self.check_counts();
+        self.world.borrow_mut().note_who_waits();
         self.check_deadlines();
         self.counted = self.server.counters().clone();
     }
@@ -355,8 +356,14 @@ impl<const DRAINS: bool> Run<DRAINS> {
             (since(end.fin_at), Some(LINGER))
         } else if end.owed() > 0 {
             (since(end.owed_since), self.config.stall_timeout)
+        } else if end.is_readable() {
+            // It waits for memory: the peer is not idle.
+            (Duration::ZERO, None)
         } else {
-            (since(end.moved_at), self.config.idle_timeout)
+            (
+                since(end.moved_at.max(end.waited_until)),
+                self.config.idle_timeout,
+            )
         }
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::connection::{Classes, Connections, Driver};
 use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source};
+use crate::protocol::{Context, Finish, Outbox};
 use crate::reactor::{Handler, Reactor};
 use std::time::Duration;
 
@@ -66,49 +67,55 @@ impl Net for Stage {
 }
 
 /// Drives whoever is ready, and writes down who ended and why.
-struct Cast {
-    driver: Driver<Raw>,
+struct Cast<P: Protocol = Raw> {
+    driver: Driver<P>,
     ended: Vec<(u32, CloseReason)>,
 }
 
-impl Handler<Stage, Connection<crate::protocol::RawSession>> for Cast {
-    fn ready(&mut self, reactor: &mut Connections<Stage, Raw>, key: Key, readiness: Readiness) {
+impl<P: Protocol> Handler<Stage, Connection<P::Session>> for Cast<P> {
+    fn ready(&mut self, reactor: &mut Connections<Stage, P>, key: Key, readiness: Readiness) {
         if let Some(reason) = self.driver.drive(reactor, key, readiness) {
             self.close(reactor, key, reason);
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<Stage, Raw>, key: Key) {
+    fn expired(&mut self, reactor: &mut Connections<Stage, P>, key: Key) {
         let reason = reactor.find(key).unwrap().tenant.expire();
         self.close(reactor, key, reason);
     }
 
-    fn source_ready(&mut self, _: &mut Connections<Stage, Raw>, _: Source) {}
+    fn source_ready(&mut self, _: &mut Connections<Stage, P>, _: Source) {}
 
     fn wake_at(&self) -> Option<Time> {
         None
     }
 }
 
-impl Cast {
-    fn close(&mut self, reactor: &mut Connections<Stage, Raw>, key: Key, reason: CloseReason) {
+impl<P: Protocol> Cast<P> {
+    fn close(&mut self, reactor: &mut Connections<Stage, P>, key: Key, reason: CloseReason) {
         let closed = self.driver.close(reactor, key, reason).unwrap();
         self.ended.push((key.serial, closed.reason));
     }
 }
 
 /// A reactor with a driver, on which idle and stalled connections have ten seconds.
-struct Theatre {
-    reactor: Connections<Stage, Raw>,
-    cast: Cast,
+struct Theatre<P: Protocol = Raw> {
+    reactor: Connections<Stage, P>,
+    cast: Cast<P>,
 }
 
 const SECOND: u64 = 1_000_000_000;
 
 impl Theatre {
     fn new(limits: Limits, max_buffered: usize) -> Self {
+        Theatre::speaking(Raw, limits, max_buffered)
+    }
+}
+
+impl<P: Protocol> Theatre<P> {
+    fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
         let ten = Some(Duration::from_secs(10));
-        let common = Common::new(Raw, limits, max_buffered);
+        let common = Common::new(protocol, limits, max_buffered);
         Theatre {
             reactor: Reactor::new(Stage::default(), [ten, ten, None, None], Duration::ZERO),
             cast: Cast {
@@ -119,10 +126,15 @@ impl Theatre {
     }
 
     fn open(&mut self) -> Key {
+        self.open_over(&[])
+    }
+
+    /// Opens a connection over a socket that follows `steps`.
+    fn open_over(&mut self, steps: &[Step]) -> Key {
         let stream = Scripted {
-            steps: VecDeque::new(),
+            steps: steps.iter().cloned().collect(),
         };
-        let connection = Connection::open(crate::protocol::RawSession);
+        let connection = Connection::open(self.cast.driver.common.protocol.session());
         let key = self.reactor.insert(stream, connection, false).unwrap();
         assert_eq!(self.cast.driver.open(&mut self.reactor, key), None);
         key
@@ -276,6 +288,30 @@ fn who_waits_for_memory_goes_on_in_order_when_there_is_room_and_the_dead_take_no
 }
 
 #[test]
+fn who_waits_for_memory_is_not_idle_since_it_is_not_the_peer_who_is_silent() {
+    let mut theatre = Theatre::new(Limits::default(), 1);
+    let [hog, waits] = std::array::from_fn(|_| theatre.open());
+    theatre.drive(hog, READABLE, &[input(b"abc"), Step::NoRoom]);
+    assert_eq!(theatre.drive(waits, READABLE, &[]), None);
+    assert_eq!(theatre.turn_at(9), []);
+    theatre.drive(hog, WRITABLE, &[takes(b"a"), Step::NoRoom]);
+    assert_eq!(theatre.turn_at(18), [], "not idle");
+    theatre.drive(hog, WRITABLE, &[takes(b"bc")]);
+    theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+    let steps = [input(b"x"), takes(b"x")];
+    theatre.reactor.find(waits).unwrap().stream.steps = steps.into();
+    assert_eq!(theatre.turn_at(19), []);
+    let slot = theatre.reactor.find(waits).unwrap();
+    assert!(
+        slot.stream.steps.is_empty(),
+        "left over: {:?}",
+        slot.stream.steps
+    );
+    assert_eq!(slot.class(), Classes::IDLE, "from now on");
+    assert_eq!(theatre.turn_at(28), [], "its time began anew");
+}
+
+#[test]
 fn the_line_for_memory_does_not_grow_with_the_dead() {
     let mut theatre = Theatre::new(Limits::default(), 1);
     let hog = theatre.open();
@@ -319,4 +355,47 @@ fn what_is_written_from_outside_goes_out_or_is_owed() {
     assert_eq!((closed.bytes_in, closed.bytes_out), (0, 4));
     let error = closed.error.map(|error| error.kind());
     assert_eq!(error, Some(io::ErrorKind::BrokenPipe));
+}
+
+/// A protocol in which the server says goodbye, and that is all.
+struct Goodbye;
+struct GoodbyeSession;
+
+impl Protocol for Goodbye {
+    type Session = GoodbyeSession;
+
+    fn name(&self) -> &'static str {
+        "goodbye"
+    }
+
+    fn session(&mut self) -> GoodbyeSession {
+        GoodbyeSession
+    }
+}
+
+impl Session for GoodbyeSession {
+    type Shared = Goodbye;
+
+    fn open(&mut self, _: Context<'_, Goodbye>, outbox: &mut Outbox<'_>) {
+        outbox.write(b"bye");
+        outbox.finish(Finish::Done);
+    }
+
+    fn receive<'a>(&mut self, _: &'a [u8], _: Context<'_, Goodbye>, _: &mut Outbox<'a>) -> usize {
+        unreachable!("it has said all")
+    }
+}
+
+#[test]
+fn a_session_that_ends_as_it_opens_sends_its_fin_without_waiting_for_an_event() {
+    let mut theatre = Theatre::speaking(Goodbye, Limits::default(), 1 << 20);
+    let key = theatre.open_over(&[takes(b"bye"), Step::Fin, Step::NoInput]);
+    assert_eq!(theatre.turn_at(1), []);
+    let slot = theatre.reactor.find(key).unwrap();
+    assert!(
+        slot.stream.steps.is_empty(),
+        "left over: {:?}",
+        slot.stream.steps
+    );
+    assert_eq!(slot.class(), Classes::LINGER);
 }

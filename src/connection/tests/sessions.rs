@@ -128,6 +128,64 @@ fn the_last_word_may_be_that_the_input_was_malformed() {
 }
 
 #[test]
+fn what_is_owed_already_counts_when_a_session_asks_whether_it_is_too_much() {
+    let mut rig = Rig::new(
+        Pairs,
+        Limits {
+            max_pending: 20,
+            budget: 8,
+        },
+    );
+    let steps = [input(b"aabbccdd"), Step::TakesCount(4), Step::NoRoom];
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Turn);
+    assert_eq!(rig.connection.owed(), 12);
+    rig.drive(Readiness::NONE, &[input(b"eeffgghh")]);
+    assert_eq!(
+        rig.connection.owed(),
+        20,
+        "the limit, and less than a reply more"
+    );
+}
+
+#[test]
+fn while_input_is_held_back_no_more_is_read_so_fin_does_not_overtake_it() {
+    let mut rig = Rig::new(
+        Pairs,
+        Limits {
+            max_pending: 10,
+            budget: 8,
+        },
+    );
+    let steps = [input(b"aabbccdd"), takes(b"[aa][bb][cc"), Step::NoRoom];
+    rig.drive(READABLE, &steps);
+    assert_eq!(rig.connection.owed(), 1);
+    assert_eq!(rig.drive(READABLE | DRAIN, &[]), Outcome::Event);
+    let steps = [takes(b"]"), takes(b"*"), takes(b"[dd]"), Step::PeerFin];
+    let outcome = rig.drive(WRITABLE, &steps);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::PeerClosed));
+}
+
+#[test]
+fn after_the_last_word_nothing_is_said_from_outside() {
+    let mut rig = pairs(64);
+    let steps = [input(b"!!"), Step::Fin, Step::NoInput];
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
+    let mut nothing = Scripted {
+        steps: VecDeque::new(),
+    };
+    let mut bench = Workbench {
+        serial: 1,
+        now: Time::ZERO,
+        common: &mut rig.common,
+        gathered: &mut rig.gathered,
+    };
+    let written = rig
+        .connection
+        .write(&mut nothing, &mut bench, |outbox| outbox.write(b"late"));
+    assert_eq!(written, Ok(false));
+}
+
+#[test]
 fn what_is_held_back_is_answered_after_it_was_paid_and_before_more_is_read() {
     let mut rig = pairs(8);
     let steps = [input(b"aabbccdd"), takes(b"[aa]"), Step::NoRoom];
@@ -194,7 +252,7 @@ fn a_connection_that_was_begun_opens_when_it_stands_and_says_what_waited() {
     let written = rig
         .connection
         .write(&mut nothing, &mut bench, |outbox| outbox.write(b"early"));
-    assert_eq!(written, Ok(()));
+    assert_eq!(written, Ok(true));
     assert_eq!(rig.drive(READABLE, &[]), Outcome::Event, "not yet writable");
     let steps = [Step::Connected(Ok(false))];
     assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
