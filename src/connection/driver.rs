@@ -165,7 +165,10 @@ impl<P: Protocol> Driver<P> {
                 places -= 1;
                 slot.tenant.ends_to_wait_for_memory();
                 let class = slot.tenant.class();
-                reactor.set_class(key, class);
+                if class != slot.class() {
+                    // One that owes has waited for its peer all the while: that time goes on.
+                    reactor.set_class(key, class);
+                }
                 if reactor.run_again(key).is_err() {
                     // It stays where it is until the peer sends something more.
                     log::debug!("#{} has to wait: out of memory", key.serial);

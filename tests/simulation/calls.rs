@@ -165,9 +165,10 @@ impl World {
 
     /// When the server stops, nobody who is owed nothing is cut off: he was told, in time.
     fn check_told(&self, id: EndId, reset: bool) {
-        let just_closed = self.closed.iter().map(|id| &self.ends[*id]);
-        let mut all = self.open().chain(just_closed);
-        let nobody_is_owed = all.all(|end| end.fin_sent || end.owed() == 0);
+        // Whoever was closed in this turn may have held the memory that others were waiting for.
+        let mut just_closed = self.closed.iter().map(|id| &self.ends[*id]);
+        let nobody_is_owed = self.open().all(|end| end.owed_if_servers() == 0)
+            && just_closed.all(|end| end.owed() == 0);
         let calm = self.faults.memory_refused == 0 && self.faults.watch_refused == 0;
         if self.stopping && reset && calm && nobody_is_owed {
             let end = &self.ends[id];
@@ -201,7 +202,7 @@ impl World {
 
 impl crate::world::End {
     /// What is owed, at an end where that has a meaning.
-    pub fn owed_if_servers(&self) -> u64 {
+    fn owed_if_servers(&self) -> u64 {
         if self.is_servers && !self.fin_sent {
             self.owed()
         } else {

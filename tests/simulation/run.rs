@@ -22,6 +22,9 @@ const MOST_TURNS: u64 = 2_000_000;
 /// For how long the world is watched, once faults have stopped, for everybody to get what he is owed.
 const CALM: u64 = 600_000 * MILLISECOND;
 
+/// More memory than all connections of a run could fill.
+const PLENTY: usize = 1 << 40;
+
 /// What a run came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
@@ -67,7 +70,11 @@ fn draw_config(rng: &mut Rng) -> Config {
         max_connections: size(rng, 60),
         max_per_source: rng.chance(300).then(|| size(rng, 10)),
         max_pending,
-        max_buffered: size(rng, 8 * max_pending as u64),
+        max_buffered: if rng.chance(600) {
+            size(rng, 8 * max_pending as u64)
+        } else {
+            PLENTY
+        },
         idle_timeout: rng.chance(500).then(|| time(rng)),
         stall_timeout: Some(time(rng)),
         drain_timeout: time(rng),
@@ -227,7 +234,6 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.server.pool().refuse(refused);
         self.exit = self.server.turn().unwrap();
         self.check_counts();
-        self.world.borrow_mut().note_who_waits();
         self.check_deadlines();
         self.counted = self.server.counters().clone();
     }
@@ -356,14 +362,11 @@ impl<const DRAINS: bool> Run<DRAINS> {
             (since(end.fin_at), Some(LINGER))
         } else if end.owed() > 0 {
             (since(end.owed_since), self.config.stall_timeout)
-        } else if end.is_readable() {
-            // It waits for memory: the peer is not idle.
-            (Duration::ZERO, None)
         } else {
-            (
-                since(end.moved_at.max(end.waited_until)),
-                self.config.idle_timeout,
-            )
+            // Who waits for memory is not idle, and neither is who may have waited for a moment.
+            let idle_timeout = self.config.idle_timeout;
+            let plenty = self.config.max_buffered == PLENTY;
+            (since(end.moved_at), idle_timeout.filter(|_| plenty))
         }
     }
 

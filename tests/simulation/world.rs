@@ -5,7 +5,7 @@
 
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
-use crate::selector::{Host, SERVER, Watch};
+use crate::selector::{Host, Watch};
 use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -47,8 +47,6 @@ pub struct End {
     pub moved_at: u64,
     /// When the first of what is owed was read, or the last of it that has gone was written.
     pub owed_since: u64,
-    /// When it was last seen with input that the server, asleep, had not read: it waits for memory.
-    pub waited_until: u64,
     pub fin_at: u64,
     /// When there was room at the other end again, and how much there was when this one was closed.
     pub room_since: u64,
@@ -198,23 +196,6 @@ impl World {
             || end.deceived
             || end.read >= end.arrived_when_stopped
             || end.read - end.read_when_stopped >= self.budget as u64
-    }
-
-    /// Remembers who has sent something that the server, which sleeps, has not read.
-    pub fn note_who_waits(&mut self) {
-        if self.hosts[SERVER].asleep_until.is_none() {
-            return;
-        }
-        let now = self.now;
-        for end in self
-            .ends
-            .iter_mut()
-            .filter(|end| end.is_servers && !end.closed)
-        {
-            if end.is_readable() && end.owed_if_servers() == 0 {
-                end.waited_until = now;
-            }
-        }
     }
 
     pub fn listen(&mut self, source: Source) -> usize {

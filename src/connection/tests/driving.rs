@@ -312,6 +312,25 @@ fn who_waits_for_memory_is_not_idle_since_it_is_not_the_peer_who_is_silent() {
 }
 
 #[test]
+fn one_that_owes_and_waits_for_memory_is_stalled_in_its_time() {
+    let limits = Limits {
+        max_pending: 4 * SCRATCH_SIZE,
+        ..Limits::default()
+    };
+    let mut theatre = Theatre::new(limits, 1);
+    let key = theatre.open();
+    theatre.drive(key, READABLE, &[input(b"abc"), Step::NoRoom]);
+    assert_eq!(theatre.turn_at(8), []);
+    theatre.cast.driver.common.pool = crate::connection::Pool::new(1 << 20);
+    theatre.cast.driver.common.pool.account(0, 1000);
+    theatre.cast.driver.common.pool.wait(key).unwrap();
+    theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+    theatre.reactor.find(key).unwrap().stream.steps = [Step::NoInput].into();
+    assert_eq!(theatre.turn_at(9), []);
+    assert_eq!(theatre.turn_at(11), [(key.serial, CloseReason::Stalled)]);
+}
+
+#[test]
 fn the_line_for_memory_does_not_grow_with_the_dead() {
     let mut theatre = Theatre::new(Limits::default(), 1);
     let hog = theatre.open();
