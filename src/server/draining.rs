@@ -79,8 +79,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
         if reactor.is_empty() && self.exit.is_none() {
             log::info!(
-                "drained in {:.1?}: {} connections served, {} refused, {} bytes in, {} out",
-                now.since(began),
+                "drained in {:.1} s: {} connections served, {} refused, {} bytes in, {} out",
+                now.since(began).as_secs_f64(),
                 self.counters.opened,
                 self.counters.refused_in_all(),
                 self.counters.bytes_in,
