@@ -51,7 +51,7 @@ impl Plan {
     pub fn draw(rng: &mut Rng, step: u64) -> Plan {
         let total = rng.magnitude((200 * step).min(300_000));
         let until = rng.magnitude(20_000) * MILLISECOND;
-        Plan {
+        let mut plan = Plan {
             starts_at: rng.magnitude(5_000) * MILLISECOND,
             total,
             chunk: rng.magnitude(100_000).max(1 + total / 200),
@@ -74,7 +74,14 @@ impl Plan {
                 0
             },
             source: 1 + rng.index(4) as u8,
+        };
+        if plan.reading == Reading::Never && rng.chance(500) {
+            // It goes on sending for a while, although it takes nothing of what it is owed.
+            plan.total = 8 * step;
+            plan.chunk = 1 + step / 4;
+            plan.pause = rng.between(0, 2_000) * MILLISECOND;
         }
+        plan
     }
 }
 

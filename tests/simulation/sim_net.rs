@@ -28,7 +28,10 @@ pub struct SimListener {
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        self.world.borrow_mut().close_listener(self.index);
+        // In a run that has failed already there is nothing more to be checked.
+        if !std::thread::panicking() {
+            self.world.borrow_mut().close_listener(self.index);
+        }
     }
 }
 
