@@ -284,7 +284,13 @@ where
             .connection
             .write(&mut self.script, &mut bench, |outbox| outbox.write(&saying));
         match said {
-            Ok(()) => {
+            Ok(is_said) => {
+                if !is_said {
+                    // Its FIN is the next thing to be sent: nothing goes behind that.
+                    let kept = self.due.bytes.len() - length;
+                    self.due.bytes.truncate(kept);
+                    self.due.from_outside -= length;
+                }
                 self.check();
                 false
             }
