@@ -128,6 +128,16 @@ impl Stream for Scripted {
     }
 }
 
+/// What connection number 1 is driven with, at the beginning of time.
+fn bench<'a, P>(common: &'a mut Common<P>, gathered: &'a mut Vec<u8>) -> Workbench<'a, P> {
+    Workbench {
+        serial: 1,
+        now: Time::ZERO,
+        common,
+        gathered,
+    }
+}
+
 /// A connection on a bench of its own.
 struct Rig<P: Protocol> {
     common: Common<P>,
@@ -158,12 +168,7 @@ impl<P: Protocol> Rig<P> {
         let mut stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
-        let mut bench = Workbench {
-            serial: 1,
-            now: Time::ZERO,
-            common: &mut self.common,
-            gathered: &mut self.gathered,
-        };
+        let mut bench = bench(&mut self.common, &mut self.gathered);
         let outcome = self
             .connection
             .drive(&mut stream, readiness, &mut self.scratch, &mut bench);

@@ -146,12 +146,7 @@ fn nobody_reads_while_all_together_hold_too_much() {
     let mut stream = Scripted {
         steps: VecDeque::new(),
     };
-    let mut bench = Workbench {
-        serial: 1,
-        now: Time::ZERO,
-        common: &mut rig.common,
-        gathered: &mut rig.gathered,
-    };
+    let mut bench = bench(&mut rig.common, &mut rig.gathered);
     let scratch = &mut rig.scratch;
     let outcome = rig
         .connection
@@ -216,12 +211,7 @@ fn where_a_short_read_promises_nothing_it_is_read_until_it_would_block() {
     let mut stream = Weak(Scripted {
         steps: steps.into_iter().collect(),
     });
-    let mut bench = Workbench {
-        serial: 1,
-        now: Time::ZERO,
-        common: &mut rig.common,
-        gathered: &mut rig.gathered,
-    };
+    let mut bench = bench(&mut rig.common, &mut rig.gathered);
     let scratch = &mut rig.scratch;
     let outcome = rig
         .connection

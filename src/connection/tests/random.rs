@@ -82,7 +82,7 @@ proptest! {
         let mut readiness = READABLE;
         let mut drives = 0;
         loop {
-            let mut bench = Workbench { serial: 1, now: Time::ZERO, common: &mut rig.common, gathered: &mut rig.gathered };
+            let mut bench = bench(&mut rig.common, &mut rig.gathered);
             let scratch = &mut rig.scratch;
             let outcome = rig.connection.drive(&mut stream, readiness, scratch, &mut bench);
             prop_assert!(rig.connection.owed() <= max_pending);

@@ -173,12 +173,7 @@ fn after_the_last_word_nothing_is_said_from_outside() {
     let mut nothing = Scripted {
         steps: VecDeque::new(),
     };
-    let mut bench = Workbench {
-        serial: 1,
-        now: Time::ZERO,
-        common: &mut rig.common,
-        gathered: &mut rig.gathered,
-    };
+    let mut bench = bench(&mut rig.common, &mut rig.gathered);
     let written = rig
         .connection
         .write(&mut nothing, &mut bench, |outbox| outbox.write(b"late"));
@@ -243,12 +238,7 @@ fn a_connection_that_was_begun_opens_when_it_stands_and_says_what_waited() {
     let mut nothing = Scripted {
         steps: VecDeque::new(),
     };
-    let mut bench = Workbench {
-        serial: 1,
-        now: Time::ZERO,
-        common: &mut rig.common,
-        gathered: &mut rig.gathered,
-    };
+    let mut bench = bench(&mut rig.common, &mut rig.gathered);
     let written = rig
         .connection
         .write(&mut nothing, &mut bench, |outbox| outbox.write(b"early"));
