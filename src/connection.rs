@@ -10,6 +10,8 @@
 //!                  +----> draining --> lingering --> closed   (our FIN first; then read and drop until the peer's)
 //!                  |
 //!                  +----> ended ---------------------> closed   (the peer's FIN first; then what is owed)
+//!                  |        ^
+//!                  +--> half-closed                             (a client has said all, and listens on)
 //! ```
 //!
 //! "Owing" is not a state but a fact: in any of these but the last, the kernel may not have taken all there was to
@@ -145,6 +147,8 @@ enum State {
     Connecting,
     /// Reads, and answers.
     Open,
+    /// Our FIN is sent, and the peer is listened to until its own.
+    HalfClosed,
     /// The server stops: reads what the peer has sent already, answers it, and drains.
     Leaving,
     /// Flushes what is owed, and then sends FIN. Reads no more.
@@ -209,6 +213,8 @@ impl Marks {
     const WATCHES_WRITABLE: Marks = Marks(1);
     /// It stands among those who wait for memory.
     const WAITS_FOR_MEMORY: Marks = Marks(2);
+    /// All has been said that ever will be: when it has gone, FIN follows it.
+    const SAID_ALL: Marks = Marks(4);
 
     /// Sets a mark; false if it was set already.
     fn set(&mut self, mark: Marks) -> bool {
@@ -334,10 +340,38 @@ where
                 // Whether there is input is not known, and no edge need come for it.
                 self.note(Readiness::READABLE | Readiness::DRAIN);
             }
-            // Nobody has been served yet.
-            State::Connecting => self.state = State::Draining(CloseReason::Drained),
+            // Nobody is there yet who could be told.
+            State::Connecting => self.state = State::Ended(CloseReason::Drained),
+            // What is said now, nobody would answer.
+            State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
             State::Leaving | State::Draining(_) | State::Ended(_) | State::Lingering(_) => {}
         }
+    }
+
+    /// Nothing more will be said, as of a client at the end of its input: FIN follows what is owed, and the peer is
+    /// listened to until it sends its own. What the session says after that is dropped.
+    ///
+    /// # Errors
+    /// Why the connection has ended; its owner is to close it.
+    pub fn half_close<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        self.marks.set(Marks::SAID_ALL);
+        self.send_fin_if_all_is_said(stream, bench)
+    }
+
+    fn send_fin_if_all_is_said<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        if self.is_open() && self.marks.has(Marks::SAID_ALL) && !self.owes() {
+            send_fin(stream, bench)?;
+            self.state = State::HalfClosed;
+        }
+        Ok(())
     }
 
     /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
@@ -378,6 +412,12 @@ where
     #[inline]
     fn is_caught_up(&self) -> bool {
         self.is_open() && self.held.is_none()
+    }
+
+    /// Whether something can still be said: our FIN is neither sent nor the next thing to be.
+    fn may_speak(&self) -> bool {
+        matches!(self.state, State::Connecting | State::Open | State::Leaving)
+            && !self.marks.has(Marks::SAID_ALL)
     }
 
     /// Drives a connection that owes, holds input back, has more input, or is on its way in or out. Of its budget,
@@ -426,12 +466,10 @@ where
             // All that had come is answered, or a whole budget of it: a flood would not end by itself.
             self.state = State::Draining(CloseReason::Drained);
         }
+        self.send_fin_if_all_is_said(stream, bench)?;
         match self.state {
             State::Draining(reason) if !self.owes() => {
-                if let Err(error) = stream.shutdown_write() {
-                    bench.common.last_error = Some(error);
-                    return Err(CloseReason::PeerReset);
-                }
+                send_fin(stream, bench)?;
                 self.state = State::Lingering(reason);
                 self.note(Readiness::READABLE | Readiness::DRAIN);
                 self.linger(reason, stream, scratch, bench)
@@ -439,7 +477,7 @@ where
             State::Lingering(reason) => self.linger(reason, stream, scratch, bench),
             State::Ended(reason) if !self.owes() => Err(reason),
             State::Draining(_) | State::Ended(_) => Ok(Outcome::Event),
-            State::Connecting | State::Open | State::Leaving => Ok(outcome),
+            State::Connecting | State::Open | State::HalfClosed | State::Leaving => Ok(outcome),
         }
     }
 
@@ -482,7 +520,7 @@ where
 
     #[inline]
     fn may_receive(&self) -> bool {
-        matches!(self.state, State::Open | State::Leaving)
+        matches!(self.state, State::Open | State::HalfClosed | State::Leaving)
     }
 
     /// Looks whether a connection that was begun stands now; if so, opens the session.
@@ -513,4 +551,11 @@ where
             pool.account(held[0].accounted, 0);
         }
     }
+}
+
+fn send_fin<T: Stream, P>(stream: &mut T, bench: &mut Workbench<'_, P>) -> Result<(), CloseReason> {
+    stream.shutdown_write().map_err(|error| {
+        bench.common.last_error = Some(error);
+        CloseReason::PeerReset
+    })
 }

@@ -1,6 +1,6 @@
 //! From the socket to the session: reading, and handing over what was read.
 
-use super::{CloseReason, Connection, Outcome, State, Workbench};
+use super::{CloseReason, Connection, Marks, Outcome, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Context, Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -241,11 +241,22 @@ where
             return Err(CloseReason::NoMemory);
         }
         if let Some(finish) = outbox.finished() {
-            self.state = State::Draining(finish.into());
+            self.heed_finish(finish.into());
         }
         let full = outbox.is_full();
         self.deliver(outbox.bytes(), stream, bench.common)?;
         Ok((consumed.min(input.len()), full))
+    }
+
+    /// The session has said its last word.
+    #[cold]
+    fn heed_finish(&mut self, reason: CloseReason) {
+        if self.is_connecting() {
+            // The word is still to be said, and the peer to be heard.
+            self.marks.set(Marks::SAID_ALL);
+        } else {
+            self.state = State::Draining(reason);
+        }
     }
 
     /// After our FIN: reads and drops until the peer's FIN, or an error, which comes to the same.

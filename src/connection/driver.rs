@@ -1,10 +1,11 @@
 //! Connections on a reactor: what server and clients do alike with whoever is ready.
 
 use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
-use crate::net::{Key, MioNet, Net, Readiness};
+use crate::net::{Ending, Key, MioNet, Net, Readiness};
 use crate::protocol::{Outbox, Protocol, RawSession, Session};
 use crate::reactor::{Borrowed, Reactor, Slot};
 use std::io;
+use std::net::SocketAddr;
 
 /// A reactor whose tenants are connections that speak `P`.
 pub type Connections<N, P> = Reactor<N, Connection<<P as Protocol>::Session>>;
@@ -197,6 +198,49 @@ impl<P: Protocol> Driver<P> {
                 self.settle(reactor, key, outcome, true)
             }
             Err(reason) => Some(reason),
+        }
+    }
+
+    /// Says that nothing more will be said on a connection; see [`Connection::half_close`].
+    pub fn half_close<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let mut bench = Workbench {
+            serial: key.serial,
+            now,
+            common: &mut self.common,
+            gathered: &mut self.gathered,
+        };
+        slot.tenant.half_close(&mut slot.stream, &mut bench).err()
+    }
+
+    /// Begins a connection to `target`, from the address `local` if one is given. Its owner finds `tag` on it again when
+    /// it has ended. How it comes out is seen when it is driven.
+    ///
+    /// # Errors
+    /// What [`Net::connect`] says at once, or that there is no memory for a slot.
+    pub fn connect<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        target: SocketAddr,
+        local: Option<SocketAddr>,
+        tag: u32,
+    ) -> io::Result<Key> {
+        let stream = reactor.net.connect(target, local)?;
+        let session = self.common.protocol.session();
+        let connection = Connection::connecting(session).tagged(tag);
+        match reactor.insert(stream, connection, true) {
+            Ok(key) => {
+                reactor.set_class(key, Classes::CONNECT);
+                Ok(key)
+            }
+            Err((stream, error)) => {
+                reactor.net.close(stream, Ending::Reset);
+                Err(error)
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! From the session to the socket: one write, and what to do with what it did not take.
 
-use super::{CloseReason, Common, Connection, Held, Pool, Workbench};
+use super::{CloseReason, Common, Connection, Held, Pool, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -21,7 +21,7 @@ where
         if bytes.is_empty() {
             return Ok(());
         }
-        if self.owes() || self.is_connecting() {
+        if self.owes() || matches!(self.state, State::Connecting | State::HalfClosed) {
             return self.owe(bytes, &mut common.pool);
         }
         match stream.write(bytes) {
@@ -67,6 +67,10 @@ where
     #[cold]
     #[inline(never)]
     fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), CloseReason> {
+        if matches!(self.state, State::HalfClosed) {
+            // Nothing can be sent behind our FIN.
+            return Ok(());
+        }
         let held = hold(&mut self.held, pool)?;
         held.owed.push(bytes).map_err(|_| CloseReason::NoMemory)?;
         held.account(pool);
@@ -177,7 +181,7 @@ where
         bench: &mut Workbench<'_, S::Shared>,
         say: impl FnOnce(&mut Outbox<'_>),
     ) -> Result<bool, CloseReason> {
-        if !self.may_receive() && !self.is_connecting() {
+        if !self.may_speak() {
             return Ok(false);
         }
         let said = self.consult(&[], stream, bench, |_, _, _, outbox| {

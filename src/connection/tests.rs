@@ -3,6 +3,7 @@
 mod closing;
 mod driving;
 mod echoing;
+mod half_closing;
 mod random;
 mod sessions;
 

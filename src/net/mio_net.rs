@@ -1,6 +1,8 @@
 //! The real network: mio's selector over the kernel's sockets.
 
 use super::signals::WATCHED;
+use super::stdio::{Direction, StandardStream};
+use super::timer::Timer;
 use super::{
     AcceptError, Ending, Key, ListenOptions, Net, Readiness, Ready, Signal, Source, Stream, Time,
     listener,
@@ -10,11 +12,12 @@ use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 // A key is carried by the selector as mio's `Token`, a `usize`.
@@ -28,6 +31,11 @@ pub struct MioNet {
     poll: Poll,
     events: Events,
     signals: Option<Signals>,
+    timer: Option<Timer>,
+    stdin: Option<StandardStream>,
+    stdout: Option<StandardStream>,
+    /// Always ready, and not yet told: no selector will do it.
+    untold: Vec<Source>,
     origin: Instant,
 }
 
@@ -41,6 +49,10 @@ impl MioNet {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_WAIT),
             signals: None,
+            timer: None,
+            stdin: None,
+            stdout: None,
+            untold: Vec::new(),
             origin: Instant::now(),
         })
     }
@@ -58,6 +70,69 @@ impl MioNet {
         net.signals = Some(signals);
         Ok(net)
     }
+
+    /// From now on sleeps end to the microsecond, not to the millisecond that `epoll_wait(2)` counts in.
+    ///
+    /// # Errors
+    /// What `timerfd_create(2)` or the selector say.
+    pub fn keep_time_precisely(&mut self) -> io::Result<()> {
+        let timer = Timer::new()?;
+        self.watch(timer.descriptor(), Source::TIMER, Interest::READABLE)?;
+        self.timer = Some(timer);
+        Ok(())
+    }
+
+    /// From now on standard input can be read, and its readiness is told.
+    ///
+    /// # Errors
+    /// What it says when looked at, or the selector.
+    pub fn take_stdin(&mut self) -> io::Result<()> {
+        let stdin = StandardStream::open(Direction::In)?;
+        self.watch_standard(&stdin, Source::STDIN, Interest::READABLE)?;
+        self.stdin = Some(stdin);
+        Ok(())
+    }
+
+    /// From now on standard output can be written to, and its readiness is told.
+    ///
+    /// # Errors
+    /// As [`take_stdin`](MioNet::take_stdin).
+    pub fn take_stdout(&mut self) -> io::Result<()> {
+        let stdout = StandardStream::open(Direction::Out)?;
+        self.watch_standard(&stdout, Source::STDOUT, Interest::WRITABLE)?;
+        self.stdout = Some(stdout);
+        Ok(())
+    }
+
+    fn watch_standard(
+        &mut self,
+        stream: &StandardStream,
+        source: Source,
+        interest: Interest,
+    ) -> io::Result<()> {
+        if stream.is_always_ready() {
+            self.untold.push(source);
+            return Ok(());
+        }
+        self.watch(stream.descriptor(), source, interest)
+    }
+
+    fn watch(&mut self, descriptor: RawFd, source: Source, interest: Interest) -> io::Result<()> {
+        let token = token(Key::of_source(source));
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&descriptor), token, interest)
+    }
+
+    /// What the selector is to wait for at most, when `timeout` is asked for: a timer may see to it.
+    fn selector_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        if !self.untold.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        match (&mut self.timer, timeout) {
+            (Some(timer), Some(timeout)) if timeout > Duration::ZERO => timer.wake_in(timeout),
+            _ => timeout,
+        }
+    }
 }
 
 impl Net for MioNet {
@@ -72,11 +147,16 @@ impl Net for MioNet {
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
+        let timeout = self.selector_timeout(timeout);
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
         ready.extend(self.events.iter().map(ready_of));
+        if self.timer.is_some() {
+            ready.retain(|event| event.key != Key::of_source(Source::TIMER));
+        }
+        ready.extend(self.untold.drain(..).map(always_ready));
         Ok(())
     }
 
@@ -104,6 +184,11 @@ impl Net for MioNet {
         socket.set_tcp_nodelay(true)?;
         socket.set_out_of_band_inline(true)?;
         if let Some(local) = local {
+            if local.port() == 0 {
+                // The port is picked by connect, which knows the target: so one address has its ports once for each
+                // target, and not once (ip(7)).
+                setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+            }
             socket.bind(&SockAddr::from(local))?;
         }
         match socket.connect(&SockAddr::from(target)) {
@@ -135,6 +220,20 @@ impl Net for MioNet {
         drop(stream);
     }
 
+    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.stdin {
+            Some(stdin) => stdin.read(buffer),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.stdout {
+            Some(stdout) => stdout.write(bytes),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     fn take_signal(&mut self) -> Option<Signal> {
         let mut pending = self.signals.as_mut()?.pending();
         pending.find_map(Signal::from_number)
@@ -164,6 +263,13 @@ impl Stream for TcpStream {
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         TcpStream::peer_addr(self)
+    }
+}
+
+fn always_ready(source: Source) -> Ready {
+    Ready {
+        key: Key::of_source(source),
+        readiness: Readiness::READABLE | Readiness::WRITABLE,
     }
 }
 

@@ -9,6 +9,8 @@ mod listener;
 mod mio_net;
 mod ready;
 mod signals;
+mod stdio;
+mod timer;
 
 pub use accept_error::AcceptError;
 pub use descriptors::raise_descriptor_limit;
@@ -64,10 +66,12 @@ pub trait Net {
         listener: &Self::Listener,
     ) -> Result<(Self::Stream, SocketAddr), AcceptError>;
 
-    /// Begins to connect to `target`, from the address `local` if one is given. The outcome comes as a writable event.
+    /// Begins to connect to `target`, from the address `local` if one is given (port 0 lets the kernel pick one that is
+    /// free for this target). The outcome comes as a writable event.
     ///
     /// # Errors
-    /// What `socket`, `bind` or `connect` say at once.
+    /// What `socket`, `bind` or `connect` say at once: `AddrNotAvailable` when no port is left, or the address is not
+    /// of this machine.
     fn connect(
         &mut self,
         target: SocketAddr,
@@ -89,6 +93,28 @@ pub trait Net {
 
     /// Closes a stream. No event comes for it any more, except one that [`wait`](Net::wait) has given out already.
     fn close(&mut self, stream: Self::Stream, ending: Ending);
+
+    /// Reads from standard input without waiting; 0 is its end. Readiness comes under [`Source::STDIN`], by the same
+    /// contract as that of streams.
+    ///
+    /// # Errors
+    /// As read(2): `WouldBlock` when there is nothing to read now. `NotConnected` where the world has no
+    /// standard input, or was not asked for it.
+    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let _ = buffer;
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    /// Writes some of `bytes` to standard output without waiting, and says how many. Readiness comes under
+    /// [`Source::STDOUT`].
+    ///
+    /// # Errors
+    /// As write(2): `WouldBlock` when nothing is taken now, `BrokenPipe` when nobody reads it any more.
+    /// `NotConnected` where the world has no standard output, or was not asked for it.
+    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = bytes;
+        Err(io::ErrorKind::NotConnected.into())
+    }
 
     /// The next signal that has come since the last call, after an event for [`Source::SIGNALS`].
     fn take_signal(&mut self) -> Option<Signal>;

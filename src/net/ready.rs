@@ -15,7 +15,7 @@ pub struct Key {
     pub serial: u32,
 }
 
-/// Something other than a connection that can be ready: the signals, a listener.
+/// Something other than a connection that can be ready: the signals, a standard stream, a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(pub u32);
 
@@ -23,10 +23,25 @@ impl Source {
     /// A signal has come.
     pub const SIGNALS: Source = Source(0);
 
+    /// There may be something to read from standard input, or its end has come.
+    pub const STDIN: Source = Source(1);
+
+    /// Standard output may take something.
+    pub const STDOUT: Source = Source(2);
+
+    /// The timer of a [`Net`](super::Net) that sleeps to the microsecond. It wakes the loop, and nobody is told.
+    pub(super) const TIMER: Source = Source(u32::MAX);
+
     /// The listener of this index.
     #[must_use]
     pub const fn listener(index: u32) -> Source {
-        Source(1 + index)
+        Source(3 + index)
+    }
+
+    /// Which listener it is, if it is one.
+    #[must_use]
+    pub const fn listener_index(self) -> Option<u32> {
+        self.0.checked_sub(Source::listener(0).0)
     }
 }
 
@@ -158,7 +173,10 @@ mod tests {
             Key::of_source(Source::listener(3)).source(),
             Some(Source::listener(3))
         );
-        assert_ne!(Source::listener(0), Source::SIGNALS);
+        assert_eq!(Source::listener(3).listener_index(), Some(3));
+        for other in [Source::SIGNALS, Source::STDIN, Source::STDOUT] {
+            assert_eq!(other.listener_index(), None, "{other:?}");
+        }
     }
 
     #[test]

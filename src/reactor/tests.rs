@@ -236,7 +236,7 @@ fn in_a_turn_come_first_connections_then_deadlines_then_second_turns_then_source
             Told::Ready(eager),
             Told::Expired(due),
             Told::Again(queued),
-            Told::Source(7)
+            Told::Source(Source::listener(6).0)
         ]
     );
     assert_eq!(*reactor.net.closed.borrow(), [Ending::Fin]);

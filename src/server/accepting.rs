@@ -63,8 +63,7 @@ impl<N: Net> Accepting<N> {
     }
 
     fn listener(&self, source: Source) -> Option<&N::Listener> {
-        let index = source.0.checked_sub(Source::listener(0).0)?;
-        self.listeners.get(index as usize)
+        self.listeners.get(source.listener_index()? as usize)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::selector::CLIENTS;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld};
 use echoloop::connection::{CloseReason, Common, Connection, Connections, Driver, Limits};
-use echoloop::net::{Key, Net, Readiness, Source, Time};
+use echoloop::net::{Key, Readiness, Source, Time};
 use echoloop::protocol::{Context, Outbox, Protocol, Session};
 use echoloop::reactor::{Handler, Reactor};
 use std::time::Duration;
@@ -154,14 +154,9 @@ impl Crew {
         client.wakes_at = reactor.now().as_nanos() + client.pause + MILLISECOND;
         let Some(key) = client.key else {
             let from = Some(address(client.source));
-            match reactor.net.connect(address(1), from) {
-                Ok(stream) => {
-                    self.driver.common.protocol.opening = index as u64;
-                    let session = self.driver.common.protocol.session();
-                    let connection = Connection::connecting(session).tagged(index as u32);
-                    let inserted = reactor.insert(stream, connection, true);
-                    client.key = inserted.ok();
-                }
+            self.driver.common.protocol.opening = index as u64;
+            match self.driver.connect(reactor, address(1), from, index as u32) {
+                Ok(key) => client.key = Some(key),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => client.done = Some(CloseReason::ConnectFailed),
             }

@@ -232,7 +232,10 @@ impl World {
     fn put_back(&mut self, host: usize, event: Ready) {
         match event.key.source() {
             Some(Source::SIGNALS) => self.hosts[host].signal_pending = true,
-            Some(source) => self.listeners[source.0 as usize - 1].pending = true,
+            Some(source) => {
+                let index = source.listener_index().unwrap() as usize;
+                self.listeners[index].pending = true;
+            }
             None => {
                 if let Some(watch) = self.watch_of(host, event.key) {
                     watch.pending |= event.readiness;

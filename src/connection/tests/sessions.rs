@@ -6,8 +6,8 @@ use crate::protocol::{Context, Finish, Outbox};
 
 /// Each message is two bytes and is answered by itself in brackets. `!!` ends the session, `??` is malformed, and an
 /// odd byte before FIN comes back with a dot. It greets with `>` and says `*` when it has been paid.
-struct Pairs;
-struct PairsSession;
+pub(super) struct Pairs;
+pub(super) struct PairsSession;
 
 impl Protocol for Pairs {
     type Session = PairsSession;
@@ -68,7 +68,7 @@ impl Session for PairsSession {
     }
 }
 
-fn pairs(max_pending: usize) -> Rig<Pairs> {
+pub(super) fn pairs(max_pending: usize) -> Rig<Pairs> {
     let limits = Limits {
         max_pending,
         ..Limits::default()

@@ -1,0 +1,107 @@
+//! Clients that have said all: FIN follows what is owed, and the peer is listened to until its own.
+
+use super::sessions::{Pairs, PairsSession, pairs};
+use super::*;
+use crate::connection::Classes;
+
+impl Rig<Raw> {
+    /// Says that nothing more will be said, over a socket that follows `steps`, all of them.
+    fn half_close(&mut self, steps: &[Step]) -> Result<(), CloseReason> {
+        let mut stream = Scripted {
+            steps: steps.iter().cloned().collect(),
+        };
+        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let closed = self.connection.half_close(&mut stream, &mut bench);
+        assert!(stream.steps.is_empty(), "left over: {:?}", stream.steps);
+        closed
+    }
+
+    fn write(&mut self, bytes: &[u8], steps: &[Step]) -> Result<bool, CloseReason> {
+        let mut stream = Scripted {
+            steps: steps.iter().cloned().collect(),
+        };
+        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let said = self
+            .connection
+            .write(&mut stream, &mut bench, |outbox| outbox.write(bytes));
+        assert!(stream.steps.is_empty(), "left over: {:?}", stream.steps);
+        said
+    }
+}
+
+#[test]
+fn who_owes_nothing_sends_fin_at_once_and_listens_on() {
+    let mut rig = Rig::raw();
+    assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
+    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(
+        rig.write(b"more", &[]),
+        Ok(false),
+        "nothing can be said now"
+    );
+    // Raw echo would answer; behind our FIN that is dropped.
+    assert_eq!(rig.drive(READABLE, &[input(b"late")]), Outcome::Event);
+    assert_eq!(rig.connection.bytes_in(), 4);
+    let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::PeerClosed));
+}
+
+#[test]
+fn who_owes_sends_fin_behind_it() {
+    let mut rig = Rig::raw();
+    assert_eq!(rig.write(b"abc", &[takes(b"a"), Step::NoRoom]), Ok(true));
+    assert_eq!(rig.half_close(&[]), Ok(()));
+    assert_eq!(rig.write(b"more", &[]), Ok(false));
+    let steps = [takes(b"bc"), Step::Fin];
+    assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
+    assert_eq!(rig.connection.class(), Classes::IDLE);
+}
+
+#[test]
+fn who_is_still_connecting_sends_what_waited_and_then_fin() {
+    let mut rig = Rig::raw();
+    rig.connection = Connection::connecting(Raw.session());
+    assert_eq!(rig.write(b"early", &[]), Ok(true));
+    assert_eq!(rig.half_close(&[]), Ok(()));
+    let steps = [Step::Connected(Ok(true)), takes(b"early"), Step::Fin];
+    assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
+}
+
+#[test]
+fn a_fin_that_cannot_be_sent_tells_of_a_reset() {
+    let mut rig = Rig::raw();
+    let closed = rig.half_close(&[Step::FinFails]);
+    assert_eq!(closed, Err(CloseReason::PeerReset));
+}
+
+#[test]
+fn the_last_word_of_a_session_that_is_not_connected_yet_is_still_said() {
+    let mut rig: Rig<Pairs> = pairs(64);
+    rig.connection = Connection::connecting(PairsSession);
+    let mut nothing = Scripted {
+        steps: VecDeque::new(),
+    };
+    let mut bench = bench(&mut rig.common, &mut rig.gathered);
+    let said = rig.connection.write(&mut nothing, &mut bench, |outbox| {
+        outbox.write(b"bye");
+        outbox.finish(crate::protocol::Finish::Done);
+    });
+    assert_eq!(said, Ok(true));
+    let steps = [
+        Step::Connected(Ok(true)),
+        takes(b"bye>"),
+        takes(b"*"),
+        Step::NoInput,
+        Step::Fin,
+    ];
+    assert_eq!(rig.drive(WRITABLE | READABLE, &steps), Outcome::Event);
+}
+
+#[test]
+fn a_client_that_is_told_to_stop_before_it_stands_has_nothing_to_wait_for() {
+    let mut rig = Rig::raw();
+    rig.connection = Connection::connecting(Raw.session());
+    rig.connection.drain();
+    let outcome = rig.drive(Readiness::NONE, &[]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::Drained));
+}
