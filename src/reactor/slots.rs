@@ -57,7 +57,11 @@ pub fn has_room<T>(slab: &Slab<T>) -> bool {
     let doubled = slab.capacity().saturating_mul(2).max(4);
     // An entry is at most a word larger than what it holds.
     let mut probe = Vec::<(usize, T)>::new();
-    probe.try_reserve_exact(doubled).is_ok()
+    let found = probe.try_reserve_exact(doubled).is_ok();
+    // To the C library a large piece that is given back means that large pieces come and go: from then on it keeps up
+    // to twice as much to itself (mallopt(3), `M_MMAP_THRESHOLD`). So what is given back is a small one.
+    probe.shrink_to(1);
+    found
 }
 
 /// All slots. Serials start at 1, go up by one with each connection and skip 0 when they wrap.
