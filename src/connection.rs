@@ -37,6 +37,9 @@ use fifo::Fifo;
 use std::io;
 use std::time::Duration;
 
+/// How many bytes are read at once while memory is scarce.
+const SMALL_READ: usize = 4096;
+
 /// For how long a connection is read after our FIN before it is closed all the same.
 pub const LINGER: Duration = Duration::from_secs(2);
 
@@ -71,7 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             max_pending: SCRATCH_SIZE,
-            budget: 4 * SCRATCH_SIZE,
+            budget: 2 * SCRATCH_SIZE,
         }
     }
 }
@@ -136,7 +139,7 @@ impl<P> Workbench<'_, P> {
     /// Whether there is memory to hold what an answer to more input may come to.
     #[inline]
     fn may_read(&self) -> bool {
-        !self.common.pool.is_full()
+        !self.common.pool.is_scarce()
     }
 }
 
@@ -161,7 +164,11 @@ enum State {
 }
 
 /// What a connection holds only while it must.
-#[derive(Debug, Default)]
+///
+/// It is made large on purpose, as are the pieces in a [`Fifo`]. Small pieces that are given back stay in caches of the C
+/// library, up to 1,032 bytes in glibc's (mallopt(3)), and one of them at the top of the heap keeps all of the heap
+/// below it from going back to the kernel.
+#[derive(Debug)]
 struct Held {
     /// What the peer is owed and the kernel has not taken.
     owed: Fifo,
@@ -171,6 +178,19 @@ struct Held {
     input_is_held_back: bool,
     /// The part of [`Pool::held`] that is this connection's.
     accounted: usize,
+    _size: [u8; 1024],
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        Held {
+            owed: Fifo::default(),
+            input: Fifo::default(),
+            input_is_held_back: false,
+            accounted: 0,
+            _size: [0; 1024],
+        }
+    }
 }
 
 /// What a connection waits for after it was driven.
@@ -215,6 +235,8 @@ impl Marks {
     const WAITS_FOR_MEMORY: Marks = Marks(2);
     /// All has been said that ever will be: when it has gone, FIN follows it.
     const SAID_ALL: Marks = Marks(4);
+    /// Memory is scarce, and the kernel would not take an answer now: it is read again when there is room.
+    const WAITS_FOR_ROOM: Marks = Marks(8);
 
     /// Sets a mark; false if it was set already.
     fn set(&mut self, mark: Marks) -> bool {
@@ -301,7 +323,11 @@ where
             State::Lingering(_) => Classes::LINGER,
             _ if self.owes() => Classes::STALLED,
             // It is not the peer who is silent then: what it has sent waits in the kernel.
-            _ if self.marks.has(Marks::WAITS_FOR_MEMORY) => Class::NONE,
+            _ if self.marks.has(Marks::WAITS_FOR_MEMORY)
+                && self.readiness.contains(Readiness::READABLE) =>
+            {
+                Class::NONE
+            }
             _ => Classes::IDLE,
         }
     }
@@ -483,7 +509,8 @@ where
 
     /// Whether room for output is to be watched for from now on; true once in a connection's life, at its first debt.
     fn begins_to_watch_writable(&mut self) -> bool {
-        self.owes() && self.marks.set(Marks::WATCHES_WRITABLE)
+        (self.owes() || self.marks.has(Marks::WAITS_FOR_ROOM))
+            && self.marks.set(Marks::WATCHES_WRITABLE)
     }
 
     fn begins_to_wait_for_memory(&mut self) -> bool {

@@ -1,6 +1,6 @@
 //! From the socket to the session: reading, and handing over what was read.
 
-use super::{CloseReason, Connection, Marks, Outcome, State, Workbench};
+use super::{CloseReason, Connection, Marks, Outcome, SMALL_READ, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Context, Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -31,9 +31,9 @@ where
             if budget == 0 {
                 return Ok(Outcome::Turn);
             }
-            if !bench.may_read() {
+            let Some(size) = self.size_of_read(size, stream, bench) else {
                 return Ok(Outcome::Memory);
-            }
+            };
             let asked = size.min(budget);
             match stream.read(&mut scratch[..asked]) {
                 Ok(count) if count > 0 => {
@@ -44,6 +44,31 @@ where
             }
         }
         Ok(Outcome::Event)
+    }
+
+    /// How much may be read at once, at most `size`; nothing while that would take memory that there is not.
+    ///
+    /// While memory is scarce, those are still served whose answers the kernel takes, a little at a time: it is not
+    /// they who hold the memory, and nothing of theirs will be held.
+    fn size_of_read<T: Stream, P>(
+        &mut self,
+        size: usize,
+        stream: &mut T,
+        bench: &Workbench<'_, P>,
+    ) -> Option<usize> {
+        self.marks.clear(Marks::WAITS_FOR_ROOM);
+        if bench.may_read() {
+            return Some(size);
+        }
+        if self.held.is_some() || bench.common.pool.is_full() {
+            return None;
+        }
+        if stream.takes_output() {
+            return Some(size.min(SMALL_READ));
+        }
+        self.readiness = self.readiness.without(Readiness::WRITABLE);
+        self.marks.set(Marks::WAITS_FOR_ROOM);
+        None
     }
 
     /// Counts and answers what one read has brought; `short`: it was less than asked for.

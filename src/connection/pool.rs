@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Pool {
     limit: usize,
+    /// Below this there is memory for everybody.
+    plenty: usize,
     held: usize,
     waiting: VecDeque<Key>,
     refuses: bool,
@@ -21,6 +23,7 @@ impl Pool {
     pub fn new(limit: usize) -> Pool {
         Pool {
             limit,
+            plenty: limit - limit / 8,
             held: 0,
             waiting: VecDeque::new(),
             refuses: false,
@@ -28,10 +31,17 @@ impl Pool {
     }
 
     /// Whether so much is held that nobody may read, since what is read may have to be held too.
-    #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.held >= self.limit
+    }
+
+    /// Whether so much is held that only those may read who will hardly have to hold anything of it. They have the last
+    /// eighth, because the kernel's word that it will take an answer is not a promise.
+    #[inline]
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.held >= self.plenty
     }
 
     /// How many bytes are held.
@@ -61,9 +71,9 @@ impl Pool {
         self.held = self.held.saturating_sub(before).saturating_add(after);
     }
 
-    /// How many more bytes may be held.
+    /// How many more bytes may be held before memory is scarce.
     pub(super) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.held)
+        self.plenty.saturating_sub(self.held)
     }
 
     /// Remembers who would read if there were room.
@@ -107,9 +117,14 @@ mod tests {
         let mut pool = Pool::new(100);
         assert!(!pool.is_full());
         pool.account(0, 99);
-        assert_eq!((pool.held(), pool.room(), pool.is_full()), (99, 1, false));
+        assert_eq!((pool.held(), pool.room(), pool.is_full()), (99, 0, false));
         pool.account(9, 60);
         assert_eq!((pool.held(), pool.room(), pool.is_full()), (150, 0, true));
+        pool.account(150, 87);
+        assert_eq!((pool.room(), pool.is_scarce()), (1, false));
+        pool.account(0, 1);
+        assert_eq!((pool.room(), pool.is_scarce()), (0, true));
+        pool.account(0, 62);
         pool.account(50, 0);
         assert!(pool.is_full(), "at its limit");
     }

@@ -5,6 +5,7 @@ mod driving;
 mod echoing;
 mod half_closing;
 mod random;
+mod scarcity;
 mod sessions;
 
 use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
@@ -34,6 +35,8 @@ enum Step {
     NoRoom,
     /// A write fails.
     WriteFails(io::ErrorKind),
+    /// Whether the kernel would take a small answer.
+    Room(bool),
     /// FIN is sent.
     Fin,
     /// FIN cannot be sent, since the peer has reset.
@@ -89,6 +92,13 @@ impl Stream for Scripted {
             Step::NoRoom => Err(io::ErrorKind::WouldBlock.into()),
             Step::WriteFails(kind) => Err(kind.into()),
             step => panic!("a write of {} bytes, but the step is {step:?}", bytes.len()),
+        }
+    }
+
+    fn takes_output(&mut self) -> bool {
+        match self.next("a look for room") {
+            Step::Room(room) => room,
+            step => panic!("a look for room, but the step is {step:?}"),
         }
     }
 

@@ -12,12 +12,13 @@ use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 // A key is carried by the selector as mio's `Token`, a `usize`.
@@ -251,6 +252,13 @@ impl Stream for TcpStream {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Write::write(self, bytes)
+    }
+
+    fn takes_output(&mut self) -> bool {
+        // The kernel says yes while a third of the send buffer is free, and takes a write whole that fits a segment
+        // (`sk_stream_is_writeable` in its sources); with a no it begins to look out for room.
+        let mut asked = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut asked, PollTimeout::ZERO) != Ok(0)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -148,6 +148,10 @@ pub trait Stream {
     /// As send(2): `WouldBlock` when the kernel takes nothing now.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Whether a small write would be taken whole now; after a no, a writable edge comes when it would, if the stream is
+    /// watched for that. An error counts as a yes: the write tells.
+    fn takes_output(&mut self) -> bool;
+
     /// Sends FIN after what was written.
     ///
     /// # Errors

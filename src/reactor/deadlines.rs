@@ -38,6 +38,9 @@ impl Class {
 pub(super) struct Tick(u32);
 
 impl Tick {
+    /// No tick of any clock.
+    const NEVER: Tick = Tick(u32::MAX);
+
     pub(super) fn of(time: Time) -> Tick {
         let ticks = u128::from(time.as_nanos()) / TICK.as_nanos();
         Tick(u32::try_from(ticks).unwrap_or(u32::MAX))
@@ -120,7 +123,12 @@ impl Deadlines {
         let Some(slot) = slots.at(index) else { return };
         slot.class = class;
         slot.link = Link {
-            since: now,
+            // Out of all classes no time runs, so none has been started in this tick.
+            since: if class == Class::NONE {
+                Tick::NEVER
+            } else {
+                now
+            },
             ..Link::default()
         };
         let Some(list) = list else { return };

@@ -50,7 +50,7 @@ pub struct Borrowed<'a, N: Net, T> {
     pub scratch: &'a mut [u8],
     /// When this turn began.
     pub now: Time,
-    /// Whether the connection's time has been started anew in this tick already.
+    /// Whether the connection's time has been started anew in this tick already. Never true while it is in no class.
     pub touched: bool,
 }
 

@@ -29,6 +29,10 @@ impl Stream for NoStream {
         unreachable!("the loop writes nothing")
     }
 
+    fn takes_output(&mut self) -> bool {
+        true
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         unreachable!("the loop ends nothing")
     }

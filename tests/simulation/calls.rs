@@ -128,6 +128,21 @@ impl World {
         Ok(count)
     }
 
+    /// As poll(2) for output, by a program under test: after a no, an edge is owed.
+    pub fn program_looks_for_room(&mut self, id: EndId) -> bool {
+        if self.ends[id].reset_arrived {
+            return true;
+        }
+        if self.peer_room(id) > 0 && !self.fault(self.faults.write_blocks) {
+            return true;
+        }
+        self.ends[id].watch.write_armed = true;
+        if self.peer_room(id) > 0 {
+            self.writable(id);
+        }
+        false
+    }
+
     /// As shutdown(2) of the direction out, by a program under test.
     pub fn program_sends_fin(&mut self, id: EndId) -> io::Result<()> {
         if self.ends[id].reset_arrived {

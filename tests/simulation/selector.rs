@@ -27,7 +27,7 @@ pub struct Host {
 pub struct Watch {
     registered: Option<(usize, Key, bool)>,
     read_armed: bool,
-    write_armed: bool,
+    pub write_armed: bool,
     pending: Readiness,
     /// So many events said so, and so many calls have blocked less: only above zero may a call be made.
     pub may_read: u32,

@@ -129,6 +129,10 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
         self.world.borrow_mut().program_writes(self.id, bytes)
     }
 
+    fn takes_output(&mut self) -> bool {
+        self.world.borrow_mut().program_looks_for_room(self.id)
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.world.borrow_mut().program_sends_fin(self.id)
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::connection::Classes;
+use crate::connection::fifo::SMALLEST;
 
 const END: Readiness = Readiness::DRAIN;
 
@@ -224,7 +225,7 @@ fn what_a_closing_connection_held_goes_back_to_the_pool() {
     let mut rig = Rig::raw();
     rig.drive(READABLE, &[input(b"abcdefgh"), Step::NoRoom]);
     let place = size_of::<crate::connection::Held>();
-    assert_eq!(rig.common.pool.held(), 8 + place);
+    assert_eq!(rig.common.pool.held(), SMALLEST + place);
     rig.connection.release(&mut rig.common.pool);
     assert_eq!(rig.common.pool.held(), 0);
 }

@@ -322,7 +322,7 @@ fn one_that_owes_and_waits_for_memory_is_stalled_in_its_time() {
     theatre.drive(key, READABLE, &[input(b"abc"), Step::NoRoom]);
     assert_eq!(theatre.turn_at(8), []);
     theatre.cast.driver.common.pool = crate::connection::Pool::new(1 << 20);
-    theatre.cast.driver.common.pool.account(0, 1000);
+    theatre.cast.driver.common.pool.account(0, 4000);
     theatre.cast.driver.common.pool.wait(key).unwrap();
     theatre.cast.driver.admit_waiting(&mut theatre.reactor);
     theatre.reactor.find(key).unwrap().stream.steps = [Step::NoInput].into();

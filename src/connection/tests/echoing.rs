@@ -185,6 +185,10 @@ impl Stream for Weak {
         self.0.write(bytes)
     }
 
+    fn takes_output(&mut self) -> bool {
+        self.0.takes_output()
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.0.shutdown_write()
     }

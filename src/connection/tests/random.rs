@@ -47,6 +47,10 @@ impl Stream for Pieces {
         Ok(count)
     }
 
+    fn takes_output(&mut self) -> bool {
+        true
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         panic!("nobody asked for a FIN");
     }

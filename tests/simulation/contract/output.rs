@@ -11,6 +11,7 @@ in_every_world! {
     who_asks_for_room_when_a_stream_is_registered_is_told_at_once,
     a_write_that_would_block_is_followed_by_an_edge_when_the_peer_has_read,
     room_that_came_before_it_was_asked_for_is_told,
+    who_looks_for_room_and_finds_none_is_told_when_there_is_some,
     who_does_not_ask_for_room_is_not_told_of_it,
     half_closed_by_the_peer_a_stream_can_still_be_written_to,
     half_closed_by_us_a_stream_can_still_be_read,
@@ -87,6 +88,22 @@ fn room_that_came_before_it_was_asked_for_is_told<W: Worlds>(mut stage: Stage<W>
     let written = fill(&mut pair.stream);
     stage.peer_finds(&mut pair.peer, |found| found.bytes.len() == written);
     stage.ask_for_room(&pair);
+    stage.expect(pair.key, WRITABLE);
+}
+
+/// The selector has told of room for output once and is emptied; then a look, without any write, is what asks anew.
+fn who_looks_for_room_and_finds_none_is_told_when_there_is_some<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.pair();
+    stage.ask_for_room(&pair);
+    stage.expect(pair.key, WRITABLE);
+    let mut written = 0;
+    while pair.stream.takes_output() {
+        let taken = pair.stream.write(&[b'x'; 1024]).unwrap();
+        assert!(taken > 0);
+        written += taken;
+    }
+    stage.peer_finds(&mut pair.peer, |found| found.bytes.len() == written);
+    assert!(pair.stream.takes_output());
     stage.expect(pair.key, WRITABLE);
 }
 

@@ -1,0 +1,91 @@
+//! What happens while memory is scarce: who holds none of it is served on, in small reads, as long as the kernel takes
+//! the answers.
+
+use super::*;
+use crate::connection::{Classes, Pool, SMALL_READ};
+use crate::reactor::Class;
+
+/// A connection, while others hold this many of a thousand parts of the memory.
+fn rig(held: usize) -> Rig<Raw> {
+    let mut rig = Rig::raw();
+    rig.common.pool = Pool::new(1_000_000);
+    rig.common.pool.account(0, held * 1000);
+    rig
+}
+
+impl Rig<Raw> {
+    fn drive_beside_others(&mut self, readiness: Readiness, steps: &[Step]) -> Outcome {
+        let mut stream = Scripted {
+            steps: steps.iter().cloned().collect(),
+        };
+        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let outcome = self
+            .connection
+            .drive(&mut stream, readiness, &mut self.scratch, &mut bench);
+        assert!(stream.steps.is_empty(), "left over: {:?}", stream.steps);
+        outcome
+    }
+}
+
+#[test]
+fn with_plenty_of_memory_nobody_looks_for_room() {
+    let mut rig = rig(874);
+    let steps = [input(b"abc"), takes(b"abc")];
+    assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Input);
+}
+
+#[test]
+fn who_owes_nothing_is_served_while_memory_is_scarce() {
+    let mut rig = rig(875);
+    let steps = [Step::Room(true), input(b"abc"), takes(b"abc")];
+    assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Event);
+    assert_eq!(rig.connection.class(), Classes::IDLE);
+}
+
+#[test]
+fn reads_are_small_then_and_each_waits_for_room() {
+    let mut rig = rig(900);
+    let much = [b'x'; SMALL_READ];
+    let steps = [
+        Step::Room(true),
+        input(&much),
+        takes(&much),
+        Step::Room(true),
+        input(b"abc"),
+        takes(b"abc"),
+    ];
+    assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Event);
+}
+
+#[test]
+fn who_takes_no_answers_is_not_read_until_there_is_room() {
+    let mut rig = rig(900);
+    let outcome = rig.drive_beside_others(READABLE, &[Step::Room(false)]);
+    assert_eq!(outcome, Outcome::Memory);
+    assert!(rig.connection.begins_to_watch_writable());
+    assert!(rig.connection.begins_to_wait_for_memory());
+    let class = rig.connection.class();
+    assert_eq!(class, Class::NONE, "its input waits in the kernel");
+    let steps = [Step::Room(true), input(b"abc"), takes(b"abc")];
+    assert_eq!(rig.drive_beside_others(WRITABLE, &steps), Outcome::Event);
+    let class = rig.connection.class();
+    assert_eq!(class, Classes::IDLE, "it has been served");
+}
+
+#[test]
+fn who_holds_memory_already_waits_for_more() {
+    let mut rig = rig(900);
+    let steps = [Step::Room(true), input(b"abc"), takes(b"a"), Step::NoRoom];
+    assert_eq!(
+        rig.drive_beside_others(READABLE | DRAIN, &steps),
+        Outcome::Event
+    );
+    rig.common.limits.max_pending = 4 * SCRATCH_SIZE;
+    assert_eq!(rig.drive_beside_others(READABLE, &[]), Outcome::Memory);
+}
+
+#[test]
+fn at_the_limit_nobody_is_read() {
+    let mut rig = rig(1000);
+    assert_eq!(rig.drive_beside_others(READABLE, &[]), Outcome::Memory);
+}
