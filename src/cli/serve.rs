@@ -58,7 +58,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = units::positive_size)]
     max_pending: usize,
 
-    /// Bytes held for all clients together; past it nothing more is read until some drain
+    /// Bytes held for all clients together; near it only those are read who take their answers
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::positive_size)]
     max_buffered: usize,
 
