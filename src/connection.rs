@@ -420,7 +420,7 @@ where
             let taken = match stream.read(&mut scratch[..size]) {
                 Ok(count) if count > 0 => {
                     used = count;
-                    self.take_in(&scratch[..count], count < size, stream, bench)
+                    self.take_in_caught_up(&scratch[..count], count < size, stream, bench)
                 }
                 found => self.take_rarity(found, stream, bench),
             };

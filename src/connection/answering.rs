@@ -72,21 +72,62 @@ where
     }
 
     /// Counts and answers what one read has brought; `short`: it was less than asked for.
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
-    #[inline(always)]
-    pub(super) fn take_in<T: Stream>(
+    fn take_in<T: Stream>(
         &mut self,
         bytes: &[u8],
         short: bool,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
+        self.count_in::<T>(bytes, short, bench.serial);
+        self.answer(bytes, stream, bench)
+    }
+
+    /// As [`take_in`](Self::take_in), for a connection that is caught up: nothing is held, so nothing stands before
+    /// these bytes nor before their answer.
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
+    pub(super) fn take_in_caught_up<T: Stream>(
+        &mut self,
+        bytes: &[u8],
+        short: bool,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        self.count_in::<T>(bytes, short, bench.serial);
+        let said = self.consult::<T, true>(bytes, stream, bench, receive)?;
+        if said.consumed == bytes.len() {
+            return Ok(());
+        }
+        self.answer_rest(said, bytes, stream, bench)
+    }
+
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
+    fn count_in<T: Stream>(&mut self, bytes: &[u8], short: bool, serial: u32) {
         self.bytes_in += bytes.len() as u64;
         self.heed_short_read::<T>(short);
         if log::max_level() == log::LevelFilter::Trace {
-            trace(bench.serial, bytes);
+            trace(serial, bytes);
         }
-        self.answer(bytes, stream, bench)
+    }
+
+    /// Goes on with input of which the session has `said` that it did not consume all.
+    #[cold]
+    #[inline(never)]
+    fn answer_rest<T: Stream>(
+        &mut self,
+        said: Said,
+        bytes: &[u8],
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let rest = &bytes[said.consumed..];
+        let consumed = match self.heed(said, rest, bench)? {
+            Some(dropped) => dropped,
+            None => self.receive(rest, stream, bench)?,
+        };
+        self.keep_input(&rest[consumed..], bench)
     }
 
     /// Heeds what a read brings but rarely: the peer's FIN, nothing, an error.
@@ -133,8 +174,6 @@ where
     }
 
     /// Hands `fresh` bytes to the session, behind what it has not consumed so far.
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
-    #[inline(always)]
     fn answer<T: Stream>(
         &mut self,
         fresh: &[u8],
@@ -173,9 +212,7 @@ where
         consumed.map(|_| ())
     }
 
-    /// Lets the session answer as much of `input` as it will, and says how much it consumed.
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
-    #[inline(always)]
+    /// Lets the session answer as much of `input` as it will, and says how much of it is done with.
     fn receive<T: Stream>(
         &mut self,
         input: &[u8],
@@ -184,24 +221,34 @@ where
     ) -> Result<usize, CloseReason> {
         let mut done = 0;
         loop {
-            let rest = &input[done..];
-            let (consumed, full) =
-                self.consult(rest, stream, bench, |session, input, context, outbox| {
-                    session.receive(input, context, outbox)
-                })?;
-            done += consumed;
+            let said = self.consult::<T, false>(&input[done..], stream, bench, receive)?;
+            done += said.consumed;
             if done == input.len() {
                 return Ok(done);
             }
-            if !self.may_receive() {
-                // The session has ended the connection: nothing more is for it.
-                return Ok(input.len());
-            }
-            if !full || consumed == 0 || self.owes() {
-                self.hold_back(full, bench)?;
-                return Ok(done);
+            if let Some(dropped) = self.heed(said, &input[done..], bench)? {
+                return Ok(done + dropped);
             }
         }
+    }
+
+    /// What becomes of the `rest` that the session has not consumed: `None` when it is to be called again at once, else
+    /// how much of the rest is for nobody.
+    fn heed(
+        &mut self,
+        said: Said,
+        rest: &[u8],
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<Option<usize>, CloseReason> {
+        if !self.may_receive() {
+            // The session has ended the connection: nothing more is for it.
+            return Ok(Some(rest.len()));
+        }
+        if !said.filled_the_outbox || said.consumed == 0 || self.owes() {
+            self.hold_back(said.filled_the_outbox, bench)?;
+            return Ok(Some(0));
+        }
+        Ok(None)
     }
 
     /// The peer has sent its FIN: the session speaks for the last time.
@@ -214,7 +261,7 @@ where
             Some([held]) => std::mem::take(&mut held.input),
             None => super::Fifo::default(),
         };
-        self.consult(
+        self.consult::<T, false>(
             rest.as_slice(),
             stream,
             bench,
@@ -238,25 +285,26 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        self.consult(&[], stream, bench, |session, _, context, outbox| {
+        self.consult::<T, false>(&[], stream, bench, |session, _, context, outbox| {
             session.open(context, outbox);
             0
         })
         .map(|_| ())
     }
 
-    /// Calls the session and delivers what it says; gives back what the call consumed and whether it filled the outbox.
+    /// Calls the session and delivers what it says. `CAUGHT_UP`: the connection is known to be.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
     #[inline(always)]
-    pub(super) fn consult<T: Stream>(
+    pub(super) fn consult<T: Stream, const CAUGHT_UP: bool>(
         &mut self,
         input: &[u8],
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
         call: impl for<'a> FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
-    ) -> Result<(usize, bool), CloseReason> {
+    ) -> Result<Said, CloseReason> {
         let room = bench.common.limits.max_pending;
-        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(self.owed()));
+        let owed = if CAUGHT_UP { 0 } else { self.owed() };
+        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(owed));
         let context = Context {
             now: bench.now,
             shared: &mut bench.common.protocol,
@@ -268,9 +316,12 @@ where
         if let Some(finish) = outbox.finished() {
             self.heed_finish(finish.into());
         }
-        let full = outbox.is_full();
-        self.deliver(outbox.bytes(), stream, bench.common)?;
-        Ok((consumed.min(input.len()), full))
+        let said = Said {
+            consumed: consumed.min(input.len()),
+            filled_the_outbox: outbox.is_full(),
+        };
+        self.deliver::<T, CAUGHT_UP>(outbox.bytes(), stream, bench.common)?;
+        Ok(said)
     }
 
     /// The session has said its last word.
@@ -309,6 +360,26 @@ where
         }
         Ok(Outcome::Event)
     }
+}
+
+/// What a call of a session came to.
+#[derive(Clone, Copy)]
+pub(super) struct Said {
+    /// How many bytes of the input it consumed.
+    consumed: usize,
+    /// Whether it said so much that it should wait until the peer has read some of it.
+    filled_the_outbox: bool,
+}
+
+/// [`Session::receive`], as `consult` calls it.
+#[inline]
+fn receive<'a, S: Session>(
+    session: &mut S,
+    input: &'a [u8],
+    context: Context<'_, S::Shared>,
+    outbox: &mut Outbox<'a>,
+) -> usize {
+    session.receive(input, context, outbox)
 }
 
 /// Shows the beginning of what was received, with everything but printable ASCII escaped: a log is read in terminals.

@@ -9,10 +9,11 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Sends what a session has said: to the kernel as much as it takes, the rest is owed.
+    /// Sends what a session has said: to the kernel as much as it takes, the rest is owed. `CAUGHT_UP`: the connection
+    /// stands and owes nothing yet.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
     #[inline(always)]
-    pub(super) fn deliver<T: Stream>(
+    pub(super) fn deliver<T: Stream, const CAUGHT_UP: bool>(
         &mut self,
         bytes: &[u8],
         stream: &mut T,
@@ -21,7 +22,9 @@ where
         if bytes.is_empty() {
             return Ok(());
         }
-        if self.owes() || matches!(self.state, State::Connecting | State::HalfClosed) {
+        if !CAUGHT_UP
+            && (self.owes() || matches!(self.state, State::Connecting | State::HalfClosed))
+        {
             return self.owe(bytes, &mut common.pool);
         }
         match stream.write(bytes) {
@@ -119,7 +122,7 @@ where
                 return Ok(());
             }
             if self.may_receive() {
-                self.consult(&[], stream, bench, |session, _, context, outbox| {
+                self.consult::<T, false>(&[], stream, bench, |session, _, context, outbox| {
                     session.drained(context, outbox);
                     0
                 })?;
@@ -184,7 +187,7 @@ where
         if !self.may_speak() {
             return Ok(false);
         }
-        let said = self.consult(&[], stream, bench, |_, _, _, outbox| {
+        let said = self.consult::<T, false>(&[], stream, bench, |_, _, _, outbox| {
             say(outbox);
             0
         });

@@ -31,6 +31,8 @@ const EVENTS_PER_WAIT: usize = 1024;
 pub struct MioNet {
     poll: Poll,
     events: Events,
+    /// The events of a wait in our words.
+    translated: Box<[Ready]>,
     signals: Option<Signals>,
     timer: Option<Timer>,
     stdin: Option<StandardStream>,
@@ -49,6 +51,7 @@ impl MioNet {
         Ok(MioNet {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_WAIT),
+            translated: vec![always_ready(Source::TIMER); EVENTS_PER_WAIT].into_boxed_slice(),
             signals: None,
             timer: None,
             stdin: None,
@@ -153,7 +156,13 @@ impl Net for MioNet {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
-        ready.extend(self.events.iter().map(ready_of));
+        // Into places that are there, and then all at once: to push each would ask for room each time.
+        let mut count = 0;
+        for (place, event) in self.translated.iter_mut().zip(&self.events) {
+            *place = ready_of(event);
+            count += 1;
+        }
+        ready.extend_from_slice(&self.translated[..count]);
         if self.timer.is_some() {
             ready.retain(|event| event.key != Key::of_source(Source::TIMER));
         }
