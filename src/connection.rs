@@ -32,7 +32,7 @@ pub use reason::CloseReason;
 
 use crate::net::{Readiness, Stream, Time};
 use crate::protocol::{Protocol, Session};
-use crate::reactor::{Class, SCRATCH_SIZE};
+use crate::reactor::{Class, SCRATCH_SIZE, Scratch};
 use fifo::Fifo;
 use std::io;
 use std::time::Duration;
@@ -401,26 +401,36 @@ where
     }
 
     /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
-    /// into `scratch`, of at least [`SCRATCH_SIZE`] bytes, and what stands there is of no value afterwards.
+    /// into `scratch`, and what stands there is of no value afterwards.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
     #[inline(always)]
     pub fn drive<T: Stream>(
         &mut self,
         stream: &mut T,
         readiness: Readiness,
-        scratch: &mut [u8],
+        scratch: &mut Scratch,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Outcome {
-        self.note(readiness);
+        let readiness = self.readiness | readiness;
+        self.readiness = readiness;
         // The way of nearly every message is short so that it is fast: one read empties the socket, and one write
         // takes the answer. Whatever else may be is seen to in the cold.
         let mut used = 0;
-        if self.is_caught_up() && self.readiness.contains(Readiness::READABLE) && bench.may_read() {
+        if self.is_caught_up() && readiness.contains(Readiness::READABLE) && bench.may_read() {
             let size = bench.common.read_size;
             let taken = match stream.read(&mut scratch[..size]) {
                 Ok(count) if count > 0 => {
                     used = count;
-                    self.take_in_caught_up(&scratch[..count], count < size, stream, bench)
+                    let drains = count < size
+                        && T::SHORT_READ_DRAINS
+                        && !readiness.contains(Readiness::DRAIN);
+                    if drains {
+                        self.readiness = readiness.without(Readiness::READABLE);
+                    }
+                    match self.take_in_caught_up(&scratch[..count], stream, bench) {
+                        Ok(true) if drains => return Outcome::Input,
+                        taken => taken.map(|_| ()),
+                    }
                 }
                 found => self.take_rarity(found, stream, bench),
             };
@@ -431,7 +441,7 @@ where
                 return Outcome::Input;
             }
         }
-        self.drive_slowly(used, stream, scratch, bench)
+        self.drive_slowly(used, stream, scratch.as_mut_slice(), bench)
     }
 
     /// Whether the connection is open, owes nothing and holds no input back.

@@ -1,6 +1,6 @@
 //! From the socket to the session: reading, and handing over what was read.
 
-use super::{CloseReason, Connection, Marks, Outcome, SMALL_READ, State, Workbench};
+use super::{CloseReason, Common, Connection, Marks, Outcome, SMALL_READ, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Context, Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -79,34 +79,40 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        self.count_in::<T>(bytes, short, bench.serial);
+        self.heed_short_read::<T>(short);
+        self.count_in(bytes, bench.serial);
         self.answer(bytes, stream, bench)
     }
 
     /// As [`take_in`](Self::take_in), for a connection that is caught up: nothing is held, so nothing stands before
-    /// these bytes nor before their answer.
+    /// these bytes nor before their answer. True when it is caught up still.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
     #[inline(always)]
     pub(super) fn take_in_caught_up<T: Stream>(
         &mut self,
         bytes: &[u8],
-        short: bool,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        self.count_in::<T>(bytes, short, bench.serial);
-        let said = self.consult::<T, true>(bytes, stream, bench, receive)?;
-        if said.consumed == bytes.len() {
-            return Ok(());
+    ) -> Result<bool, CloseReason> {
+        self.count_in(bytes, bench.serial);
+        let room = bench.common.limits.max_pending;
+        let mut outbox = Outbox::new(bench.gathered, room);
+        let context = Context {
+            now: bench.now,
+            shared: &mut bench.common.protocol,
+        };
+        let consumed = self.session.receive(bytes, context, &mut outbox);
+        if consumed < bytes.len() || !outbox.is_ordinary() {
+            let said = self.heed(consumed.min(bytes.len()), &outbox, stream, bench.common)?;
+            return self.answer_rest(said, bytes, stream, bench).map(|()| false);
         }
-        self.answer_rest(said, bytes, stream, bench)
+        self.deliver_caught_up(outbox.bytes(), stream, bench.common)
     }
 
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
     #[inline(always)]
-    fn count_in<T: Stream>(&mut self, bytes: &[u8], short: bool, serial: u32) {
+    fn count_in(&mut self, bytes: &[u8], serial: u32) {
         self.bytes_in += bytes.len() as u64;
-        self.heed_short_read::<T>(short);
         if log::max_level() == log::LevelFilter::Trace {
             trace(serial, bytes);
         }
@@ -123,7 +129,10 @@ where
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
         let rest = &bytes[said.consumed..];
-        let consumed = match self.heed(said, rest, bench)? {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let consumed = match self.leave_rest(said, rest, bench)? {
             Some(dropped) => dropped,
             None => self.receive(rest, stream, bench)?,
         };
@@ -221,12 +230,12 @@ where
     ) -> Result<usize, CloseReason> {
         let mut done = 0;
         loop {
-            let said = self.consult::<T, false>(&input[done..], stream, bench, receive)?;
+            let said = self.consult(&input[done..], stream, bench, receive)?;
             done += said.consumed;
             if done == input.len() {
                 return Ok(done);
             }
-            if let Some(dropped) = self.heed(said, &input[done..], bench)? {
+            if let Some(dropped) = self.leave_rest(said, &input[done..], bench)? {
                 return Ok(done + dropped);
             }
         }
@@ -234,7 +243,7 @@ where
 
     /// What becomes of the `rest` that the session has not consumed: `None` when it is to be called again at once, else
     /// how much of the rest is for nobody.
-    fn heed(
+    fn leave_rest(
         &mut self,
         said: Said,
         rest: &[u8],
@@ -261,7 +270,7 @@ where
             Some([held]) => std::mem::take(&mut held.input),
             None => super::Fifo::default(),
         };
-        self.consult::<T, false>(
+        self.consult(
             rest.as_slice(),
             stream,
             bench,
@@ -285,17 +294,15 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        self.consult::<T, false>(&[], stream, bench, |session, _, context, outbox| {
+        self.consult(&[], stream, bench, |session, _, context, outbox| {
             session.open(context, outbox);
             0
         })
         .map(|_| ())
     }
 
-    /// Calls the session and delivers what it says. `CAUGHT_UP`: the connection is known to be.
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
-    #[inline(always)]
-    pub(super) fn consult<T: Stream, const CAUGHT_UP: bool>(
+    /// Calls the session and delivers what it says.
+    pub(super) fn consult<T: Stream>(
         &mut self,
         input: &[u8],
         stream: &mut T,
@@ -303,25 +310,35 @@ where
         call: impl for<'a> FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
     ) -> Result<Said, CloseReason> {
         let room = bench.common.limits.max_pending;
-        let owed = if CAUGHT_UP { 0 } else { self.owed() };
-        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(owed));
+        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(self.owed()));
         let context = Context {
             now: bench.now,
             shared: &mut bench.common.protocol,
         };
         let consumed = call(&mut self.session, input, context, &mut outbox);
+        self.heed(consumed.min(input.len()), &outbox, stream, bench.common)
+    }
+
+    /// Delivers what a session has said in a call that consumed so many bytes, and does what it asks for.
+    #[inline(never)]
+    fn heed<T: Stream>(
+        &mut self,
+        consumed: usize,
+        outbox: &Outbox<'_>,
+        stream: &mut T,
+        common: &mut Common<S::Shared>,
+    ) -> Result<Said, CloseReason> {
         if outbox.is_out_of_memory() {
             return Err(CloseReason::NoMemory);
         }
         if let Some(finish) = outbox.finished() {
             self.heed_finish(finish.into());
         }
-        let said = Said {
-            consumed: consumed.min(input.len()),
+        self.deliver(outbox.bytes(), stream, common)?;
+        Ok(Said {
+            consumed,
             filled_the_outbox: outbox.is_full(),
-        };
-        self.deliver::<T, CAUGHT_UP>(outbox.bytes(), stream, bench.common)?;
-        Ok(said)
+        })
     }
 
     /// The session has said its last word.

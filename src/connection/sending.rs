@@ -9,30 +9,40 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Sends what a session has said: to the kernel as much as it takes, the rest is owed. `CAUGHT_UP`: the connection
-    /// stands and owes nothing yet.
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
-    #[inline(always)]
-    pub(super) fn deliver<T: Stream, const CAUGHT_UP: bool>(
+    /// Sends what a session has said: to the kernel as much as it takes, the rest is owed.
+    pub(super) fn deliver<T: Stream>(
         &mut self,
         bytes: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
     ) -> Result<(), CloseReason> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if !CAUGHT_UP
-            && (self.owes() || matches!(self.state, State::Connecting | State::HalfClosed))
-        {
+        if self.owes() || matches!(self.state, State::Connecting | State::HalfClosed) {
             return self.owe(bytes, &mut common.pool);
+        }
+        self.deliver_caught_up(bytes, stream, common).map(|_| ())
+    }
+
+    /// As [`deliver`](Self::deliver), for a connection that stands and owes nothing. True when the kernel has taken all.
+    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    #[inline(always)]
+    pub(super) fn deliver_caught_up<T: Stream>(
+        &mut self,
+        bytes: &[u8],
+        stream: &mut T,
+        common: &mut Common<S::Shared>,
+    ) -> Result<bool, CloseReason> {
+        if bytes.is_empty() {
+            return Ok(true);
         }
         match stream.write(bytes) {
             Ok(count) if count == bytes.len() => {
                 self.bytes_out += count as u64;
-                Ok(())
+                Ok(true)
             }
-            taken => self.deliver_rest(taken, bytes, stream, common),
+            taken => {
+                self.deliver_rest(taken, bytes, stream, common)?;
+                Ok(!self.owes())
+            }
         }
     }
 
@@ -70,6 +80,9 @@ where
     #[cold]
     #[inline(never)]
     fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), CloseReason> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if matches!(self.state, State::HalfClosed) {
             // Nothing can be sent behind our FIN.
             return Ok(());
@@ -122,7 +135,7 @@ where
                 return Ok(());
             }
             if self.may_receive() {
-                self.consult::<T, false>(&[], stream, bench, |session, _, context, outbox| {
+                self.consult(&[], stream, bench, |session, _, context, outbox| {
                     session.drained(context, outbox);
                     0
                 })?;
@@ -187,7 +200,7 @@ where
         if !self.may_speak() {
             return Ok(false);
         }
-        let said = self.consult::<T, false>(&[], stream, bench, |_, _, _, outbox| {
+        let said = self.consult(&[], stream, bench, |_, _, _, outbox| {
             say(outbox);
             0
         });

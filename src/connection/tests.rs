@@ -11,7 +11,7 @@ mod sessions;
 use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
 use crate::net::{Readiness, Stream, Time};
 use crate::protocol::{Protocol, Raw, Session};
-use crate::reactor::SCRATCH_SIZE;
+use crate::reactor::{SCRATCH_SIZE, Scratch, scratch};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -153,7 +153,7 @@ fn bench<'a, P>(common: &'a mut Common<P>, gathered: &'a mut Vec<u8>) -> Workben
 struct Rig<P: Protocol> {
     common: Common<P>,
     connection: Connection<P::Session>,
-    scratch: Vec<u8>,
+    scratch: Box<Scratch>,
     gathered: Vec<u8>,
 }
 
@@ -169,7 +169,7 @@ impl<P: Protocol> Rig<P> {
         Rig {
             common: Common::new(protocol, limits, 1 << 30),
             connection,
-            scratch: vec![0; SCRATCH_SIZE],
+            scratch: scratch(),
             gathered: Vec::new(),
         }
     }

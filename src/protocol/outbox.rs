@@ -99,6 +99,13 @@ impl<'a> Outbox<'a> {
         self.finish
     }
 
+    /// Whether nothing but words was said: the connection goes on, and none of them was lost.
+    #[inline]
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        self.finish.is_none() && !self.out_of_memory
+    }
+
     /// Whether something could not be gathered for lack of memory: what is said is then incomplete.
     #[inline]
     #[must_use]

@@ -21,6 +21,19 @@ use std::time::Duration;
 /// The size in bytes of the buffer that all connections read into.
 pub const SCRATCH_SIZE: usize = 64 * 1024;
 
+/// The buffer that all connections read into.
+pub type Scratch = [u8; SCRATCH_SIZE];
+
+/// A new buffer to read into.
+#[must_use]
+#[expect(
+    clippy::large_stack_arrays,
+    reason = "made once, by a thread that has megabytes"
+)]
+pub fn scratch() -> Box<Scratch> {
+    Box::new([0; SCRATCH_SIZE])
+}
+
 /// How many deadlines one turn fires at most, so that many that fall due together do not hold up everybody else.
 const DEADLINES_PER_TURN: usize = 256;
 
@@ -47,7 +60,7 @@ pub struct Borrowed<'a, N: Net, T> {
     /// The connection's slot.
     pub slot: &'a mut Slot<N::Stream, T>,
     /// The buffer to read into.
-    pub scratch: &'a mut [u8],
+    pub scratch: &'a mut Scratch,
     /// When this turn began.
     pub now: Time,
     /// Whether the connection's time has been started anew in this tick already. Never true while it is in no class.
@@ -62,7 +75,7 @@ pub struct Reactor<N: Net, T> {
     deadlines: Deadlines,
     run_queue: VecDeque<Key>,
     ready: Vec<Ready>,
-    scratch: Box<[u8]>,
+    scratch: Box<Scratch>,
     spin: Duration,
     now: Time,
     tick: Tick,
@@ -79,7 +92,7 @@ impl<N: Net, T> Reactor<N, T> {
             deadlines: Deadlines::new(timeouts),
             run_queue: VecDeque::new(),
             ready: Vec::new(),
-            scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+            scratch: scratch(),
             spin,
             now,
             tick: Tick::of(now),

@@ -16,7 +16,7 @@ use due::{Due, Spoken};
 use echoloop::connection::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
 use echoloop::net::{Readiness, Time};
 use echoloop::protocol::{Protocol, Raw, Session};
-use echoloop::reactor::SCRATCH_SIZE;
+use echoloop::reactor::{Scratch, scratch};
 use libfuzzer_sys::fuzz_target;
 use messages::Messages;
 use script::{Broken, Connect, Content, Read, Script, Write};
@@ -397,7 +397,7 @@ fn is_reset(kind: ErrorKind) -> bool {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into());
+    static SCRATCH: RefCell<Box<Scratch>> = RefCell::new(scratch());
 }
 
 fn speak<P: Spoken>(protocol: P, content: Content, run: &Run)
