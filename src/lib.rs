@@ -26,6 +26,7 @@
 //! | [`reactor`] | the loop: slots, deadlines, run queue; knows no protocol and no policy |
 //! | [`connection`] | one connection: session, what it owes, and where it stands |
 //! | [`server`] | listeners, admission, counters, drain |
+//! | [`doctor`] | what this machine allows: its limits, what they carry, and how each is raised |
 //! | [`logging`] | log lines that can neither stop nor end the loop |
 //! | [`cli`] | the flags, turned into checked configurations |
 //!
@@ -36,6 +37,7 @@
 
 pub mod cli;
 pub mod connection;
+pub mod doctor;
 pub mod logging;
 pub mod net;
 pub mod protocol;

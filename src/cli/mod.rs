@@ -2,6 +2,7 @@
 //!
 //! One file a subcommand. What a subcommand does is done elsewhere; here it is named, explained and started.
 
+mod doctor;
 mod serve;
 mod units;
 
@@ -23,6 +24,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Flags),
+    Doctor(doctor::Flags),
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +88,7 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Serve(flags) => flags.run(),
+            Command::Doctor(flags) => flags.run(),
         }
     }
 }

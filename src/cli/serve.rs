@@ -2,7 +2,10 @@
 
 use super::Failure;
 use super::units::{self, ListenAddress};
-use crate::net::{ListenOptions, MioNet, Net, raise_descriptor_limit};
+use crate::net::{
+    DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, Net, RESERVED_DESCRIPTORS,
+    raise_descriptor_limit,
+};
 use crate::protocol::{Protocol, Raw};
 use crate::server::{Config, Exit, Server};
 use clap::Args;
@@ -10,10 +13,6 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// Descriptors that are not for connections: the standard streams, the selector, the signals' pair, and some to spare.
-/// Each listener is one more.
-const RESERVED_DESCRIPTORS: usize = 32;
 
 /// The most connections that are allowed by default, whatever the limit of descriptors says.
 const MOST_CONNECTIONS: usize = 1_000_000;
@@ -75,7 +74,7 @@ pub(super) struct Flags {
     drain_timeout: Duration,
 
     /// Connections that may wait to be accepted; net.core.somaxconn caps it
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = units::backlog)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BACKLOG, value_parser = units::backlog)]
     backlog: u32,
 
     /// Poll without sleeping for up to D before each sleep: lower latency for more CPU
@@ -123,7 +122,8 @@ impl Flags {
         if max_connections > available {
             log::warn!(
                 "--max-connections {max_connections} is more than the {descriptors} descriptors allow: \
-                 raise the limit (ulimit -Hn), or clients will wait"
+                 clients will wait; {}",
+                Limit::Descriptors.hint()
             );
         }
         Config {
@@ -230,9 +230,9 @@ fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::AddrNotAvailable => {
             "no interface of this machine has that address (ip addr shows which it has)"
         }
-        _ => match error.raw_os_error() {
-            Some(23 | 24) => "no descriptor is left: raise the limit (ulimit -n)",
-            _ => "see the error above it in the log, if there is one",
-        },
+        _ => Limit::behind(error).map_or(
+            "see the error above it in the log, if there is one",
+            Limit::hint,
+        ),
     }
 }

@@ -93,6 +93,14 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "not a count: write 500, 10k or 1m".to_owned())
 }
 
+/// A count that is not zero.
+pub(super) fn positive_count(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        0 => Err("must be more than zero".to_owned()),
+        count => Ok(count),
+    }
+}
+
 /// A count that fits the kernel's `int` and is not zero.
 pub(super) fn backlog(text: &str) -> Result<u32, String> {
     match count(text).map(u32::try_from)? {
@@ -201,6 +209,7 @@ mod tests {
             assert!(size(wrong).is_err(), "{wrong}");
             assert!(count(wrong).is_err(), "{wrong}");
         }
+        assert!(positive_count("0").is_err() && positive_count("1") == Ok(1));
         assert!(backlog("0").is_err() && backlog("4096") == Ok(4096));
     }
 

@@ -5,6 +5,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+/// How many connections may wait to be accepted, unless said otherwise.
+pub const DEFAULT_BACKLOG: u32 = 4096;
+
 /// What is asked of a listener and, by inheritance, of the connections it accepts.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
@@ -26,7 +29,7 @@ impl ListenOptions {
     pub fn new(address: SocketAddr) -> ListenOptions {
         ListenOptions {
             address,
-            backlog: 4096,
+            backlog: DEFAULT_BACKLOG,
             reuse_port: false,
             socket_buffer: None,
             keepalive: None,

@@ -5,6 +5,8 @@
 
 mod accept_error;
 mod descriptors;
+mod interfaces;
+mod limit;
 mod listener;
 mod mio_net;
 mod ready;
@@ -13,8 +15,10 @@ mod stdio;
 mod timer;
 
 pub use accept_error::AcceptError;
-pub use descriptors::raise_descriptor_limit;
-pub use listener::{ListenOptions, backlog_in_force};
+pub use descriptors::{RESERVED_DESCRIPTORS, descriptor_limits, raise_descriptor_limit};
+pub use interfaces::interface_addresses;
+pub use limit::Limit;
+pub use listener::{DEFAULT_BACKLOG, ListenOptions, backlog_in_force};
 pub use mio_net::MioNet;
 pub use ready::{Key, Readiness, Ready, Source};
 pub use signals::Signal;

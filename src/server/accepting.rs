@@ -3,7 +3,7 @@
 use super::throttle::Throttle;
 use super::{Refusal, Service};
 use crate::connection::{Connection, Connections};
-use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Source, Time};
+use crate::net::{AcceptError, Ending, Key, Limit, ListenOptions, Net, Source, Time};
 use crate::protocol::Protocol;
 use std::io;
 use std::net::SocketAddr;
@@ -138,9 +138,10 @@ impl<N: Net, P: Protocol> Service<N, P> {
         self.accepting.paused_until = Some(now + PAUSE);
         self.counters.accept_paused += 1;
         if let Some(unsaid) = self.accepting.exhausted.occur(now) {
+            let hint = Limit::behind(error).unwrap_or(Limit::Memory).hint();
             log::warn!(
                 "accepting pauses until a connection closes or the limit is raised: {error}; \
-                 new connections wait (ulimit -n, or lower --max-connections){}",
+                 new connections wait; lower --max-connections, or {hint}{}",
                 more(unsaid)
             );
         }

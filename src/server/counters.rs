@@ -25,7 +25,9 @@ impl Refusal {
             Refusal::MaxPerSource => {
                 "as many connections from its source as allowed (--max-per-source)"
             }
-            Refusal::NoMemory => "no memory for another connection",
+            Refusal::NoMemory => {
+                "no memory for another connection (echoloop doctor shows the limits)"
+            }
         }
     }
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from left to right. Each may use those that stand left of it.
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "time",
     "protocol",
     "net",
     "reactor",
     "connection",
     "server",
+    "doctor",
     "logging",
     "cli",
     "main",

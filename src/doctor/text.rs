@@ -1,0 +1,193 @@
+//! A report as text: one screen of 80 columns, what is wrong first. Only commands may be longer, to stay in one piece.
+
+use super::figures::{grouped, label, meaning, narrow, narrow_value, value};
+use super::remedy::Remedy;
+use super::verdict::{Role, ports_per_address, sources};
+use super::{Notice, Report};
+use std::fmt::{self, Display, Formatter};
+
+/// The length of a line, in letters.
+const WIDTH: usize = 80;
+
+/// The report as text, with a line break at its end.
+#[must_use]
+pub fn text(report: &Report) -> String {
+    Text(report).to_string()
+}
+
+struct Text<'a>(&'a Report);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        headline(f, report)?;
+        remedies(f, report)?;
+        for notice in report.notices.iter().filter(|notice| notice.is_wrong) {
+            say(f, notice)?;
+        }
+        table(f, report)?;
+        for notice in report.notices.iter().filter(|notice| !notice.is_wrong) {
+            say(f, notice)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is most worth knowing: whether they fit, or how many there can be.
+fn headline(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    if let (Some(asked), Some(fits)) = (report.asked, report.fits()) {
+        let connections = if asked == 1 {
+            "connection"
+        } else {
+            "connections"
+        };
+        let fit = match (fits, asked) {
+            (true, 1) => "fits",
+            (true, _) => "fit",
+            (false, 1) => "does not fit",
+            (false, _) => "do not fit",
+        };
+        writeln!(
+            f,
+            "{} {connections} {}: {fit}.",
+            grouped(asked),
+            role_in_words(report.role)
+        )?;
+    } else {
+        writeln!(f, "What this machine carries:")?;
+    }
+    writeln!(f)?;
+    for role in Role::ALL {
+        let carried = report.verdict.carries.of(role);
+        let connections = carried.connections.map_or("unknown".to_owned(), narrow);
+        let limit = carried.limited_by.map(label).unwrap_or_default();
+        writeln!(
+            f,
+            "  {:<20}{connections:>12}   first limit: {limit}",
+            role_in_words(role)
+        )?;
+    }
+    Ok(())
+}
+
+fn role_in_words(role: Role) -> &'static str {
+    match role {
+        Role::Server => "as server",
+        Role::Client => "as client",
+        Role::Both => "both ends here",
+    }
+}
+
+/// What raises each limit that is too low.
+fn remedies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    if report.remedies.is_empty() {
+        return Ok(());
+    }
+    let limits = match report.remedies.len() {
+        1 => "one limit is too low".to_owned(),
+        count => format!("{count} limits are too low"),
+    };
+    let role = role_in_words(report.role);
+    writeln!(
+        f,
+        "\nFor {} connections {role}, {limits}:",
+        grouped(report.goal)
+    )?;
+    for (bound, remedy) in &report.remedies {
+        let limit = bound.limit;
+        let (has, needs) = (value(limit, bound.value), value(limit, remedy.to));
+        writeln!(f, "\n  {}: {has}, and {needs} are needed", label(limit))?;
+        wrapped(f, "    # ", &format!("{}.", meaning(limit)))?;
+        commands(f, remedy)?;
+    }
+    Ok(())
+}
+
+/// Lines that can be copied to a shell: all but the commands are comments.
+fn commands(f: &mut Formatter<'_>, remedy: &Remedy) -> fmt::Result {
+    if let Some(needs) = &remedy.needs {
+        wrapped(f, "    # ", &format!("Needs {needs}."))?;
+    }
+    let groups = [("now", &remedy.now), ("for good", &remedy.for_good)];
+    for (when, commands) in groups {
+        if !commands.is_empty() {
+            writeln!(f, "    # {when}:")?;
+        }
+        for command in commands {
+            writeln!(f, "    {command}")?;
+        }
+    }
+    match &remedy.unit {
+        Some(line) => writeln!(
+            f,
+            "    # for good, in a systemd unit below [Service]: {line}"
+        ),
+        None => Ok(()),
+    }
+}
+
+fn say(f: &mut Formatter<'_>, notice: &Notice) -> fmt::Result {
+    writeln!(f)?;
+    wrapped(f, "", &notice.text)?;
+    notice
+        .remedy
+        .as_ref()
+        .map_or(Ok(()), |remedy| commands(f, remedy))
+}
+
+/// All limits, with a mark at those that are too low.
+fn table(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    writeln!(f, "\nAll limits, and how many connections each allows:\n")?;
+    writeln!(
+        f,
+        "  {:<25}{:>13}{:>13}{:>13}{:>13}",
+        "", "value", "as server", "as client", "both ends"
+    )?;
+    for bound in &report.verdict.bounds {
+        let is_low = report.remedy_for(bound.limit).is_some();
+        let mark = if is_low { '!' } else { ' ' };
+        let value = narrow_value(bound.limit, bound.value);
+        write!(f, "{mark} {:<25}{value:>13}", label(bound.limit))?;
+        for role in Role::ALL {
+            let allows = bound.allows(role).map_or("-".to_owned(), narrow);
+            write!(f, "{allows:>13}")?;
+        }
+        writeln!(f)?;
+    }
+    if !report.remedies.is_empty() {
+        let role = role_in_words(report.role);
+        writeln!(f, "! too low for {} {role}", grouped(report.goal))?;
+    }
+    ports(f, report)
+}
+
+/// How the number of ports comes about.
+fn ports(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    let facts = &report.facts;
+    let (Some(ports), Some(sources)) = (ports_per_address(facts), sources(facts)) else {
+        return Ok(());
+    };
+    let addresses = if sources == 1 { "address" } else { "addresses" };
+    let text = format!(
+        "Ports: {} for each address to connect from, {sources} {addresses} here; over loopback, all of 127.0.0.0/8.",
+        grouped(ports)
+    );
+    writeln!(f)?;
+    wrapped(f, "", &text)
+}
+
+/// Writes words in lines that fit, each behind `indent`.
+fn wrapped(f: &mut Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && indent.len() + line.len() + 1 + word.len() > WIDTH {
+            writeln!(f, "{indent}{line}")?;
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    writeln!(f, "{indent}{line}")
+}
