@@ -11,13 +11,16 @@ const DOES_NOT_FIT: u8 = 3;
 
 const EXAMPLES: &str = "\
 Examples:
-  echoloop doctor                                 what this machine carries, and what to raise first
-  echoloop doctor --connections 1m                do a million connections fit a server here?
-  echoloop doctor --connections 50k --role client can 50,000 be opened from here to one port elsewhere?
-  echoloop doctor --connections 1m --role both    server and clients on this one machine, over loopback
-  echoloop doctor -o json                         for scripts; its keys are stable
+  echoloop doctor                      what this machine carries, and what limits it
+  echoloop doctor --connections 1m     does a server of a million fit here?
+  echoloop doctor --connections 1m --role both
+                                       and with its clients on this same machine?
+  echoloop doctor --connections 50k --role client
+                                       can 50,000 be opened to one port elsewhere?
+  echoloop doctor -o json              for scripts: its keys are stable
 
-Nothing is changed: commands are shown, not run. Exit code 3 if --connections do not fit.";
+Nothing is changed: commands are shown, not run.
+Exit code 3 if --connections do not fit.";
 
 /// Show what this machine allows: how many connections, and how to raise each limit
 #[derive(Debug, Args)]
@@ -27,7 +30,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N", value_parser = units::positive_count)]
     connections: Option<usize>,
 
-    /// What this machine is to them: it accepts them, opens them, or both ends are here
+    /// Whether this machine accepts them, opens them, or has both ends
     #[arg(long, value_name = "ROLE", value_enum, default_value = "server")]
     role: RoleName,
 

@@ -14,9 +14,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The most connections that are allowed by default, whatever the limit of descriptors says.
-const MOST_CONNECTIONS: usize = 1_000_000;
-
 const EXAMPLES: &str = "\
 Examples:
   echoloop serve                                  echo on 127.0.0.1:8000
@@ -118,7 +115,7 @@ impl Flags {
         let available = descriptors.saturating_sub(reserved).max(1);
         let max_connections = self
             .max_connections
-            .unwrap_or(available.min(MOST_CONNECTIONS));
+            .unwrap_or(available.min(Config::default().max_connections));
         if max_connections > available {
             log::warn!(
                 "--max-connections {max_connections} is more than the {descriptors} descriptors allow: \

@@ -176,7 +176,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     values.next().map(str::trim)
 }
 
-/// A line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)), as far as it matters here.
+/// A line of `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`), as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mount<'a> {
     /// The folder of the mounted file system that is shown at `point`.

@@ -96,8 +96,8 @@ fn untracked(facts: &Facts, goal: u64) -> Option<Notice> {
         about: "conntrack",
         is_wrong: false,
         text: format!(
-            "nf_conntrack is loaded and tracks nothing now, so it is not counted. Once a rule of the firewall makes it \
-             track connections, it allows {}.",
+            "nf_conntrack tracks nothing now and is not counted. If a rule of the firewall made it track connections, it \
+             would allow {}.",
             grouped(most)
         ),
         remedy: Some(sysctl(facts, "net.netfilter.nf_conntrack_max", goal)),
@@ -113,8 +113,8 @@ fn data_under_way(facts: &Facts, role: Role, goal: u64) -> Option<Notice> {
         about: "tcp_mem",
         is_wrong: false,
         text: format!(
-            "net.ipv4.tcp_mem has {} pages for data on its way: idle connections need none, but only so many ends can \
-             have any at the same time.",
+            "net.ipv4.tcp_mem has {} pages for data under way: idle connections need none, but no more ends than that \
+             can have any at the same time.",
             grouped(most)
         ),
         // The kernel's own proportions: the second is two thirds of the third, the first is half.

@@ -22,7 +22,7 @@ pub fn read_facts() -> Facts {
 }
 
 /// The facts that stand in files, of the file system whose root is `root`.
-fn facts_below(root: &Path) -> Facts {
+pub(super) fn facts_below(root: &Path) -> Facts {
     let text = |path: &str| fs::read_to_string(root.join(path)).ok();
     let sysctl = |name: &str| text(&format!("proc/sys/{name}"));
     let sysctl_number = |name: &str| sysctl(name).as_deref().and_then(facts::number);

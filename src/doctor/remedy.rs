@@ -3,7 +3,7 @@
 //! Commands are complete, and as the user who asks would type them: with `sudo` where that is not root.
 
 use super::facts::{Facts, PortRange};
-use super::figures::bytes;
+use super::figures::{bytes, grouped};
 use super::verdict::{Bound, Role, ports_per_address, sources};
 use crate::net::Limit;
 use serde::Serialize;
@@ -13,6 +13,9 @@ const WIDEST_RANGE: PortRange = PortRange {
     first: 1024,
     last: 65_535,
 };
+
+/// The most that `fs.nr_open` can be set to on 64 bits (`sysctl_nr_open_max` in the kernel's fs/file.c).
+const MOST_DESCRIPTORS: u64 = 2_147_483_584;
 
 /// What raises one limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +39,10 @@ pub fn remedy(facts: &Facts, bound: &Bound, role: Role, connections: u64) -> Opt
         return None;
     }
     let to = bound.needed(role, connections);
+    let of_one_process = matches!(bound.limit, Limit::NrOpen | Limit::Descriptors);
+    if of_one_process && to > MOST_DESCRIPTORS {
+        return Some(beyond_the_kernel(to));
+    }
     Some(match bound.limit {
         Limit::NrOpen => sysctl(facts, "fs.nr_open", to),
         Limit::Descriptors => descriptors(facts, to),
@@ -57,6 +64,17 @@ pub fn remedy(facts: &Facts, bound: &Bound, role: Role, connections: u64) -> Opt
         },
         Limit::CgroupMemory => cgroup_memory(facts, to),
     })
+}
+
+fn beyond_the_kernel(to: u64) -> Remedy {
+    let most = grouped(MOST_DESCRIPTORS);
+    Remedy {
+        to,
+        needs: Some(format!(
+            "several processes (--reuse-port): the kernel grants one of them {most} descriptors at most"
+        )),
+        ..Remedy::default()
+    }
 }
 
 /// A setting of the kernel that is one number.
@@ -97,10 +115,11 @@ fn descriptors(facts: &Facts, to: u64) -> Remedy {
     let (now, needs) = match (facts.may_raise_hard_limit, facts.is_root) {
         (Some(true), _) => (vec![format!("ulimit -n {to}")], None),
         (_, Some(true)) => (
-            Vec::new(),
+            vec![format!("prlimit --pid PID --nofile={to}:{to}")],
             Some(format!(
-                "CAP_SYS_RESOURCE, which this process lacks although it is root: \
-                 have it raised from outside, in a container by docker run --ulimit nofile={to}:{to}"
+                "CAP_SYS_RESOURCE, which this process lacks although it is root (in a container?): \
+                 run this outside, PID being this shell's number there, or start the container with \
+                 --ulimit=nofile={to}:{to}"
             )),
         ),
         _ => (

@@ -33,39 +33,37 @@ impl Display for Text<'_> {
     }
 }
 
-/// What is most worth knowing: whether they fit, or how many there can be.
+/// What is most worth knowing: whether they fit, or else how many there can be.
 fn headline(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
-    if let (Some(asked), Some(fits)) = (report.asked, report.fits()) {
-        let connections = if asked == 1 {
-            "connection"
-        } else {
-            "connections"
-        };
-        let fit = match (fits, asked) {
-            (true, 1) => "fits",
-            (true, _) => "fit",
-            (false, 1) => "does not fit",
-            (false, _) => "do not fit",
-        };
-        writeln!(
-            f,
-            "{} {connections} {}: {fit}.",
-            grouped(asked),
-            role_in_words(report.role)
-        )?;
-    } else {
-        writeln!(f, "What this machine carries:")?;
-    }
-    writeln!(f)?;
+    let Some(asked) = report.asked else {
+        return carried(f, report);
+    };
+    let does = match (report.verdict.fits(report.role, asked), asked) {
+        (true, 1) => "fits",
+        (true, _) => "fit",
+        (false, 1) => "does not fit",
+        (false, _) => "do not fit",
+    };
+    let carried = report.verdict.carries.of(report.role);
+    let most = match (carried.connections, carried.limited_by) {
+        (Some(most), Some(limit)) => format!("{} at most, by {}", grouped(most), label(limit)),
+        _ => "no limit could be read".to_owned(),
+    };
+    let connections = connections(asked, report.role);
+    wrapped(f, "", &format!("{connections} {does}: {most}."))
+}
+
+/// How many connections there can be in each role.
+fn carried(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    writeln!(f, "Connections that this machine carries:\n")?;
     for role in Role::ALL {
         let carried = report.verdict.carries.of(role);
-        let connections = carried.connections.map_or("unknown".to_owned(), narrow);
-        let limit = carried.limited_by.map(label).unwrap_or_default();
-        writeln!(
-            f,
-            "  {:<20}{connections:>12}   first limit: {limit}",
-            role_in_words(role)
-        )?;
+        let most = carried.connections.map_or("unknown".to_owned(), narrow);
+        let limit = match carried.limited_by {
+            Some(limit) => format!("   limited first by {}", label(limit)),
+            None => String::new(),
+        };
+        writeln!(f, "  {:<15}{most:>12}{limit}", role_in_words(role))?;
     }
     Ok(())
 }
@@ -74,8 +72,18 @@ fn role_in_words(role: Role) -> &'static str {
     match role {
         Role::Server => "as server",
         Role::Client => "as client",
-        Role::Both => "both ends here",
+        Role::Both => "with both ends",
     }
+}
+
+/// `1,000,000 connections as server`.
+fn connections(count: u64, role: Role) -> String {
+    let noun = if count == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    format!("{} {noun} {}", grouped(count), role_in_words(role))
 }
 
 /// What raises each limit that is too low.
@@ -87,16 +95,20 @@ fn remedies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         1 => "one limit is too low".to_owned(),
         count => format!("{count} limits are too low"),
     };
-    let role = role_in_words(report.role);
     writeln!(
         f,
-        "\nFor {} connections {role}, {limits}:",
-        grouped(report.goal)
+        "\nFor {}, {limits}:",
+        connections(report.goal, report.role)
     )?;
     for (bound, remedy) in &report.remedies {
         let limit = bound.limit;
         let (has, needs) = (value(limit, bound.value), value(limit, remedy.to));
-        writeln!(f, "\n  {}: {has}, and {needs} are needed", label(limit))?;
+        writeln!(f)?;
+        wrapped(
+            f,
+            "  ",
+            &format!("{}: {has}, and {needs} are needed", label(limit)),
+        )?;
         wrapped(f, "    # ", &format!("{}.", meaning(limit)))?;
         commands(f, remedy)?;
     }
@@ -117,22 +129,24 @@ fn commands(f: &mut Formatter<'_>, remedy: &Remedy) -> fmt::Result {
             writeln!(f, "    {command}")?;
         }
     }
-    match &remedy.unit {
-        Some(line) => writeln!(
+    if let Some(line) = &remedy.unit {
+        writeln!(
             f,
-            "    # for good, in a systemd unit below [Service]: {line}"
-        ),
-        None => Ok(()),
+            "    # for good, in a systemd unit below [Service]:\n    {line}"
+        )?;
     }
+    Ok(())
 }
 
+/// What is good to know, with the command that changes it now; JSON has the one for good too.
 fn say(f: &mut Formatter<'_>, notice: &Notice) -> fmt::Result {
     writeln!(f)?;
     wrapped(f, "", &notice.text)?;
-    notice
-        .remedy
-        .as_ref()
-        .map_or(Ok(()), |remedy| commands(f, remedy))
+    let remedy = notice.remedy.iter();
+    for command in remedy.flat_map(|remedy| &remedy.now) {
+        writeln!(f, "    {command}")?;
+    }
+    Ok(())
 }
 
 /// All limits, with a mark at those that are too low.
