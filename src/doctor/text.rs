@@ -38,16 +38,21 @@ fn headline(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let Some(asked) = report.asked else {
         return carried(f, report);
     };
-    let does = match (report.verdict.fits(report.role, asked), asked) {
+    let carried = report.verdict.carries.of(report.role);
+    let fits = report.verdict.fits(report.role, asked);
+    let does = match (fits, asked) {
         (true, 1) => "fits",
         (true, _) => "fit",
         (false, 1) => "does not fit",
         (false, _) => "do not fit",
     };
-    let carried = report.verdict.carries.of(report.role);
     let most = match (carried.connections, carried.limited_by) {
-        (Some(most), Some(limit)) => format!("{} at most, by {}", grouped(most), label(limit)),
-        _ => "no limit could be read".to_owned(),
+        (Some(most), Some(limit)) if fits => {
+            format!("the most is {}, by {}", grouped(most), label(limit))
+        }
+        // What limits them stands in the next lines.
+        (Some(most), _) => format!("the most is {}", grouped(most)),
+        (None, _) => "no limit could be read".to_owned(),
     };
     let connections = connections(asked, report.role);
     wrapped(f, "", &format!("{connections} {does}: {most}."))

@@ -106,6 +106,10 @@ fn without_descriptors_the_accepted_are_served_and_nothing_spins() {
         assert_echo(client, b"second");
     }
     assert_eq!(answered(&queued), 0, "served without a descriptor");
+    let line = daemon.wait_for_line("accepting pauses", |line| line.contains("accepting pauses"));
+    for remedy in ["ulimit -n", "--max-connections", "echoloop doctor"] {
+        assert!(line.contains(remedy), "{remedy} is not named: {line}");
+    }
     assert_warnings_are_few(&daemon, start);
 }
 

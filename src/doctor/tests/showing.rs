@@ -20,7 +20,7 @@ fn shown(facts: Facts, role: Role, asked: Option<u64>) -> String {
 #[test]
 fn what_is_wrong_comes_first() {
     let shown = shown(narrow_machine(), Role::Server, Some(1_000_000));
-    let headline = "1,000,000 connections as server do not fit: 19,967 at most, by descriptors";
+    let headline = "1,000,000 connections as server do not fit: the most is 19,967.\n";
     assert!(shown.starts_with(headline), "{shown}");
     let place = |what: &str| {
         shown
@@ -41,12 +41,12 @@ fn what_is_wrong_comes_first() {
 fn what_fits_is_said_so() {
     let one = shown(narrow_machine(), Role::Server, Some(1));
     assert!(
-        one.starts_with("1 connection as server fits: 19,967 at most"),
+        one.starts_with("1 connection as server fits: the most is 19,967, by descriptors"),
         "{one}"
     );
     let shown = shown(narrow_machine(), Role::Both, Some(19_967));
     assert!(
-        shown.starts_with("19,967 connections with both ends fit: 19,967 at most"),
+        shown.starts_with("19,967 connections with both ends fit: the most is 19,967, by"),
         "{shown}"
     );
     assert!(!shown.contains("too low"), "{shown}");
