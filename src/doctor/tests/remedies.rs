@@ -377,3 +377,14 @@ fn each_notice_is_given_where_it_matters_and_only_there() {
         "a client accepts nobody"
     );
 }
+
+#[test]
+fn data_under_way_is_spoken_of_from_one_page_too_few() {
+    let pages = |most| Facts {
+        tcp_mem_pages: Some([1, 2, most]),
+        ..large()
+    };
+    let speaks = |most, role| abouts(pages(most), role, Some(1_000)).contains(&"tcp_mem");
+    assert!(!speaks(1_000, Role::Server) && speaks(999, Role::Server));
+    assert!(!speaks(2_000, Role::Both) && speaks(1_999, Role::Both));
+}
