@@ -50,6 +50,7 @@ impl World {
     /// As read(2), by a program under test.
     pub fn program_reads(&mut self, id: EndId, buffer: &mut [u8]) -> io::Result<usize> {
         let end = &self.ends[id];
+        assert!(end.stood, "a read where no connection stands: {end:?}");
         assert!(
             end.watch.may_read > 0 || end.fin_sent || self.stopping,
             "a read without an edge since the last one blocked: {end:?}"
@@ -101,6 +102,7 @@ impl World {
     /// As send(2), by a program under test.
     pub fn program_writes(&mut self, id: EndId, bytes: &[u8]) -> io::Result<usize> {
         let end = &self.ends[id];
+        assert!(end.stood, "a write where no connection stands: {end:?}");
         assert!(!end.fin_sent, "bytes written behind a FIN");
         assert!(
             end.watch.may_write > 0,
@@ -109,8 +111,8 @@ impl World {
         if self.fault(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if self.ends[id].reset_arrived {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        if let Some(error) = self.ends[id].write_error() {
+            return Err(error);
         }
         if self.peer_room(id) == 0 || self.fault(self.faults.write_blocks) {
             self.arm_write(id);
@@ -130,22 +132,19 @@ impl World {
 
     /// As poll(2) for output, by a program under test: after a no, an edge is owed.
     pub fn program_looks_for_room(&mut self, id: EndId) -> bool {
-        if self.ends[id].reset_arrived {
+        if self.ends[id].is_over() {
             return true;
         }
         if self.peer_room(id) > 0 && !self.fault(self.faults.write_blocks) {
             return true;
         }
-        self.ends[id].watch.write_armed = true;
-        if self.peer_room(id) > 0 {
-            self.writable(id);
-        }
+        self.asks_for_an_edge(id);
         false
     }
 
     /// As shutdown(2) of the direction out, by a program under test.
     pub fn program_sends_fin(&mut self, id: EndId) -> io::Result<()> {
-        if self.ends[id].reset_arrived {
+        if self.ends[id].is_over() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.trace(5, id as u64);
@@ -213,15 +212,14 @@ impl World {
     pub fn refuses_to_watch(&mut self, host: usize) -> bool {
         host == SERVER && self.fault(self.faults.watch_refused)
     }
-}
 
-impl crate::world::End {
-    /// What is owed, at an end where that has a meaning.
-    fn owed_if_servers(&self) -> u64 {
-        if self.is_servers && !self.fin_sent {
-            self.owed()
-        } else {
-            0
-        }
+    /// As `SO_ERROR`, by a program under test.
+    pub fn program_takes_error(&mut self, id: EndId) -> Option<io::Error> {
+        self.ends[id].take_error()
+    }
+
+    /// As getpeername(2): whether there is a peer. Of a connection that is over the kernel does not know it any more.
+    pub fn program_has_peer(&self, id: EndId) -> bool {
+        self.ends[id].stood && !self.ends[id].is_over()
     }
 }

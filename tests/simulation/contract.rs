@@ -51,45 +51,6 @@ macro_rules! in_every_world {
 }
 use in_every_world;
 
-/// As [`in_every_world`], for what the simulated worlds are known not to hold to, and how they differ. That they do not
-/// is what is tested there: a difference that has gone fails, and its test is to be moved to the others.
-macro_rules! in_the_kernel_only {
-    ($($name:ident: $difference:literal),+ $(,)?) => {
-        mod in_the_kernel_so_far {
-            use crate::contract::{Stage, worlds::Kernel};
-            $(
-                #[test]
-                fn $name() {
-                    super::$name(Stage::<Kernel>::new());
-                }
-            )+
-        }
-        mod not_yet_in_the_simulation {
-            use crate::contract::{Stage, worlds::Simulated};
-            $(
-                #[doc = $difference]
-                #[test]
-                #[should_panic]
-                fn $name() {
-                    super::$name(Stage::<Simulated<true>>::new());
-                }
-            )+
-        }
-        mod not_yet_in_the_weak_simulation {
-            use crate::contract::{Stage, worlds::Simulated};
-            $(
-                #[doc = $difference]
-                #[test]
-                #[should_panic]
-                fn $name() {
-                    super::$name(Stage::<Simulated<false>>::new());
-                }
-            )+
-        }
-    };
-}
-use in_the_kernel_only;
-
 const READABLE: Readiness = Readiness::READABLE;
 const WRITABLE: Readiness = Readiness::WRITABLE;
 const DRAIN: Readiness = Readiness::DRAIN;

@@ -18,6 +18,8 @@ pub struct Faults {
     pub spurious: u64,
     /// One event comes as two.
     pub split: u64,
+    /// Of an event only that is told which is owed (in a world where the rest is promised by nobody).
+    pub surplus_withheld: u64,
     /// The events of a wait come in any order.
     pub shuffle: bool,
     /// At most so many events come from a wait; the others from later ones. 0: no bound.
@@ -30,6 +32,15 @@ pub struct Faults {
     pub late_wake_ms: u64,
     /// A connection fails just when it is accepted.
     pub accept_aborted: u64,
+    /// To connect fails at once.
+    pub connect_fails: u64,
+    /// It is refused, by an event.
+    pub connect_refused: u64,
+    /// It is never answered.
+    pub connect_lost: u64,
+    /// It is answered up to so many milliseconds late.
+    pub connect_late: u64,
+    pub connect_late_ms: u64,
     /// Descriptors or buffers are exhausted; and for how many milliseconds at most.
     pub exhausted: u64,
     pub exhausted_ms: u64,
@@ -57,12 +68,18 @@ impl Faults {
             interrupted: knob(200),
             spurious: knob(300),
             split: knob(500),
+            surplus_withheld: knob(1000),
             shuffle: knob(1) == 1,
             batch: usize::try_from(knob(8)).unwrap(),
             stale: knob(500),
             wait_interrupted: knob(200),
             late_wake_ms: knob(50),
             accept_aborted: knob(200),
+            connect_fails: knob(500),
+            connect_refused: knob(300),
+            connect_lost: knob(300),
+            connect_late: knob(500),
+            connect_late_ms: knob(10_000),
             exhausted: knob(100),
             exhausted_ms: knob(3000),
             watch_refused: knob(100),

@@ -13,7 +13,9 @@
 
 mod calls;
 mod clients;
+mod connecting;
 mod contract;
+mod ends;
 mod faults;
 mod peer;
 mod rng;

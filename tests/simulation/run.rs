@@ -1,12 +1,13 @@
 //! One run: a server with its faults, a crowd of peers and clients, and a seed that decides everything.
 
 use crate::clients::Clients;
+use crate::ends::End;
 use crate::faults::Faults;
 use crate::peer::{Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
-use crate::world::{End, MILLISECOND, SharedWorld, Tally, World};
+use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::{CloseReason, LINGER};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;

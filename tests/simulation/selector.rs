@@ -1,7 +1,9 @@
 //! Who is told of what: the selector of each host, in one of two worlds.
 //!
 //! In the weak world an edge is owed only after a call has blocked, which is all that mio promises. In the other it is
-//! as with epoll: an edge for each arrival, and a short read has emptied the socket.
+//! as with epoll: an edge for each arrival, and a short read has emptied the socket. In both an event says all that its
+//! socket is ready for when it is given out, and not what it was caused by; in the weak one, what is not owed may be
+//! left out.
 
 use crate::world::{EndId, MILLISECOND, World};
 use echoloop::net::{Key, Readiness, Ready, Signal, Source};
@@ -27,7 +29,8 @@ pub struct Host {
 pub struct Watch {
     registered: Option<(usize, Key, bool)>,
     read_armed: bool,
-    pub write_armed: bool,
+    write_armed: bool,
+    /// What an event is owed for.
     pending: Readiness,
     /// So many events said so, and so many calls have blocked less: only above zero may a call be made.
     pub may_read: u32,
@@ -49,6 +52,16 @@ impl Watch {
     fn is_of(&self, host: usize) -> bool {
         self.registered.is_some_and(|(own, _, _)| own == host)
     }
+
+    fn asks_for_room(&self) -> bool {
+        self.registered.is_some_and(|(_, _, writable)| writable)
+    }
+
+    /// A program that waits again has heeded all that it was told, and knows no more of it than that it was so.
+    fn was_heeded(&mut self) {
+        self.may_read = self.may_read.min(1);
+        self.may_write = self.may_write.min(1);
+    }
 }
 
 impl World {
@@ -58,14 +71,24 @@ impl World {
     }
 
     pub fn register(&mut self, host: usize, id: EndId, key: Key, writable: bool) {
-        let room = self.peer_room(id) > 0 || self.ends[id].reset_arrived;
-        let readable = self.ends[id].is_readable();
+        self.ends[id].watch.registered = Some((host, key, writable));
+        let level = self.level(id);
         let watch = &mut self.ends[id].watch;
-        watch.registered = Some((host, key, writable));
-        watch.read_armed = !readable;
-        watch.write_armed = writable && !room;
-        watch.pending =
-            Readiness::READABLE.when(readable) | Readiness::WRITABLE.when(writable && room);
+        watch.read_armed = !level.contains(Readiness::READABLE);
+        watch.write_armed = writable && !level.contains(Readiness::WRITABLE);
+        watch.pending = level.without(Readiness::DRAIN);
+    }
+
+    /// What an event says of an end as it stands. As epoll has it: of the end of a connection it tells also who has not
+    /// asked (EPOLLHUP), and of room only who has.
+    fn level(&self, id: EndId) -> Readiness {
+        let end = &self.ends[id];
+        let is_over = end.is_over();
+        let room = end.stood && (end.fin_sent || self.peer_room(id) > 0);
+        let drain = end.fin_arrived || is_over || end.has_urgent_mark();
+        Readiness::READABLE.when(end.is_readable())
+            | Readiness::WRITABLE.when(is_over || (room && end.watch.asks_for_room()))
+            | Readiness::DRAIN.when(drain && !self.weak)
     }
 
     pub fn deregister(&mut self, id: EndId) {
@@ -76,8 +99,13 @@ impl World {
 
     /// A read blocked: an edge is owed for what comes.
     pub fn arm_read(&mut self, id: EndId) {
+        let weak = self.weak;
         let watch = &mut self.ends[id].watch;
         watch.read_armed = true;
+        if weak {
+            // What has been seen is not told of any more.
+            watch.pending = watch.pending.without(Readiness::READABLE);
+        }
         watch.reads_no_more();
         // An event may be told and not yet heeded; what it says still counts then.
         watch.drain &= watch.may_read > 0;
@@ -89,8 +117,13 @@ impl World {
     /// A write blocked: an edge is owed when there is room.
     pub fn arm_write(&mut self, id: EndId) {
         let watch = &mut self.ends[id].watch;
-        watch.write_armed = true;
         watch.may_write = watch.may_write.saturating_sub(1);
+        self.asks_for_an_edge(id);
+    }
+
+    /// Somebody has found no room: an edge is owed when there is some (`SOCK_NOSPACE`).
+    pub fn asks_for_an_edge(&mut self, id: EndId) {
+        self.ends[id].watch.write_armed = true;
         if self.peer_room(id) > 0 {
             self.writable(id);
         }
@@ -109,15 +142,10 @@ impl World {
     /// There is room at the other end.
     pub fn writable(&mut self, id: EndId) {
         let watch = &mut self.ends[id].watch;
-        if watch.write_armed && watch.registered.is_some_and(|(_, _, writable)| writable) {
+        if watch.write_armed && watch.asks_for_room() {
             watch.write_armed = false;
             watch.pending |= Readiness::WRITABLE;
         }
-    }
-
-    pub fn writable_after_reset(&mut self, id: EndId) {
-        self.ends[id].watch.write_armed = true;
-        self.writable(id);
     }
 
     /// Whether anything would be ready.
@@ -133,6 +161,10 @@ impl World {
     pub fn wait(&mut self, host: usize, timeout: Option<u64>, ready: &mut Vec<Ready>) {
         self.tally.waits += 1;
         ready.clear();
+        let watches = self.ends.iter_mut().map(|end| &mut end.watch);
+        for watch in watches.filter(|watch| watch.is_of(host)) {
+            watch.was_heeded();
+        }
         if self.fault(self.faults.wait_interrupted) {
             return;
         }
@@ -173,15 +205,18 @@ impl World {
     }
 
     fn collect_end(&mut self, index: EndId, ready: &mut Vec<Ready>) {
-        let end = &mut self.ends[index];
-        let sticky = end.fin_arrived || end.reset_arrived || !end.urgent.is_empty();
-        let Some(key) = end.watch.key() else { return };
-        let mut readiness = std::mem::take(&mut end.watch.pending);
-        if readiness == Readiness::NONE {
+        let Some(key) = self.ends[index].watch.key() else {
+            return;
+        };
+        let owed = std::mem::take(&mut self.ends[index].watch.pending);
+        if owed == Readiness::NONE {
             return;
         }
-        if sticky && !self.weak && readiness.contains(Readiness::READABLE) {
-            readiness |= Readiness::DRAIN;
+        let mut readiness = self.level(index);
+        self.rearm(index, owed, readiness);
+        let surplus = readiness.without(owed);
+        if self.weak && surplus != Readiness::NONE && self.fault(self.faults.surplus_withheld) {
+            readiness = readiness.without(surplus);
         }
         let both = Readiness::READABLE | Readiness::WRITABLE;
         if readiness.contains(both) && self.fault(self.faults.split) {
@@ -192,7 +227,19 @@ impl World {
             });
             readiness = writable;
         }
-        ready.push(Ready { key, readiness });
+        if readiness != Readiness::NONE {
+            ready.push(Ready { key, readiness });
+        }
+    }
+
+    /// What is not so any more is not told, and so an edge for it is owed again.
+    fn rearm(&mut self, index: EndId, owed: Readiness, level: Readiness) {
+        let gone = owed.without(level);
+        let watch = &mut self.ends[index].watch;
+        watch.read_armed |= gone.contains(Readiness::READABLE);
+        watch.write_armed |= gone.contains(Readiness::WRITABLE);
+        // Whoever looks and finds no room is told when there is some (SOCK_NOSPACE).
+        watch.write_armed |= watch.asks_for_room() && !level.contains(Readiness::WRITABLE);
     }
 
     /// An event without a cause, for anybody who is registered.
@@ -238,7 +285,7 @@ impl World {
             }
             None => {
                 if let Some(watch) = self.watch_of(host, event.key) {
-                    watch.pending |= event.readiness;
+                    watch.pending |= event.readiness.without(Readiness::DRAIN);
                 }
             }
         }

@@ -90,7 +90,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
         local: Option<SocketAddr>,
     ) -> io::Result<SimStream<DRAINS>> {
         let source = local.map_or(1, number);
-        let id = self.world.borrow_mut().connect(0, source)?;
+        let id = self.world.borrow_mut().program_connects(0, source)?;
         let world = self.world.clone();
         Ok(SimStream { world, id })
     }
@@ -138,10 +138,14 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        Ok(None)
+        Ok(self.world.borrow_mut().program_takes_error(self.id))
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(address(1))
+        if self.world.borrow().program_has_peer(self.id) {
+            Ok(address(1))
+        } else {
+            Err(io::ErrorKind::NotConnected.into())
+        }
     }
 }

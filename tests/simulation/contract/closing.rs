@@ -1,7 +1,7 @@
 //! Closing: what the peer sees of it, and that nothing more is told of what was closed.
 
 use super::worlds::{Peer, Worlds};
-use super::{End, Found, READABLE, Stage, in_every_world, in_the_kernel_only};
+use super::{DRAIN, End, Found, READABLE, Stage, WRITABLE, in_every_world};
 use echoloop::net::{Ending, Key, Net, Stream};
 use std::io::ErrorKind;
 
@@ -16,13 +16,10 @@ in_every_world! {
     nothing_is_told_of_a_stream_that_was_closed_with_its_event_on_the_way,
     who_is_given_a_used_descriptor_is_told_nothing_of_its_last_owner,
     what_was_registered_anew_is_told_under_its_own_key_only,
-}
-
-in_the_kernel_only! {
-    a_reset_behind_our_fin_is_not_told_to_the_peers_reads:
-        "in the simulated world a reset is told to a read even when FIN has come before it",
-    what_came_before_our_reset_the_peer_can_still_read:
-        "in the simulated world a reset destroys what has arrived and was not read",
+    a_reset_behind_our_fin_is_not_told_to_the_peers_reads,
+    what_came_before_our_reset_the_peer_can_still_read,
+    what_a_reset_behind_fin_is_told_by_is_a_broken_pipe_to_the_peers_writes,
+    when_both_have_sent_fin_that_is_told_and_no_reset_comes_after_it,
 }
 
 fn closed_with_fin_the_peer_reads_all_and_then_the_end<W: Worlds>(mut stage: Stage<W>) {
@@ -162,4 +159,36 @@ fn a_reset_behind_our_fin_is_not_told_to_the_peers_reads<W: Worlds>(mut stage: S
     stage.world.settle();
     let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
     assert_eq!(found, Found::bytes(b"").and(End::Fin));
+}
+
+fn what_a_reset_behind_fin_is_told_by_is_a_broken_pipe_to_the_peers_writes<W: Worlds>(
+    mut stage: Stage<W>,
+) {
+    let mut pair = stage.drained_pair();
+    pair.peer.close();
+    stage.expect(pair.key, READABLE);
+    assert_eq!(pair.stream.write(b"nobody").unwrap(), 6);
+    stage.world.settle();
+    let taken = pair.stream.take_error().unwrap().expect("an error");
+    assert_eq!(taken.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
+}
+
+fn when_both_have_sent_fin_that_is_told_and_no_reset_comes_after_it<W: Worlds>(
+    mut stage: Stage<W>,
+) {
+    let mut pair = stage.drained_pair();
+    pair.peer.send_fin();
+    stage.expect(pair.key, READABLE);
+    assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
+    pair.stream.shutdown_write().unwrap();
+    if Stage::<W>::SHORT_READ_DRAINS {
+        stage.expect(pair.key, READABLE | WRITABLE | DRAIN);
+    }
+    assert!(pair.stream.peer_addr().is_err(), "it is over");
+    pair.peer.reset();
+    stage.expect_silence(pair.key);
+    assert!(pair.stream.take_error().unwrap().is_none());
+    let again = pair.stream.shutdown_write().unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotConnected);
 }

@@ -1,17 +1,14 @@
 //! Connections that are begun from here: how their outcome is learnt.
 
 use super::worlds::Worlds;
-use super::{Found, Stage, WRITABLE, in_every_world, in_the_kernel_only};
+use super::{Found, READABLE, Stage, WRITABLE, in_every_world};
 use echoloop::net::{Net, Stream};
 use std::io::ErrorKind;
 
 in_every_world! {
     a_connection_that_was_begun_is_told_by_room_for_output_and_stands,
-}
-
-in_the_kernel_only! {
-    a_connection_that_is_refused_is_told_so_by_an_event:
-        "in the simulated world it is refused at once",
+    a_connection_that_is_refused_is_told_so_by_an_event,
+    a_connection_that_stood_and_was_reset_before_anybody_looked_says_so,
 }
 
 fn a_connection_that_was_begun_is_told_by_room_for_output_and_stands<W: Worlds>(
@@ -39,4 +36,17 @@ fn a_connection_that_is_refused_is_told_so_by_an_event<W: Worlds>(mut stage: Sta
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     // Its end is told only once, by whichever call comes first.
     assert!(stream.take_error().unwrap().is_none());
+}
+
+fn a_connection_that_stood_and_was_reset_before_anybody_looked_says_so<W: Worlds>(
+    mut stage: Stage<W>,
+) {
+    let address = stage.world.address();
+    let mut stream = stage.net().connect(address, None).unwrap();
+    let key = stage.register(&stream, true);
+    stage.close_listener();
+    stage.world.settle();
+    stage.expect(key, READABLE | WRITABLE);
+    let error = stream.connected().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }

@@ -1,7 +1,7 @@
 //! Bytes, urgent ones too, and the peer's FIN: when an edge comes for them, and how far a read goes.
 
 use super::worlds::{Peer, Worlds};
-use super::{DRAIN, End, Found, READABLE, Stage, in_every_world, in_the_kernel_only, read_all};
+use super::{DRAIN, End, Found, READABLE, Stage, in_every_world, read_all};
 use echoloop::net::{Readiness, Stream};
 
 in_every_world! {
@@ -20,11 +20,8 @@ in_every_world! {
     a_read_that_begins_at_the_urgent_mark_goes_on_past_it,
     urgent_data_that_was_read_says_nothing_any_more,
     data_before_a_later_urgent_byte_that_was_read_short_is_followed_by_an_edge,
-}
-
-in_the_kernel_only! {
-    of_two_urgent_marks_only_the_last_is_left:
-        "the simulated world remembers every urgent mark, the kernel the last",
+    of_two_urgent_marks_only_the_last_is_left,
+    what_was_read_before_it_was_told_is_not_told,
 }
 
 fn a_stream_that_nothing_happens_to_is_silent<W: Worlds>(mut stage: Stage<W>) {
@@ -193,6 +190,20 @@ fn of_two_urgent_marks_only_the_last_is_left<W: Worlds>(mut stage: Stage<W>) {
     let count = pair.stream.read(&mut buffer).unwrap();
     assert_eq!(&buffer[..count], b"abcXdef");
     assert_eq!(read_all(&mut pair.stream, told), Found::bytes(b"Y"));
+}
+
+fn what_was_read_before_it_was_told_is_not_told<W: Worlds>(mut stage: Stage<W>) {
+    let mut pair = stage.pair();
+    pair.peer.send(b"a");
+    stage.expect(pair.key, READABLE);
+    pair.peer.send(b"b");
+    stage.world.settle();
+    assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 2);
+    stage.expect_silence(pair.key);
+    if Stage::<W>::SHORT_READ_DRAINS {
+        pair.peer.send(b"c");
+        assert_eq!(stage.hear(&mut pair.stream, pair.key), Found::bytes(b"c"));
+    }
 }
 
 /// Where a short read promises nothing, reads go on until they block, and events need not say so.

@@ -1,7 +1,7 @@
 //! Writing: room for output, its end, and how a program is told that there is some again.
 
 use super::worlds::{Peer, Worlds};
-use super::{End, Found, READABLE, Stage, WRITABLE, in_every_world, in_the_kernel_only};
+use super::{End, Found, READABLE, Stage, WRITABLE, in_every_world};
 use echoloop::net::{Ending, Net, Stream};
 use std::io::ErrorKind;
 
@@ -16,11 +16,7 @@ in_every_world! {
     half_closed_by_the_peer_a_stream_can_still_be_written_to,
     half_closed_by_us_a_stream_can_still_be_read,
     what_was_written_before_a_close_with_fin_arrives_all_the_same,
-}
-
-in_the_kernel_only! {
-    who_has_asked_for_room_is_told_of_it_with_every_input:
-        "in the simulated world room is told of only after a write has blocked",
+    who_has_asked_for_room_is_told_of_it_with_every_input,
 }
 
 fn what_is_written_arrives_in_order<W: Worlds>(mut stage: Stage<W>) {

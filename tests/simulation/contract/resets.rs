@@ -1,9 +1,7 @@
 //! The peer's reset: how it is told, and what is left of the stream.
 
 use super::worlds::{Peer, Worlds};
-use super::{
-    DRAIN, End, Found, READABLE, Stage, WRITABLE, in_every_world, in_the_kernel_only, read_all,
-};
+use super::{DRAIN, End, Found, READABLE, Stage, WRITABLE, in_every_world, read_all};
 use echoloop::net::{Readiness, Stream};
 use std::io::ErrorKind;
 
@@ -18,19 +16,11 @@ in_every_world! {
     fin_cannot_be_sent_on_a_stream_that_was_reset,
     a_peer_that_closed_answers_what_it_is_sent_with_a_reset,
     a_peer_that_closed_with_input_unread_has_reset,
-}
-
-in_the_kernel_only! {
-    what_came_before_a_reset_can_still_be_read:
-        "in the simulated world a reset destroys what has arrived and was not read",
-    a_reset_is_told_to_a_write_if_that_comes_first_and_then_not_to_a_read:
-        "in the simulated world a write says BrokenPipe at once, and the reset is still told to a read",
-    a_reset_is_told_to_who_takes_the_error_and_then_not_to_a_read:
-        "in the simulated world there is no error to be taken",
-    a_reset_tells_of_room_to_who_has_not_asked_for_it:
-        "in the simulated world room is told of only to who has asked for it",
-    after_a_reset_nobody_knows_the_peers_address:
-        "in the simulated world everybody always knows an address",
+    what_came_before_a_reset_can_still_be_read,
+    a_reset_is_told_to_a_write_if_that_comes_first_and_then_not_to_a_read,
+    a_reset_is_told_to_who_takes_the_error_and_then_not_to_a_read,
+    a_reset_tells_of_room_to_who_has_not_asked_for_it,
+    after_a_reset_nobody_knows_the_peers_address,
 }
 
 /// As the kernel tells of an end: in the weak world that is read like anything else.

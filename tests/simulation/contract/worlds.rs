@@ -244,8 +244,8 @@ impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
 impl Peer for SimulatedPeer {
     fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        if world.ends[self.id].reset_arrived {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        if let Some(error) = world.ends[self.id].write_error() {
+            return Err(error);
         }
         assert_eq!(world.send(self.id, bytes), bytes.len());
         Ok(())
