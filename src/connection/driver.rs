@@ -99,12 +99,7 @@ impl<P: Protocol> Driver<P> {
             gathered: &mut self.gathered,
         };
         let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut bench);
-        let moved_out = connection.bytes_out() != before.1;
-        let starts_anew = match connection.class() {
-            Classes::IDLE => moved_out || connection.bytes_in() != before.0,
-            Classes::STALLED => moved_out,
-            _ => false,
-        };
+        let starts_anew = starts_anew(connection, before);
         self.settle(reactor, key, outcome, starts_anew)
     }
 
@@ -128,11 +123,12 @@ impl<P: Protocol> Driver<P> {
             }
             Outcome::Input | Outcome::Event | Outcome::Memory => Ok(()),
         };
-        if waits.is_err() {
-            return Some(CloseReason::NoMemory);
-        }
         let slot = reactor.find(key)?;
         let class = slot.tenant.class();
+        // One that lingers only drops what comes; it need not be read on, since its deadline ends it in any case.
+        if waits.is_err() && class != Classes::LINGER {
+            return Some(CloseReason::NoMemory);
+        }
         let changes_class = class != slot.class();
         if changes_class {
             reactor.set_class(key, class);
@@ -147,9 +143,15 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Gives a turn to connections that wait for memory, as many as there may be room for. To be called once a turn.
-    pub fn admit_waiting<N: Net>(&mut self, reactor: &mut Connections<N, P>) {
+    ///
+    /// Gives back one that has ended meanwhile, and why. Its owner is to close it, and then to call this once more for
+    /// those behind it.
+    pub fn admit_waiting<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+    ) -> Option<(Key, CloseReason)> {
         if !self.common.pool.is_waited_for() {
-            return;
+            return None;
         }
         if self.common.pool.is_overgrown(reactor.len()) {
             let pool = &mut self.common.pool;
@@ -158,9 +160,7 @@ impl<P: Protocol> Driver<P> {
         let read_size = self.common.read_size;
         let mut places = self.common.pool.room().div_ceil(read_size);
         while places > 0 {
-            let Some(key) = self.common.pool.next_waiting() else {
-                return;
-            };
+            let key = self.common.pool.next_waiting()?;
             // One that has closed takes no place. If it did, the last of those who wait could be left to wait for ever.
             if let Some(slot) = reactor.find(key) {
                 places -= 1;
@@ -170,12 +170,15 @@ impl<P: Protocol> Driver<P> {
                     // One that owes has waited for its peer all the while: that time goes on.
                     reactor.set_class(key, class);
                 }
-                if reactor.run_again(key).is_err() {
-                    // It stays where it is until the peer sends something more.
-                    log::debug!("#{} has to wait: out of memory", key.serial);
+                // Without memory to remember it, it has its turn now: it would never be heard of again.
+                if reactor.run_again(key).is_err()
+                    && let Some(reason) = self.drive_seldom(reactor, key, Readiness::NONE)
+                {
+                    return Some((key, reason));
                 }
             }
         }
+        None
     }
 
     /// Says something on a connection from outside, as a client does; see [`Connection::write`].
@@ -186,6 +189,7 @@ impl<P: Protocol> Driver<P> {
         say: impl FnOnce(&mut Outbox<'_>),
     ) -> Option<CloseReason> {
         let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
         let mut bench = Workbench {
             serial: key.serial,
             now,
@@ -195,7 +199,8 @@ impl<P: Protocol> Driver<P> {
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
             Ok(_) => {
                 let outcome = after_a_word(&slot.tenant);
-                self.settle(reactor, key, outcome, true)
+                let starts_anew = starts_anew(&slot.tenant, before);
+                self.settle(reactor, key, outcome, starts_anew)
             }
             Err(reason) => Some(reason),
         }
@@ -282,6 +287,19 @@ impl<P: Protocol> Driver<P> {
         };
         reactor.remove(key, reason.ending())?;
         Some(closed)
+    }
+}
+
+/// Whether a connection's time starts anew within its class, since it had read and sent this many bytes `before`.
+fn starts_anew<S: Session>(connection: &Connection<S>, before: (u64, u64)) -> bool
+where
+    S::Shared: Protocol<Session = S>,
+{
+    let moved_out = connection.bytes_out() != before.1;
+    match connection.class() {
+        Classes::IDLE => moved_out || connection.bytes_in() != before.0,
+        Classes::STALLED => moved_out,
+        _ => false,
     }
 }
 

@@ -78,6 +78,7 @@ impl Pool {
 
     /// Remembers who would read if there were room.
     pub(super) fn wait(&mut self, key: Key) -> Result<(), OutOfMemory> {
+        self.grants()?;
         self.waiting.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.waiting.push_back(key);
         Ok(())

@@ -79,6 +79,7 @@ pub struct Reactor<N: Net, T> {
     spin: Duration,
     now: Time,
     tick: Tick,
+    refuses: bool,
 }
 
 impl<N: Net, T> Reactor<N, T> {
@@ -96,7 +97,14 @@ impl<N: Net, T> Reactor<N, T> {
             spin,
             now,
             tick: Tick::of(now),
+            refuses: false,
         }
+    }
+
+    /// From now on grants no memory for a slot or for another turn, as if the machine had none left, or does again. For
+    /// tests, which cannot make a machine run out of it.
+    pub fn refuse(&mut self, refuses: bool) {
+        self.refuses = refuses;
     }
 
     /// When this turn began.
@@ -134,8 +142,9 @@ impl<N: Net, T> Reactor<N, T> {
         tenant: T,
         writable: bool,
     ) -> Result<Key, (N::Stream, io::Error)> {
-        let Ok(key) = self.slots.next_key() else {
-            return Err((stream, io::ErrorKind::OutOfMemory.into()));
+        let key = match self.slots.next_key() {
+            Ok(key) if !self.refuses => key,
+            _ => return Err((stream, io::ErrorKind::OutOfMemory.into())),
         };
         if let Err(error) = self.net.register(&stream, key, writable) {
             return Err((stream, error));
@@ -201,11 +210,12 @@ impl<N: Net, T> Reactor<N, T> {
     /// # Errors
     /// There is no memory to remember it.
     pub fn run_again(&mut self, key: Key) -> Result<(), OutOfMemory> {
-        self.run_queue.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let refused = self.refuses || self.run_queue.try_reserve(1).is_err();
         match self.slots.find(key) {
             Some(slot) if slot.queued => return Ok(()),
-            Some(slot) => slot.queued = true,
             None if key.source().is_none() => return Ok(()),
+            _ if refused => return Err(OutOfMemory),
+            Some(slot) => slot.queued = true,
             None => {}
         }
         self.run_queue.push_back(key);

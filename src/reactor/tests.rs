@@ -347,6 +347,27 @@ fn a_stream_that_cannot_be_watched_is_given_back() {
 }
 
 #[test]
+fn without_memory_there_is_no_slot_and_no_other_turn_but_who_has_one_coming_keeps_it() {
+    let mut reactor = reactor(Duration::ZERO);
+    let [queued, other] = std::array::from_fn(|_| insert(&mut reactor));
+    reactor.run_again(queued).unwrap();
+    reactor.refuse(true);
+    let (stream, error) = reactor.insert(NoStream, (), false).unwrap_err();
+    assert_eq!(
+        (stream, error.kind()),
+        (NoStream, io::ErrorKind::OutOfMemory)
+    );
+    assert_eq!(reactor.run_again(other), Err(OutOfMemory));
+    assert_eq!(reactor.run_again(queued), Ok(()), "it needs none");
+    reactor.refuse(false);
+    let mut scribe = Scribe::default();
+    reactor.turn(&mut scribe).unwrap();
+    assert_eq!(scribe.told, [Told::Again(queued.serial)]);
+    assert_eq!(reactor.run_again(other), Ok(()), "it has none coming yet");
+    assert_eq!(insert(&mut reactor).serial, 3, "no number is used up");
+}
+
+#[test]
 fn a_touch_starts_the_time_anew() {
     let mut reactor = reactor(Duration::ZERO);
     let key = insert(&mut reactor);

@@ -152,7 +152,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
     /// As [`Server::run`].
     pub fn turn(&mut self) -> io::Result<Option<Exit>> {
         self.reactor.turn(&mut self.service)?;
-        self.service.driver.admit_waiting(&mut self.reactor);
+        self.service.admit_waiting(&mut self.reactor);
         self.service.resume_accepting(&mut self.reactor);
         self.service.go_on_draining(&mut self.reactor);
         self.service.exit.take().transpose()
@@ -176,6 +176,19 @@ impl<N: Net, P: Protocol> Server<N, P> {
     /// The memory that connections hold, all together.
     pub fn pool(&mut self) -> &mut Pool {
         &mut self.service.driver.common.pool
+    }
+
+    /// From now on grants no memory for slots and further turns, as if the machine had none left, or does again. For
+    /// tests, as [`Pool::refuse`].
+    pub fn refuse_places(&mut self, refuses: bool) {
+        self.reactor.refuse(refuses);
+    }
+
+    /// The same, for sources from which there is no connection yet.
+    pub fn refuse_sources(&mut self, refuses: bool) {
+        if let Some(sources) = &mut self.service.sources {
+            sources.refuse(refuses);
+        }
     }
 
     /// The network that the server runs on.
@@ -215,6 +228,13 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
+    /// Lets those go on who waited for memory, if there is some again.
+    fn admit_waiting(&mut self, reactor: &mut Connections<N, P>) {
+        while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
+            self.close(reactor, key, reason);
+        }
+    }
+
     /// Ends a connection: closes its socket, takes its slot back, counts the reason.
     fn close(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
         let Some(closed) = self.driver.close(reactor, key, reason) else {

@@ -16,6 +16,7 @@ pub(super) struct Sources {
     limit: usize,
     indices: HashMap<u128, u32>,
     counts: Slab<Source>,
+    refuses: bool,
 }
 
 #[derive(Debug)]
@@ -31,7 +32,13 @@ impl Sources {
             limit,
             indices: HashMap::new(),
             counts: Slab::new(),
+            refuses: false,
         }
+    }
+
+    /// From now on grants no memory for another source, or does again.
+    pub(super) fn refuse(&mut self, refuses: bool) {
+        self.refuses = refuses;
     }
 
     /// Counts one more connection from `address`; gives the index that [`leave`](Sources::leave) is to be told.
@@ -46,7 +53,7 @@ impl Sources {
                 _ => Err(Refusal::MaxPerSource),
             };
         }
-        if self.indices.try_reserve(1).is_err() || !has_room(&self.counts) {
+        if self.refuses || self.indices.try_reserve(1).is_err() || !has_room(&self.counts) {
             return Err(Refusal::NoMemory);
         }
         let index = u32::try_from(self.counts.vacant_key()).map_err(|_| Refusal::NoMemory)?;
@@ -112,6 +119,17 @@ mod tests {
             sources.enter(ip("::1")).is_ok(),
             "not the same as ::ffff:0:0/96"
         );
+    }
+
+    #[test]
+    fn without_memory_only_a_source_that_is_not_listed_is_refused() {
+        let mut sources = Sources::new(2);
+        let first = sources.enter(ip("10.0.0.1")).unwrap();
+        sources.refuse(true);
+        assert_eq!(sources.enter(ip("10.0.0.2")), Err(Refusal::NoMemory));
+        assert_eq!(sources.enter(ip("10.0.0.1")), Ok(first));
+        sources.refuse(false);
+        assert!(sources.enter(ip("10.0.0.2")).is_ok());
     }
 
     #[test]
