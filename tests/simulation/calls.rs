@@ -1,6 +1,5 @@
 //! The calls that the programs under test make, the faults that befall them, and what must hold when they make them.
 
-use crate::selector::SERVER;
 use crate::world::{EndId, MILLISECOND, World};
 use echoloop::connection::LINGER;
 use std::io;
@@ -183,7 +182,8 @@ impl World {
         let mut just_closed = self.closed.iter().map(|id| &self.ends[*id]);
         let nobody_is_owed = self.open().all(|end| end.owed_if_servers() == 0)
             && just_closed.all(|end| end.owed() == 0);
-        let calm = self.faults.memory_refused == 0 && self.faults.watch_refused == 0;
+        let faults = &self.faults;
+        let calm = faults.memory_refused + faults.places_refused + faults.watch_refused == 0;
         if self.stopping && reset && calm && nobody_is_owed {
             let end = &self.ends[id];
             assert!(end.reset_arrived, "cut off without need: {end:?}");
@@ -209,8 +209,8 @@ impl World {
     }
 
     /// Whether the kernel has no memory for one more thing to watch.
-    pub fn refuses_to_watch(&mut self, host: usize) -> bool {
-        host == SERVER && self.fault(self.faults.watch_refused)
+    pub fn refuses_to_watch(&mut self) -> bool {
+        self.fault(self.faults.watch_refused)
     }
 
     /// As `SO_ERROR`, by a program under test.

@@ -5,10 +5,12 @@ use crate::rng::Rng;
 use crate::selector::CLIENTS;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld};
-use echoloop::connection::{CloseReason, Common, Connection, Connections, Driver, Limits};
+use echoloop::connection::{
+    Classes, CloseReason, Common, Connection, Connections, Driver, LINGER, Limits,
+};
 use echoloop::net::{Key, Readiness, Source, Time};
 use echoloop::protocol::{Context, Outbox, Protocol, Session};
-use echoloop::reactor::{Handler, Reactor};
+use echoloop::reactor::{Handler, Reactor, TICK};
 use std::time::Duration;
 
 /// Numbers of clients begin here, so that their bytes are not those of any peer.
@@ -72,18 +74,23 @@ pub struct Client {
     pause: u64,
     source: u8,
     key: Option<Key>,
+    /// When the connection was begun, and how often that may still fail.
+    begun_at: Time,
+    attempts: u64,
     pub wakes_at: u64,
     pub done: Option<CloseReason>,
 }
 
 /// The program: a reactor full of clients.
 pub struct Clients<const DRAINS: bool> {
+    world: SharedWorld,
     reactor: Connections<SimNet<DRAINS>, Checker>,
     crew: Crew,
 }
 
 pub struct Crew {
     driver: Driver<Checker>,
+    connect_timeout: Duration,
     pub clients: Vec<Client>,
 }
 
@@ -102,6 +109,8 @@ impl<const DRAINS: bool> Clients<DRAINS> {
                     pause: rng.magnitude(1_000) * MILLISECOND,
                     source: 1 + rng.index(4) as u8,
                     key: None,
+                    begun_at: Time::ZERO,
+                    attempts: rng.between(0, 3),
                     wakes_at: rng.magnitude(5_000) * MILLISECOND,
                     done: None,
                 }
@@ -112,15 +121,22 @@ impl<const DRAINS: bool> Clients<DRAINS> {
             opening: 0,
         };
         let common = Common::new(checker, Limits::default(), 1 << 30);
-        let driver = Driver::new(common);
+        let connect_timeout = Duration::from_millis(rng.between(100, 10_000));
+        let timeouts = [None, None, Some(LINGER), Some(connect_timeout)];
         Clients {
-            reactor: Reactor::new(net, [None; 4], Duration::ZERO),
-            crew: Crew { driver, clients },
+            world: world.clone(),
+            reactor: Reactor::new(net, timeouts, Duration::ZERO),
+            crew: Crew {
+                driver: Driver::new(common),
+                connect_timeout,
+                clients,
+            },
         }
     }
 
     /// One turn of the program.
     pub fn turn(&mut self) {
+        self.refuse_memory();
         self.reactor.turn(&mut self.crew).unwrap();
         let now = self.reactor.now().as_nanos();
         for index in 0..self.crew.clients.len() {
@@ -128,6 +144,30 @@ impl<const DRAINS: bool> Clients<DRAINS> {
             if client.done.is_none() && client.wakes_at <= now {
                 self.crew.act(&mut self.reactor, index);
             }
+        }
+    }
+
+    fn refuse_memory(&mut self) {
+        let mut world = self.world.borrow_mut();
+        let chances = [world.faults.memory_refused, world.faults.places_refused];
+        let [memory, places] = chances.map(|chance| world.fault(chance));
+        self.crew.driver.common.pool.refuse(memory);
+        self.reactor.refuse(places);
+    }
+
+    /// Nobody waits longer for a connection to stand than he may. To be called when the program sleeps.
+    pub fn check_connecting(&mut self) {
+        let world = self.world.borrow();
+        let late = Duration::from_millis(world.faults.late_wake_ms + 1) + TICK;
+        let now = Time::from_nanos(world.now);
+        for client in &self.crew.clients {
+            let slot = client.key.and_then(|key| self.reactor.find(key));
+            let connects = slot.is_some_and(|slot| slot.tenant.class() == Classes::CONNECT);
+            let waited = now.since(client.begun_at);
+            assert!(
+                !connects || waited <= self.crew.connect_timeout + late,
+                "has waited {waited:?} for a connection: {client:?}"
+            );
         }
     }
 
@@ -153,13 +193,7 @@ impl Crew {
         let client = &mut self.clients[index];
         client.wakes_at = reactor.now().as_nanos() + client.pause + MILLISECOND;
         let Some(key) = client.key else {
-            let from = Some(address(client.source));
-            self.driver.common.protocol.opening = index as u64;
-            match self.driver.connect(reactor, address(1), from, index as u32) {
-                Ok(key) => client.key = Some(key),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => client.done = Some(CloseReason::ConnectFailed),
-            }
+            self.connect(reactor, index);
             return;
         };
         let owed = reactor.find(key).map_or(0, |slot| slot.tenant.owed());
@@ -180,14 +214,48 @@ impl Crew {
         }
     }
 
+    /// Begins to connect; if that fails at once, it is tried again later.
+    fn connect<const DRAINS: bool>(
+        &mut self,
+        reactor: &mut Connections<SimNet<DRAINS>, Checker>,
+        index: usize,
+    ) {
+        let from = Some(address(self.clients[index].source));
+        self.driver.common.protocol.opening = index as u64;
+        let begun = self.driver.connect(reactor, address(1), from, index as u32);
+        self.clients[index].key = begun.ok();
+        self.clients[index].begun_at = reactor.now();
+    }
+
+    /// A connection has ended. One that never stood is begun anew, a few times.
+    fn ended(&mut self, index: usize, reason: CloseReason) {
+        let client = &mut self.clients[index];
+        let never_stood = matches!(
+            reason,
+            CloseReason::ConnectFailed | CloseReason::ConnectTimeout
+        );
+        if never_stood && client.attempts > 0 {
+            client.attempts -= 1;
+            client.key = None;
+            // What was said waited for a connection, and has gone with it.
+            self.driver.common.protocol.counts[index] = (0, 0);
+        } else {
+            client.done = Some(reason);
+        }
+    }
+
     fn close<const DRAINS: bool>(
         &mut self,
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
         key: Key,
         reason: CloseReason,
     ) {
+        if reason == CloseReason::ConnectFailed {
+            let failed = reactor.find(key).is_some_and(|slot| slot.stream.is_over());
+            assert!(failed, "given up although nothing was wrong");
+        }
         if let Some(closed) = self.driver.close(reactor, key, reason) {
-            self.clients[closed.tag as usize].done = Some(reason);
+            self.ended(closed.tag as usize, reason);
         }
     }
 }
@@ -204,8 +272,25 @@ impl<const DRAINS: bool> Handler<SimNet<DRAINS>, Connection<CheckerSession>> for
         }
     }
 
-    fn expired(&mut self, _: &mut Connections<SimNet<DRAINS>, Checker>, _: Key) {
-        unreachable!("no deadlines were set");
+    fn expired(&mut self, reactor: &mut Connections<SimNet<DRAINS>, Checker>, key: Key) {
+        let now = reactor.now();
+        let Some(slot) = reactor.find(key) else {
+            unreachable!("who is due is there");
+        };
+        let reason = slot.tenant.expire();
+        assert_eq!(
+            reason,
+            CloseReason::ConnectTimeout,
+            "no other deadline was set"
+        );
+        let mut clients = self.clients.iter();
+        let client = clients.find(|client| client.key == Some(key));
+        let waited = client.map(|client| now.since(client.begun_at));
+        assert!(
+            waited >= Some(self.connect_timeout),
+            "given up too early: {client:?}"
+        );
+        self.close(reactor, key, reason);
     }
 
     fn source_ready(&mut self, _: &mut Connections<SimNet<DRAINS>, Checker>, _: Source) {}

@@ -46,8 +46,12 @@ pub struct Faults {
     pub exhausted_ms: u64,
     /// The kernel has no memory to watch one more connection, or for one more thing.
     pub watch_refused: u64,
-    /// For one turn of the server there is no memory at all.
+    /// For one turn of a program there is no memory for what is owed and for who waits for memory.
     pub memory_refused: u64,
+    /// For one turn there is none for slots and for further turns.
+    pub places_refused: u64,
+    /// For one turn of the server there is none to count another source.
+    pub sources_refused: u64,
     /// The clock jumps forward by up to this many milliseconds between two turns.
     pub clock_jump: u64,
     pub clock_jump_ms: u64,
@@ -84,6 +88,8 @@ impl Faults {
             exhausted_ms: knob(3000),
             watch_refused: knob(100),
             memory_refused: knob(100),
+            places_refused: knob(100),
+            sources_refused: knob(100),
             clock_jump: knob(20),
             clock_jump_ms: knob(20_000),
         }

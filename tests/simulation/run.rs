@@ -1,18 +1,17 @@
 //! One run: a server with its faults, a crowd of peers and clients, and a seed that decides everything.
 
+mod checks;
+
 use crate::clients::Clients;
-use crate::ends::End;
 use crate::faults::Faults;
 use crate::peer::{Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
-use echoloop::connection::{CloseReason, LINGER};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
-use echoloop::reactor::TICK;
-use echoloop::server::{Config, Counters, Exit, Refusal, Server};
+use echoloop::server::{Config, Counters, Exit, Server};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -53,6 +52,8 @@ struct Run<const DRAINS: bool> {
     config: Config,
     turns: u64,
     exit: Option<Exit>,
+    /// In this turn the server is refused memory of some kind.
+    refused_memory: bool,
     /// What the server had counted before its last turn.
     counted: Counters,
     /// When the faults stop, or SIGTERM comes.
@@ -134,6 +135,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config,
             turns: 0,
             exit: None,
+            refused_memory: false,
             cut_at,
             turning_point,
             stops_early,
@@ -216,6 +218,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             turns += 1;
         }
         assert!(turns < 1000, "the clients do not come to rest");
+        self.clients.check_connecting();
         if self.exit.is_none() {
             self.advance();
         }
@@ -230,163 +233,32 @@ impl<const DRAINS: bool> Run<DRAINS> {
     fn server_turn(&mut self) {
         self.turns += 1;
         assert!(self.turns < MOST_TURNS, "the server does not come to rest");
-        let refused = {
+        {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
             world.closed.clear();
-            let chance = world.faults.memory_refused;
-            world.fault(chance)
-        };
-        self.server.pool().refuse(refused);
+        }
+        self.refuse_memory();
         self.exit = self.server.turn().unwrap();
         self.check_counts();
         self.check_deadlines();
         self.counted = self.server.counters().clone();
     }
 
-    /// What holds after each turn.
-    fn check_counts(&self) {
-        let counters = self.server.counters();
-        let live = self.server.live();
-        assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
-        let world = self.world.borrow();
-        assert_eq!(world.open().count(), live, "sockets left open");
-        assert!(live <= self.config.max_connections, "{live} connections");
-        let refused = |refusal| counters.refused_for(refusal) > self.counted.refused_for(refusal);
-        if refused(Refusal::MaxConnections) {
-            let there_were = live + world.closed.len();
-            assert!(
-                there_were >= self.config.max_connections,
-                "refused without need"
-            );
-        }
-        if let Some(most) = self.config.max_per_source {
-            let others = refused(Refusal::MaxConnections) || refused(Refusal::NoMemory);
-            self.check_sources(&world, most, refused(Refusal::MaxPerSource) && !others);
-        }
-        // One read may be held beyond the limit, and each buffer is at most four times what was ever in it.
-        let slack = 4 * self.config.max_pending.min(65_536) + 4096;
-        let bound = 4 * self.config.max_buffered + slack;
-        let buffered = self.server.buffered();
-        assert!(
-            buffered <= bound,
-            "{buffered} bytes held, allowed are {bound}"
-        );
-        let open = world.open().filter(|end| !end.fin_sent);
-        let owed: u64 = open.map(|end| end.owed()).sum();
-        assert!(
-            owed <= buffered as u64,
-            "{owed} bytes are owed, {buffered} held"
-        );
-        let tally = &world.tally;
-        assert_eq!(counters.accept_failed, tally.aborted);
-        assert_eq!(counters.accept_paused, tally.exhausted);
-    }
-
-    /// In the end, what the server has counted is what the world has seen.
-    fn check_totals(&self, world: &World) {
-        let counters = self.server.counters();
-        let (refused, served): (Vec<&End>, Vec<&End>) = world
-            .ends
-            .iter()
-            .filter(|end| end.is_servers)
-            .partition(|end| end.was_refused);
-        assert_eq!(counters.refused_in_all(), refused.len() as u64);
-        assert_eq!(counters.opened, served.len() as u64);
-        let written: u64 = served.iter().map(|end| end.written).sum();
-        assert_eq!(counters.bytes_out, written);
-        let read: u64 = served.iter().map(|end| end.read).sum();
-        assert!(
-            counters.bytes_in <= read,
-            "what came after our FIN is dropped"
-        );
-        assert!(
-            counters.bytes_in >= written,
-            "nothing is sent that was not read"
-        );
-    }
-
-    fn check_sources(&self, world: &World, most: usize, refused: bool) {
-        for source in 1..=4 {
-            let is_from = |end: &&End| end.source == source;
-            let open = world.open().filter(is_from).count();
-            assert!(open <= most, "{open} connections from one source");
-            let closed = world.closed.iter().map(|id| &world.ends[*id]);
-            let (gone, turned_away): (Vec<&End>, Vec<&End>) =
-                closed.filter(is_from).partition(|end| !end.was_refused);
-            let was_full = open + gone.len() >= most;
-            assert!(
-                !refused || was_full || turned_away.is_empty(),
-                "refused without need"
-            );
-        }
-    }
-
-    /// Deadlines are neither early nor more than their slack late.
-    fn check_deadlines(&self) {
-        let world = self.world.borrow();
-        let late = Duration::from_millis(world.faults.late_wake_ms + 1) + TICK;
-        if self.exit.is_none() && world.hosts[SERVER].asleep_until.is_some() {
-            for end in world.open() {
-                let (waited, allowed) = self.waits_for(&world, end);
-                let most = allowed.map(|allowed| allowed + late);
-                assert!(
-                    most.is_none_or(|most| waited <= most),
-                    "{waited:?}: {end:?}"
-                );
-            }
-        }
-        let counters = self.server.counters();
-        for reason in [CloseReason::Idle, CloseReason::Stalled] {
-            let closed = counters.closed_for(reason) - self.counted.closed_for(reason);
-            let mut due = 0;
-            for &id in &world.closed {
-                let end = &world.ends[id];
-                let (waited, allowed) = self.waited_when_closed(&world, end, reason);
-                due += u64::from(allowed.is_some_and(|allowed| waited >= allowed));
-            }
-            assert!(closed <= due, "closed too early: {reason}");
-            if reason == CloseReason::Stalled && closed == world.closed.len() as u64 {
-                self.check_stalled(&world);
-            }
-        }
-    }
-
-    /// Who was closed as stalled had really taken nothing: there was no room for what he was owed.
-    fn check_stalled(&self, world: &World) {
-        for &id in &world.closed {
-            let end = &world.ends[id];
-            let only_just = end.room_since >= world.before;
-            assert!(end.room_when_closed == 0 || only_just, "not paid: {end:?}");
-        }
-    }
-
-    /// How long a connection has waited for what it waits for, and how long it may.
-    fn waits_for(&self, world: &World, end: &End) -> (Duration, Option<Duration>) {
-        let since = |then| Duration::from_nanos(world.now - then);
-        if end.fin_sent {
-            (since(end.fin_at), Some(LINGER))
-        } else if end.owed() > 0 {
-            (since(end.owed_since), self.config.stall_timeout)
-        } else {
-            // Who waits for memory is not idle, and neither is who may have waited for a moment.
-            let idle_timeout = self.config.idle_timeout;
-            let plenty = self.config.max_buffered == PLENTY;
-            (since(end.moved_at), idle_timeout.filter(|_| plenty))
-        }
-    }
-
-    fn waited_when_closed(
-        &self,
-        world: &World,
-        end: &End,
-        reason: CloseReason,
-    ) -> (Duration, Option<Duration>) {
-        let since = |then| Duration::from_nanos(world.now - then);
-        match reason {
-            CloseReason::Stalled => (since(end.owed_since), self.config.stall_timeout),
-            _ => (since(end.moved_at), self.config.idle_timeout),
-        }
+    /// In some turns there is no memory: for what is owed and for who waits, for slots and further turns, for sources.
+    fn refuse_memory(&mut self) {
+        let mut world = self.world.borrow_mut();
+        let faults = &world.faults;
+        let chances = [
+            faults.memory_refused,
+            faults.places_refused,
+            faults.sources_refused,
+        ];
+        let [memory, places, sources] = chances.map(|chance| world.fault(chance));
+        self.server.pool().refuse(memory);
+        self.server.refuse_places(places);
+        self.server.refuse_sources(sources);
+        self.refused_memory = memory || places || sources;
     }
 
     /// Time goes on until something happens: a peer acts, or a program's sleep is over.
@@ -399,6 +271,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);
         let sleeps = world.hosts.iter().filter_map(|host| host.asleep_until);
         let next = next.min(sleeps.min().unwrap_or(world.now));
+        let next = next.min(world.next_answer().unwrap_or(u64::MAX));
         // Where nobody has anything to do, a long time passes.
         let next = next.min(world.now + 10_000 * MILLISECOND);
         if !world.is_anything_ready(SERVER) && !world.is_anything_ready(CLIENTS) {
@@ -409,6 +282,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let most = world.faults.clock_jump_ms;
             world.now += world.rng.between(0, most) * MILLISECOND;
         }
+        world.shake_hands();
         let now = world.now;
         for peer in &mut self.peers {
             if now >= self.cut_at && peer.plan.reading == Reading::Never {
@@ -418,19 +292,5 @@ impl<const DRAINS: bool> Run<DRAINS> {
                 peer.act(&mut world);
             }
         }
-    }
-
-    fn check_the_end(&mut self, stopped_at: u64) {
-        assert_eq!(self.exit, Some(Exit::Drained));
-        assert_eq!(self.server.live(), 0);
-        assert_eq!(self.server.buffered(), 0, "memory held for nobody");
-        let world = self.world.borrow();
-        self.check_totals(&world);
-        let mut listeners = world.listeners.iter();
-        assert!(listeners.all(|listener| listener.closed), "listens on");
-        let drained_in = Duration::from_nanos(world.now - stopped_at);
-        let late = Duration::from_millis(world.faults.late_wake_ms + world.faults.clock_jump_ms);
-        let most = self.config.drain_timeout + late + Duration::from_secs(1);
-        assert!(drained_in <= most, "the drain took {drained_in:?}");
     }
 }

@@ -20,6 +20,13 @@ pub struct SimStream<const DRAINS: bool> {
     id: EndId,
 }
 
+impl<const DRAINS: bool> SimStream<DRAINS> {
+    /// Whether there is an end behind it: a reset, or that it was never let in.
+    pub fn is_over(&self) -> bool {
+        self.world.borrow().ends[self.id].is_over()
+    }
+}
+
 /// A listening socket made up. Dropping it closes it.
 pub struct SimListener {
     world: SharedWorld,
@@ -97,7 +104,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
 
     fn register(&mut self, stream: &SimStream<DRAINS>, key: Key, writable: bool) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        if world.refuses_to_watch(self.host) {
+        if world.refuses_to_watch() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         world.register(self.host, stream.id, key, writable);

@@ -1,0 +1,190 @@
+//! What holds of a run: after each turn of the server, and when it has ended.
+
+use super::{PLENTY, Run};
+use crate::ends::End;
+use crate::selector::SERVER;
+use crate::world::World;
+use echoloop::connection::{CloseReason, LINGER};
+use echoloop::reactor::TICK;
+use echoloop::server::{Exit, Refusal};
+use std::time::Duration;
+
+impl<const DRAINS: bool> Run<DRAINS> {
+    /// What holds after each turn.
+    pub(super) fn check_counts(&self) {
+        let counters = self.server.counters();
+        let live = self.server.live();
+        assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
+        let world = self.world.borrow();
+        assert_eq!(world.open().count(), live, "sockets left open");
+        assert!(live <= self.config.max_connections, "{live} connections");
+        let refused = |refusal| counters.refused_for(refusal) > self.counted.refused_for(refusal);
+        if refused(Refusal::MaxConnections) {
+            let there_were = live + world.closed.len();
+            assert!(
+                there_were >= self.config.max_connections,
+                "refused without need"
+            );
+        }
+        let out_of_memory = refused(Refusal::NoMemory)
+            || counters.closed_for(CloseReason::NoMemory)
+                > self.counted.closed_for(CloseReason::NoMemory);
+        assert!(
+            !out_of_memory || self.refused_memory || world.faults.watch_refused > 0,
+            "out of memory without a cause"
+        );
+        if let Some(most) = self.config.max_per_source {
+            let others = refused(Refusal::MaxConnections) || refused(Refusal::NoMemory);
+            self.check_sources(&world, most, refused(Refusal::MaxPerSource) && !others);
+        }
+        // One read may be held beyond the limit, and each buffer is at most four times what was ever in it.
+        let slack = 4 * self.config.max_pending.min(65_536) + 4096;
+        let bound = 4 * self.config.max_buffered + slack;
+        let buffered = self.server.buffered();
+        assert!(
+            buffered <= bound,
+            "{buffered} bytes held, allowed are {bound}"
+        );
+        let open = world.open().filter(|end| !end.fin_sent);
+        let owed: u64 = open.map(|end| end.owed()).sum();
+        assert!(
+            owed <= buffered as u64,
+            "{owed} bytes are owed, {buffered} held"
+        );
+        let tally = &world.tally;
+        assert_eq!(counters.accept_failed, tally.aborted);
+        assert_eq!(counters.accept_paused, tally.exhausted);
+    }
+
+    /// In the end, what the server has counted is what the world has seen.
+    fn check_totals(&self, world: &World) {
+        let counters = self.server.counters();
+        let (refused, served): (Vec<&End>, Vec<&End>) = world
+            .ends
+            .iter()
+            .filter(|end| end.is_servers)
+            .partition(|end| end.was_refused);
+        assert_eq!(counters.refused_in_all(), refused.len() as u64);
+        assert_eq!(counters.opened, served.len() as u64);
+        let written: u64 = served.iter().map(|end| end.written).sum();
+        assert_eq!(counters.bytes_out, written);
+        let read: u64 = served.iter().map(|end| end.read).sum();
+        assert!(
+            counters.bytes_in <= read,
+            "what came after our FIN is dropped"
+        );
+        assert!(
+            counters.bytes_in >= written,
+            "nothing is sent that was not read"
+        );
+    }
+
+    fn check_sources(&self, world: &World, most: usize, refused: bool) {
+        for source in 1..=4 {
+            let is_from = |end: &&End| end.source == source;
+            let open = world.open().filter(is_from).count();
+            assert!(open <= most, "{open} connections from one source");
+            let closed = world.closed.iter().map(|id| &world.ends[*id]);
+            let (gone, turned_away): (Vec<&End>, Vec<&End>) =
+                closed.filter(is_from).partition(|end| !end.was_refused);
+            let was_full = open + gone.len() >= most;
+            assert!(
+                !refused || was_full || turned_away.is_empty(),
+                "refused without need"
+            );
+        }
+    }
+
+    /// Deadlines are neither early nor more than their slack late.
+    pub(super) fn check_deadlines(&self) {
+        let world = self.world.borrow();
+        let late = Duration::from_millis(world.faults.late_wake_ms + 1) + TICK;
+        if self.exit.is_none() && world.hosts[SERVER].asleep_until.is_some() {
+            for end in world.open() {
+                let (waited, allowed) = self.waits_for(&world, end);
+                let most = allowed.map(|allowed| allowed + late);
+                assert!(
+                    most.is_none_or(|most| waited <= most),
+                    "{waited:?}: {end:?}"
+                );
+            }
+        }
+        let counters = self.server.counters();
+        for reason in [CloseReason::Idle, CloseReason::Stalled] {
+            let closed = counters.closed_for(reason) - self.counted.closed_for(reason);
+            let mut due = 0;
+            for &id in &world.closed {
+                let end = &world.ends[id];
+                let (waited, allowed) = self.waited_when_closed(&world, end, reason);
+                due += u64::from(allowed.is_some_and(|allowed| waited >= allowed));
+            }
+            assert!(closed <= due, "closed too early: {reason}");
+            if closed == world.closed.len() as u64 {
+                match reason {
+                    CloseReason::Stalled => self.check_stalled(&world),
+                    _ => self.check_silent(&world),
+                }
+            }
+        }
+    }
+
+    /// Who was closed as stalled had really taken nothing: there was no room for what he was owed.
+    fn check_stalled(&self, world: &World) {
+        for &id in &world.closed {
+            let end = &world.ends[id];
+            let only_just = end.room_since >= world.before;
+            assert!(end.room_when_closed == 0 || only_just, "not paid: {end:?}");
+        }
+    }
+
+    /// Who was closed as idle had really said nothing: nothing of his waited to be read, but for what had just come.
+    fn check_silent(&self, world: &World) {
+        for &id in &world.closed {
+            let end = &world.ends[id];
+            let only_just = end.unread_since >= world.before;
+            assert!(end.arrived.is_empty() || only_just, "not silent: {end:?}");
+        }
+    }
+
+    /// How long a connection has waited for what it waits for, and how long it may.
+    fn waits_for(&self, world: &World, end: &End) -> (Duration, Option<Duration>) {
+        let since = |then| Duration::from_nanos(world.now - then);
+        if end.fin_sent {
+            (since(end.fin_at), Some(LINGER))
+        } else if end.owed() > 0 {
+            (since(end.owed_since), self.config.stall_timeout)
+        } else {
+            // Who waits for memory is not idle, and neither is who may have waited for a moment.
+            let idle_timeout = self.config.idle_timeout;
+            let plenty = self.config.max_buffered == PLENTY;
+            (since(end.moved_at), idle_timeout.filter(|_| plenty))
+        }
+    }
+
+    fn waited_when_closed(
+        &self,
+        world: &World,
+        end: &End,
+        reason: CloseReason,
+    ) -> (Duration, Option<Duration>) {
+        let since = |then| Duration::from_nanos(world.now - then);
+        match reason {
+            CloseReason::Stalled => (since(end.owed_since), self.config.stall_timeout),
+            _ => (since(end.moved_at), self.config.idle_timeout),
+        }
+    }
+
+    pub(super) fn check_the_end(&mut self, stopped_at: u64) {
+        assert_eq!(self.exit, Some(Exit::Drained));
+        assert_eq!(self.server.live(), 0);
+        assert_eq!(self.server.buffered(), 0, "memory held for nobody");
+        let world = self.world.borrow();
+        self.check_totals(&world);
+        let mut listeners = world.listeners.iter();
+        assert!(listeners.all(|listener| listener.closed), "listens on");
+        let drained_in = Duration::from_nanos(world.now - stopped_at);
+        let late = Duration::from_millis(world.faults.late_wake_ms + world.faults.clock_jump_ms);
+        let most = self.config.drain_timeout + late + Duration::from_secs(1);
+        assert!(drained_in <= most, "the drain took {drained_in:?}");
+    }
+}
