@@ -73,6 +73,8 @@ pub struct Client {
     chunk: u64,
     pause: u64,
     source: u8,
+    /// It sends FIN behind its last byte, and listens on.
+    half_closes: bool,
     key: Option<Key>,
     /// When the connection was begun, and how often that may still fail.
     begun_at: Time,
@@ -108,6 +110,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
                     chunk: rng.magnitude(50_000).max(1 + total / 100),
                     pause: rng.magnitude(1_000) * MILLISECOND,
                     source: 1 + rng.index(4) as u8,
+                    half_closes: rng.chance(300),
                     key: None,
                     begun_at: Time::ZERO,
                     attempts: rng.between(0, 3),
@@ -198,8 +201,13 @@ impl Crew {
         };
         let owed = reactor.find(key).map_or(0, |slot| slot.tenant.owed());
         let (sent, received) = self.driver.common.protocol.counts[index];
-        if received == client.total {
+        let says_no_more = client.half_closes && sent == client.total;
+        if received == client.total && !says_no_more {
             self.close(reactor, key, CloseReason::SessionDone);
+        } else if says_no_more {
+            if let Some(reason) = self.driver.half_close(reactor, key) {
+                self.close(reactor, key, reason);
+            }
         } else if owed == 0 && sent < client.total {
             let chunk = client.chunk.min(client.total - sent);
             let id = FIRST_ID + index as u64;
@@ -244,12 +252,35 @@ impl Crew {
         }
     }
 
+    /// The server's FIN to one that half-closed comes behind all that it sent, unless the server is stopping.
+    fn check_end<const DRAINS: bool>(
+        &mut self,
+        reactor: &mut Connections<SimNet<DRAINS>, Checker>,
+        key: Key,
+    ) {
+        let Some(slot) = reactor.find(key) else {
+            return;
+        };
+        let counts = &self.driver.common.protocol.counts;
+        let is_to_get_all = slot.stream.is_to_get_all();
+        for (client, (sent, received)) in self.clients.iter().zip(counts) {
+            let is_it = client.key == Some(key);
+            assert!(
+                !is_it || !is_to_get_all || sent == received,
+                "not all came back: {client:?}"
+            );
+        }
+    }
+
     fn close<const DRAINS: bool>(
         &mut self,
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
         key: Key,
         reason: CloseReason,
     ) {
+        if reason == CloseReason::PeerClosed {
+            self.check_end(reactor, key);
+        }
         if reason == CloseReason::ConnectFailed {
             let failed = reactor.find(key).is_some_and(|slot| slot.stream.is_over());
             assert!(failed, "given up although nothing was wrong");

@@ -25,6 +25,12 @@ impl<const DRAINS: bool> SimStream<DRAINS> {
     pub fn is_over(&self) -> bool {
         self.world.borrow().ends[self.id].is_over()
     }
+
+    /// Whether FIN was sent here, and the server has not been told to stop.
+    pub fn is_to_get_all(&self) -> bool {
+        let world = self.world.borrow();
+        world.ends[self.id].fin_sent && !world.stopping
+    }
 }
 
 /// A listening socket made up. Dropping it closes it.
