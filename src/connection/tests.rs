@@ -5,8 +5,10 @@ mod driving;
 mod echoing;
 mod half_closing;
 mod random;
+mod refusals;
 mod scarcity;
 mod sessions;
+mod words;
 
 use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
 use crate::net::{Readiness, Stream, Time};

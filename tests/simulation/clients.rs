@@ -75,6 +75,8 @@ pub struct Client {
     source: u8,
     /// It sends FIN behind its last byte, and listens on.
     half_closes: bool,
+    /// It speaks before its connection stands.
+    speaks_early: bool,
     key: Option<Key>,
     /// When the connection was begun, and how often that may still fail.
     begun_at: Time,
@@ -111,6 +113,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
                     pause: rng.magnitude(1_000) * MILLISECOND,
                     source: 1 + rng.index(4) as u8,
                     half_closes: rng.chance(300),
+                    speaks_early: rng.chance(500),
                     key: None,
                     begun_at: Time::ZERO,
                     attempts: rng.between(0, 3),
@@ -199,7 +202,13 @@ impl Crew {
             self.connect(reactor, index);
             return;
         };
-        let owed = reactor.find(key).map_or(0, |slot| slot.tenant.owed());
+        let Some(slot) = reactor.find(key) else {
+            return;
+        };
+        if slot.tenant.class() == Classes::CONNECT && !client.speaks_early {
+            return;
+        }
+        let owed = slot.tenant.owed();
         let (sent, received) = self.driver.common.protocol.counts[index];
         let says_no_more = client.half_closes && sent == client.total;
         if received == client.total && !says_no_more {

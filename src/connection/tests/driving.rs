@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A world of scripted sockets. Time is what the test says it is.
 #[derive(Default)]
-struct Stage {
+pub(super) struct Stage {
     now: u64,
     watched: Vec<Key>,
     refuses: bool,
@@ -67,8 +67,8 @@ impl Net for Stage {
 }
 
 /// Drives whoever is ready, and writes down who ended and why.
-struct Cast<P: Protocol = Raw> {
-    driver: Driver<P>,
+pub(super) struct Cast<P: Protocol = Raw> {
+    pub(super) driver: Driver<P>,
     ended: Vec<(u32, CloseReason)>,
 }
 
@@ -99,15 +99,15 @@ impl<P: Protocol> Cast<P> {
 }
 
 /// A reactor with a driver, on which idle, stalled and connecting ones have ten seconds.
-struct Theatre<P: Protocol = Raw> {
-    reactor: Connections<Stage, P>,
-    cast: Cast<P>,
+pub(super) struct Theatre<P: Protocol = Raw> {
+    pub(super) reactor: Connections<Stage, P>,
+    pub(super) cast: Cast<P>,
 }
 
 const SECOND: u64 = 1_000_000_000;
 
 impl Theatre {
-    fn new(limits: Limits, max_buffered: usize) -> Self {
+    pub(super) fn new(limits: Limits, max_buffered: usize) -> Self {
         Theatre::speaking(Raw, limits, max_buffered)
     }
 }
@@ -129,7 +129,7 @@ impl<P: Protocol> Theatre<P> {
         }
     }
 
-    fn open(&mut self) -> Key {
+    pub(super) fn open(&mut self) -> Key {
         self.open_over(&[])
     }
 
@@ -144,7 +144,12 @@ impl<P: Protocol> Theatre<P> {
         key
     }
 
-    fn drive(&mut self, key: Key, readiness: Readiness, steps: &[Step]) -> Option<CloseReason> {
+    pub(super) fn drive(
+        &mut self,
+        key: Key,
+        readiness: Readiness,
+        steps: &[Step],
+    ) -> Option<CloseReason> {
         let stream = &mut self.reactor.find(key).unwrap().stream;
         stream.steps = steps.iter().cloned().collect();
         let ended = self.cast.driver.drive(&mut self.reactor, key, readiness);
@@ -154,7 +159,7 @@ impl<P: Protocol> Theatre<P> {
     }
 
     /// A turn at this second, and who ended in it.
-    fn turn_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
+    pub(super) fn turn_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
         self.reactor.net.now = second * SECOND;
         self.reactor.turn(&mut self.cast).unwrap();
         std::mem::take(&mut self.cast.ended)
@@ -294,64 +299,6 @@ fn who_waits_for_memory_goes_on_in_order_when_there_is_room_and_the_dead_take_no
 }
 
 #[test]
-fn who_waited_for_memory_has_his_turn_at_once_where_there_is_none_to_remember_it() {
-    let mut theatre = Theatre::new(Limits::default(), 1);
-    let [hog, leaves, stays] = std::array::from_fn(|_| theatre.open());
-    theatre.drive(hog, READABLE, &[input(b"abc"), Step::NoRoom]);
-    for key in [leaves, stays] {
-        assert_eq!(theatre.drive(key, READABLE, &[]), None, "it reads nothing");
-    }
-    theatre.drive(hog, WRITABLE, &[takes(b"abc")]);
-    theatre.reactor.find(leaves).unwrap().stream.steps = [Step::PeerFin].into();
-    let steps = [input(b"x"), takes(b"x")];
-    theatre.reactor.find(stays).unwrap().stream.steps = steps.into();
-    theatre.reactor.refuse(true);
-    let ended = theatre.cast.driver.admit_waiting(&mut theatre.reactor);
-    assert_eq!(ended, Some((leaves, CloseReason::PeerClosed)));
-    let ended = theatre.cast.driver.admit_waiting(&mut theatre.reactor);
-    assert_eq!(ended, None);
-    let left = &theatre.reactor.find(stays).unwrap().stream.steps;
-    assert!(left.is_empty(), "left over: {left:?}");
-}
-
-#[test]
-fn without_memory_for_another_turn_or_for_a_place_in_the_line_a_connection_ends() {
-    let limits = Limits {
-        budget: 2,
-        ..Limits::default()
-    };
-    let mut theatre = Theatre::new(limits, 1 << 20);
-    let key = theatre.open();
-    theatre.reactor.refuse(true);
-    let ended = theatre.drive(key, READABLE, &[input(b"ab"), takes(b"ab")]);
-    assert_eq!(ended, Some(CloseReason::NoMemory));
-
-    let mut theatre = Theatre::new(Limits::default(), 1);
-    let [hog, waits] = std::array::from_fn(|_| theatre.open());
-    theatre.drive(hog, READABLE, &[input(b"abc"), Step::NoRoom]);
-    theatre.cast.driver.common.pool.refuse(true);
-    let ended = theatre.drive(waits, READABLE, &[]);
-    assert_eq!(ended, Some(CloseReason::NoMemory));
-}
-
-#[test]
-fn without_memory_for_another_turn_one_that_lingers_does_so_until_its_deadline() {
-    let limits = Limits {
-        budget: SCRATCH_SIZE,
-        ..Limits::default()
-    };
-    let mut theatre = Theatre::new(limits, 1 << 20);
-    let key = theatre.open();
-    theatre.reactor.refuse(true);
-    theatre.reactor.find(key).unwrap().tenant.drain();
-    let flood = vec![b'x'; SCRATCH_SIZE];
-    let steps = [Step::NoInput, Step::Fin, input(&flood)];
-    assert_eq!(theatre.drive(key, Readiness::NONE, &steps), None);
-    assert_eq!(theatre.turn_at(1), []);
-    assert_eq!(theatre.turn_at(3), [(key.serial, CloseReason::Drained)]);
-}
-
-#[test]
 fn who_waits_for_memory_is_not_idle_since_it_is_not_the_peer_who_is_silent() {
     let mut theatre = Theatre::new(Limits::default(), 1);
     let [hog, waits] = std::array::from_fn(|_| theatre.open());
@@ -441,51 +388,6 @@ fn what_is_written_from_outside_goes_out_or_is_owed() {
     assert_eq!((closed.bytes_in, closed.bytes_out), (0, 4));
     let error = closed.error.map(|error| error.kind());
     assert_eq!(error, Some(io::ErrorKind::BrokenPipe));
-}
-
-impl Theatre {
-    /// Says a word from outside, to a socket that follows `steps`.
-    fn say(&mut self, key: Key, steps: &[Step]) -> Option<CloseReason> {
-        let stream = &mut self.reactor.find(key).unwrap().stream;
-        stream.steps = steps.iter().cloned().collect();
-        let driver = &mut self.cast.driver;
-        driver.write(&mut self.reactor, key, |outbox| outbox.write(b"word"))
-    }
-}
-
-#[test]
-fn a_word_to_one_that_takes_nothing_does_not_start_its_time_anew() {
-    let mut theatre = Theatre::new(Limits::default(), 1 << 20);
-    let key = theatre.open();
-    assert_eq!(theatre.say(key, &[Step::NoRoom]), None);
-    assert_eq!(theatre.turn_at(5), []);
-    assert_eq!(theatre.say(key, &[]), None);
-    assert_eq!(theatre.turn_at(11), [(key.serial, CloseReason::Stalled)]);
-}
-
-#[test]
-fn a_word_to_one_that_does_not_stand_yet_does_not_start_its_time_anew() {
-    let mut theatre = Theatre::new(Limits::default(), 1 << 20);
-    let stream = Scripted {
-        steps: VecDeque::new(),
-    };
-    let connection = Connection::connecting(Raw.session());
-    let key = theatre.reactor.insert(stream, connection, true).unwrap();
-    theatre.reactor.set_class(key, Classes::CONNECT);
-    assert_eq!(theatre.turn_at(5), []);
-    assert_eq!(theatre.say(key, &[]), None);
-    let ended = theatre.turn_at(11);
-    assert_eq!(ended, [(key.serial, CloseReason::ConnectTimeout)]);
-}
-
-#[test]
-fn a_word_that_is_taken_starts_the_time_of_an_idle_one_anew() {
-    let mut theatre = Theatre::new(Limits::default(), 1 << 20);
-    let key = theatre.open();
-    assert_eq!(theatre.turn_at(5), []);
-    assert_eq!(theatre.say(key, &[takes(b"word")]), None);
-    assert_eq!(theatre.turn_at(11), []);
-    assert_eq!(theatre.turn_at(16), [(key.serial, CloseReason::Idle)]);
 }
 
 /// A protocol in which the server says goodbye, and that is all.
