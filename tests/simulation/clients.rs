@@ -205,10 +205,12 @@ impl Crew {
         let Some(slot) = reactor.find(key) else {
             return;
         };
-        if slot.tenant.class() == Classes::CONNECT && !client.speaks_early {
+        let connects = slot.tenant.class() == Classes::CONNECT;
+        if connects && !client.speaks_early {
             return;
         }
-        let owed = slot.tenant.owed();
+        // One that speaks early goes on to speak, whether it is heard or not.
+        let may_speak = connects || !slot.tenant.owes();
         let (sent, received) = self.driver.common.protocol.counts[index];
         let says_no_more = client.half_closes && sent == client.total;
         if received == client.total && !says_no_more {
@@ -217,7 +219,7 @@ impl Crew {
             if let Some(reason) = self.driver.half_close(reactor, key) {
                 self.close(reactor, key, reason);
             }
-        } else if owed == 0 && sent < client.total {
+        } else if may_speak && sent < client.total {
             let chunk = client.chunk.min(client.total - sent);
             let id = FIRST_ID + index as u64;
             let bytes: Vec<u8> = (sent..sent + chunk).map(|at| byte(id, at)).collect();

@@ -81,7 +81,7 @@ impl Faults {
             accept_aborted: knob(200),
             connect_fails: knob(500),
             connect_refused: knob(300),
-            connect_lost: knob(300),
+            connect_lost: knob(500),
             connect_late: knob(500),
             connect_late_ms: knob(10_000),
             exhausted: knob(100),

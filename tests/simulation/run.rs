@@ -94,13 +94,14 @@ fn draw_config(rng: &mut Rng) -> Config {
 impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng) -> Self {
         let mut config = draw_config(&mut rng);
-        let faults = Faults::draw(&mut rng);
+        let mut faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
+        let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
         // With small steps and large windows it would take too many turns to fill them.
         if window as u64 <= 100 * step && rng.chance(200) {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
@@ -112,8 +113,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
                 peer.plan
                     .never_reads(4 * window as u64 + config.max_pending as u64);
             }
+            if rng.chance(500) {
+                // Just when there is memory for them, there is often none to remember whose turn it is.
+                faults.places_refused = rng.between(100, 400);
+                turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
+            }
         }
-        let turning_point = rng.magnitude(60_000) * MILLISECOND;
         let stops_early = rng.chance(400);
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
