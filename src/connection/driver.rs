@@ -170,11 +170,13 @@ impl<P: Protocol> Driver<P> {
                     // One that owes has waited for its peer all the while: that time goes on.
                     reactor.set_class(key, class);
                 }
-                // Without memory to remember it, it has its turn now: it would never be heard of again.
-                if reactor.run_again(key).is_err()
-                    && let Some(reason) = self.drive_seldom(reactor, key, Readiness::NONE)
-                {
-                    return Some((key, reason));
+                if reactor.run_again(key).is_err() {
+                    // Without memory to remember it, it has its turn now: it would never be heard of again. And since
+                    // no turn need come then, those behind it have theirs too, as far as there is still room.
+                    if let Some(reason) = self.drive_seldom(reactor, key, Readiness::NONE) {
+                        return Some((key, reason));
+                    }
+                    places = self.common.pool.room().div_ceil(read_size);
                 }
             }
         }
