@@ -1,0 +1,31 @@
+//! What is measured, part by part.
+
+mod accept;
+mod churn;
+mod echo;
+mod idle_crowd;
+mod instructions;
+mod memory;
+mod reuse_port;
+mod spin;
+mod start;
+
+use crate::bench::Bench;
+
+/// A part: its name, and what runs it.
+pub(crate) type Part = (&'static str, fn(&mut Bench));
+
+/// All of them, in the order of the table.
+pub(crate) const PARTS: [Part; 11] = [
+    ("pingpong", echo::ping_pong),
+    ("large", echo::large),
+    ("pipelined", echo::pipelined),
+    ("instructions", instructions::run),
+    ("memory", memory::run),
+    ("churn", churn::run),
+    ("accept", accept::run),
+    ("idle_crowd", idle_crowd::run),
+    ("spin", spin::run),
+    ("reuse_port", reuse_port::run),
+    ("start", start::run),
+];
