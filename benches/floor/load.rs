@@ -12,7 +12,16 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 #[derive(Clone)]
 pub(crate) struct Load {
     words: Vec<String>,
-    on_all_cores: bool,
+    cores: Cores,
+}
+
+/// Where the generator runs.
+#[derive(Clone, Copy)]
+enum Cores {
+    Own,
+    /// With a thread on each.
+    All,
+    Servers,
 }
 
 /// What came of it.
@@ -30,7 +39,7 @@ impl Load {
     fn new(work: &str) -> Load {
         Load {
             words: Vec::new(),
-            on_all_cores: false,
+            cores: Cores::Own,
         }
         .with("work", work)
     }
@@ -61,10 +70,18 @@ impl Load {
         self
     }
 
-    /// Not tied to a core of its own.
+    /// By a thread on each core, which it shares with a server.
     pub(crate) fn on_all_cores(self) -> Load {
         Load {
-            on_all_cores: true,
+            cores: Cores::All,
+            ..self
+        }
+    }
+
+    /// On the core of the server, so that they take turns.
+    pub(crate) fn on_servers_core(self) -> Load {
+        Load {
+            cores: Cores::Servers,
             ..self
         }
     }
@@ -97,9 +114,13 @@ impl Load {
         command.arg("--generate").args(&self.words);
         command.arg(format!("target={}", servers[0].address));
         command.arg(format!("pids={}", pids.join(",")));
-        if let Some(core) = machine.generator_core().filter(|_| !self.on_all_cores) {
-            command.arg(format!("core={core}"));
-        }
+        let cores: Vec<usize> = match self.cores {
+            Cores::Own => machine.generator_core().into_iter().collect(),
+            Cores::All => machine.cores().to_vec(),
+            Cores::Servers => machine.server_core().into_iter().collect(),
+        };
+        let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
+        command.arg(format!("cores={}", cores.join(",")));
         command.stderr(Stdio::inherit());
         command
     }

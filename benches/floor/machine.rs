@@ -35,6 +35,11 @@ impl Machine {
         self.cores.get(1).copied()
     }
 
+    /// All cores that are made use of.
+    pub(crate) fn cores(&self) -> &[usize] {
+        &self.cores
+    }
+
     /// One line about it, to stand under every table.
     pub(crate) fn line(&self) -> String {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -102,7 +102,10 @@ fn run(asked: &Asked) -> ExitCode {
         fs::write(path, report.markdown(&machine)).unwrap();
     }
     if let Some(path) = &asked.svg {
-        fs::write(path, svg::picture(report, &machine)).unwrap();
+        match svg::picture(report, &machine) {
+            Some(picture) => fs::write(path, picture).unwrap(),
+            None => eprintln!("no picture: it needs the parts pingpong and memory"),
+        }
     }
     report.verdict()
 }

@@ -10,7 +10,7 @@ pub(crate) const COLUMNS: [&str; 3] = ["echoloop", "floor", "tokio"];
 pub(crate) struct Row {
     pub(crate) part: &'static str,
     pub(crate) what: String,
-    unit: Unit,
+    pub(crate) unit: Unit,
     /// Round by round, by rival; empty where there is nothing to be measured.
     series: [Vec<f64>; 3],
     pub(crate) bars: Vec<Bar>,

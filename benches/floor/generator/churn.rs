@@ -98,7 +98,7 @@ impl Churn {
 
     /// Whether the echo of the one at a place is back in full.
     fn has_all(&mut self, place: usize) -> bool {
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 4096];
         let Some((stream, received)) = &mut self.guests[place] else {
             return false;
         };

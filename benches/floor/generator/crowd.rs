@@ -52,7 +52,7 @@ pub(super) fn hold(words: &Words) {
     }
 }
 
-/// Retried SYNs and overflown backlogs since the machine started (`/proc/net/netstat`, TcpExt).
+/// Retried SYNs and overflown backlogs since the machine started (`/proc/net/netstat`, `TcpExt`).
 fn network_trouble() -> (u64, u64) {
     let text = fs::read_to_string("/proc/net/netstat").unwrap();
     (
@@ -61,7 +61,7 @@ fn network_trouble() -> (u64, u64) {
     )
 }
 
-/// A counter of TcpExt: the first of two lines has the names, the second the values.
+/// A counter of `TcpExt`: the first of two lines has the names, the second the values.
 fn counter(netstat: &str, name: &str) -> u64 {
     let mut lines = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());

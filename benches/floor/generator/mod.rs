@@ -35,9 +35,9 @@ struct Measured {
 
 /// Does what the words say.
 pub(crate) fn run(words: impl Iterator<Item = String>) {
-    let words = Words(words.filter_map(pair).collect());
+    let words = Words(words.filter_map(|word| pair(&word)).collect());
     echoloop::net::raise_descriptor_limit().unwrap();
-    if let Some(core) = words.get("core") {
+    if let [core] = words.cores()[..] {
         machine::pin(0, core);
     }
     match words.text("work") {
@@ -49,7 +49,7 @@ pub(crate) fn run(words: impl Iterator<Item = String>) {
     }
 }
 
-fn pair(word: String) -> Option<(String, String)> {
+fn pair(word: &str) -> Option<(String, String)> {
     let (name, value) = word.split_once('=')?;
     Some((name.into(), value.into()))
 }
@@ -69,18 +69,22 @@ impl Words {
         self.get(name).unwrap_or(default)
     }
 
+    /// The cores that it may use, with a thread on each; none: any, with one thread.
+    fn cores(&self) -> Vec<usize> {
+        let cores = self.text("cores").split(',');
+        cores.filter_map(|core| core.parse().ok()).collect()
+    }
+
     fn target(&self) -> SocketAddr {
         self.get("target").unwrap()
     }
 
     fn watched(&self) -> Watched {
-        match self.get("session") {
-            Some(session) => Watched::Session(session),
-            None => {
-                let pids = self.text("pids").split(',');
-                Watched::Processes(pids.filter_map(|pid| pid.parse().ok()).collect())
-            }
+        if let Some(session) = self.get("session") {
+            return Watched::Session(session);
         }
+        let pids = self.text("pids").split(',');
+        Watched::Processes(pids.filter_map(|pid| pid.parse().ok()).collect())
     }
 }
 

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {
     Fin,
-    /// Leaves nothing in TIME_WAIT, so that a bench may close hundreds of thousands.
+    /// Leaves nothing in `TIME_WAIT`, so that a bench may close hundreds of thousands.
     Reset,
 }
 

@@ -1,10 +1,13 @@
-//! Closed-loop echo: each connection has so many messages in flight, and sends one for each that has come back.
+//! Closed-loop echo: each connection has so many messages in flight, and sends one for each that has come back; in
+//! lockstep, only when everybody's have come back.
 
 use super::open::open_proven;
 use super::{Measured, Words};
+use crate::machine;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// More than a socket on loopback usually holds, so that one read empties it.
@@ -23,15 +26,23 @@ enum Until {
 pub(super) fn run(words: &Words) -> Measured {
     let watched = words.watched();
     let idle = open_proven(words.target(), words.number("idle", 0));
-    let mut game = Game::new(words);
+    let cores = words.cores();
+    let connections = words.number("connections", 1) / cores.len().max(1);
+    let games = (0..cores.len().max(1)).map(|_| Game::new(words, connections));
+    let mut games: Vec<Game> = games.collect();
     let warmup = words.get("warmup").unwrap_or(0.0);
-    game.play(Until::Passed(Duration::from_secs_f64(warmup)));
+    play(
+        &mut games,
+        &cores,
+        Until::Passed(Duration::from_secs_f64(warmup)),
+    );
     watched.wait_until_at_rest();
     let before = watched.cpu_ns();
-    let (done, time) = game.play(match words.get("echoes") {
+    let until = match words.get("echoes") {
         Some(echoes) => Until::Sent(echoes),
         None => Until::Passed(Duration::from_secs_f64(words.get("seconds").unwrap())),
-    });
+    };
+    let (done, time) = play(&mut games, &cores, until);
     watched.wait_until_at_rest();
     drop(idle);
     Measured {
@@ -42,7 +53,27 @@ pub(super) fn run(words: &Words) -> Measured {
     }
 }
 
-/// All connections, and what is to be sent on them.
+/// Plays all games at once, each on a core of its own; all echoes, and the time until the last.
+fn play(games: &mut [Game], cores: &[usize], until: Until) -> (u64, Duration) {
+    if let [game] = games {
+        return game.play(until);
+    }
+    thread::scope(|scope| {
+        let threads = games.iter_mut().zip(cores).map(|(game, core)| {
+            scope.spawn(move || {
+                machine::pin(0, *core);
+                game.play(until)
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        let played = threads.into_iter().map(|thread| thread.join().unwrap());
+        played.fold((0, Duration::ZERO), |(all, longest), (done, time)| {
+            (all + done, longest.max(time))
+        })
+    })
+}
+
+/// Connections of one thread, and what is to be sent on them.
 struct Game {
     poll: Poll,
     players: Vec<Player>,
@@ -55,6 +86,8 @@ struct Game {
     received: u64,
     /// Whether each message that comes back is answered with another.
     goes_on: bool,
+    /// Whether all wait for all.
+    lockstep: bool,
 }
 
 struct Player {
@@ -66,11 +99,11 @@ struct Player {
 }
 
 impl Game {
-    fn new(words: &Words) -> Game {
+    fn new(words: &Words, connections: usize) -> Game {
         let message = words.number("size", 128);
         let pipeline = words.number("pipeline", 1);
         let poll = Poll::new().unwrap();
-        let streams = open_proven(words.target(), words.number("connections", 1));
+        let streams = open_proven(words.target(), connections);
         let players = streams.into_iter().enumerate().map(|(number, stream)| {
             stream.set_nonblocking(true).unwrap();
             let mut stream = TcpStream::from_std(stream);
@@ -96,6 +129,7 @@ impl Game {
             sent: 0,
             received: 0,
             goes_on: true,
+            lockstep: words.text("lockstep") == "yes",
         }
     }
 
@@ -103,11 +137,7 @@ impl Game {
     fn play(&mut self, until: Until) -> (u64, Duration) {
         let begin = Instant::now();
         (self.sent, self.received, self.goes_on) = (0, 0, true);
-        for number in 0..self.players.len() {
-            self.sent += self.pipeline as u64;
-            self.players[number].unsent = self.payload.len();
-            self.send(number);
-        }
+        self.serve();
         let mut events = Events::with_capacity(1024);
         while self.received < self.sent {
             self.poll.poll(&mut events, Some(PATIENCE)).unwrap();
@@ -123,8 +153,20 @@ impl Game {
                 Until::Passed(time) => begin.elapsed() < time,
                 Until::Sent(count) => self.sent < count,
             };
+            if self.lockstep && self.goes_on && self.received == self.sent {
+                self.serve();
+            }
         }
         (self.received, begin.elapsed())
+    }
+
+    /// Sends the first messages of everybody.
+    fn serve(&mut self) {
+        for number in 0..self.players.len() {
+            self.sent += self.pipeline as u64;
+            self.players[number].unsent = self.payload.len();
+            self.send(number);
+        }
     }
 
     fn receive(&mut self, number: usize) {
@@ -140,7 +182,7 @@ impl Game {
             let whole = bytes / self.message;
             player.partial = bytes % self.message;
             self.received += whole as u64;
-            if self.goes_on {
+            if self.goes_on && !self.lockstep {
                 self.sent += whole as u64;
                 player.unsent += whole * self.message;
             }

@@ -21,7 +21,7 @@ pub(super) fn ping_pong(bench: &mut Bench) {
     }
 }
 
-/// 64 KiB, one message in flight: it takes several segments, and without TCP_NODELAY it would stall.
+/// 64 KiB, one message in flight: it takes several segments, and without `TCP_NODELAY` it would stall.
 pub(super) fn large(bench: &mut Bench) {
     for (connections, whose) in [(1, "1 connection"), (50, "50 connections")] {
         let load = bench.timed(Load::ping_pong(connections, 65_536));
@@ -54,7 +54,7 @@ fn rows(part: &'static str, what: &str, outcomes: &[Vec<Outcome>; 3]) -> [Row; 2
     [
         Row::new(
             part,
-            format!("{what} (busy {busy:.0} %)"),
+            format!("{what} (server {busy:.0} % busy)"),
             Unit::PerSecond,
             series(Outcome::rate),
         ),

@@ -55,7 +55,10 @@ fn count(bench: &Bench, rival: Rival, echoes: u64) -> (u64, f64) {
         .arg(plain.get_program())
         .args(plain.get_args());
     let server = [Server::start(command, bench.machine.server_core())];
+    // All messages are there when the server wakes, however busy the machine is: else the count would depend on how
+    // often it must wait.
     let load = Load::ping_pong(50, 128).with("echoes", echoes);
+    let load = load.with("lockstep", "yes").on_servers_core();
     let done = load.run(&bench.machine, &server).done();
     let [server] = server;
     // Only an orderly end writes the totals; a rival that does not catch the signal is ended by callgrind itself.

@@ -1,4 +1,6 @@
 //! Two processes on one port, one a core, with the generator sharing both cores: what an echo costs them together.
+//!
+//! The generator has a thread on each core in both cases, so that the number of servers is all that differs.
 
 use crate::bench::{Bench, figures};
 use crate::load::{Load, Outcome};

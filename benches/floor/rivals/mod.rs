@@ -72,29 +72,30 @@ impl Server {
             pin(child.id(), core);
         }
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while log.read_line(&mut line).unwrap() > 0 {
-            if let Some(address) = address_in(&line) {
-                return Server {
-                    child,
-                    address,
-                    _log: log,
-                };
-            }
-            line.clear();
+        let Some(address) = address_from(&mut log) else {
+            let status = child.wait().unwrap();
+            panic!("{command:?} did not start: {status}");
+        };
+        Server {
+            child,
+            address,
+            _log: log,
         }
-        panic!("{command:?} did not start");
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its proportional set size in bytes (`proc_pid_smaps(5)`): what it needs, shared pages counted by their share.
-    pub(crate) fn pss(&self) -> u64 {
+    /// Its proportional set size in bytes, less the pages of files (`proc_pid_smaps(5)`): those are shared with whoever
+    /// else runs at the time, and do not depend on connections.
+    pub(crate) fn pss_anon(&self) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = std::fs::read_to_string(path).unwrap();
-        let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("Pss_Anon:"))
+            .unwrap();
         let kibibytes = line.split_whitespace().nth(1).unwrap();
         1024 * kibibytes.parse::<u64>().unwrap()
     }
@@ -115,8 +116,12 @@ impl Drop for Server {
     }
 }
 
-/// What all of them say on stderr when they are ready: `listening on ADDRESS (`.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("listening on ")?;
-    rest.split(' ').next()?.parse().ok()
+/// Where a server listens, by what all of them say on stderr when they are ready: `listening on ADDRESS (`.
+fn address_from(log: &mut BufReader<ChildStderr>) -> Option<SocketAddr> {
+    let lines = log.lines().map_while(Result::ok);
+    let mut addresses = lines.filter_map(|line| {
+        let (_, rest) = line.split_once("listening on ")?;
+        rest.split(' ').next()?.parse().ok()
+    });
+    addresses.next()
 }

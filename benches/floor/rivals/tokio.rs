@@ -1,4 +1,4 @@
-//! The rival of most who write Rust: tokio on one thread, TCP_NODELAY, and a buffer of 64 KiB for each connection.
+//! The rival of most who write Rust: tokio on one thread, `TCP_NODELAY`, and a buffer of 64 KiB for each connection.
 
 use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr};
