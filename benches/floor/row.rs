@@ -76,7 +76,9 @@ impl Row {
     /// The ratio of echoloop to a rival, if both were measured.
     fn ratio(&self, rival: usize) -> Option<Interval> {
         let [ours, theirs] = [&self.series[0], &self.series[rival]];
-        let comparable = !ours.is_empty() && ours.len() == theirs.len() && self.median(rival) > 0.0;
+        // A ratio to next to nothing says nothing: the floor keeps no memory for an idle connection.
+        let least = if self.unit == Unit::Bytes { 1.0 } else { 0.0 };
+        let comparable = ours.len() == theirs.len() && self.median(rival) > least;
         comparable.then(|| Interval::of_ratios(ours, theirs))
     }
 
@@ -116,7 +118,12 @@ impl Row {
 
     /// The ratios to the floor and to tokio, as people read them.
     pub(crate) fn ratios(&self) -> [String; 2] {
-        [1, 2].map(|rival| self.ratio(rival).map_or(String::new(), show_ratio))
+        [1, 2].map(|rival| match self.ratio(rival) {
+            // What was measured once has no interval.
+            Some(ratio) if self.series[rival].len() == 1 => format!("{:.3}", ratio.median),
+            Some(ratio) => show_ratio(ratio),
+            None => String::new(),
+        })
     }
 
     /// The bars, and whether they are met.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod churn;
+mod correct;
 mod echo;
 mod idle_crowd;
 mod instructions;
@@ -16,7 +17,8 @@ use crate::bench::Bench;
 pub(crate) type Part = (&'static str, fn(&mut Bench));
 
 /// All of them, in the order of the table.
-pub(crate) const PARTS: [Part; 11] = [
+pub(crate) const PARTS: [Part; 12] = [
+    ("correct", correct::run),
     ("pingpong", echo::ping_pong),
     ("large", echo::large),
     ("pipelined", echo::pipelined),

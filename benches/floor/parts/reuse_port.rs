@@ -1,6 +1,7 @@
 //! Two processes on one port, one a core, with the generator sharing both cores: what an echo costs them together.
 //!
-//! The generator has a thread on each core in both cases, so that the number of servers is all that differs.
+//! The generator has a thread on each core in both cases, and 50 connections for each process: so that the number of
+//! processes is all that differs.
 
 use crate::bench::{Bench, figures};
 use crate::load::{Load, Outcome};
@@ -10,7 +11,10 @@ use crate::stats::Interval;
 use std::process::Command;
 
 pub(super) fn run(bench: &mut Bench) {
-    let load = bench.timed(Load::ping_pong(50, 128)).on_all_cores();
+    let loads = [50, 100].map(|connections| {
+        let load = Load::ping_pong(connections, 128);
+        bench.timed(load).on_all_cores()
+    });
     let machine = &bench.machine;
     let [one, two] = bench.interleaved(|second| {
         let mut servers = vec![start("127.0.0.1:0", machine.server_core())];
@@ -18,7 +22,7 @@ pub(super) fn run(bench: &mut Bench) {
             let address = servers[0].address.to_string();
             servers.push(start(&address, machine.generator_core()));
         }
-        load.run(machine, &servers)
+        loads[second].run(machine, &servers)
     });
     let rates = [&one, &two].map(|outcomes| figures(outcomes, Outcome::rate));
     let costs = [&one, &two].map(|outcomes| figures(outcomes, Outcome::cpu_ns_each));
