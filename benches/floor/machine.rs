@@ -21,7 +21,7 @@ impl Machine {
         Machine {
             cores: cores.take(2).collect(),
             // Some are needed for other things; and some machines allow more than any part has use for.
-            descriptors: usize::try_from(limit.min(100_000)).unwrap() - 100,
+            descriptors: usize::try_from(limit.clamp(200, 100_000)).unwrap() - 100,
         }
     }
 
@@ -51,14 +51,15 @@ impl Machine {
                 "ONE core only, shared by server and generator: nothing here can be compared".into()
             }
         };
-        format!(
-            "Linux {}, {}, {cores} cores of {}; {}; {}; {pinned}",
+        let machine = format!(
+            "Linux {}, {}, {cores} cores of {}",
             kernel(),
             std::env::consts::ARCH,
-            processor(),
-            first_line("rustc"),
-            first_line("cc"),
-        )
+            processor()
+        );
+        let parts = [machine, first_line("rustc"), first_line("cc"), pinned];
+        let known = parts.into_iter().filter(|part| !part.is_empty());
+        known.collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -7,7 +7,17 @@
 //! misses it; then the bench exits with 1.
 //!
 //! `--quick` takes less than a minute and shows that everything works; bars on times are then shown, and only those on
-//! memory and instructions decide.
+//! correctness, memory, size and instructions decide.
+//!
+//! - `correct`: every rival returns all that it is owed, in order, and then FIN.
+//! - `pingpong`, `large`, `pipelined`: echoes a second, and the server's time on the processor for each.
+//! - `instructions`: user instructions for each echo, the same on every machine.
+//! - `memory`: user memory for each idle connection.
+//! - `churn`, `accept`: what a client costs that comes and goes, and one of a crowd that comes at once.
+//! - `idle_crowd`: some that echo among very many that do not.
+//! - `spin`: one connection, with and without `--spin`.
+//! - `reuse_port`: two processes on one port.
+//! - `start`: the time until it listens, and the size of the program.
 //!
 //! Wanted beside Rust: a C compiler (the floor is C) and valgrind (it counts instructions).
 #![allow(

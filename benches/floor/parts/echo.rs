@@ -9,6 +9,7 @@ use std::array;
 /// 128 bytes, one message in flight on each connection.
 pub(super) fn ping_pong(bench: &mut Bench) {
     for connections in [50, 500, 5_000] {
+        let connections = connections.min(bench.machine.descriptors);
         let load = bench.timed(Load::ping_pong(connections, 128));
         let outcomes = bench.race(&load);
         let [rate, cost] = rows(
