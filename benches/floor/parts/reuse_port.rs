@@ -1,7 +1,8 @@
 //! Two processes on one port, one a core, with the generator sharing both cores: what an echo costs them together.
 //!
-//! The generator has a thread on each core in both cases, and 50 connections for each process: so that the number of
-//! processes is all that differs.
+//! It is compared with one process that has its core for itself, as in all other parts. One process that shares its core
+//! with a thread of the generator is shown too: half of its clients are then neighbours that need not be woken on
+//! another core, so its echoes are cheaper than those of any server whose clients are elsewhere.
 
 use crate::bench::{Bench, figures};
 use crate::load::{Load, Outcome};
@@ -10,42 +11,45 @@ use crate::row::{Row, Unit, show_ratio};
 use crate::stats::Interval;
 use std::process::Command;
 
+/// How many connections there are for each process.
+const CONNECTIONS: usize = 50;
+
+const SETTINGS: [&str; 3] = [
+    "1 process, core of its own",
+    "1 process, shared core",
+    "2 processes, shared cores",
+];
+
 pub(super) fn run(bench: &mut Bench) {
-    let loads = [50, 100].map(|connections| {
-        let load = Load::ping_pong(connections, 128);
-        bench.timed(load).on_all_cores()
-    });
+    let load = |processes| bench.timed(Load::ping_pong(processes * CONNECTIONS, 128));
+    let loads = [load(1), load(1).on_all_cores(), load(2).on_all_cores()];
     let machine = &bench.machine;
-    let [one, two] = bench.interleaved(|second| {
+    let outcomes: [Vec<Outcome>; 3] = bench.interleaved(|setting| {
         let mut servers = vec![start("127.0.0.1:0", machine.server_core())];
-        if second == 1 {
+        if setting == 2 {
             let address = servers[0].address.to_string();
             servers.push(start(&address, machine.generator_core()));
         }
-        loads[second].run(machine, &servers)
+        loads[setting].run(machine, &servers)
     });
-    let rates = [&one, &two].map(|outcomes| figures(outcomes, Outcome::rate));
-    let costs = [&one, &two].map(|outcomes| figures(outcomes, Outcome::cpu_ns_each));
-    let ratio = Interval::of_ratios(&costs[1], &costs[0]);
-    let [rate_of_one, rate_of_two] = rates;
-    let [cost_of_one, cost_of_two] = costs;
-    let add = |bench: &mut Bench, what: &str, unit, series| {
+    for (what, outcomes) in SETTINGS.iter().zip(&outcomes) {
+        let rates = figures(outcomes, Outcome::rate);
         bench
             .report
-            .add(Row::alone("reuse_port", what, unit, series));
-    };
-    add(bench, "1 process", Unit::PerSecond, rate_of_one);
-    add(bench, "2 processes", Unit::PerSecond, rate_of_two);
-    add(
-        bench,
-        "1 process, CPU per echo",
-        Unit::Nanoseconds,
-        cost_of_one,
-    );
-    let what = "2 processes, CPU per echo";
-    let row = Row::alone("reuse_port", what, Unit::Nanoseconds, cost_of_two);
-    let bar = format!("{} of one: ≤ 1.05", show_ratio(ratio));
-    bench.report.add(row.bar(bar, ratio.low <= 1.05, true));
+            .add(Row::alone("reuse_port", *what, Unit::PerSecond, rates));
+    }
+    let costs = outcomes.map(|outcomes| figures(&outcomes, Outcome::cpu_ns_each));
+    let [alone, sharing] = [0, 1].map(|setting| Interval::of_ratios(&costs[2], &costs[setting]));
+    for (what, costs) in SETTINGS.iter().zip(costs) {
+        let what = format!("{what}, CPU per echo");
+        let mut row = Row::alone("reuse_port", what, Unit::Nanoseconds, costs);
+        if row.what.starts_with(SETTINGS[2]) {
+            let [to_alone, to_sharing] = [alone, sharing].map(show_ratio);
+            let bar = format!("{to_sharing} of 1 sharing, {to_alone} of 1 alone: ≤ 1.05");
+            row = row.bar(bar, alone.low <= 1.05, true);
+        }
+        bench.report.add(row);
+    }
 }
 
 fn start(address: &str, core: Option<usize>) -> Server {
