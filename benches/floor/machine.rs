@@ -42,7 +42,10 @@ impl Machine {
 
     /// One line about it, to stand under every table.
     pub(crate) fn line(&self) -> String {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = match std::thread::available_parallelism().map_or(1, usize::from) {
+            1 => "1 core".to_string(),
+            several => format!("{several} cores"),
+        };
         let pinned = match self.cores[..] {
             [server, generator] => {
                 format!("server on core {server}, generator on core {generator}")
@@ -52,7 +55,7 @@ impl Machine {
             }
         };
         let machine = format!(
-            "Linux {}, {}, {cores} cores of {}",
+            "Linux {}, {}, {cores} of {}",
             kernel(),
             std::env::consts::ARCH,
             processor()

@@ -25,7 +25,7 @@ impl Report {
         println!("{machine}");
         let [echoloop, floor, tokio] = COLUMNS;
         println!(
-            "{:<54} {echoloop:>10} {floor:>10} {tokio:>10}  {:<21} {:<21} bar",
+            "{:<60} {echoloop:>10} {floor:>10} {tokio:>10}  {:<21} {:<21} bar",
             "", "ratio to floor [95 %]", "ratio to tokio [95 %]"
         );
     }
@@ -36,7 +36,7 @@ impl Report {
         let [to_floor, to_tokio] = row.ratios();
         let what = format!("{}: {}", row.part, row.what);
         println!(
-            "{what:<54} {echoloop:>10} {floor:>10} {tokio:>10}  {to_floor:<21} {to_tokio:<21} {}",
+            "{what:<60} {echoloop:>10} {floor:>10} {tokio:>10}  {to_floor:<21} {to_tokio:<21} {}",
             row.verdict(self.quick)
         );
         let missed = row
