@@ -188,6 +188,11 @@ impl Net for MioNet {
         Ok((stream.into(), peer))
     }
 
+    fn has_waiting(&mut self, listener: &TcpListener) -> bool {
+        let mut asked = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        poll(&mut asked, PollTimeout::ZERO) != Ok(0)
+    }
+
     fn connect(&mut self, target: SocketAddr, local: Option<SocketAddr>) -> io::Result<TcpStream> {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(target), kind, Some(Protocol::TCP))?;

@@ -70,6 +70,10 @@ pub trait Net {
         listener: &Self::Listener,
     ) -> Result<(Self::Stream, SocketAddr), AcceptError>;
 
+    /// Whether a connection waits in the queue; after a no, an event comes for the next one. It costs a third of an
+    /// [`accept`](Net::accept) that finds nothing, for which the kernel makes a socket beforehand.
+    fn has_waiting(&mut self, listener: &Self::Listener) -> bool;
+
     /// Begins to connect to `target`, from the address `local` if one is given (port 0 lets the kernel pick one that is
     /// free for this target). The outcome comes as a writable event.
     ///

@@ -64,6 +64,10 @@ pub fn has_room<T>(slab: &Slab<T>) -> bool {
     found
 }
 
+/// For how many connections there are places from the start. They take memory only as they are used: a piece of this
+/// size comes from the kernel page by page, and grows where it lies. A smaller one would leave a hole in the heap.
+const FIRST_SLOTS: usize = 4096;
+
 /// All slots. Serials start at 1, go up by one with each connection and skip 0 when they wrap.
 #[derive(Debug)]
 pub(super) struct Slots<S, T> {
@@ -74,7 +78,7 @@ pub(super) struct Slots<S, T> {
 impl<S, T> Slots<S, T> {
     pub(super) fn new() -> Self {
         Slots {
-            slab: Slab::new(),
+            slab: Slab::with_capacity(FIRST_SLOTS),
             last_serial: 0,
         }
     }

@@ -78,7 +78,10 @@ enum Accepted {
 impl<N: Net, P: Protocol> Service<N, P> {
     /// Takes in what waits on a listener, within the budget.
     pub(super) fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
-        for _ in 0..self.config.accepts_per_turn {
+        for taken in 0..self.config.accepts_per_turn {
+            if taken > 0 && !self.has_waiting(reactor, source) {
+                return;
+            }
             match self.accept_one(reactor, source) {
                 Accepted::More => {}
                 Accepted::NoMore => return,
@@ -101,6 +104,11 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 }
             }
         }
+    }
+
+    fn has_waiting(&self, reactor: &mut Connections<N, P>, source: Source) -> bool {
+        let listener = self.accepting.listener(source);
+        listener.is_some_and(|listener| reactor.net.has_waiting(listener))
     }
 
     fn accept_one(&mut self, reactor: &mut Connections<N, P>, source: Source) -> Accepted {

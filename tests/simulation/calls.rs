@@ -6,6 +6,13 @@ use std::io;
 use std::time::Duration;
 
 impl World {
+    /// As poll(2) of a listener: after a no, an edge is owed.
+    pub fn has_waiting(&mut self, index: usize) -> bool {
+        let listener = &mut self.listeners[index];
+        listener.armed |= listener.queue.is_empty();
+        !listener.queue.is_empty()
+    }
+
     /// As accept(2): the new connection's end, and the number of the address that it comes from.
     pub fn accept(&mut self, index: usize) -> io::Result<(EndId, u8)> {
         if self.is_exhausted() {

@@ -100,6 +100,14 @@ impl<W: Worlds> Stage<W> {
         self.world.accept(listener)
     }
 
+    /// Whether somebody waits, without taking him.
+    fn has_waiting(&mut self) -> bool {
+        let listener = self.listener.take().expect("it listens");
+        let waits = self.net().has_waiting(&listener);
+        self.listener = Some(listener);
+        waits
+    }
+
     fn close_listener(&mut self) {
         let listener = self.listener.take().expect("it listens");
         self.world.close_listener(listener);

@@ -97,6 +97,10 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
         Ok((SimStream { world, id }, address(source)))
     }
 
+    fn has_waiting(&mut self, listener: &SimListener) -> bool {
+        self.world.borrow_mut().has_waiting(listener.index)
+    }
+
     fn connect(
         &mut self,
         _: SocketAddr,

@@ -41,6 +41,10 @@ impl Net for Stage {
         Err(AcceptError::Empty)
     }
 
+    fn has_waiting(&mut self, (): &()) -> bool {
+        false
+    }
+
     fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<Scripted> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -10,6 +10,7 @@ in_every_world! {
     the_first_connection_makes_an_edge,
     all_who_wait_are_taken_after_one_edge_in_their_order,
     who_comes_after_the_queue_was_found_empty_makes_an_edge,
+    who_comes_after_a_look_at_an_empty_queue_makes_an_edge,
     a_peer_that_spoke_and_left_before_it_was_accepted_is_heard,
     a_listener_that_closes_resets_who_waits,
     a_listener_that_has_closed_refuses_who_comes_and_is_silent,
@@ -46,6 +47,19 @@ fn who_comes_after_the_queue_was_found_empty_makes_an_edge<W: Worlds>(mut stage:
     for _ in 0..3 {
         let _peer = stage.dial();
         stage.accept_the_only_one();
+        stage.expect_silence(listener_key());
+    }
+}
+
+fn who_comes_after_a_look_at_an_empty_queue_makes_an_edge<W: Worlds>(mut stage: Stage<W>) {
+    for _ in 0..3 {
+        let _peers = [stage.dial(), stage.dial()];
+        stage.expect(listener_key(), READABLE);
+        for _ in 0..2 {
+            assert!(stage.has_waiting());
+            assert!(stage.accept().is_ok());
+        }
+        assert!(!stage.has_waiting());
         stage.expect_silence(listener_key());
     }
 }
