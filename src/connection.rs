@@ -419,18 +419,17 @@ where
         if self.is_caught_up() && readiness.contains(Readiness::READABLE) && bench.may_read() {
             let size = bench.common.read_size;
             let taken = match stream.read(&mut scratch[..size]) {
-                Ok(count) if count > 0 => {
+                Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {
                     used = count;
-                    let drains = count < size
-                        && T::SHORT_READ_DRAINS
-                        && !readiness.contains(Readiness::DRAIN);
-                    if drains {
-                        self.readiness = readiness.without(Readiness::READABLE);
-                    }
+                    self.readiness = readiness.without(Readiness::READABLE);
                     match self.take_in_caught_up(&scratch[..count], stream, bench) {
-                        Ok(true) if drains => return Outcome::Input,
+                        Ok(true) => return Outcome::Input,
                         taken => taken.map(|_| ()),
                     }
+                }
+                Ok(count) if count > 0 => {
+                    used = count;
+                    self.take_in(&scratch[..count], count < size, stream, bench)
                 }
                 found => self.take_rarity(found, stream, bench),
             };
@@ -595,4 +594,10 @@ fn send_fin<T: Stream, P>(stream: &mut T, bench: &mut Workbench<'_, P>) -> Resul
         bench.common.last_error = Some(error);
         CloseReason::PeerReset
     })
+}
+
+/// Whether a short read has emptied the socket: where the world promises that, and no event says otherwise.
+#[inline]
+fn short_read_drains<T: Stream>(readiness: Readiness) -> bool {
+    T::SHORT_READ_DRAINS && !readiness.contains(Readiness::DRAIN)
 }

@@ -72,7 +72,8 @@ where
     }
 
     /// Counts and answers what one read has brought; `short`: it was less than asked for.
-    fn take_in<T: Stream>(
+    #[inline(never)]
+    pub(super) fn take_in<T: Stream>(
         &mut self,
         bytes: &[u8],
         short: bool,
@@ -154,10 +155,8 @@ where
         }
     }
 
-    /// A short read has emptied the socket, where the world promises that and no event says otherwise.
-    #[inline]
     fn heed_short_read<T: Stream>(&mut self, short: bool) {
-        if short && T::SHORT_READ_DRAINS && !self.readiness.contains(Readiness::DRAIN) {
+        if short && super::short_read_drains::<T>(self.readiness) {
             self.readiness = self.readiness.without(Readiness::READABLE);
         }
     }
