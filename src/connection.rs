@@ -12,6 +12,8 @@
 //!                  +----> ended ---------------------> closed   (the peer's FIN first; then what is owed)
 //!                  |        ^
 //!                  +--> half-closed                             (a client has said all, and listens on)
+//!                  |
+//!                  +--> heard out                               (the peer has said all, and a client speaks on)
 //! ```
 //!
 //! "Owing" is not a state but a fact: in any of these but the last, the kernel may not have taken all there was to
@@ -27,13 +29,13 @@ mod sending;
 mod tests;
 
 pub use driver::{Closed, Connections, Driver};
+pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
 
 use crate::net::{Readiness, Stream, Time};
 use crate::protocol::{Protocol, Session};
 use crate::reactor::{Class, SCRATCH_SIZE, Scratch};
-use fifo::Fifo;
 use std::io;
 use std::time::Duration;
 
@@ -156,6 +158,8 @@ enum State {
     Leaving,
     /// Flushes what is owed, and then sends FIN. Reads no more.
     Draining(CloseReason),
+    /// The peer's FIN has been read, and there is more to be said ([`Connection::speak_on`]).
+    HeardOut,
     /// The peer's FIN has been read: flushes what is owed, and closes.
     Ended(CloseReason),
     /// Our FIN is sent: reads and drops what still comes, for at most [`LINGER`]. To close at once, with input unread,
@@ -237,6 +241,8 @@ impl Marks {
     const SAID_ALL: Marks = Marks(4);
     /// Memory is scarce, and the kernel would not take an answer now: it is read again when there is room.
     const WAITS_FOR_ROOM: Marks = Marks(8);
+    /// The peer's FIN does not end it: there may be more to say.
+    const SPEAKS_ON: Marks = Marks(16);
 
     /// Sets a mark; false if it was set already.
     fn set(&mut self, mark: Marks) -> bool {
@@ -370,15 +376,22 @@ where
             State::Connecting => self.state = State::Ended(CloseReason::Drained),
             // What is said now, nobody would answer.
             State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
+            State::HeardOut => self.state = State::Ended(CloseReason::Drained),
             State::Leaving | State::Draining(_) | State::Ended(_) | State::Lingering(_) => {}
         }
+    }
+
+    /// From now on the peer's FIN only means that it has said all: it may still listen, and is spoken to until
+    /// [`half_close`](Connection::half_close). For a client whose input goes on.
+    pub fn speak_on(&mut self) {
+        self.marks.set(Marks::SPEAKS_ON);
     }
 
     /// Nothing more will be said, as of a client at the end of its input: FIN follows what is owed, and the peer is
     /// listened to until it sends its own. What the session says after that is dropped.
     ///
     /// # Errors
-    /// Why the connection has ended; its owner is to close it.
+    /// Why the connection has ended, as it does where the peer's FIN has come already; its owner is to close it.
     pub fn half_close<T: Stream>(
         &mut self,
         stream: &mut T,
@@ -393,11 +406,19 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        if self.is_open() && self.marks.has(Marks::SAID_ALL) && !self.owes() {
-            send_fin(stream, bench)?;
-            self.state = State::HalfClosed;
+        if !self.marks.has(Marks::SAID_ALL) || self.owes() {
+            return Ok(());
         }
-        Ok(())
+        match self.state {
+            State::Open => {
+                send_fin(stream, bench)?;
+                self.state = State::HalfClosed;
+                Ok(())
+            }
+            // Both have said all.
+            State::HeardOut => Err(CloseReason::PeerClosed),
+            _ => Ok(()),
+        }
     }
 
     /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
@@ -451,8 +472,11 @@ where
 
     /// Whether something can still be said: our FIN is neither sent nor the next thing to be.
     fn may_speak(&self) -> bool {
-        matches!(self.state, State::Connecting | State::Open | State::Leaving)
-            && !self.marks.has(Marks::SAID_ALL)
+        let state = self.state;
+        matches!(
+            state,
+            State::Connecting | State::Open | State::Leaving | State::HeardOut
+        ) && !self.marks.has(Marks::SAID_ALL)
     }
 
     /// Drives a connection that owes, holds input back, has more input, or is on its way in or out. Of its budget,
@@ -512,7 +536,11 @@ where
             State::Lingering(reason) => self.linger(reason, stream, scratch, bench),
             State::Ended(reason) if !self.owes() => Err(reason),
             State::Draining(_) | State::Ended(_) => Ok(Outcome::Event),
-            State::Connecting | State::Open | State::HalfClosed | State::Leaving => Ok(outcome),
+            State::Connecting
+            | State::Open
+            | State::HalfClosed
+            | State::HeardOut
+            | State::Leaving => Ok(outcome),
         }
     }
 

@@ -280,10 +280,12 @@ where
         )?;
         drop(rest);
         self.account(bench);
-        self.state = State::Ended(match self.state {
-            State::Draining(reason) => reason,
-            _ => CloseReason::PeerClosed,
-        });
+        let speaks_on = self.marks.has(Marks::SPEAKS_ON) && !self.marks.has(Marks::SAID_ALL);
+        self.state = match self.state {
+            State::Draining(reason) => State::Ended(reason),
+            State::Open if speaks_on => State::HeardOut,
+            _ => State::Ended(CloseReason::PeerClosed),
+        };
         Ok(())
     }
 

@@ -7,31 +7,41 @@ pub(super) const SMALLEST: usize = 2048;
 
 /// A queue of bytes that lies in one piece, so that one write can be offered all of it.
 #[derive(Debug, Default)]
-pub(super) struct Fifo {
+pub struct Fifo {
     bytes: Vec<u8>,
     taken: usize,
 }
 
 impl Fifo {
-    pub(super) fn as_slice(&self) -> &[u8] {
+    /// All that is there, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many bytes are there.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.bytes.len() - self.taken
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many bytes of memory it holds, in use or not.
-    pub(super) fn footprint(&self) -> usize {
+    #[must_use]
+    pub fn footprint(&self) -> usize {
         self.bytes.capacity()
     }
 
     /// Puts `more` at the end. The memory grows with what is put in, never ahead of it.
-    pub(super) fn push(&mut self, more: &[u8]) -> Result<(), OutOfMemory> {
+    ///
+    /// # Errors
+    /// There is no memory for it; nothing was put in.
+    pub fn push(&mut self, more: &[u8]) -> Result<(), OutOfMemory> {
         if self.bytes.len() + more.len() > self.bytes.capacity() {
             self.close_up();
         }
@@ -47,7 +57,7 @@ impl Fifo {
     }
 
     /// Takes `count` bytes from the front, or all if there are fewer.
-    pub(super) fn take(&mut self, count: usize) {
+    pub fn take(&mut self, count: usize) {
         self.taken = self.taken.saturating_add(count).min(self.bytes.len());
         if self.is_empty() {
             self.bytes.clear();

@@ -65,8 +65,9 @@ impl Pool {
         }
     }
 
-    /// A connection that held `before` bytes holds `after` now.
-    pub(super) fn account(&mut self, before: usize, after: usize) {
+    /// Who held `before` bytes holds `after` now: a connection, or its owner, who keeps what connections have brought
+    /// until it can be handed on. So what cannot be handed on keeps connections from being read.
+    pub fn account(&mut self, before: usize, after: usize) {
         debug_assert!(before <= self.held, "nobody gives back what he has not got");
         self.held = self.held.saturating_sub(before).saturating_add(after);
     }

@@ -105,3 +105,34 @@ fn a_client_that_is_told_to_stop_before_it_stands_has_nothing_to_wait_for() {
     let outcome = rig.drive(Readiness::NONE, &[]);
     assert_eq!(outcome, Outcome::Closed(CloseReason::Drained));
 }
+
+#[test]
+fn who_speaks_on_after_the_peers_fin_closes_when_all_is_said() {
+    let mut rig = Rig::raw();
+    rig.connection.speak_on();
+    let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
+    assert_eq!(outcome, Outcome::Event, "the peer may still listen");
+    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.write(b"more", &[takes(b"more")]), Ok(true));
+    assert_eq!(rig.half_close(&[]), Err(CloseReason::PeerClosed));
+}
+
+#[test]
+fn who_speaks_on_and_owes_closes_behind_what_it_owes() {
+    let mut rig = Rig::raw();
+    rig.connection.speak_on();
+    rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
+    assert_eq!(rig.write(b"abc", &[takes(b"a"), Step::NoRoom]), Ok(true));
+    assert_eq!(rig.half_close(&[]), Ok(()));
+    let outcome = rig.drive(WRITABLE, &[takes(b"bc")]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::PeerClosed));
+}
+
+#[test]
+fn who_has_said_all_is_ended_by_the_peers_fin_although_it_would_have_spoken_on() {
+    let mut rig = Rig::raw();
+    rig.connection.speak_on();
+    assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
+    let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::PeerClosed));
+}
