@@ -27,6 +27,7 @@
 //! | [`connection`] | one connection: session, what it owes, and where it stands |
 //! | [`server`] | listeners, admission, counters, drain |
 //! | [`doctor`] | what this machine allows: its limits, what they carry, and how each is raised |
+//! | [`client`] | the other side: standard input to a server and back, and echoes on schedule |
 //! | [`logging`] | log lines that can neither stop nor end the loop |
 //! | [`cli`] | the flags, turned into checked configurations |
 //!
@@ -36,6 +37,7 @@
 //! `examples/shout.rs`.
 
 pub mod cli;
+pub mod client;
 pub mod connection;
 pub mod doctor;
 pub mod logging;

@@ -3,6 +3,8 @@
 //! One file a subcommand. What a subcommand does is done elsewhere; here it is named, explained and started.
 
 mod doctor;
+mod connecting;
+mod send;
 mod serve;
 mod units;
 
@@ -25,6 +27,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::Flags),
     Doctor(doctor::Flags),
+    Send(send::Flags),
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +92,7 @@ impl Cli {
         match self.command {
             Command::Serve(flags) => flags.run(),
             Command::Doctor(flags) => flags.run(),
+            Command::Send(flags) => flags.run(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The units in which people type: durations, sizes, counts, addresses.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// A duration such as `100us`, `500ms`, `30s`, `5m`, `1h`, or `0`.
@@ -148,6 +148,55 @@ impl ListenAddress {
     }
 }
 
+/// An address to connect to, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TargetAddress {
+    text: String,
+}
+
+impl TargetAddress {
+    /// As [`ListenAddress::parse`], but port 0 is nobody's.
+    pub(super) fn parse(text: &str) -> Result<TargetAddress, String> {
+        let ListenAddress { text } = ListenAddress::parse(text)
+            .map_err(|_| "not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned())?;
+        if text.ends_with(":0") {
+            return Err("nobody listens on port 0: write HOST:PORT".to_owned());
+        }
+        Ok(TargetAddress { text })
+    }
+
+    /// All addresses that it stands for, in the order of the resolver; looks names up, which may block.
+    pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let addresses = match self.text.strip_prefix(':') {
+            Some(port) => {
+                let port = port.parse().unwrap_or_default();
+                vec![
+                    (Ipv4Addr::LOCALHOST, port).into(),
+                    (Ipv6Addr::LOCALHOST, port).into(),
+                ]
+            }
+            None => self.text.to_socket_addrs()?.collect(),
+        };
+        Ok(addresses)
+    }
+
+    /// As it was typed.
+    #[must_use]
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// An address to connect from, as typed: an IP address, with or without a port.
+pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    text.parse()
+        .or_else(|_| bare.unwrap_or(text).parse().map(|ip: IpAddr| (ip, 0).into()))
+        .map_err(|_| "not an address: write IP or IP:PORT, such as 127.0.0.2".to_owned())
+}
+
 /// The number at the front of `text`, and what stands behind it.
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
@@ -235,6 +284,22 @@ mod tests {
         ] {
             assert!(ListenAddress::parse(wrong).is_err(), "{wrong}");
         }
+        for address in [":8000", "localhost:1", "[::1]:8000"] {
+            assert!(TargetAddress::parse(address).is_ok(), "{address}");
+        }
+        assert!(TargetAddress::parse("localhost:0").is_err());
+        let here = TargetAddress::parse(":7000").unwrap().resolve().unwrap();
+        assert_eq!(here[0], "127.0.0.1:7000".parse().unwrap());
+        for (typed, address) in [
+            ("127.0.0.2", "127.0.0.2:0"),
+            ("127.0.0.2:5", "127.0.0.2:5"),
+            ("::1", "[::1]:0"),
+            ("[::1]", "[::1]:0"),
+            ("[::1]:5", "[::1]:5"),
+        ] {
+            assert_eq!(local_address(typed), Ok(address.parse().unwrap()));
+        }
+        assert!(local_address("localhost").is_err());
         let all = ListenAddress::parse(":7000").unwrap().resolve().unwrap();
         assert_eq!(all, ["[::]:7000".parse().unwrap()]);
     }

@@ -12,6 +12,7 @@ const ROOMS: [&str; 10] = [
     "connection",
     "server",
     "doctor",
+    "client",
     "logging",
     "cli",
     "main",

@@ -1,0 +1,141 @@
+//! `echoloop send`: standard input to a server, and what comes back to standard output.
+
+use super::connecting::{Connecting, cannot_start};
+use super::{Failure, units};
+use crate::client::{Framing, Input, SendConfig, Sender};
+use crate::net::MioNet;
+use clap::Args;
+use clap::error::ErrorKind;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  printf 'hello\\n' | echoloop send                send standard input to 127.0.0.1:8000, print what comes back
+  echoloop send example.org:7 < file > copy       a file there and back
+  echoloop send -p line --message hello           one line, and its reply
+  echoloop send -p frame:2 --message a --message b
+                                                  two frames, as Erlang's {packet, 2}; each reply on a line
+  echoloop send --timeout 5s </dev/null           no input: what does it say by itself?
+
+At the end of the input it half-closes, and reads to the server's FIN. If the server sends FIN first, what input is at
+hand is still sent.
+
+With -p line, the last line of the input gets a line end if it has none; with -p frame:N, each line of the input is one
+message without its line end, and each reply is printed as a line. --message sends the same for TEXT as for a line; raw
+sends it as it is.
+
+Exit codes: 0 both have said all, or nobody reads standard output any more; 1 failed, with one line that says why; 2
+wrong usage.";
+
+/// Send standard input to a server, and print what comes back
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Flags {
+    #[command(flatten)]
+    connecting: Connecting,
+
+    /// What the server speaks: raw, line, frame:1, frame:2, frame:4, discard or collect
+    #[arg(short, long, value_name = "P", default_value = "raw", value_parser = framing)]
+    protocol: Framing,
+
+    /// Send TEXT in place of standard input (repeatable)
+    #[arg(short, long, value_name = "TEXT")]
+    message: Vec<String>,
+
+    /// Largest frame sent or received
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::positive_size)]
+    max_message: usize,
+
+    /// Give up when nothing has moved either way for D [default: never]
+    #[arg(long, value_name = "D", value_parser = units::positive_duration)]
+    timeout: Option<Duration>,
+}
+
+impl Flags {
+    /// Sends and receives until both sides have said all.
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        self.check_messages();
+        let target = self.connecting.resolve()?;
+        let mut net = MioNet::new().map_err(|error| cannot_start(&error))?;
+        net.take_stdout()
+            .map_err(|error| cannot_take("output", &error))?;
+        let input = if self.message.is_empty() {
+            net.take_stdin()
+                .map_err(|error| cannot_take("input", &error))?;
+            Input::Stdin
+        } else {
+            let messages = self.message.into_iter().map(String::into_bytes);
+            Input::Messages(messages.collect())
+        };
+        let sender = Sender::new(
+            net,
+            SendConfig {
+                target,
+                input,
+                framing: self.protocol,
+                max_message: self.max_message,
+                timeout: self.timeout,
+            },
+        );
+        let sent = sender.run()?;
+        log::debug!("{} bytes sent, {} received", sent.sent, sent.received);
+        if sent.output_closed {
+            log::debug!("nobody reads standard output any more");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A message that does not fit is wrong usage, and known before anything is sent.
+    fn check_messages(&self) {
+        let most = self.protocol.most().min(self.max_message);
+        if self.protocol == Framing::Raw || self.protocol == Framing::Line {
+            return;
+        }
+        if let Some(message) = self.message.iter().find(|message| message.len() > most) {
+            let length = message.len();
+            let text = format!(
+                "a --message of {length} bytes is too long: at most {most} fit; \
+                 choose a longer header such as frame:4, or allow more with --max-message\n"
+            );
+            clap::Error::raw(ErrorKind::ValueValidation, text).exit();
+        }
+    }
+}
+
+fn cannot_take(which: &str, error: &io::Error) -> Failure {
+    Failure(format!(
+        "cannot use standard {which}: {error}; give it a file, a pipe or a terminal"
+    ))
+}
+
+/// What a protocol means for its client. `discard` answers nothing, and `collect` hears to the end: both take bytes.
+fn framing(text: &str) -> Result<Framing, String> {
+    match text {
+        "raw" | "discard" | "collect" => Ok(Framing::Raw),
+        "line" => Ok(Framing::Line),
+        "frame:1" => Ok(Framing::Frame(1)),
+        "frame:2" => Ok(Framing::Frame(2)),
+        "frame:4" => Ok(Framing::Frame(4)),
+        _ => Err(
+            "not a protocol: write raw, line, frame:1, frame:2, frame:4, discard or collect"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_by_their_names() {
+        assert_eq!(framing("collect"), Ok(Framing::Raw));
+        assert_eq!(framing("line"), Ok(Framing::Line));
+        assert_eq!(framing("frame:4"), Ok(Framing::Frame(4)));
+        for wrong in ["frame", "frame:3", "Raw", ""] {
+            assert!(framing(wrong).is_err(), "{wrong}");
+        }
+    }
+}

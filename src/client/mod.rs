@@ -1,0 +1,21 @@
+//! The other side: programs that connect to a server, on the same loop and the same connections.
+//!
+//! [`Sender`] is `echoloop send`: standard input to the server, what comes back to standard output. [`Pinger`] is
+//! `echoloop ping`: small verified echoes on schedule. In come a [`Net`](crate::net::Net) and a configuration, out comes
+//! how it went, or a [`Failure`] in one line.
+
+mod conversation;
+mod dialing;
+mod failure;
+mod framing;
+mod input;
+mod output;
+mod send;
+
+pub use conversation::{Conversation, Listening};
+pub use dialing::{Dialing, Target};
+pub use failure::{Awaited, End, Failure};
+pub use framing::{Decoder, Encoder, Framing, Malformed, TooLong};
+pub use input::Input;
+pub use output::Output;
+pub use send::{SendConfig, Sender, Sent};

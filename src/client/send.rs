@@ -1,0 +1,323 @@
+//! `send`: what comes from standard input goes to the server, what comes back goes to standard output.
+//!
+//! Neither waits for the other. The server is sent no more than it takes: standard input is read only while nothing is
+//! owed. Standard output is given no more than it takes: what waits for it is counted in the pool of what connections
+//! hold, and when that is full the connection is not read. So memory is bounded, whoever is slow, and the slow one's
+//! pace reaches the other end.
+
+use super::conversation::{Conversation, Listening};
+use super::dialing::{Dialing, Target};
+use super::failure::{Awaited, End, Failure};
+use super::framing::{Decoder, Encoder, Framing};
+use super::input::{Found, Input, Source as InputSource};
+use crate::connection::{
+    CloseReason, Closed, Common, Connection, Connections, Driver, LINGER, Limits,
+};
+use crate::net::{Key, Net, Readiness, Source, Time};
+use crate::reactor::{CLASSES, Handler, Reactor, SCRATCH_SIZE};
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Bytes that may wait for standard output before the server is read no more; what one turn reads comes on top.
+const MOST_OUTPUT: usize = 256 * 1024;
+
+/// What `send` does, and with whom.
+#[derive(Clone, Debug)]
+pub struct SendConfig {
+    /// The server.
+    pub target: Target,
+    /// What is sent.
+    pub input: Input,
+    /// How messages are told apart.
+    pub framing: Framing,
+    /// The longest message either way, in bytes.
+    pub max_message: usize,
+    /// How long nothing may move before it is given up; `None`: for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// How a conversation went that came to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    /// Bytes that were sent.
+    pub sent: u64,
+    /// Bytes that came back.
+    pub received: u64,
+    /// Nobody reads standard output any more, so not everything was waited for.
+    pub output_closed: bool,
+}
+
+/// One conversation with a server.
+pub struct Sender<N: Net> {
+    reactor: Connections<N, Conversation>,
+    crew: Crew,
+}
+
+/// All of it but the loop, which calls it.
+struct Crew {
+    driver: Driver<Conversation>,
+    dialing: Dialing,
+    input: InputSource,
+    timeout: Option<Duration>,
+    key: Option<Key>,
+    /// All of the input has been handed to the connection, with FIN behind it.
+    has_said_all: bool,
+    /// What the pool was told of the output.
+    accounted: usize,
+    end: Option<Result<Sent, Failure>>,
+}
+
+impl<N: Net> Sender<N> {
+    /// Nothing is begun yet. `net` is to have standard output, and standard input if that is what is sent.
+    pub fn new(net: N, config: SendConfig) -> Sender<N> {
+        let timeouts: [Option<Duration>; CLASSES] = [
+            config.timeout,
+            config.timeout,
+            Some(LINGER),
+            config.target.connect_timeout,
+        ];
+        let encoder = Encoder::new(config.framing, config.max_message);
+        let input = InputSource::new(config.input, encoder);
+        let most_owed = input.most_at_once();
+        let limits = Limits {
+            // A client that owes is read all the same. Else, with an echo server that does as ours does, neither would
+            // read until the other has.
+            max_pending: most_owed.saturating_add(2 * SCRATCH_SIZE),
+            ..Limits::default()
+        };
+        // What is owed never fills the pool by itself, so that when it is full it is standard output that is waited for.
+        let max_held = most_owed.saturating_mul(2).saturating_add(MOST_OUTPUT);
+        let conversation = Conversation::new(Decoder::new(config.framing, config.max_message));
+        let common = Common::new(conversation, limits, max_held);
+        Sender {
+            reactor: Reactor::new(net, timeouts, Duration::ZERO),
+            crew: Crew {
+                driver: Driver::new(common),
+                dialing: Dialing::new(config.target),
+                input,
+                timeout: config.timeout,
+                key: None,
+                has_said_all: false,
+                accounted: 0,
+                end: None,
+            },
+        }
+    }
+
+    /// Connects, sends, receives, and comes back when both have said all and standard output has it.
+    ///
+    /// # Errors
+    /// Why that was not possible. What had come back is on standard output all the same.
+    pub fn run(mut self) -> Result<Sent, Failure> {
+        self.crew.dial(&mut self.reactor);
+        loop {
+            if self.crew.conversation().output.is_empty()
+                && let Some(end) = self.crew.end.take()
+            {
+                return end;
+            }
+            let turn = self.reactor.turn(&mut self.crew);
+            turn.map_err(Failure::Loop)?;
+            self.crew.driver.admit_waiting(&mut self.reactor);
+        }
+    }
+}
+
+impl Crew {
+    fn conversation(&mut self) -> &mut Conversation {
+        &mut self.driver.common.protocol
+    }
+
+    fn dial<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+        match self.dialing.next(&mut self.driver, reactor) {
+            Ok(key) => {
+                if let Some(slot) = reactor.find(key) {
+                    // A server may send FIN and listen on; while there is input, that may be so.
+                    slot.tenant.speak_on();
+                }
+                self.key = Some(key);
+            }
+            Err(failure) => self.end = Some(Err(failure)),
+        }
+    }
+
+    /// Hands on what can be handed on, both ways.
+    fn carry_on<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+        self.flush_output(reactor);
+        self.pump_input(reactor);
+    }
+
+    /// Standard output gets what it takes.
+    fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+        let common = &mut self.driver.common;
+        let flushed = common.protocol.output.flush(&mut reactor.net);
+        if flushed.is_err() {
+            common.protocol.output = super::Output::default();
+        }
+        let waiting = common.protocol.output.len();
+        common.pool.account(self.accounted, waiting);
+        self.accounted = waiting;
+        match flushed {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                let closed = self.hang_up(reactor, CloseReason::SessionDone);
+                self.end = Some(Ok(Sent {
+                    sent: closed.as_ref().map_or(0, |closed| closed.bytes_out),
+                    received: closed.as_ref().map_or(0, |closed| closed.bytes_in),
+                    output_closed: true,
+                }));
+            }
+            Err(error) => self.abort(reactor, Failure::Output(error)),
+        }
+    }
+
+    /// The server gets the next piece of the input, if it has taken all that went before.
+    fn pump_input<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+        let Some(key) = self.key else { return };
+        let owes = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
+        if owes || self.has_said_all || !self.conversation().is_open {
+            return;
+        }
+        let has_heard_all = self.conversation().has_heard_all;
+        if has_heard_all {
+            // Whether there is more to say is to be known now, not when an event tells of it.
+            self.input.heed_event();
+        }
+        let driver = &mut self.driver;
+        let mut ended = None;
+        match self.input.next(&mut reactor.net) {
+            Ok(Found::Piece(bytes)) => {
+                ended = driver.write(reactor, key, |outbox| outbox.write(bytes));
+                // The connection has its turn in between, so that neither direction waits for the other.
+                if reactor.run_again(key).is_err() {
+                    return self.abort(reactor, Failure::NoMemory);
+                }
+            }
+            Ok(Found::Last(bytes)) => {
+                self.has_said_all = true;
+                if !bytes.is_empty() {
+                    ended = driver.write(reactor, key, |outbox| outbox.write(bytes));
+                }
+                ended = ended.or_else(|| driver.half_close(reactor, key));
+            }
+            // The server has said all, and there is nothing to say to it now: nobody knows that there will be.
+            Ok(Found::Nothing) if has_heard_all => {
+                self.has_said_all = true;
+                ended = driver.half_close(reactor, key);
+            }
+            Ok(Found::Nothing) => {}
+            Err(failure) => return self.abort(reactor, failure),
+        }
+        if let Some(reason) = ended {
+            self.ended(reactor, key, reason);
+        }
+    }
+
+    /// The connection has ended, or has never stood.
+    fn ended<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, Conversation>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        let awaited = match reactor.find(key).map(|slot| slot.tenant.owed()) {
+            Some(owed) if owed > 0 => Awaited::Room(owed),
+            _ if self.input.has_ended() => Awaited::Reply,
+            _ => Awaited::Anything,
+        };
+        let Some(closed) = self.hang_up(reactor, reason) else {
+            return;
+        };
+        if !self.conversation().is_open {
+            self.dialing.note_failed(closed);
+            return self.dial(reactor);
+        }
+        self.end = Some(self.judge(closed, awaited));
+        self.flush_output(reactor);
+    }
+
+    fn judge(&mut self, closed: Closed, awaited: Awaited) -> Result<Sent, Failure> {
+        let end = End::of(&closed, self.dialing.peer());
+        let conversation = self.conversation();
+        if conversation.output.is_out_of_memory() {
+            return Err(Failure::NoMemory);
+        }
+        if let Some(what) = conversation.malformed {
+            return Err(Failure::Malformed { end, what });
+        }
+        match (closed.reason, self.timeout) {
+            (CloseReason::PeerClosed, _) => Ok(Sent {
+                sent: end.sent,
+                received: end.received,
+                output_closed: false,
+            }),
+            (CloseReason::Idle | CloseReason::Stalled, Some(timeout)) => Err(Failure::Silent {
+                end,
+                awaited,
+                timeout,
+            }),
+            _ => Err(Failure::Lost {
+                end,
+                error: closed.error,
+            }),
+        }
+    }
+
+    /// Ends it here: the server is told by RST that it did not get everything.
+    fn abort<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>, failure: Failure) {
+        self.hang_up(reactor, CloseReason::DrainExpired);
+        self.end = Some(Err(failure));
+    }
+
+    fn hang_up<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, Conversation>,
+        reason: CloseReason,
+    ) -> Option<Closed> {
+        let key = self.key.take()?;
+        self.driver.close(reactor, key, reason)
+    }
+}
+
+impl<N: Net> Handler<N, Connection<Listening>> for Crew {
+    fn ready(
+        &mut self,
+        reactor: &mut Connections<N, Conversation>,
+        key: Key,
+        readiness: Readiness,
+    ) {
+        let ended = self.driver.drive(reactor, key, readiness);
+        // What is malformed stays so: the server's FIN is not waited for.
+        let malformed = self.conversation().malformed.is_some();
+        match ended.or(malformed.then_some(CloseReason::Malformed)) {
+            Some(reason) => self.ended(reactor, key, reason),
+            None => self.carry_on(reactor),
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) {
+        let Some(slot) = reactor.find(key) else {
+            return;
+        };
+        let (reason, class) = (slot.tenant.expire(), slot.class());
+        if self.conversation().output.is_empty() {
+            self.ended(reactor, key, reason);
+        } else {
+            // It is standard output that is waited for, and the server may wait for that too.
+            reactor.set_class(key, class);
+        }
+    }
+
+    fn source_ready(&mut self, reactor: &mut Connections<N, Conversation>, source: Source) {
+        match source {
+            Source::STDIN => self.input.heed_event(),
+            Source::STDOUT => self.conversation().output.heed_event(),
+            _ => {}
+        }
+        self.carry_on(reactor);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        None
+    }
+}
