@@ -4,6 +4,7 @@
 
 mod doctor;
 mod connecting;
+mod ping;
 mod send;
 mod serve;
 mod units;
@@ -28,6 +29,7 @@ enum Command {
     Serve(serve::Flags),
     Doctor(doctor::Flags),
     Send(send::Flags),
+    Ping(ping::Flags),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +95,7 @@ impl Cli {
             Command::Serve(flags) => flags.run(),
             Command::Doctor(flags) => flags.run(),
             Command::Send(flags) => flags.run(),
+            Command::Ping(flags) => flags.run(self.verbosity.quiet),
         }
     }
 }

@@ -49,6 +49,11 @@ pub enum Failure {
     Input(io::Error),
     /// Standard output cannot be written to.
     Output(io::Error),
+    /// A signal came before anybody answered.
+    Interrupted {
+        /// Whom it was trying to reach.
+        peer: String,
+    },
     /// There is no memory for what was received.
     NoMemory,
     /// The event loop cannot go on.
@@ -132,6 +137,10 @@ impl fmt::Display for Failure {
                 "cannot write to standard output: {}; the rest of the reply is lost, \
                  so make room and try again",
                 plain(error)
+            ),
+            Failure::Interrupted { peer } => write!(
+                f,
+                "interrupted before {peer} answered; see whether a server listens there"
             ),
             Failure::NoMemory => write!(f, "out of memory for what was received; free some"),
             Failure::Loop(error) => write!(

@@ -6,16 +6,23 @@
 
 mod conversation;
 mod dialing;
+mod echoes;
 mod failure;
 mod framing;
 mod input;
+mod mixing;
 mod output;
+mod ping;
 mod send;
+mod summary;
 
 pub use conversation::{Conversation, Listening};
 pub use dialing::{Dialing, Target};
+pub use echoes::{Echoes, Finding};
 pub use failure::{Awaited, End, Failure};
 pub use framing::{Decoder, Encoder, Framing, Malformed, TooLong};
 pub use input::Input;
 pub use output::Output;
+pub use ping::{Echoing, PingConfig, Pinged, Pinger, Verifying};
 pub use send::{SendConfig, Sender, Sent};
+pub use summary::{Style, json_of, line_of, text_of};

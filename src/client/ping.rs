@@ -1,0 +1,430 @@
+//! `ping`: small verified echoes on schedule, as ping(8) does it, over one TCP connection.
+//!
+//! An echo is sent when it is due, whether or not those before it are back; what could not be sent in time is left out,
+//! so that nothing is made up for in a burst.
+
+use super::dialing::{Dialing, Target};
+use super::echoes::{Echoes, Finding};
+use super::failure::{End, Failure};
+use super::output::Output;
+use super::summary::{Style, json_of, line_of, text_of};
+use crate::connection::{CloseReason, Common, Connection, Connections, Driver, LINGER, Limits};
+use crate::net::{Key, Net, Readiness, Source, Time};
+use crate::protocol::{Context, Outbox, Protocol, Session};
+use crate::reactor::{CLASSES, Handler, Reactor, SCRATCH_SIZE};
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Bytes that may wait for standard output before lines are left out: the schedule does not wait for a reader.
+const MOST_OUTPUT: usize = 64 * 1024;
+
+/// What `ping` does, and with whom.
+#[derive(Clone, Debug)]
+pub struct PingConfig {
+    /// The server.
+    pub target: Target,
+    /// How many echoes are sent; `None`: until a signal comes.
+    pub count: Option<u64>,
+    /// From one to the next.
+    pub interval: Duration,
+    /// Bytes of each; not zero.
+    pub size: usize,
+    /// How long one may be under way before it counts as lost.
+    pub patience: Duration,
+    /// What is printed.
+    pub style: Style,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Pinged {
+    /// The server's address.
+    pub peer: String,
+    /// All echoes.
+    pub echoes: Echoes,
+    /// What ended it before its time.
+    pub failure: Option<Failure>,
+    /// Nobody reads standard output any more.
+    pub output_closed: bool,
+}
+
+/// What the session and its owner share.
+#[derive(Debug)]
+pub struct Echoing {
+    echoes: Echoes,
+    output: Output,
+    peer: String,
+    size: usize,
+    patience: Duration,
+    style: Style,
+    is_open: bool,
+    lines_left_out: u64,
+}
+
+/// The session: all its state is shared with its owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Verifying;
+
+impl Echoing {
+    fn print(&mut self, finding: Finding) {
+        if self.style != Style::Lines {
+            return;
+        }
+        if self.output.len() >= MOST_OUTPUT {
+            self.lines_left_out += 1;
+            return;
+        }
+        let line = line_of(finding, self.size, &self.peer, self.patience);
+        self.output.push(line.as_bytes());
+    }
+
+    /// Lets the echoes find something, and prints it.
+    fn find(&mut self, look: impl FnOnce(&mut Echoes, &mut dyn FnMut(Finding))) {
+        let mut findings = Vec::new();
+        look(&mut self.echoes, &mut |finding| findings.push(finding));
+        for finding in findings {
+            self.print(finding);
+        }
+    }
+}
+
+impl Protocol for Echoing {
+    type Session = Verifying;
+
+    fn name(&self) -> &'static str {
+        "ping"
+    }
+
+    fn session(&mut self) -> Verifying {
+        Verifying
+    }
+}
+
+impl Session for Verifying {
+    type Shared = Echoing;
+
+    fn open(&mut self, context: Context<'_, Echoing>, _: &mut Outbox<'_>) {
+        context.shared.is_open = true;
+    }
+
+    fn receive(
+        &mut self,
+        input: &[u8],
+        context: Context<'_, Echoing>,
+        _: &mut Outbox<'_>,
+    ) -> usize {
+        let now = context.now;
+        context
+            .shared
+            .find(|echoes, tell| echoes.receive(input, now, tell));
+        input.len()
+    }
+}
+
+/// Echoes to one server.
+pub struct Pinger<N: Net> {
+    reactor: Connections<N, Echoing>,
+    crew: Crew,
+}
+
+/// All of it but the loop, which calls it.
+struct Crew {
+    driver: Driver<Echoing>,
+    dialing: Dialing,
+    interval: Duration,
+    /// How many are still to be sent.
+    left: Option<u64>,
+    /// When the next is due; `None` before the connection stands.
+    due: Option<Time>,
+    began: Time,
+    payload: Vec<u8>,
+    key: Option<Key>,
+    failure: Option<Failure>,
+    /// The next is due, but cannot be sent until the connection has moved.
+    is_held_up: bool,
+    /// What remains is to print.
+    is_over: bool,
+    output_closed: bool,
+    signals: u32,
+}
+
+impl<N: Net> Pinger<N> {
+    /// Nothing is begun yet. `net` is to have standard output and signals, and to keep time precisely.
+    ///
+    /// # Errors
+    /// There is no memory for the histogram.
+    pub fn new(net: N, config: PingConfig) -> Result<Pinger<N>, Failure> {
+        let timeouts: [Option<Duration>; CLASSES] =
+            [None, None, Some(LINGER), config.target.connect_timeout];
+        let limits = Limits {
+            // A client that owes is read all the same: else neither might read until the other has.
+            max_pending: config.size.saturating_add(2 * SCRATCH_SIZE),
+            ..Limits::default()
+        };
+        let echoing = Echoing {
+            echoes: Echoes::new(config.size, config.patience).map_err(|_| Failure::NoMemory)?,
+            output: Output::default(),
+            peer: config.target.name.clone(),
+            size: config.size,
+            patience: config.patience,
+            style: config.style,
+            is_open: false,
+            lines_left_out: 0,
+        };
+        let reactor = Reactor::new(net, timeouts, Duration::ZERO);
+        Ok(Pinger {
+            crew: Crew {
+                driver: Driver::new(Common::new(echoing, limits, usize::MAX)),
+                dialing: Dialing::new(config.target),
+                interval: config.interval,
+                left: config.count,
+                due: None,
+                began: reactor.now(),
+                payload: Vec::new(),
+                key: None,
+                failure: None,
+                is_held_up: false,
+                is_over: false,
+                output_closed: false,
+                signals: 0,
+            },
+            reactor,
+        })
+    }
+
+    /// Connects and sends echoes until all are sent and back or given up, a signal comes, or the connection ends; prints
+    /// them and the summary.
+    ///
+    /// # Errors
+    /// No connection came to stand, or the loop cannot go on.
+    pub fn run(mut self) -> Result<Pinged, Failure> {
+        self.crew.dial(&mut self.reactor);
+        while !self.crew.is_over {
+            let turn = self.reactor.turn(&mut self.crew);
+            turn.map_err(Failure::Loop)?;
+            self.crew.act(&mut self.reactor);
+        }
+        let crew = &mut self.crew;
+        if !crew.driver.common.protocol.is_open {
+            return Err(crew.failure.take().unwrap_or_else(|| Failure::Interrupted {
+                peer: crew.dialing.peer(),
+            }));
+        }
+        crew.conclude(&mut self.reactor);
+        // A second signal ends it even if standard output takes nothing.
+        while !crew.driver.common.protocol.output.is_empty() && crew.signals < 2 {
+            let turn = self.reactor.turn(crew);
+            turn.map_err(Failure::Loop)?;
+            crew.flush_output(&mut self.reactor);
+        }
+        let echoing = self.crew.driver.common.protocol;
+        Ok(Pinged {
+            peer: echoing.peer,
+            echoes: echoing.echoes,
+            failure: self.crew.failure,
+            output_closed: self.crew.output_closed,
+        })
+    }
+}
+
+impl Crew {
+    fn echoing(&mut self) -> &mut Echoing {
+        &mut self.driver.common.protocol
+    }
+
+    fn dial<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
+        match self.dialing.next(&mut self.driver, reactor) {
+            Ok(key) => self.key = Some(key),
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+        self.is_over = true;
+    }
+
+    /// Does what is due.
+    fn act<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
+        if self.is_over || !self.echoing().is_open {
+            return;
+        }
+        if self.due.is_none() {
+            self.begin(reactor);
+        }
+        self.send_if_due(reactor);
+        let now = reactor.net.now();
+        self.echoing()
+            .find(|echoes, tell| echoes.give_up(now, tell));
+        let all_is_back = self.echoing().echoes.waited_for() == 0;
+        self.is_over |= self.left == Some(0) && all_is_back;
+        self.flush_output(reactor);
+    }
+
+    fn begin<N: Net>(&mut self, reactor: &Connections<N, Echoing>) {
+        self.began = reactor.net.now();
+        self.due = Some(self.began);
+        let name = self.dialing.name().to_owned();
+        let peer = self.dialing.peer();
+        let echoing = self.echoing();
+        if echoing.style == Style::Lines {
+            let size = echoing.size;
+            let header = if name == peer {
+                format!("PING {peer}: {size} bytes each\n")
+            } else {
+                format!("PING {name} ({peer}): {size} bytes each\n")
+            };
+            echoing.output.push(header.as_bytes());
+        }
+        echoing.peer = peer;
+    }
+
+    fn send_if_due<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
+        let (Some(key), Some(due)) = (self.key, self.due) else {
+            return;
+        };
+        let now = reactor.net.now();
+        if now < due || self.left == Some(0) {
+            return;
+        }
+        self.is_held_up = !self.may_send(reactor, key);
+        if self.is_held_up {
+            return;
+        }
+        let mut payload = std::mem::take(&mut self.payload);
+        self.echoing().echoes.send(now, &mut payload);
+        let ended = self
+            .driver
+            .write(reactor, key, |outbox| outbox.write(&payload));
+        self.payload = payload;
+        self.left = self.left.map(|left| left - 1);
+        self.due = Some(next_due(due, now, self.interval));
+        if let Some(reason) = ended {
+            self.ended(reactor, key, reason);
+        }
+    }
+
+    /// Whether the connection has taken all so far, and not too many are under way.
+    fn may_send<N: Net>(&self, reactor: &mut Connections<N, Echoing>, key: Key) -> bool {
+        let owes = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
+        !owes && self.driver.common.protocol.echoes.has_room()
+    }
+
+    fn ended<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, Echoing>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        self.key = None;
+        let Some(closed) = self.driver.close(reactor, key, reason) else {
+            return;
+        };
+        if !self.echoing().is_open {
+            self.dialing.note_failed(closed);
+            return self.dial(reactor);
+        }
+        let end = End::of(&closed, self.dialing.peer());
+        let error = closed.error;
+        self.fail(Failure::Lost { end, error });
+    }
+
+    /// Closes the connection, and puts the summary behind the lines.
+    fn conclude<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
+        let took = reactor.net.now().since(self.began);
+        if let Some(key) = self.key.take() {
+            self.driver.close(reactor, key, CloseReason::SessionDone);
+        }
+        let echoing = &mut self.driver.common.protocol;
+        let (echoes, peer) = (&echoing.echoes, &echoing.peer);
+        let mut text = match echoing.style {
+            Style::Json => json_of(echoes, echoing.size, peer, took),
+            Style::Lines | Style::Summary => text_of(echoes, peer, took),
+        };
+        if echoing.lines_left_out > 0 && echoing.style == Style::Lines {
+            let left_out = echoing.lines_left_out;
+            text.push_str(&format!(
+                "{left_out} lines left out: standard output did not take them in time\n"
+            ));
+        }
+        echoing.output.push(text.as_bytes());
+        self.flush_output(reactor);
+    }
+
+    fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
+        let output = &mut self.driver.common.protocol.output;
+        if let Err(error) = output.flush(&mut reactor.net) {
+            *output = Output::default();
+            self.is_over = true;
+            self.output_closed = true;
+            if error.kind() != ErrorKind::BrokenPipe {
+                self.fail(Failure::Output(error));
+            }
+        }
+    }
+}
+
+/// When the next echo is due after the one that was due at `due` and was sent at `now`: on schedule, but never at once for
+/// one that was missed.
+fn next_due(due: Time, now: Time, interval: Duration) -> Time {
+    let behind = now.since(due).as_nanos();
+    let missed = behind / interval.as_nanos().max(1);
+    let steps = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+    due + interval.saturating_mul(steps)
+}
+
+impl<N: Net> Handler<N, Connection<Verifying>> for Crew {
+    fn ready(&mut self, reactor: &mut Connections<N, Echoing>, key: Key, readiness: Readiness) {
+        self.is_held_up = false;
+        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
+            self.ended(reactor, key, reason);
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Connections<N, Echoing>, key: Key) {
+        if let Some(slot) = reactor.find(key) {
+            let reason = slot.tenant.expire();
+            self.ended(reactor, key, reason);
+        }
+    }
+
+    fn source_ready(&mut self, reactor: &mut Connections<N, Echoing>, source: Source) {
+        match source {
+            Source::STDOUT => self.echoing().output.heed_event(),
+            Source::SIGNALS => {
+                while reactor.net.take_signal().is_some() {
+                    self.is_over = true;
+                    self.signals += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        if self.is_over {
+            return None;
+        }
+        let echoes = &self.driver.common.protocol.echoes;
+        let due = self
+            .due
+            .filter(|_| self.left != Some(0) && !self.is_held_up);
+        due.into_iter().chain(echoes.next_given_up()).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_is_kept_and_what_was_missed_is_left_out() {
+        let at = |milliseconds| Time::ZERO + Duration::from_millis(milliseconds);
+        let second = Duration::from_secs(1);
+        assert_eq!(next_due(at(0), at(0), second), at(1000));
+        assert_eq!(next_due(at(0), at(3), second), at(1000), "no drift");
+        assert_eq!(next_due(at(0), at(999), second), at(1000));
+        assert_eq!(next_due(at(0), at(2500), second), at(3000));
+        assert_eq!(next_due(at(0), at(5), Duration::from_nanos(1)).as_nanos(), 5_000_001);
+    }
+}
