@@ -372,11 +372,10 @@ where
                 // Whether there is input is not known, and no edge need come for it.
                 self.note(Readiness::READABLE | Readiness::DRAIN);
             }
-            // Nobody is there yet who could be told.
-            State::Connecting => self.state = State::Ended(CloseReason::Drained),
+            // Nobody is there yet who could be told; or the peer has said all, and what is owed is all that is left.
+            State::Connecting | State::HeardOut => self.state = State::Ended(CloseReason::Drained),
             // What is said now, nobody would answer.
             State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
-            State::HeardOut => self.state = State::Ended(CloseReason::Drained),
             State::Leaving | State::Draining(_) | State::Ended(_) | State::Lingering(_) => {}
         }
     }

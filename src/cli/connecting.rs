@@ -44,13 +44,13 @@ impl Connecting {
         })?;
         Ok(Target {
             name: name.to_owned(),
-            addresses: self.usable(addresses)?,
+            addresses: self.usable(&addresses)?,
             local: self.bind,
             connect_timeout: Some(self.connect_timeout),
         })
     }
 
-    fn usable(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Failure> {
+    fn usable(&self, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
         let name = self.target.as_str();
         let kept = |address: &SocketAddr| {
             (address.is_ipv4() || !self.only_v4)
@@ -110,7 +110,7 @@ mod tests {
         let addresses = addresses.map(|address| address.parse().unwrap());
         let connecting = Typed::try_parse_from(typed).unwrap().connecting;
         connecting
-            .usable(addresses.to_vec())
+            .usable(&addresses)
             .map_err(|failure| failure.to_string())
     }
 
@@ -118,7 +118,10 @@ mod tests {
     fn only_addresses_that_fit_are_tried_each_once_and_in_order() {
         let of = |flags: &[&str]| {
             let addresses = usable(flags).unwrap();
-            addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+            addresses
+                .iter()
+                .map(SocketAddr::to_string)
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(&[]), ["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"]);
         assert_eq!(of(&["-4"]), ["127.0.0.1:1", "127.0.0.2:1"]);

@@ -15,13 +15,13 @@ Examples:
   echoloop ping example.org:7 -c 5                five echoes
   echoloop ping -c 1000 -i 1ms -q                 a thousand in a second, the summary alone
   echoloop ping -s 64KiB -c 3                     larger ones
-  echoloop ping -c 10 -o json                     the summary as one JSON object, times in microseconds
+  echoloop ping -c 10 -o json                     the summary as one JSON object
 
-All echoes go over one connection, each with bytes of its own, and every byte that comes back is checked. An echo is sent
-when it is due, even if those before it are not back. -q leaves the lines out.
+All echoes go over one connection, each with bytes of its own, and every byte that comes back is checked. \
+An echo is sent when it is due, even if those before it are not back. -q leaves the lines out.
 
-Exit codes: 0 at least one came back, and none wrong; 1 none came back, one came back wrong, or the connection ended; 2
-wrong usage.";
+Exit codes: 0 at least one came back, and none wrong; 1 none came back, one came back wrong, or the connection ended; \
+2 wrong usage.";
 
 /// How the summary is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,9 +36,6 @@ enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    #[command(flatten)]
-    connecting: Connecting,
-
     /// Stop after N echoes [default: go on until Ctrl-C]
     #[arg(short, long, value_name = "N", value_parser = units::positive_count)]
     count: Option<usize>,
@@ -56,9 +53,19 @@ pub(super) struct Flags {
     timeout: Duration,
 
     /// What is printed
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_enum, hide_possible_values = true,
-        help = "What is printed: text, or the summary alone as json")]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        value_enum,
+        hide_possible_values = true,
+        help = "What is printed: text, or the summary alone as json"
+    )]
     output: Format,
+
+    #[command(flatten)]
+    connecting: Connecting,
 }
 
 impl Flags {

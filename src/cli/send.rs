@@ -12,30 +12,25 @@ use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  printf 'hello\\n' | echoloop send                send standard input to 127.0.0.1:8000, print what comes back
+  printf 'hello\\n' | echoloop send                to 127.0.0.1:8000, and what comes back
   echoloop send example.org:7 < file > copy       a file there and back
   echoloop send -p line --message hello           one line, and its reply
-  echoloop send -p frame:2 --message a --message b
-                                                  two frames, as Erlang's {packet, 2}; each reply on a line
+  echoloop send -p frame:2 -m a -m b              two frames, as Erlang's {packet, 2}
   echoloop send --timeout 5s </dev/null           no input: what does it say by itself?
 
-At the end of the input it half-closes, and reads to the server's FIN. If the server sends FIN first, what input is at
-hand is still sent.
+At the end of the input it half-closes, and reads to the server's FIN. \
+If the server sends FIN first, what input is at hand is still sent.
 
-With -p line, the last line of the input gets a line end if it has none; with -p frame:N, each line of the input is one
-message without its line end, and each reply is printed as a line. --message sends the same for TEXT as for a line; raw
-sends it as it is.
+With -p line, the last line of the input gets a line end if it has none. With -p frame:N, each line of the input is one \
+message without its line end, and each reply is printed as a line. TEXT is sent as a line is; raw sends it as it is.
 
-Exit codes: 0 both have said all, or nobody reads standard output any more; 1 failed, with one line that says why; 2
-wrong usage.";
+Exit codes: 0 both have said all, or nobody reads standard output any more; 1 failed, with one line that says why; \
+2 wrong usage.";
 
 /// Send standard input to a server, and print what comes back
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    #[command(flatten)]
-    connecting: Connecting,
-
     /// What the server speaks: raw, line, frame:1, frame:2, frame:4, discard or collect
     #[arg(short, long, value_name = "P", default_value = "raw", value_parser = framing)]
     protocol: Framing,
@@ -51,6 +46,9 @@ pub(super) struct Flags {
     /// Give up when nothing has moved either way for D [default: never]
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    connecting: Connecting,
 }
 
 impl Flags {

@@ -193,7 +193,11 @@ pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
     text.parse()
-        .or_else(|_| bare.unwrap_or(text).parse().map(|ip: IpAddr| (ip, 0).into()))
+        .or_else(|_| {
+            bare.unwrap_or(text)
+                .parse()
+                .map(|ip: IpAddr| (ip, 0).into())
+        })
         .map_err(|_| "not an address: write IP or IP:PORT, such as 127.0.0.2".to_owned())
 }
 

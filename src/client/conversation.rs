@@ -1,7 +1,7 @@
 //! What the session of `send` does with what the server says: it goes to standard output, as the protocol has it.
 
-use super::framing::{Decoder, Malformed};
 use super::output::Output;
+use super::unframing::{Decoder, Malformed};
 use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
 
 /// What the session and its owner share. There is one connection at a time.
@@ -28,6 +28,16 @@ impl Conversation {
             is_open: false,
             has_heard_all: false,
             malformed: None,
+        }
+    }
+
+    /// Prints what the server said, as far as it is in the protocol.
+    pub(super) fn hear(&mut self, input: &[u8]) {
+        let Conversation {
+            decoder, output, ..
+        } = self;
+        if let Err(malformed) = decoder.decode(input, |printed| output.push(printed)) {
+            self.malformed.get_or_insert(malformed);
         }
     }
 }
@@ -57,13 +67,10 @@ impl Session for Listening {
         context: Context<'_, Conversation>,
         outbox: &mut Outbox<'_>,
     ) -> usize {
-        let Conversation {
-            decoder, output, ..
-        } = context.shared;
-        if let Err(malformed) = decoder.decode(input, |printed| output.push(printed)) {
-            context.shared.malformed = Some(malformed);
+        context.shared.hear(input);
+        if context.shared.malformed.is_some() {
             outbox.finish(Finish::Malformed);
-        } else if output.is_out_of_memory() {
+        } else if context.shared.output.is_out_of_memory() {
             outbox.finish(Finish::TooLong);
         }
         input.len()

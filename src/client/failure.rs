@@ -1,7 +1,8 @@
 //! Why a client failed: what, on what, why, and what to do about it, in one line.
 
 use super::dialing::plain;
-use super::framing::{Malformed, TooLong};
+use super::framing::TooLong;
+use super::unframing::Malformed;
 use crate::connection::{CloseReason, Closed};
 use std::fmt;
 use std::io::{self, ErrorKind};

@@ -4,19 +4,18 @@
 //! so that nothing is made up for in a burst.
 
 use super::dialing::{Dialing, Target};
-use super::echoes::{Echoes, Finding};
+use super::echoes::Echoes;
 use super::failure::{End, Failure};
 use super::output::Output;
-use super::summary::{Style, json_of, line_of, text_of};
+use super::summary::{Style, json_of, text_of};
+use super::verifying::Echoing;
+use super::verifying::Verifying;
 use crate::connection::{CloseReason, Common, Connection, Connections, Driver, LINGER, Limits};
 use crate::net::{Key, Net, Readiness, Source, Time};
-use crate::protocol::{Context, Outbox, Protocol, Session};
 use crate::reactor::{CLASSES, Handler, Reactor, SCRATCH_SIZE};
+use std::fmt::Write;
 use std::io::ErrorKind;
 use std::time::Duration;
-
-/// Bytes that may wait for standard output before lines are left out: the schedule does not wait for a reader.
-const MOST_OUTPUT: usize = 64 * 1024;
 
 /// What `ping` does, and with whom.
 #[derive(Clone, Debug)]
@@ -46,79 +45,6 @@ pub struct Pinged {
     pub failure: Option<Failure>,
     /// Nobody reads standard output any more.
     pub output_closed: bool,
-}
-
-/// What the session and its owner share.
-#[derive(Debug)]
-pub struct Echoing {
-    echoes: Echoes,
-    output: Output,
-    peer: String,
-    size: usize,
-    patience: Duration,
-    style: Style,
-    is_open: bool,
-    lines_left_out: u64,
-}
-
-/// The session: all its state is shared with its owner.
-#[derive(Clone, Copy, Debug)]
-pub struct Verifying;
-
-impl Echoing {
-    fn print(&mut self, finding: Finding) {
-        if self.style != Style::Lines {
-            return;
-        }
-        if self.output.len() >= MOST_OUTPUT {
-            self.lines_left_out += 1;
-            return;
-        }
-        let line = line_of(finding, self.size, &self.peer, self.patience);
-        self.output.push(line.as_bytes());
-    }
-
-    /// Lets the echoes find something, and prints it.
-    fn find(&mut self, look: impl FnOnce(&mut Echoes, &mut dyn FnMut(Finding))) {
-        let mut findings = Vec::new();
-        look(&mut self.echoes, &mut |finding| findings.push(finding));
-        for finding in findings {
-            self.print(finding);
-        }
-    }
-}
-
-impl Protocol for Echoing {
-    type Session = Verifying;
-
-    fn name(&self) -> &'static str {
-        "ping"
-    }
-
-    fn session(&mut self) -> Verifying {
-        Verifying
-    }
-}
-
-impl Session for Verifying {
-    type Shared = Echoing;
-
-    fn open(&mut self, context: Context<'_, Echoing>, _: &mut Outbox<'_>) {
-        context.shared.is_open = true;
-    }
-
-    fn receive(
-        &mut self,
-        input: &[u8],
-        context: Context<'_, Echoing>,
-        _: &mut Outbox<'_>,
-    ) -> usize {
-        let now = context.now;
-        context
-            .shared
-            .find(|echoes, tell| echoes.receive(input, now, tell));
-        input.len()
-    }
 }
 
 /// Echoes to one server.
@@ -161,16 +87,7 @@ impl<N: Net> Pinger<N> {
             max_pending: config.size.saturating_add(2 * SCRATCH_SIZE),
             ..Limits::default()
         };
-        let echoing = Echoing {
-            echoes: Echoes::new(config.size, config.patience).map_err(|_| Failure::NoMemory)?,
-            output: Output::default(),
-            peer: config.target.name.clone(),
-            size: config.size,
-            patience: config.patience,
-            style: config.style,
-            is_open: false,
-            lines_left_out: 0,
-        };
+        let echoing = Echoing::new(&config)?;
         let reactor = Reactor::new(net, timeouts, Duration::ZERO);
         Ok(Pinger {
             crew: Crew {
@@ -264,19 +181,8 @@ impl Crew {
     fn begin<N: Net>(&mut self, reactor: &Connections<N, Echoing>) {
         self.began = reactor.net.now();
         self.due = Some(self.began);
-        let name = self.dialing.name().to_owned();
-        let peer = self.dialing.peer();
-        let echoing = self.echoing();
-        if echoing.style == Style::Lines {
-            let size = echoing.size;
-            let header = if name == peer {
-                format!("PING {peer}: {size} bytes each\n")
-            } else {
-                format!("PING {name} ({peer}): {size} bytes each\n")
-            };
-            echoing.output.push(header.as_bytes());
-        }
-        echoing.peer = peer;
+        let (name, peer) = (self.dialing.name().to_owned(), self.dialing.peer());
+        self.echoing().begin(&name, peer);
     }
 
     fn send_if_due<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
@@ -343,9 +249,10 @@ impl Crew {
         };
         if echoing.lines_left_out > 0 && echoing.style == Style::Lines {
             let left_out = echoing.lines_left_out;
-            text.push_str(&format!(
-                "{left_out} lines left out: standard output did not take them in time\n"
-            ));
+            let _ = writeln!(
+                text,
+                "{left_out} lines left out: standard output did not take them in time"
+            );
         }
         echoing.output.push(text.as_bytes());
         self.flush_output(reactor);
@@ -425,6 +332,9 @@ mod tests {
         assert_eq!(next_due(at(0), at(3), second), at(1000), "no drift");
         assert_eq!(next_due(at(0), at(999), second), at(1000));
         assert_eq!(next_due(at(0), at(2500), second), at(3000));
-        assert_eq!(next_due(at(0), at(5), Duration::from_nanos(1)).as_nanos(), 5_000_001);
+        assert_eq!(
+            next_due(at(0), at(5), Duration::from_nanos(1)).as_nanos(),
+            5_000_001
+        );
     }
 }

@@ -8,13 +8,14 @@
 use super::conversation::{Conversation, Listening};
 use super::dialing::{Dialing, Target};
 use super::failure::{Awaited, End, Failure};
-use super::framing::{Decoder, Encoder, Framing};
+use super::framing::{Encoder, Framing};
 use super::input::{Found, Input, Source as InputSource};
+use super::unframing::Decoder;
 use crate::connection::{
     CloseReason, Closed, Common, Connection, Connections, Driver, LINGER, Limits,
 };
-use crate::net::{Key, Net, Readiness, Source, Time};
-use crate::reactor::{CLASSES, Handler, Reactor, SCRATCH_SIZE};
+use crate::net::{Key, Net, Readiness, Source, Stream, Time};
+use crate::reactor::{Borrowed, CLASSES, Handler, Reactor, SCRATCH_SIZE};
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -225,15 +226,36 @@ impl Crew {
             _ if self.input.has_ended() => Awaited::Reply,
             _ => Awaited::Anything,
         };
-        let Some(closed) = self.hang_up(reactor, reason) else {
+        let salvaged = match reason {
+            CloseReason::PeerReset | CloseReason::WriteFailed => self.salvage(reactor, key),
+            _ => 0,
+        };
+        let Some(mut closed) = self.hang_up(reactor, reason) else {
             return;
         };
+        closed.bytes_in += salvaged;
         if !self.conversation().is_open {
             self.dialing.note_failed(closed);
             return self.dial(reactor);
         }
         self.end = Some(self.judge(closed, awaited));
         self.flush_output(reactor);
+    }
+
+    /// Reads what had come when a write found out that the connection is gone, such as why it was: a server that answers
+    /// and closes without having read all of the input resets it. That is at most what the kernel holds for one socket.
+    fn salvage<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) -> u64 {
+        let mut salvaged = 0;
+        let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
+            return salvaged;
+        };
+        while let Ok(count) = slot.stream.read(scratch)
+            && count > 0
+        {
+            salvaged += count as u64;
+            self.driver.common.protocol.hear(&scratch[..count]);
+        }
+        salvaged
     }
 
     fn judge(&mut self, closed: Closed, awaited: Awaited) -> Result<Sent, Failure> {

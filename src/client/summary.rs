@@ -172,7 +172,9 @@ mod tests {
     fn the_json_is_one_object_on_one_line() {
         let echoes = three_of_which_one_is_lost();
         let json = json_of(&echoes, 8, "[::1]:7", Duration::from_millis(2500));
-        assert!(json.starts_with("{\"schema\":1,\"target\":\"[::1]:7\",\"size\":8,\"seconds\":2.5"));
+        assert!(
+            json.starts_with("{\"schema\":1,\"target\":\"[::1]:7\",\"size\":8,\"seconds\":2.5")
+        );
         assert!(json.contains("\"sent\":3,\"received\":2,\"lost\":1,"));
         assert!(json.ends_with("}}\n") && json.lines().count() == 1);
     }
