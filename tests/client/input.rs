@@ -1,0 +1,173 @@
+//! Whatever standard input is: a pipe, a file, a terminal, /dev/null, a socket, or messages in its place.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use crate::clients::{assert_printed, client, send, text};
+use crate::harness::Daemon;
+use crate::peers::{Peer, swallow};
+use crate::tools::{have_tool, run};
+
+const LENGTH: usize = 3_000_000;
+
+#[test]
+fn a_pipe_is_sent_and_what_comes_back_is_printed() {
+    let daemon = Daemon::start(&[]);
+    for length in [0, 1, LENGTH] {
+        let data = text(0, length);
+        assert_printed(&send(daemon.address(), &[], &data), &data);
+    }
+}
+
+#[test]
+fn a_file_is_sent_and_a_file_takes_what_comes_back() {
+    let daemon = Daemon::start(&[]);
+    let data = text(0, LENGTH);
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(&data).unwrap();
+    input.rewind().unwrap();
+    let mut output = tempfile::tempfile().unwrap();
+    let status = client("send", daemon.address(), &[])
+        .stdin(input)
+        .stdout(output.try_clone().unwrap())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    output.rewind().unwrap();
+    let mut printed = Vec::new();
+    output.read_to_end(&mut printed).unwrap();
+    assert!(printed == data, "{} bytes came back", printed.len());
+}
+
+#[test]
+fn from_dev_null_comes_nothing_but_the_end() {
+    let peer = Peer::start(|mut stream| {
+        stream.write_all(b"hello").unwrap();
+        swallow(stream)
+    });
+    let null = File::open("/dev/null").unwrap();
+    let mut command = client("send", peer.address, &[]);
+    let ended = command.stdin(null).stdout(Stdio::piped()).output().unwrap();
+    assert_printed(&ended, b"hello");
+    assert_eq!(peer.found(), b"", "what the server got");
+}
+
+#[test]
+fn a_socket_may_be_both_input_and_output() {
+    let daemon = Daemon::start(&[]);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let output = OwnedFd::from(theirs.try_clone().unwrap());
+    let mut command = client("send", daemon.address(), &[]);
+    command.stdin(OwnedFd::from(theirs)).stdout(output);
+    let mut child = command.spawn().unwrap();
+    // The command holds our copies of its end.
+    drop(command);
+    let data = text(0, LENGTH);
+    let mut writer = ours.try_clone().unwrap();
+    let printed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            writer.write_all(&data).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut printed = Vec::new();
+        ours.read_to_end(&mut printed).unwrap();
+        printed
+    });
+    assert!(printed == data, "{} bytes came back", printed.len());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Runs its arguments at a terminal, types a line, waits for its echo, types another, then Ctrl-D, and prints all that the
+/// terminal showed. Exits as the program did.
+const AT_A_TERMINAL: &str = r"
+import os, pty, sys, time
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b''
+def until(count, word):
+    global shown
+    while shown.count(word) < count:
+        shown += os.read(terminal, 4096)
+for word in (b'first', b'second'):
+    os.write(terminal, word + b'\n')
+    until(2, word)
+os.write(terminal, b'\x04')
+try:
+    while piece := os.read(terminal, 4096):
+        shown += piece
+except OSError:
+    pass
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+
+#[test]
+fn at_a_terminal_each_line_is_answered_as_it_is_typed_and_ctrl_d_ends_it() {
+    if !have_tool("python3") {
+        return;
+    }
+    let daemon = Daemon::start(&[]);
+    let send = client("send", daemon.address(), &[]);
+    let mut python = Command::new("python3");
+    python.args(["-c", AT_A_TERMINAL]);
+    python.arg(send.get_program()).args(send.get_args());
+    let ended = run(python, b"");
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(0), "shown: {shown}");
+    // The terminal shows what is typed, and the client what comes back.
+    assert_eq!(shown.matches("first\r\n").count(), 2, "shown: {shown}");
+    assert_eq!(shown.matches("second\r\n").count(), 2, "shown: {shown}");
+}
+
+#[test]
+fn messages_take_the_place_of_standard_input_in_their_order() {
+    let daemon = Daemon::start(&[]);
+    let address = daemon.address();
+    let ended = send(
+        address,
+        &["--message", "a b", "--message", "", "-m", "c"],
+        b"not sent",
+    );
+    assert_printed(&ended, b"a bc");
+    let ended = send(
+        address,
+        &["-p", "line", "-m", "a", "-m", "", "-m", "c"],
+        b"",
+    );
+    assert_printed(&ended, b"a\n\nc\n");
+}
+
+#[test]
+fn with_line_the_last_line_gets_its_end() {
+    let peer = Peer::start(swallow);
+    let ended = send(peer.address, &["--protocol", "line"], b"one\r\ntwo");
+    assert_printed(&ended, b"");
+    assert_eq!(peer.found(), b"one\r\ntwo\n");
+}
+
+#[test]
+fn with_frames_each_line_is_one_and_each_reply_is_a_line() {
+    // Raw echo: what is framed comes back framed.
+    let daemon = Daemon::start(&[]);
+    for size in ["frame:1", "frame:2", "frame:4"] {
+        let ended = send(daemon.address(), &["-p", size], b"one\n\ntwo\r\nthree");
+        assert_printed(&ended, b"one\n\ntwo\nthree\n");
+    }
+    let peer = Peer::start(swallow);
+    let ended = send(peer.address, &["-p", "frame:2", "-m", "ab", "-m", ""], b"");
+    assert_printed(&ended, b"");
+    assert_eq!(peer.found(), b"\0\x02ab\0\0");
+}
+
+#[test]
+fn many_lines_come_back_as_many_lines_through_frames() {
+    let daemon = Daemon::start(&[]);
+    let mut lines = b"\n".repeat(200_000);
+    lines.extend_from_slice(&b"a longer line than most\n".repeat(20_000));
+    let ended = send(daemon.address(), &["-p", "frame:4"], &lines);
+    assert_printed(&ended, &lines);
+}

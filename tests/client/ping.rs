@@ -1,0 +1,189 @@
+//! `ping`: on schedule, verified, with what was lost and how long the rest took.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::clients::{assert_says, client, failure_of, ping};
+use crate::harness::Daemon;
+use crate::peers::{Peer, hang, reset};
+
+fn printed(stdout: &[u8]) -> String {
+    String::from_utf8(stdout.to_vec()).unwrap()
+}
+
+#[test]
+fn each_echo_has_a_line_and_all_have_a_summary() {
+    let daemon = Daemon::start(&[]);
+    let started = Instant::now();
+    let ended = ping(daemon.address(), &["-c", "4", "-i", "100ms"]);
+    assert!(
+        started.elapsed() >= Duration::from_millis(300),
+        "on schedule"
+    );
+    assert_eq!(ended.status.code(), Some(0));
+    let text = printed(&ended.stdout);
+    let address = daemon.address();
+    assert!(text.starts_with(&format!("PING {address}: 64 bytes each\n")));
+    for number in 1..=4 {
+        assert_says(
+            &text,
+            &[&format!("64 bytes from {address}: seq={number} time=")],
+        );
+    }
+    assert_says(&text, &["4 sent, 4 received, 0 lost (0.0%), in 0."]);
+    assert_says(&text, &["round trip min/avg/p50/p99/max = "]);
+}
+
+#[test]
+fn quietly_the_summary_alone_is_printed_and_as_json_one_object() {
+    let daemon = Daemon::start(&[]);
+    let fast = ["-c", "100", "-i", "1ms", "-s", "1000"];
+    let ended = ping(daemon.address(), &[&fast[..], &["-q"]].concat());
+    let text = printed(&ended.stdout);
+    assert!(!text.contains("seq="), "{text}");
+    assert_says(&text, &["100 sent, 100 received"]);
+    let ended = ping(daemon.address(), &[&fast[..], &["-o", "json"]].concat());
+    let text = printed(&ended.stdout);
+    assert!(
+        text.starts_with("{\"schema\":1,") && text.ends_with("}}\n"),
+        "{text}"
+    );
+    assert_says(
+        &text,
+        &[
+            "\"size\":1000,",
+            "\"sent\":100,\"received\":100,\"lost\":0,",
+        ],
+    );
+    assert_says(&text, &["\"round_trip_us\":{\"count\":100,\"min\":"]);
+}
+
+#[test]
+fn large_echoes_are_verified_too() {
+    let daemon = Daemon::start(&[]);
+    let ended = ping(daemon.address(), &["-c", "3", "-i", "10ms", "-s", "8MiB"]);
+    assert_eq!(ended.status.code(), Some(0));
+    assert_says(&printed(&ended.stdout), &["3 sent, 3 received, 0 lost"]);
+}
+
+#[test]
+fn ctrl_c_ends_it_with_the_summary() {
+    let daemon = Daemon::start(&[]);
+    let mut command = client("ping", daemon.address(), &["-i", "50ms"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The header, and two echoes.
+    let first: Vec<String> = lines.by_ref().take(3).map(Result::unwrap).collect();
+    assert_says(&first[2], &["seq=2"]);
+    let pid = i32::try_from(child.id()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_says(
+        &rest.join("\n"),
+        &["echo statistics", " 0 lost (0.0%)", "min/avg"],
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_does_not_come_back_in_time_is_lost_and_if_nothing_comes_back_it_fails() {
+    let peer = Peer::start(hang);
+    let ended = ping(peer.address, &["-c", "2", "-i", "50ms", "-W", "200ms"]);
+    let line = failure_of(&ended);
+    assert_says(
+        &line,
+        &[&peer.address.to_string(), "no echo came back", "2 sent"],
+    );
+    let text = printed(&ended.stdout);
+    assert_says(&text, &["seq=1 not back within 200ms", "seq=2 not back"]);
+    assert_says(&text, &["2 sent, 0 received, 2 lost (100.0%)"]);
+}
+
+#[test]
+fn one_that_comes_late_is_lost_and_shown_as_late() {
+    let peer = Peer::start(|mut stream| {
+        let mut echo = [0; 64];
+        stream.read_exact(&mut echo).unwrap();
+        std::thread::sleep(Duration::from_millis(400));
+        stream.write_all(&echo).unwrap();
+        stream.read_exact(&mut echo).unwrap();
+        stream.write_all(&echo).unwrap();
+        // It ends when the client does.
+        let _ = stream.read(&mut echo);
+    });
+    let ended = ping(peer.address, &["-c", "2", "-i", "800ms", "-W", "200ms"]);
+    assert_eq!(ended.status.code(), Some(0));
+    let text = printed(&ended.stdout);
+    assert_says(&text, &["seq=1 not back within 200ms", " ms (late)"]);
+    assert_says(
+        &text,
+        &["2 sent, 1 received, 1 lost (50.0%), 1 of them late"],
+    );
+    peer.found();
+}
+
+#[test]
+fn a_wrong_byte_is_shown_where_it_is_and_fails() {
+    let peer = Peer::start(|mut stream| {
+        let mut echo = [0; 64];
+        stream.read_exact(&mut echo).unwrap();
+        echo[17] ^= 0xff;
+        stream.write_all(&echo).unwrap();
+        let _ = stream.read(&mut echo);
+    });
+    let ended = ping(peer.address, &["-c", "1"]);
+    let line = failure_of(&ended);
+    assert_says(&line, &["not what it was sent", "1 of 1 echoes wrong"]);
+    assert_says(&printed(&ended.stdout), &["seq=1 wrong: byte 17 is 0x"]);
+}
+
+#[test]
+fn a_connection_that_is_lost_is_told_in_one_line_behind_the_summary() {
+    let serve = |mut stream: std::net::TcpStream| {
+        let mut echo = [0; 64];
+        stream.read_exact(&mut echo).unwrap();
+        stream.write_all(&echo).unwrap();
+        stream.read_exact(&mut echo).unwrap();
+        stream
+    };
+    let peer = Peer::start(move |stream| reset(serve(stream)));
+    let ended = ping(peer.address, &["-i", "50ms"]);
+    assert_says(
+        &failure_of(&ended),
+        &["reset the connection", "64 received"],
+    );
+    assert_says(
+        &printed(&ended.stdout),
+        &["seq=1 time=", "2 sent, 1 received"],
+    );
+    let peer = Peer::start(move |stream| drop(serve(stream)));
+    let ended = ping(peer.address, &["-i", "50ms"]);
+    assert_says(&failure_of(&ended), &["closed the connection"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let daemon = Daemon::start(&[]);
+    let mut command = client("ping", daemon.address(), &["-i", "10ms"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 4]).unwrap();
+    drop(stdout);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(ended.stderr, b"");
+}
+
+#[test]
+fn where_nobody_listens_it_fails_at_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let line = failure_of(&ping(address, &["-c", "1"]));
+    assert_says(&line, &[&address.to_string(), "Connection refused"]);
+}

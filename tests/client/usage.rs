@@ -1,0 +1,44 @@
+//! The command line: what is wrong is named, with exit code 2; help shows examples.
+
+use std::process::Stdio;
+
+use crate::clients::assert_says;
+use crate::harness::echoloop;
+
+#[test]
+fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
+    let long = "x".repeat(256);
+    let wrong = [
+        (&["send", "nonsense"][..], "nonsense"),
+        (&["send", "localhost:0"], "localhost:0"),
+        (&["send", "-p", "frame:3"], "frame:3"),
+        (&["send", "--bind", "localhost"], "localhost"),
+        (&["send", "--timeout", "0"], "0"),
+        (&["send", "-4", "-6"], "-6"),
+        (&["send", "-p", "frame:1", "-m", &long], "256 bytes"),
+        (&["ping", "-c", "0"], "0"),
+        (&["ping", "-i", "soon"], "soon"),
+        (&["ping", "-s", "0"], "0"),
+        (&["ping", "-o", "xml"], "xml"),
+        (&["ping", "--no-such-flag"], "--no-such-flag"),
+    ];
+    for (arguments, named) in wrong {
+        let failed = echoloop().args(arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(named), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes() {
+    for subcommand in ["send", "ping"] {
+        let mut command = echoloop();
+        command.args([subcommand, "--help"]).stdout(Stdio::piped());
+        let help = command.output().unwrap();
+        assert_eq!(help.status.code(), Some(0));
+        let help = String::from_utf8(help.stdout).unwrap();
+        let example = format!("  echoloop {subcommand} ");
+        assert_says(&help, &["Examples:", &example, "Exit codes:"]);
+    }
+}
