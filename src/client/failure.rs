@@ -234,7 +234,7 @@ fn write_silent(
         ),
         Awaited::Room(bytes) => write!(
             f,
-            "waited for {timeout:?} for {peer} to take more of the input, of which {bytes} bytes are at hand ({end}): \
+            "waited for {timeout:?} for {peer} to take what it is sent, of which {bytes} bytes still wait ({end}): \
              it may hang; wait longer with --timeout"
         ),
     }

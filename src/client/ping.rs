@@ -5,7 +5,7 @@
 
 use super::dialing::{Dialing, Target};
 use super::echoes::Echoes;
-use super::failure::{End, Failure};
+use super::failure::{Awaited, End, Failure};
 use super::output::Output;
 use super::summary::{Style, json_of, text_of};
 use super::verifying::Echoing;
@@ -80,8 +80,12 @@ impl<N: Net> Pinger<N> {
     /// # Errors
     /// There is no memory for the histogram.
     pub fn new(net: N, config: PingConfig) -> Result<Pinger<N>, Failure> {
-        let timeouts: [Option<Duration>; CLASSES] =
-            [None, None, Some(LINGER), config.target.connect_timeout];
+        let timeouts: [Option<Duration>; CLASSES] = [
+            None,
+            Some(config.patience),
+            Some(LINGER),
+            config.target.connect_timeout,
+        ];
         let limits = Limits {
             // A client that owes is read all the same: else neither might read until the other has.
             max_pending: config.size.saturating_add(2 * SCRATCH_SIZE),
@@ -175,6 +179,12 @@ impl Crew {
             .find(|echoes, tell| echoes.give_up(now, tell));
         let all_is_back = self.echoing().echoes.waited_for() == 0;
         self.is_over |= self.left == Some(0) && all_is_back;
+        if let Some(key) = self.key.filter(|_| all_is_back)
+            && !self.echoing().echoes.has_room()
+        {
+            // All that may be under way has been given up, so no more will ever be sent.
+            self.ended(reactor, key, CloseReason::Idle);
+        }
         self.flush_output(reactor);
     }
 
@@ -222,6 +232,10 @@ impl Crew {
         key: Key,
         reason: CloseReason,
     ) {
+        let awaited = match reactor.find(key).map(|slot| slot.tenant.owed()) {
+            Some(owed) if owed > 0 => Awaited::Room(owed),
+            _ => Awaited::Reply,
+        };
         self.key = None;
         let Some(closed) = self.driver.close(reactor, key, reason) else {
             return;
@@ -231,8 +245,17 @@ impl Crew {
             return self.dial(reactor);
         }
         let end = End::of(&closed, self.dialing.peer());
-        let error = closed.error;
-        self.fail(Failure::Lost { end, error });
+        self.fail(match closed.reason {
+            CloseReason::Stalled | CloseReason::Idle => Failure::Silent {
+                end,
+                awaited,
+                timeout: self.driver.common.protocol.patience,
+            },
+            _ => Failure::Lost {
+                end,
+                error: closed.error,
+            },
+        });
     }
 
     /// Closes the connection, and puts the summary behind the lines.
@@ -282,7 +305,6 @@ fn next_due(due: Time, now: Time, interval: Duration) -> Time {
 
 impl<N: Net> Handler<N, Connection<Verifying>> for Crew {
     fn ready(&mut self, reactor: &mut Connections<N, Echoing>, key: Key, readiness: Readiness) {
-        self.is_held_up = false;
         if let Some(reason) = self.driver.drive(reactor, key, readiness) {
             self.ended(reactor, key, reason);
         }

@@ -19,7 +19,7 @@ pub struct Echoing {
     /// The server's address, once it is known.
     pub(super) peer: String,
     pub(super) size: usize,
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(super) style: Style,
     /// The connection stands, or has stood.
     pub(super) is_open: bool,

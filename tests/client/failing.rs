@@ -33,7 +33,7 @@ fn a_server_that_takes_nothing_is_named_with_what_was_waited_for() {
     assert_eq!(running.wait_exit(), Some(1));
     let line = running.stderr();
     let address = peer.address.to_string();
-    assert_says(&line, &[&*address, "300ms", "to take more of the input"]);
+    assert_says(&line, &[&*address, "300ms", "to take what it is sent"]);
     assert_eq!(line.lines().count(), 1, "{line}");
 }
 

@@ -8,7 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::clients::{assert_says, client, failure_of, ping};
-use crate::harness::Daemon;
+use crate::harness::{Daemon, PATIENCE, eventually};
+use crate::machine::{cpu_time, state};
 use crate::peers::{Peer, hang, reset};
 
 fn printed(stdout: &[u8]) -> String {
@@ -186,4 +187,42 @@ fn where_nobody_listens_it_fails_at_once() {
     drop(listener);
     let line = failure_of(&ping(address, &["-c", "1"]));
     assert_says(&line, &[&address.to_string(), "Connection refused"]);
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_told_and_costs_nothing_while_it_is_waited_for() {
+    let peer = Peer::start(hang);
+    // More than the kernel holds, so that the second echo cannot be sent.
+    let arguments = ["-c", "2", "-i", "1ms", "-s", "32MiB", "-W", "1s"];
+    let mut command = client("ping", peer.address, &arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let mut before = None;
+    eventually(PATIENCE, "the client waits", || {
+        let time = cpu_time(child.id());
+        std::mem::replace(&mut before, Some(time)) == Some(time) && state(child.id()) == 'S'
+    });
+    let spent = cpu_time(child.id());
+    std::thread::sleep(Duration::from_millis(500));
+    let spent = cpu_time(child.id()).saturating_sub(spent);
+    assert!(spent < Duration::from_millis(100), "{spent:?} of 500 ms");
+    let ended = child.wait_with_output().unwrap();
+    let line = failure_of(&ended);
+    assert_says(
+        &line,
+        &[
+            "waited for 1s",
+            "to take what it is sent",
+            "bytes still wait",
+        ],
+    );
+    assert_says(&printed(&ended.stdout), &["1 sent, 0 received, 1 lost"]);
+}
+
+#[test]
+fn when_all_that_may_be_under_way_is_given_up_it_ends() {
+    let peer = Peer::start(hang);
+    let arguments = ["-i", "1us", "-s", "1", "-W", "200ms", "-q"];
+    let line = failure_of(&ping(peer.address, &arguments));
+    assert_says(&line, &["waited for 200ms", "to answer or to close"]);
 }
