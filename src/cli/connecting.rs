@@ -3,6 +3,7 @@
 use super::Failure;
 use super::units::{self, TargetAddress};
 use crate::client::{self, Target};
+use crate::net::Limit;
 use clap::Args;
 use std::io;
 use std::net::SocketAddr;
@@ -82,9 +83,8 @@ impl Connecting {
 
 /// What cannot be had at the start of a client.
 pub(super) fn cannot_start(error: &io::Error) -> Failure {
-    Failure(format!(
-        "cannot start the event loop: {error}; if no descriptor is left, raise the limit (ulimit -n)"
-    ))
+    let remedy = Limit::behind(error).map_or("free some memory, and try again", Limit::hint);
+    Failure(format!("cannot start the event loop: {error}; {remedy}"))
 }
 
 impl From<client::Failure> for Failure {

@@ -2,8 +2,8 @@
 //!
 //! One file a subcommand. What a subcommand does is done elsewhere; here it is named, explained and started.
 
-mod doctor;
 mod connecting;
+mod doctor;
 mod ping;
 mod send;
 mod serve;
@@ -27,9 +27,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Flags),
-    Doctor(doctor::Flags),
     Send(send::Flags),
     Ping(ping::Flags),
+    Doctor(doctor::Flags),
 }
 
 #[derive(Debug, Args)]
@@ -93,9 +93,9 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Serve(flags) => flags.run(),
-            Command::Doctor(flags) => flags.run(),
             Command::Send(flags) => flags.run(),
             Command::Ping(flags) => flags.run(self.verbosity.quiet),
+            Command::Doctor(flags) => flags.run(),
         }
     }
 }

@@ -92,6 +92,7 @@ impl Dialing {
             name: self.target.name.clone(),
             tries: std::mem::take(&mut self.failed),
             timeout: self.target.connect_timeout,
+            is_bound: self.target.local.is_some(),
         }
     }
 }

@@ -51,7 +51,6 @@ pub enum Finding {
 struct Underway {
     number: u64,
     sent_at: Time,
-    given_up: bool,
 }
 
 /// Counts of echoes, and their times. All of what is sent is either under way, back, wrong or lost.
@@ -60,6 +59,8 @@ pub struct Echoes {
     size: usize,
     patience: Duration,
     underway: VecDeque<Underway>,
+    /// How many of these, the oldest, have been given up.
+    given_up: usize,
     /// How much of the oldest has come.
     position: usize,
     /// The oldest, as it was sent.
@@ -92,6 +93,7 @@ impl Echoes {
             size: size.max(1),
             patience,
             underway: VecDeque::new(),
+            given_up: 0,
             position: 0,
             expected: Vec::new(),
             wrong: None,
@@ -119,7 +121,6 @@ impl Echoes {
         self.underway.push_back(Underway {
             number: self.sent,
             sent_at: now,
-            given_up: false,
         });
     }
 
@@ -148,16 +149,18 @@ impl Echoes {
             if self.position == self.size {
                 self.underway.pop_front();
                 self.position = 0;
-                tell(self.complete(oldest, now));
+                let was_given_up = self.given_up > 0;
+                self.given_up -= usize::from(was_given_up);
+                tell(self.complete(oldest, was_given_up, now));
             }
         }
     }
 
-    fn complete(&mut self, echo: Underway, now: Time) -> Finding {
+    fn complete(&mut self, echo: Underway, was_given_up: bool, now: Time) -> Finding {
         let number = echo.number;
         if let Some((at, found)) = self.wrong.take() {
             // One that was given up is counted already.
-            self.wrong_echoes += u64::from(!echo.given_up);
+            self.wrong_echoes += u64::from(!was_given_up);
             let expected = self.expected[at];
             return Finding::Wrong {
                 number,
@@ -168,10 +171,10 @@ impl Echoes {
         }
         let round_trip = now.since(echo.sent_at);
         // It may have come too late before anybody looked.
-        let is_late = echo.given_up || round_trip > self.patience;
+        let is_late = was_given_up || round_trip > self.patience;
         if is_late {
             self.late += 1;
-            self.lost += u64::from(!echo.given_up);
+            self.lost += u64::from(!was_given_up);
         } else {
             self.received += 1;
             let nanoseconds = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
@@ -186,10 +189,10 @@ impl Echoes {
 
     /// Gives those up whose time is over.
     pub fn give_up(&mut self, now: Time, mut tell: impl FnMut(Finding)) {
-        let patience = self.patience;
-        let waited_for = self.underway.iter_mut().filter(|echo| !echo.given_up);
-        for echo in waited_for.take_while(|echo| now >= echo.sent_at + patience) {
-            echo.given_up = true;
+        while let Some(echo) = self.oldest_waited_for()
+            && now >= echo.sent_at + self.patience
+        {
+            self.given_up += 1;
             self.lost += 1;
             tell(Finding::GivenUp {
                 number: echo.number,
@@ -200,14 +203,18 @@ impl Echoes {
     /// When the next one is to be given up.
     #[must_use]
     pub fn next_given_up(&self) -> Option<Time> {
-        let waited_for = self.underway.iter().find(|echo| !echo.given_up);
-        waited_for.map(|echo| echo.sent_at + self.patience)
+        let echo = self.oldest_waited_for()?;
+        Some(echo.sent_at + self.patience)
+    }
+
+    fn oldest_waited_for(&self) -> Option<Underway> {
+        self.underway.get(self.given_up).copied()
     }
 
     /// How many are under way and not given up.
     #[must_use]
     pub fn waited_for(&self) -> u64 {
-        self.sent - self.received - self.wrong_echoes - self.lost
+        (self.underway.len() - self.given_up) as u64
     }
 }
 

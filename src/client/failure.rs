@@ -4,6 +4,7 @@ use super::dialing::plain;
 use super::framing::TooLong;
 use super::unframing::Malformed;
 use crate::connection::{CloseReason, Closed};
+use crate::net::Limit;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub enum Failure {
         tries: Vec<(SocketAddr, io::Error)>,
         /// How long each had to answer.
         timeout: Option<Duration>,
+        /// The address to connect from was given.
+        is_bound: bool,
     },
     /// A connection that stood has ended, but not in good order.
     Lost {
@@ -110,7 +113,8 @@ impl fmt::Display for Failure {
                 name,
                 tries,
                 timeout,
-            } => write_tries(f, name, tries, *timeout),
+                is_bound,
+            } => write_tries(f, name, tries, *timeout, *is_bound),
             Failure::Lost { end, error } => write_lost(f, end, error.as_ref()),
             Failure::Silent {
                 end,
@@ -146,8 +150,9 @@ impl fmt::Display for Failure {
             Failure::NoMemory => write!(f, "out of memory for what was received; free some"),
             Failure::Loop(error) => write!(
                 f,
-                "the event loop cannot go on: {}; if no descriptor is left, raise the limit (ulimit -n)",
-                plain(error)
+                "the event loop cannot go on: {}; {}",
+                plain(error),
+                Limit::behind(error).map_or("free some memory, and try again", Limit::hint)
             ),
         }
     }
@@ -158,6 +163,7 @@ fn write_tries(
     name: &str,
     tries: &[(SocketAddr, io::Error)],
     timeout: Option<Duration>,
+    is_bound: bool,
 ) -> fmt::Result {
     write!(f, "cannot connect to {name}: ")?;
     for (index, (address, error)) in tries.iter().enumerate() {
@@ -176,10 +182,12 @@ fn write_tries(
     let any = |kind| tries.iter().any(|(_, error)| error.kind() == kind);
     f.write_str(if all(ErrorKind::ConnectionRefused) {
         "; nothing listens there: check the port, or start a server (echoloop serve)"
-    } else if any(ErrorKind::AddrNotAvailable) || any(ErrorKind::AddrInUse) {
+    } else if is_bound && (any(ErrorKind::AddrNotAvailable) || any(ErrorKind::AddrInUse)) {
         "; check --bind (ip addr shows which addresses this machine has), or leave it out"
     } else if any(ErrorKind::TimedOut) {
         "; check the address and firewalls on the way, or wait longer with --connect-timeout"
+    } else if let Some(limit) = tries.iter().find_map(|(_, error)| Limit::behind(error)) {
+        return write!(f, "; {}", limit.hint());
     } else {
         "; check the address, and whether a way leads there (ip route get)"
     })
@@ -258,6 +266,7 @@ mod tests {
             name: "localhost:8000".to_owned(),
             tries: vec![(first, refused()), (second, ErrorKind::TimedOut.into())],
             timeout: Some(Duration::from_secs(10)),
+            is_bound: false,
         };
         assert_eq!(
             both.to_string(),
@@ -269,6 +278,7 @@ mod tests {
             name: "127.0.0.1:8000".to_owned(),
             tries: vec![(second, refused())],
             timeout: None,
+            is_bound: false,
         };
         assert_eq!(
             one.to_string(),

@@ -267,7 +267,8 @@ impl Crew {
         let echoing = &mut self.driver.common.protocol;
         let (echoes, peer) = (&echoing.echoes, &echoing.peer);
         let mut text = match echoing.style {
-            Style::Json => json_of(echoes, echoing.size, peer, took),
+            Style::Json => json_of(echoes, echoing.size, peer, took)
+                .unwrap_or_else(|error| format!("cannot write JSON: {error}\n")),
             Style::Lines | Style::Summary => text_of(echoes, peer, took),
         };
         if echoing.lines_left_out > 0 && echoing.style == Style::Lines {

@@ -1,6 +1,8 @@
 //! What `ping` says of its echoes: a line for each, and all together in the end, as text or as JSON.
 
 use super::echoes::{Echoes, Finding};
+use hdrhistogram::Histogram;
+use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -94,34 +96,79 @@ pub fn text_of(echoes: &Echoes, peer: &str, took: Duration) -> String {
     text
 }
 
-/// All echoes together, as one JSON object on one line. Times are in microseconds.
-#[must_use]
-pub fn json_of(echoes: &Echoes, size: usize, peer: &str, took: Duration) -> String {
-    let times = &echoes.round_trips;
-    let quantile = |quantile| in_us(times.value_at_quantile(quantile));
-    // The address was written by the standard library: nothing in it is to be escaped.
-    format!(
-        "{{\"schema\":1,\"target\":\"{peer}\",\"size\":{size},\"seconds\":{:.6},\
-         \"sent\":{},\"received\":{},\"lost\":{},\"late\":{},\"mismatched\":{},\"surplus_bytes\":{},\
-         \"round_trip_us\":{{\"count\":{},\"min\":{:.3},\"mean\":{:.3},\"p50\":{:.3},\"p90\":{:.3},\
-         \"p99\":{:.3},\"p99_9\":{:.3},\"p99_99\":{:.3},\"max\":{:.3}}}}}\n",
-        took.as_secs_f64(),
-        echoes.sent,
-        echoes.received,
-        echoes.lost,
-        echoes.late,
-        echoes.wrong_echoes,
-        echoes.surplus,
-        times.len(),
-        in_us(times.min()),
-        times.mean() / 1e3,
-        quantile(0.5),
-        quantile(0.9),
-        quantile(0.99),
-        quantile(0.999),
-        quantile(0.9999),
-        in_us(times.max()),
-    )
+/// The version of the keys: raised when one is taken away or means something else.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    target: &'a str,
+    size: usize,
+    seconds: f64,
+    sent: u64,
+    received: u64,
+    lost: u64,
+    late: u64,
+    mismatched: u64,
+    surplus_bytes: u64,
+    round_trip_us: Distribution,
+}
+
+#[derive(Serialize)]
+struct Distribution {
+    count: u64,
+    min: f64,
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p99_9: f64,
+    p99_99: f64,
+    max: f64,
+}
+
+impl Distribution {
+    fn of(times: &Histogram<u64>) -> Distribution {
+        let quantile = |quantile| in_us(times.value_at_quantile(quantile));
+        Distribution {
+            count: times.len(),
+            min: in_us(times.min()),
+            mean: (times.mean()).round() / 1e3,
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            p99_99: quantile(0.9999),
+            max: in_us(times.max()),
+        }
+    }
+}
+
+/// All echoes together, as one JSON object on one line. Times are in microseconds. The keys are stable: scripts rely on
+/// them.
+///
+/// # Errors
+/// It cannot be written; of these fields, all can.
+pub fn json_of(
+    echoes: &Echoes,
+    size: usize,
+    peer: &str,
+    took: Duration,
+) -> serde_json::Result<String> {
+    let document = Document {
+        schema: SCHEMA,
+        target: peer,
+        size,
+        seconds: (took.as_secs_f64() * 1e6).round() / 1e6,
+        sent: echoes.sent,
+        received: echoes.received,
+        lost: echoes.lost,
+        late: echoes.late,
+        mismatched: echoes.wrong_echoes,
+        surplus_bytes: echoes.surplus,
+        round_trip_us: Distribution::of(&echoes.round_trips),
+    };
+    serde_json::to_string(&document).map(|json| json + "\n")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
@@ -171,11 +218,15 @@ mod tests {
     #[test]
     fn the_json_is_one_object_on_one_line() {
         let echoes = three_of_which_one_is_lost();
-        let json = json_of(&echoes, 8, "[::1]:7", Duration::from_millis(2500));
+        let json = json_of(&echoes, 8, "[::1]:7", Duration::from_millis(2500)).unwrap();
         assert!(
             json.starts_with("{\"schema\":1,\"target\":\"[::1]:7\",\"size\":8,\"seconds\":2.5")
         );
         assert!(json.contains("\"sent\":3,\"received\":2,\"lost\":1,"));
+        assert!(
+            json.contains("\"count\":2,\"min\":99.968,\"mean\":"),
+            "{json}"
+        );
         assert!(json.ends_with("}}\n") && json.lines().count() == 1);
     }
 }

@@ -200,7 +200,7 @@ fn a_server_that_takes_nothing_is_told_and_costs_nothing_while_it_is_waited_for(
     let mut before = None;
     eventually(PATIENCE, "the client waits", || {
         let time = cpu_time(child.id());
-        std::mem::replace(&mut before, Some(time)) == Some(time) && state(child.id()) == 'S'
+        before.replace(time) == Some(time) && state(child.id()) == 'S'
     });
     let spent = cpu_time(child.id());
     std::thread::sleep(Duration::from_millis(500));

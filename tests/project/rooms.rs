@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from left to right. Each may use those that stand left of it.
-const ROOMS: [&str; 10] = [
+const ROOMS: [&str; 11] = [
     "time",
     "protocol",
     "net",
