@@ -81,8 +81,11 @@ impl Source {
             return Ok(Found::Last(&[]));
         }
         if let Some(messages) = &mut self.messages {
-            let message = messages.pop_front().unwrap_or_default();
+            let message = messages.pop_front();
             self.has_ended = messages.is_empty();
+            let Some(message) = message else {
+                return Ok(Found::Last(&[]));
+            };
             let framed = self.encoder.message(&message, &mut self.framed);
             return found(framed, self.has_ended);
         }

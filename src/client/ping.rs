@@ -244,6 +244,11 @@ impl Crew {
             self.dialing.note_failed(closed);
             return self.dial(reactor);
         }
+        if self.left == Some(0) && self.echoing().echoes.waited_for() == 0 {
+            // All was done: that the server ends it is its right.
+            self.is_over = true;
+            return;
+        }
         let end = End::of(&closed, self.dialing.peer());
         self.fail(match closed.reason {
             CloseReason::Stalled | CloseReason::Idle => Failure::Silent {

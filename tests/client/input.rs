@@ -1,7 +1,7 @@
 //! Whatever standard input is: a pipe, a file, a terminal, /dev/null, a socket, or messages in its place.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -170,4 +170,24 @@ fn many_lines_come_back_as_many_lines_through_frames() {
     lines.extend_from_slice(&b"a longer line than most\n".repeat(20_000));
     let ended = send(daemon.address(), &["-p", "frame:4"], &lines);
     assert_printed(&ended, &lines);
+}
+
+#[test]
+fn each_reply_is_printed_as_it_comes_while_the_input_is_open() {
+    let daemon = Daemon::start(&[]);
+    for protocol in ["raw", "line", "frame:2"] {
+        let mut command = client("send", daemon.address(), &["-p", protocol]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        for line in ["one\n", "\n", "three\n"] {
+            stdin.write_all(line.as_bytes()).unwrap();
+            let mut reply = String::new();
+            stdout.read_line(&mut reply).unwrap();
+            assert_eq!(reply, line, "{protocol}");
+        }
+        drop(stdin);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
 }

@@ -226,3 +226,15 @@ fn when_all_that_may_be_under_way_is_given_up_it_ends() {
     let line = failure_of(&ping(peer.address, &arguments));
     assert_says(&line, &["waited for 200ms", "to answer or to close"]);
 }
+
+#[test]
+fn a_server_that_closes_when_all_echoes_are_back_has_not_failed() {
+    let peer = Peer::start(|mut stream| {
+        let mut echo = [0; 64];
+        stream.read_exact(&mut echo).unwrap();
+        stream.write_all(&echo).unwrap();
+    });
+    let ended = ping(peer.address, &["-c", "1"]);
+    assert_eq!(ended.status.code(), Some(0));
+    assert_says(&printed(&ended.stdout), &["1 sent, 1 received, 0 lost"]);
+}
