@@ -107,6 +107,8 @@ impl From<Finish> for CloseReason {
             Finish::Done => CloseReason::SessionDone,
             Finish::TooLong => CloseReason::TooLong,
             Finish::Malformed => CloseReason::Malformed,
+            // The peer sent FIN, and what it sent has been taken.
+            Finish::Record => CloseReason::PeerClosed,
         }
     }
 }

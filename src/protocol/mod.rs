@@ -4,11 +4,23 @@
 //! session is tested by handing it bytes, cut anywhere. A listener speaks one [`Protocol`]; each of its connections
 //! has one [`Session`] of it.
 
+mod collect;
+mod discard;
+mod frame;
+mod line;
 mod outbox;
 mod raw;
+mod reply;
+#[cfg(test)]
+mod tests;
 
+pub use collect::{Collect, CollectSession};
+pub use discard::{Discard, DiscardSession};
+pub use frame::{Frame, FrameSession, Width};
+pub use line::{Line, LineSession};
 pub use outbox::{Finish, Outbox};
 pub use raw::{Raw, RawSession};
+pub use reply::{Answer, Echo, Reply};
 
 use crate::time::Time;
 

@@ -3,6 +3,8 @@
 //! One read is to be answered by one write. The first piece is held as a borrow of the input, so that raw echo copies
 //! nothing; as soon as there is a second, all are gathered in a buffer that every connection of the loop shares.
 
+use std::ops::Range;
+
 /// Why a session ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -12,6 +14,9 @@ pub enum Finish {
     TooLong,
     /// The input breaks the protocol's rules.
     Malformed,
+    /// What came before the peer's FIN and was not consumed is a record: the connection keeps it until the program has
+    /// taken it, and closes then. To be said when the FIN has come ([`Session::end`](super::Session::end)).
+    Record,
 }
 
 /// What one call of a [`Session`](super::Session) has to say to its peer.
@@ -50,6 +55,21 @@ impl<'a> Outbox<'a> {
         }
     }
 
+    /// Sends a part of `input`, which is the whole input of the call. Parts that lie one behind the other there are
+    /// one piece, so a run of them is not copied where it is the only thing said.
+    #[inline]
+    pub fn send_part(&mut self, input: &'a [u8], part: Range<usize>) {
+        let run = part.start.wrapping_sub(self.borrowed.len())..part.start;
+        let continues = input
+            .get(run.clone())
+            .is_some_and(|run| std::ptr::eq(run, self.borrowed));
+        if continues && self.gathered.is_empty() {
+            self.borrowed = &input[run.start..part.end];
+        } else {
+            self.send(&input[part]);
+        }
+    }
+
     /// Sends bytes that the session made.
     pub fn write(&mut self, piece: &[u8]) {
         let first = std::mem::take(&mut self.borrowed);
@@ -60,6 +80,29 @@ impl<'a> Outbox<'a> {
         }
         self.gathered.extend_from_slice(first);
         self.gathered.extend_from_slice(piece);
+    }
+
+    /// Begins a message of the session's own: leaves room for a header, which is to be overwritten. Gives back where
+    /// the message begins among the bytes gathered.
+    pub(super) fn begin(&mut self, header: &[u8]) -> usize {
+        self.write(header);
+        self.gathered.len()
+    }
+
+    /// Writes how many bytes were written since `begin` into the `width` bytes before it. If so many bytes cannot say
+    /// it, the message is taken back, and this is false.
+    pub(super) fn write_length(&mut self, begin: usize, width: usize) -> bool {
+        let length = self.gathered.len().saturating_sub(begin) as u64;
+        let big_endian = length.to_be_bytes();
+        let (above, header) = big_endian.split_at(big_endian.len() - width);
+        let place = begin.checked_sub(width);
+        let place = place.and_then(|place| self.gathered.get_mut(place..begin));
+        let fits = above.iter().all(|byte| *byte == 0);
+        match place {
+            Some(place) if fits => place.copy_from_slice(header),
+            _ => self.gathered.truncate(begin.saturating_sub(width)),
+        }
+        fits
     }
 
     /// Ends the connection once everything said has been sent. Nothing is received any more; the first reason stands.
