@@ -14,6 +14,8 @@
 //!                  +--> half-closed                             (a client has said all, and listens on)
 //!                  |
 //!                  +--> heard out                               (the peer has said all, and a client speaks on)
+//!                  |
+//!                  +----> handing over -------------> closed   (the peer's FIN ended a record: the program takes it)
 //! ```
 //!
 //! "Owing" is not a state but a fact: in any of these but the last, the kernel may not have taken all there was to
@@ -24,11 +26,14 @@ mod driver;
 mod fifo;
 mod pool;
 mod reason;
+mod record;
 mod sending;
 #[cfg(test)]
 mod tests;
 
 pub use driver::{Closed, Connections, Driver};
+use pool::Share;
+
 pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
@@ -162,6 +167,8 @@ enum State {
     HeardOut,
     /// The peer's FIN has been read: flushes what is owed, and closes.
     Ended(CloseReason),
+    /// The peer's FIN has been read, and what came before it is a record that waits to be taken.
+    HandingOver(CloseReason),
     /// Our FIN is sent: reads and drops what still comes, for at most [`LINGER`]. To close at once, with input unread,
     /// would send RST and destroy bytes that are still on their way to the peer (RFC 1122, 4.2.2.13; RFC 9293, 3.10.4).
     Lingering(CloseReason),
@@ -178,10 +185,11 @@ struct Held {
     owed: Fifo,
     /// Input that the session has not consumed.
     input: Fifo,
-    /// The session stopped because too much was said, not for lack of input: it is to be called again.
+    /// The input does not wait for more to come: the session stopped because too much was said and is to be called
+    /// again, or it is a record.
     input_is_held_back: bool,
-    /// The part of [`Pool::held`] that is this connection's.
-    accounted: usize,
+    /// The part of the pool that is this connection's.
+    share: Share,
     _size: [u8; 1024],
 }
 
@@ -191,7 +199,7 @@ impl Default for Held {
             owed: Fifo::default(),
             input: Fifo::default(),
             input_is_held_back: false,
-            accounted: 0,
+            share: Share::default(),
             _size: [0; 1024],
         }
     }
@@ -208,6 +216,8 @@ pub enum Outcome {
     Turn,
     /// Memory: it would read, but all connections together hold too much.
     Memory,
+    /// That its owner takes its record.
+    Taker,
     /// Nothing: it has ended, and its owner is to close it.
     Closed(CloseReason),
 }
@@ -243,6 +253,8 @@ impl Marks {
     const WAITS_FOR_ROOM: Marks = Marks(8);
     /// The peer's FIN does not end it: there may be more to say.
     const SPEAKS_ON: Marks = Marks(16);
+    /// It stands among those whose record waits to be taken.
+    const WAITS_FOR_TAKER: Marks = Marks(32);
 
     /// Sets a mark; false if it was set already.
     fn set(&mut self, mark: Marks) -> bool {
@@ -328,7 +340,9 @@ where
             State::Connecting => Classes::CONNECT,
             State::Lingering(_) => Classes::LINGER,
             _ if self.owes() => Classes::STALLED,
-            // It is not the peer who is silent then: what it has sent waits in the kernel.
+            // It is not the peer who is silent then: it has sent everything.
+            State::HandingOver(_) => Class::NONE,
+            // Nor here: what it has sent waits in the kernel.
             _ if self.marks.has(Marks::WAITS_FOR_MEMORY)
                 && self.readiness.contains(Readiness::READABLE) =>
             {
@@ -376,7 +390,11 @@ where
             State::Connecting | State::HeardOut => self.state = State::Ended(CloseReason::Drained),
             // What is said now, nobody would answer.
             State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
-            State::Leaving | State::Draining(_) | State::Ended(_) | State::Lingering(_) => {}
+            State::Leaving
+            | State::Draining(_)
+            | State::Ended(_)
+            | State::HandingOver(_)
+            | State::Lingering(_) => {}
         }
     }
 
@@ -523,6 +541,7 @@ where
         if matches!(self.state, State::Leaving) && outcome != Outcome::Memory && !self.owes() {
             // All that had come is answered, or a whole budget of it: a flood would not end by itself.
             self.state = State::Draining(CloseReason::Drained);
+            self.forget_input(&mut bench.common.pool);
         }
         self.send_fin_if_all_is_said(stream, bench)?;
         match self.state {
@@ -534,7 +553,8 @@ where
             }
             State::Lingering(reason) => self.linger(reason, stream, scratch, bench),
             State::Ended(reason) if !self.owes() => Err(reason),
-            State::Draining(_) | State::Ended(_) => Ok(Outcome::Event),
+            State::HandingOver(_) if !self.owes() => Ok(Outcome::Taker),
+            State::Draining(_) | State::Ended(_) | State::HandingOver(_) => Ok(Outcome::Event),
             State::Connecting
             | State::Open
             | State::HalfClosed
@@ -551,6 +571,10 @@ where
 
     fn begins_to_wait_for_memory(&mut self) -> bool {
         self.marks.set(Marks::WAITS_FOR_MEMORY)
+    }
+
+    fn begins_to_wait_for_taker(&mut self) -> bool {
+        self.marks.set(Marks::WAITS_FOR_TAKER)
     }
 
     fn ends_to_wait_for_memory(&mut self) {
@@ -611,7 +635,7 @@ where
     /// Gives back what the connection holds of the pool; called once, when it closes.
     fn release(&mut self, pool: &mut Pool) {
         if let Some(held) = self.held.take() {
-            pool.account(held[0].accounted, 0);
+            pool.account_share(held[0].share, Share::default());
         }
     }
 }

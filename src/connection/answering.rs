@@ -2,7 +2,7 @@
 
 use super::{CloseReason, Common, Connection, Marks, Outcome, SMALL_READ, State, Workbench};
 use crate::net::{Readiness, Stream};
-use crate::protocol::{Context, Outbox, Protocol, Session};
+use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
 
 /// How many of the bytes received a line of the log shows.
@@ -212,11 +212,12 @@ where
         let mut input = std::mem::take(&mut held.input);
         let consumed = self.receive(input.as_slice(), stream, bench);
         input.take(*consumed.as_ref().unwrap_or(&0));
+        input.give_back();
         if let Some([held]) = self.held.as_deref_mut() {
             held.input_is_held_back &= !input.is_empty();
             held.input = input;
         }
-        self.account(bench);
+        self.account(&mut bench.common.pool);
         consumed.map(|_| ())
     }
 
@@ -269,23 +270,29 @@ where
             Some([held]) => std::mem::take(&mut held.input),
             None => super::Fifo::default(),
         };
+        let mut is_record = false;
         self.consult(
             rest.as_slice(),
             stream,
             bench,
             |session, rest, context, outbox| {
                 session.end(rest, context, outbox);
+                is_record = outbox.finished() == Some(Finish::Record);
                 rest.len()
             },
         )?;
-        drop(rest);
-        self.account(bench);
         let speaks_on = self.marks.has(Marks::SPEAKS_ON) && !self.marks.has(Marks::SAID_ALL);
         self.state = match self.state {
+            State::Draining(reason) if is_record => State::HandingOver(reason),
             State::Draining(reason) => State::Ended(reason),
             State::Open if speaks_on => State::HeardOut,
             _ => State::Ended(CloseReason::PeerClosed),
         };
+        if is_record {
+            self.keep_record(rest, &mut bench.common.pool);
+        } else {
+            self.account(&mut bench.common.pool);
+        }
         Ok(())
     }
 

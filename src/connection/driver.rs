@@ -1,9 +1,12 @@
 //! Connections on a reactor: what server and clients do alike with whoever is ready.
 
+mod records;
+
 use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
 use crate::net::{Ending, Key, MioNet, Net, Readiness};
 use crate::protocol::{Outbox, Protocol, RawSession, Session};
 use crate::reactor::{Borrowed, Reactor, Slot};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
@@ -29,13 +32,21 @@ pub struct Driver<P> {
     /// What all connections share.
     pub common: Common<P>,
     gathered: Vec<u8>,
+    /// The connections whose record waits to be taken, in the order in which their peers' FINs came.
+    records: VecDeque<Key>,
+    /// The slot at which the search for somebody to give way goes on.
+    next_to_ask: usize,
 }
 
 impl<P: Protocol> Driver<P> {
     /// For connections that share `common`.
     pub fn new(common: Common<P>) -> Driver<P> {
-        let gathered = Vec::new();
-        Driver { common, gathered }
+        Driver {
+            common,
+            gathered: Vec::new(),
+            records: VecDeque::new(),
+            next_to_ask: 0,
+        }
     }
 
     /// Drives the connection that `key` names, if it is still there. Gives back why it has ended, if it has; then
@@ -121,7 +132,8 @@ impl<P: Protocol> Driver<P> {
             Outcome::Memory if slot.tenant.begins_to_wait_for_memory() => {
                 self.common.pool.wait(key)
             }
-            Outcome::Input | Outcome::Event | Outcome::Memory => Ok(()),
+            Outcome::Taker if slot.tenant.begins_to_wait_for_taker() => self.queue_record(key),
+            Outcome::Input | Outcome::Event | Outcome::Memory | Outcome::Taker => Ok(()),
         };
         let slot = reactor.find(key)?;
         let class = slot.tenant.class();

@@ -65,6 +65,20 @@ impl Fifo {
         }
     }
 
+    /// Gives memory back where most of it is of no use any more, as after a large message; if a smaller piece cannot be
+    /// had, it stays as it is.
+    pub(super) fn give_back(&mut self) {
+        /// Less is not worth the trouble.
+        const WORTH_IT: usize = 64 * 1024;
+        if self.footprint() <= WORTH_IT || self.footprint() / 8 < self.len() {
+            return;
+        }
+        let mut smaller = Fifo::default();
+        if smaller.push(self.as_slice()).is_ok() {
+            *self = smaller;
+        }
+    }
+
     /// Moves what is there to the front. Called when the end is reached, and moves only when at least half has been
     /// taken, so that a byte is moved once on average.
     fn close_up(&mut self) {
@@ -80,6 +94,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
+
+    #[test]
+    fn what_a_large_message_needed_is_given_back_behind_it() {
+        let mut fifo = Fifo::default();
+        fifo.push(&vec![7; 100_000]).unwrap();
+        fifo.take(50_000);
+        fifo.give_back();
+        assert!(fifo.footprint() >= 100_000, "half of it is in use");
+        fifo.take(49_990);
+        fifo.give_back();
+        assert_eq!(fifo.as_slice(), [7; 10]);
+        assert_eq!(fifo.footprint(), SMALLEST);
+    }
 
     proptest! {
         #[test]

@@ -1,6 +1,6 @@
 //! From the session to the socket: one write, and what to do with what it did not take.
 
-use super::{CloseReason, Common, Connection, Held, Pool, State, Workbench};
+use super::{CloseReason, Common, Connection, Held, Pool, Share, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -130,7 +130,7 @@ where
     ) -> Result<(), CloseReason> {
         if self.owes() {
             self.write_owed(stream, bench.common)?;
-            self.account(bench);
+            self.account(&mut bench.common.pool);
             if self.owes() {
                 return Ok(());
             }
@@ -173,14 +173,14 @@ where
     }
 
     /// Brings the pool up to date, and gives memory back that nothing is held in any more.
-    pub(super) fn account<P>(&mut self, bench: &mut Workbench<'_, P>) {
+    pub(super) fn account(&mut self, pool: &mut Pool) {
         let Some([held]) = self.held.as_deref_mut() else {
             return;
         };
         if held.owed.is_empty() && held.input.is_empty() {
-            self.release(&mut bench.common.pool);
+            self.release(pool);
         } else {
-            held.account(&mut bench.common.pool);
+            held.account(pool);
         }
     }
 
@@ -227,9 +227,12 @@ impl<P> Common<P> {
 
 impl Held {
     fn account(&mut self, pool: &mut Pool) {
-        let footprint = self.owed.footprint() + self.input.footprint() + size_of::<Held>();
-        pool.account(self.accounted, footprint);
-        self.accounted = footprint;
+        let share = Share {
+            held: self.owed.footprint() + self.input.footprint() + size_of::<Held>(),
+            is_unfinished: self.owed.is_empty() && !self.input_is_held_back,
+        };
+        pool.account_share(self.share, share);
+        self.share = share;
     }
 }
 

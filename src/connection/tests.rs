@@ -4,7 +4,9 @@ mod closing;
 mod driving;
 mod echoing;
 mod half_closing;
+mod messages;
 mod random;
+mod records;
 mod refusals;
 mod scarcity;
 mod sessions;
@@ -202,7 +204,7 @@ impl<P: Protocol> Rig<P> {
                     !held.input_is_held_back || !held.input.is_empty(),
                     "what is held back is nothing"
                 );
-                held.accounted
+                held.share.held
             }
             None => 0,
         };

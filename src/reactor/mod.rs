@@ -168,6 +168,12 @@ impl<N: Net, T> Reactor<N, T> {
         self.slots.find(key)
     }
 
+    /// The slot that `key` names, and the world beside it.
+    pub fn find_with_net(&mut self, key: Key) -> Option<(&mut Slot<N::Stream, T>, &mut N)> {
+        let slot = self.slots.find(key)?;
+        Some((slot, &mut self.net))
+    }
+
     /// The slot that `key` names, and what is needed to drive it.
     #[inline]
     pub fn borrow(&mut self, key: Key) -> Option<Borrowed<'_, N, T>> {

@@ -223,7 +223,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
 }
 
 /// A peer's address as people know it: an IPv4 client of a `[::]` listener is shown as IPv4.
-fn canonical(peer: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 

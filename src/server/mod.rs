@@ -5,6 +5,7 @@
 mod accepting;
 mod counters;
 mod draining;
+mod recording;
 mod sources;
 mod throttle;
 
@@ -16,6 +17,7 @@ use crate::protocol::Protocol;
 use crate::reactor::{CLASSES, Handler, Reactor};
 use accepting::Accepting;
 use draining::Drain;
+use recording::Recording;
 use sources::Sources;
 use std::io;
 use std::net::SocketAddr;
@@ -94,6 +96,7 @@ struct Service<N: Net, P: Protocol> {
     sources: Option<Sources>,
     config: Config,
     drain: Option<Drain>,
+    recording: Recording,
     exit: Option<io::Result<Exit>>,
 }
 
@@ -114,6 +117,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
                 sources: config.max_per_source.map(Sources::new),
                 config,
                 drain: None,
+                recording: Recording::default(),
                 exit: None,
             },
         }
@@ -152,6 +156,10 @@ impl<N: Net, P: Protocol> Server<N, P> {
     /// As [`Server::run`].
     pub fn turn(&mut self) -> io::Result<Option<Exit>> {
         self.reactor.turn(&mut self.service)?;
+        if self.service.driver.has_records() {
+            self.service.write_records(&mut self.reactor);
+        }
+        self.service.make_room(&mut self.reactor);
         self.service.admit_waiting(&mut self.reactor);
         self.service.resume_accepting(&mut self.reactor);
         self.service.go_on_draining(&mut self.reactor);
@@ -214,20 +222,34 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
     }
 
     fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
-        if source == Source::SIGNALS {
-            self.heed_signals(reactor);
-        } else {
-            self.accept(reactor, source);
+        match source {
+            Source::SIGNALS => self.heed_signals(reactor),
+            Source::STDOUT => self.recording.unblock(),
+            _ => self.accept(reactor, source),
         }
     }
 
     fn wake_at(&self) -> Option<Time> {
         let drain = self.drain.as_ref().map(Drain::wake_at);
+        if self.recording.has_more() {
+            return Some(Time::ZERO);
+        }
         drain.into_iter().chain(self.accepting.paused_until).min()
     }
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
+    /// Closes those who are to give way, since memory is full of unfinished messages.
+    #[inline]
+    fn make_room(&mut self, reactor: &mut Connections<N, P>) {
+        if !self.driver.common.pool.is_scarce() {
+            return;
+        }
+        while let Some(key) = self.driver.next_to_give_way(reactor) {
+            self.close(reactor, key, CloseReason::NoMemory);
+        }
+    }
+
     /// Lets those go on who waited for memory, if there is some again.
     fn admit_waiting(&mut self, reactor: &mut Connections<N, P>) {
         while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
@@ -245,6 +267,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
             sources.leave(closed.tag);
         }
         self.accepting.a_descriptor_is_free();
+        self.recording.miss(key);
         let (serial, reason) = (key.serial, closed.reason);
         let (bytes_in, bytes_out) = (closed.bytes_in, closed.bytes_out);
         match closed.error {

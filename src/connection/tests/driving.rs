@@ -13,7 +13,7 @@ pub(super) struct Stage {
     now: u64,
     watched: Vec<Key>,
     refuses: bool,
-    closed: Vec<Ending>,
+    pub(super) closed: Vec<Ending>,
 }
 
 impl Net for Stage {
@@ -96,7 +96,12 @@ impl<P: Protocol> Handler<Stage, Connection<P::Session>> for Cast<P> {
 }
 
 impl<P: Protocol> Cast<P> {
-    fn close(&mut self, reactor: &mut Connections<Stage, P>, key: Key, reason: CloseReason) {
+    pub(super) fn close(
+        &mut self,
+        reactor: &mut Connections<Stage, P>,
+        key: Key,
+        reason: CloseReason,
+    ) {
         let closed = self.driver.close(reactor, key, reason).unwrap();
         self.ended.push((key.serial, closed.reason));
     }
@@ -117,7 +122,7 @@ impl Theatre {
 }
 
 impl<P: Protocol> Theatre<P> {
-    fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
+    pub(super) fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
         let ten = Some(Duration::from_secs(10));
         let common = Common::new(protocol, limits, max_buffered);
         Theatre {
@@ -138,7 +143,7 @@ impl<P: Protocol> Theatre<P> {
     }
 
     /// Opens a connection over a socket that follows `steps`.
-    fn open_over(&mut self, steps: &[Step]) -> Key {
+    pub(super) fn open_over(&mut self, steps: &[Step]) -> Key {
         let stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
