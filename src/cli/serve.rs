@@ -6,9 +6,9 @@ use crate::net::{
     DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, Net, RESERVED_DESCRIPTORS,
     raise_descriptor_limit,
 };
-use crate::protocol::{Protocol, Raw};
+use crate::protocol::{Collect, Discard, Frame, Line, Protocol, Raw, Width};
 use crate::server::{Config, Exit, Server};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -18,6 +18,9 @@ const EXAMPLES: &str = "\
 Examples:
   echoloop serve                                  echo on 127.0.0.1:8000
   echoloop serve -l :7 -l '[::1]:8000'            port 7 of all interfaces, and one more
+  echoloop serve -p line --prefix 'you said: '     lines of text, each behind a prefix
+  echoloop serve -p frame:4 --max-message 16MiB   frames behind a length of 4 bytes
+  echoloop serve -p collect >> received           all that each client sends, one after another
   echoloop serve --max-connections 10k -v         at most 10,000 clients, each logged
   echoloop serve --idle-timeout 5m                close clients that are silent for 5 minutes
   echoloop serve --reuse-port                     one of several on the same port, one a core
@@ -33,6 +36,19 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = ListenAddress::parse,
         help = "Address to listen on: HOST:PORT, [V6]:PORT, or :PORT for all interfaces; port 0 picks one (repeatable)")]
     listen: Vec<ListenAddress>,
+
+    /// What is spoken: all comes back byte by byte, line by line, or in frames behind a length of 1, 2 or 4 bytes; or
+    /// all is dropped; or all that a client sends until its FIN goes to stdout
+    #[arg(short, long, value_name = "P", default_value = "raw", value_enum)]
+    protocol: Speaks,
+
+    /// What `line` puts before each line
+    #[arg(long, value_name = "TEXT", default_value = "ECHO ")]
+    prefix: String,
+
+    /// Largest line, frame or collection; a larger one ends its connection
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::positive_size)]
+    max_message: usize,
 
     /// Connections allowed; further ones are refused at once [default: what descriptors allow, at most 1m]
     #[arg(long, value_name = "N", value_parser = units::count)]
@@ -83,30 +99,67 @@ pub(super) struct Flags {
     reuse_port: bool,
 }
 
+/// The protocols, by the names that users type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Speaks {
+    Raw,
+    Line,
+    #[value(name = "frame:1")]
+    Frame1,
+    #[value(name = "frame:2")]
+    Frame2,
+    #[value(name = "frame:4")]
+    Frame4,
+    Discard,
+    Collect,
+}
+
 impl Flags {
     /// Serves until a signal ends it.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let max_message = self.max_message;
+        // Each protocol is a server of its own, compiled for it: what is spoken is not looked up for any byte.
+        match self.protocol {
+            Speaks::Raw => self.serve(Raw),
+            Speaks::Line => self.serve(Line::echo(max_message, self.prefix.as_bytes())),
+            Speaks::Frame1 => self.serve(Frame::echo(Width::One, max_message)),
+            Speaks::Frame2 => self.serve(Frame::echo(Width::Two, max_message)),
+            Speaks::Frame4 => self.serve(Frame::echo(Width::Four, max_message)),
+            Speaks::Discard => self.serve(Discard),
+            Speaks::Collect => self.serve(Collect::new(max_message)),
+        }
+    }
+
+    fn serve<P: Protocol>(&self, protocol: P) -> Result<ExitCode, Failure> {
         let descriptors = raise_descriptor_limit().unwrap_or_else(|error| {
             log::warn!("the limit of open descriptors could not be raised: {error}");
             1024
         });
         let config = self.config(descriptors);
         let addresses = self.resolve()?;
-        let net = MioNet::with_signals().map_err(|error| {
+        let net = self.net().map_err(|error| {
             Failure(format!(
                 "cannot start the event loop: {error}; {}",
                 remedy(&error)
             ))
         })?;
-        let mut server = Server::new(net, Raw, config);
+        let mut server = Server::new(net, protocol, config);
         for (typed, addresses) in addresses {
             self.listen(&mut server, typed, &addresses)?;
         }
         match server.run() {
             Ok(Exit::Drained) => Ok(ExitCode::SUCCESS),
             Ok(Exit::Interrupted) => Ok(ExitCode::FAILURE),
-            Err(error) => Err(Failure(format!("the event loop cannot go on: {error}"))),
+            Err(error) => Err(Failure(format!("cannot go on serving: {error}"))),
         }
+    }
+
+    fn net(&self) -> io::Result<MioNet> {
+        let mut net = MioNet::with_signals()?;
+        if self.protocol == Speaks::Collect {
+            net.take_stdout()?;
+        }
+        Ok(net)
     }
 
     fn config(&self, descriptors: u64) -> Config {
@@ -121,6 +174,13 @@ impl Flags {
                 "--max-connections {max_connections} is more than the {descriptors} descriptors allow: \
                  clients will wait; {}",
                 Limit::Descriptors.hint()
+            );
+        }
+        if self.max_message > self.max_buffered && self.protocol != Speaks::Raw {
+            log::warn!(
+                "--max-message {} is more than --max-buffered {}: who sends that much is closed for lack of memory",
+                self.max_message,
+                self.max_buffered
             );
         }
         Config {
