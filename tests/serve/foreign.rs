@@ -9,7 +9,7 @@ use crate::tools::{have_tool, lacking, run};
 const LENGTH: usize = 300_000;
 
 #[track_caller]
-fn assert_brought_back(client: &Output, expected: &[u8]) {
+pub(crate) fn assert_brought_back(client: &Output, expected: &[u8]) {
     let (stdout, stderr) = (&client.stdout, client.stderr.escape_ascii());
     assert!(
         client.status.success(),
@@ -60,7 +60,7 @@ fn socat_gets_back_what_it_sent_and_ends_by_itself() {
 }
 
 /// Sends its input byte by byte or whole, as its second argument says, and prints what comes back.
-const PYTHON: &str = r"
+pub(crate) const PYTHON: &str = r"
 import socket, sys, threading
 data = sys.stdin.buffer.read()
 peer = socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=15)
@@ -98,8 +98,13 @@ fn python_gets_back_what_it_sent_in_large_pieces() {
     assert_python_gets_back(LENGTH, "65536");
 }
 
-fn command(program: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command
+}
+
+/// The path of a program in a language of its own, which lies beside the tests.
+pub(crate) fn script(name: &str) -> String {
+    format!("{}/tests/serve/scripts/{name}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -17,13 +17,16 @@ mod machine;
 mod tools;
 
 mod closing;
+mod collecting;
 mod deadlines;
 mod descriptors;
 mod draining;
 mod echo;
 mod foreign;
+mod frames;
 mod idle;
 mod limits;
+mod lines;
 mod logging;
 mod resets;
 mod signals;

@@ -11,7 +11,13 @@ use crate::harness::PATIENCE;
 
 /// Runs a command that must end by itself, with `input` as its stdin.
 #[track_caller]
-pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
+pub(crate) fn run(command: Command, input: &[u8]) -> Output {
+    run_within(PATIENCE, command, input)
+}
+
+/// As [`run`], for a command that may take longer on a busy machine.
+#[track_caller]
+pub(crate) fn run_within(patience: Duration, mut command: Command, input: &[u8]) -> Output {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -26,11 +32,11 @@ pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
         scope.spawn(move || drop(stdin.write_all(input)));
         let stdout = scope.spawn(move || read_all(&mut stdout));
         let stderr = scope.spawn(move || read_all(&mut stderr));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         while child.try_wait().unwrap().is_none() {
             if Instant::now() > deadline {
                 let _ = child.kill();
-                panic!("{command:?} did not end within {PATIENCE:?}");
+                panic!("{command:?} did not end within {patience:?}");
             }
             thread::sleep(Duration::from_millis(2));
         }
