@@ -191,7 +191,9 @@ impl World {
             && just_closed.all(|end| end.owed() == 0);
         let faults = &self.faults;
         let calm = faults.memory_refused + faults.places_refused + faults.watch_refused == 0;
-        if self.stopping && reset && calm && nobody_is_owed {
+        // Somebody whose message is not whole may have to give way.
+        let may_be_ended = self.ends[id].may_be_ended();
+        if self.stopping && reset && calm && nobody_is_owed && !may_be_ended {
             let end = &self.ends[id];
             assert!(end.reset_arrived, "cut off without need: {end:?}");
         }

@@ -2,9 +2,11 @@
 //! both to.
 
 use crate::selector::Watch;
+use crate::speech::Speech;
 use crate::world::{EndId, World};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 
 /// One end of a connection.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ pub struct End {
     pub arrived_when_stopped: u64,
     /// A call was made to block although something was there, since the server was told to stop.
     pub deceived: bool,
+    /// What the peer says to this end, if it is not bytes that all come back.
+    pub speech: Option<Rc<Speech>>,
     pub watch: Watch,
 }
 
@@ -78,9 +82,20 @@ impl End {
         self.window.saturating_sub(self.arrived.len())
     }
 
-    /// What an echo server has read here and not yet written.
+    /// What is due for what the server has read here, and not yet written.
     pub fn owed(&self) -> u64 {
-        self.read - self.written
+        match self.speech.as_deref() {
+            // The last of the answers may be due only since the peer's FIN; the peer sees to that.
+            Some(speech @ Speech::Written(_)) => {
+                speech.due(self.read, false).saturating_sub(self.written)
+            }
+            Some(Speech::Raw) | None => self.read - self.written,
+        }
+    }
+
+    /// Whether the server may end it of itself, for what was said to it.
+    pub fn may_be_ended(&self) -> bool {
+        matches!(self.speech.as_deref(), Some(Speech::Written(_)))
     }
 
     /// What is owed, at an end where that has a meaning.

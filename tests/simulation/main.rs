@@ -15,13 +15,16 @@ mod calls;
 mod clients;
 mod connecting;
 mod contract;
+mod conversation;
 mod ends;
 mod faults;
+mod output;
 mod peer;
 mod rng;
 mod run;
 mod selector;
 mod sim_net;
+mod speech;
 mod world;
 
 use std::panic;
@@ -78,4 +81,31 @@ fn every_seed_holds_and_runs_twice_alike() {
     println!(
         "{count} seeds, {hours:.1} virtual hours, {turns} turns, {waits} waits, {faults} faults"
     );
+}
+
+#[test]
+fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
+    let (mut count, mut without_memory, mut too_long, mut records) = (0, 0, 0, 0);
+    for seed in seeds() {
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation protocol");
+        let first = panic::catch_unwind(|| conversation::run(seed));
+        let Ok(first) = first else {
+            panic!("seed {seed} failed; replay it: {replay}");
+        };
+        let second = conversation::run(seed);
+        assert_eq!(
+            first.report.digest, second.report.digest,
+            "seed {seed} is not deterministic: {replay}"
+        );
+        without_memory += first.without_memory;
+        too_long += first.too_long;
+        records += first.records;
+        count += 1;
+    }
+    println!(
+        "{count} seeds, {without_memory} closed without memory, {too_long} for messages too long, {records} records"
+    );
+    // A sample that never meets the limits would show nothing.
+    let is_sample = count >= SEEDS;
+    assert!(!is_sample || (without_memory > 0 && too_long > 0 && records > 0));
 }

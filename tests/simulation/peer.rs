@@ -1,8 +1,10 @@
 //! The peers: clients that follow a plan, and check every byte that comes back.
 
 use crate::rng::{Rng, mix};
+use crate::speech::Speech;
 use crate::world::{EndId, MILLISECOND, World};
 use std::io::ErrorKind;
+use std::rc::Rc;
 
 /// How a peer reads what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,15 @@ impl Plan {
 }
 
 impl Plan {
+    /// Makes it the plan of one that has so much to say.
+    pub fn says(&mut self, total: u64) {
+        self.total = total;
+        self.chunk = self.chunk.max(1 + total / 200);
+        if let Leaving::Reset(at) = &mut self.leaving {
+            *at = total.min(*at);
+        }
+    }
+
     /// Makes it the plan of one that sends so much, soon, and never reads.
     pub fn never_reads(&mut self, total: u64) {
         self.starts_at /= 8;
@@ -119,12 +130,14 @@ pub fn byte(id: u64, position: u64) -> u8 {
 /// A client.
 #[derive(Debug)]
 pub struct Peer {
-    id: u64,
+    pub id: u64,
     pub plan: Plan,
     pub end: Option<EndId>,
     pub sent: u64,
     pub received: u64,
     pub outcome: Option<Outcome>,
+    pub has_sent_fin: bool,
+    speech: Rc<Speech>,
     /// When it looks again.
     pub wakes_at: u64,
     /// How long it waits at most before that.
@@ -133,12 +146,18 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(id: u64, plan: Plan) -> Peer {
+        Peer::speaking(id, plan, Speech::Raw)
+    }
+
+    pub fn speaking(id: u64, plan: Plan, speech: Speech) -> Peer {
         Peer {
             id,
             end: None,
             sent: 0,
             received: 0,
             outcome: None,
+            has_sent_fin: false,
+            speech: Rc::new(speech),
             wakes_at: plan.starts_at,
             patience: MILLISECOND,
             plan,
@@ -152,7 +171,8 @@ impl Peer {
 
     /// Whether it has got back all that it is to send.
     pub fn received_all(&self) -> bool {
-        self.received == self.plan.total
+        let all = self.sent == self.plan.total;
+        all && self.received == self.speech.due(self.sent, self.has_sent_fin)
     }
 
     /// Does what is to be done now, and decides when to look again.
@@ -178,6 +198,10 @@ impl Peer {
             }
             return;
         };
+        if let Some(servers) = world.ends[end].peer {
+            let speech = || Rc::clone(&self.speech);
+            world.ends[servers].speech.get_or_insert_with(speech);
+        }
         self.receive(world, end);
         if self.outcome.is_none() {
             self.send(world, end);
@@ -215,18 +239,19 @@ impl Peer {
     /// The server's FIN to one that half-closed comes behind all that it sent, unless the server is stopping.
     fn check_end(&self, world: &World, end: EndId) {
         if world.ends[end].fin_sent && !world.stopping {
-            assert_eq!(self.received, self.sent, "not all came back: {self:?}");
+            let due = self.speech.due(self.sent, true);
+            assert_eq!(self.received, due, "not all came back: {self:?}");
         }
     }
 
     fn check(&mut self, bytes: &[u8]) {
         for &got in bytes {
             assert!(
-                self.received < self.sent,
-                "peer {} got more than it sent",
+                self.received < self.speech.due(self.sent, self.has_sent_fin),
+                "peer {} got more than it is owed",
                 self.id
             );
-            let expected = byte(self.id, self.received);
+            let expected = self.speech.answer(self.id, self.received);
             assert_eq!(got, expected, "peer {}, byte {}", self.id, self.received);
             self.received += 1;
         }
@@ -242,7 +267,7 @@ impl Peer {
             world.mark_urgent(end);
         }
         let bytes: Vec<u8> = (0..chunk)
-            .map(|offset| byte(self.id, self.sent + offset))
+            .map(|offset| self.speech.said(self.id, self.sent + offset))
             .collect();
         self.sent += world.send(end, &bytes) as u64;
     }
@@ -251,8 +276,9 @@ impl Peer {
         match self.plan.leaving {
             Leaving::HalfClose if self.sent == self.plan.total && !world.ends[end].fin_sent => {
                 world.fin(end);
+                self.has_sent_fin = true;
             }
-            Leaving::WhenEchoed if self.received == self.plan.total => {
+            Leaving::WhenEchoed if self.received_all() => {
                 self.ends(world, end, Outcome::Left);
             }
             Leaving::Reset(at) if self.sent >= at => {

@@ -130,6 +130,7 @@ impl World {
     /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.
     pub fn has_heard_out(&self, end: &End) -> bool {
         !self.stopping
+            || end.may_be_ended()
             || end.deceived
             || end.read >= end.arrived_when_stopped
             || end.read - end.read_when_stopped >= self.budget as u64

@@ -1,0 +1,320 @@
+//! One run of a protocol other than raw echo: peers that know what they are owed in it, and a seed that decides the rest.
+//!
+//! What holds of connections whatever they speak (deadlines, sources, refusals) is checked in `run.rs`; here it is that
+//! each gets its answers, that records arrive whole, and that memory full of unfinished messages stops nobody for ever.
+
+use crate::faults::Faults;
+use crate::output::{Pipe, WithOutput};
+use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
+use crate::rng::Rng;
+use crate::run::Report;
+use crate::selector::SERVER;
+use crate::sim_net::{SimNet, address};
+use crate::speech::{Language, PREFIX, Speech, whose_records};
+use crate::world::{MILLISECOND, SharedWorld, World};
+use echoloop::connection::CloseReason;
+use echoloop::net::ListenOptions;
+use echoloop::protocol::{Collect, Discard, Frame, Line, Protocol, Width};
+use echoloop::server::{Config, Exit, Server};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Turns after which a run has gone wrong: it would never end.
+const MOST_TURNS: u64 = 2_000_000;
+
+/// For how long the world is watched, once faults have stopped, for everybody to get what he is owed.
+const CALM: u64 = 900_000 * MILLISECOND;
+
+/// How often somebody gave way in a run, and how many records were taken, for the report.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    pub report: Report,
+    pub without_memory: u64,
+    pub too_long: u64,
+    pub records: u64,
+}
+
+/// Runs a seed; panics where something does not hold.
+pub fn run(seed: u64) -> Told {
+    let mut rng = Rng::new(seed ^ 0x5EEC);
+    if rng.chance(500) {
+        run_in::<true>(rng)
+    } else {
+        run_in::<false>(rng)
+    }
+}
+
+fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
+    let max_message = 1 + usize::try_from(rng.magnitude(60_000)).unwrap();
+    let (width, bytes) = rng.one_of(&[(Width::One, 1), (Width::Two, 2), (Width::Four, 4)]);
+    match rng.between(0, 6) {
+        0..=2 => {
+            let language = Language::Line { max_message };
+            let line = Line::echo(max_message, PREFIX);
+            Conversation::<DRAINS, _>::new(rng, line, language, max_message).run()
+        }
+        3..=4 => {
+            let language = Language::Frame {
+                width: bytes,
+                max_message,
+            };
+            let frame = Frame::echo(width, max_message);
+            Conversation::<DRAINS, _>::new(rng, frame, language, max_message).run()
+        }
+        5 => Conversation::<DRAINS, _>::new(rng, Discard, Language::Discard, 0).run(),
+        _ => {
+            let language = Language::Collect { max_message };
+            let collect = Collect::new(max_message);
+            Conversation::<DRAINS, _>::new(rng, collect, language, max_message).run()
+        }
+    }
+}
+
+struct Conversation<const DRAINS: bool, P: Protocol> {
+    world: SharedWorld,
+    server: Server<WithOutput<DRAINS>, P>,
+    pipe: Rc<RefCell<Pipe>>,
+    peers: Vec<Peer>,
+    language: Language,
+    config: Config,
+    max_message: usize,
+    turns: u64,
+    exit: Option<Exit>,
+    turning_point: u64,
+    stops_early: bool,
+}
+
+fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
+    let time = |rng: &mut Rng| Duration::from_millis(rng.between(100, 30_000));
+    let size = |rng: &mut Rng, most| usize::try_from(rng.magnitude(most)).unwrap().max(1);
+    Config {
+        max_connections: size(rng, 60).max(10),
+        max_pending: size(rng, 100_000).max(64),
+        max_buffered: if rng.chance(600) {
+            // From memory that some messages alone are too large for, to memory for several.
+            1 + size(rng, 4 * max_message as u64 + 20_000)
+        } else {
+            1 << 40
+        },
+        idle_timeout: rng.chance(300).then(|| time(rng)),
+        stall_timeout: Some(time(rng)),
+        drain_timeout: time(rng),
+        budget: size(rng, 200_000).max(64),
+        accepts_per_turn: size(rng, 20),
+        ..Config::default()
+    }
+}
+
+impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
+    fn new(mut rng: Rng, protocol: P, language: Language, max_message: usize) -> Self {
+        let config = draw_config(&mut rng, max_message);
+        let faults = Faults::draw(&mut rng);
+        let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
+        let step = window.min(config.max_pending).min(config.budget) as u64;
+        let peers = (0..rng.magnitude(30).max(1)).map(|id| {
+            let mut plan = Plan::draw(&mut rng, step);
+            let speech = Speech::draw(&mut rng, language, id, plan.total);
+            plan.says(speech.length());
+            Peer::speaking(id, plan, speech)
+        });
+        let peers: Vec<Peer> = peers.collect();
+        let pipe_room = usize::try_from(rng.magnitude(100_000)).unwrap().max(64);
+        let pipe = Pipe::new(pipe_room, rng.magnitude(500) * MILLISECOND);
+        let pipe = Rc::new(RefCell::new(pipe));
+        let turning_point = rng.magnitude(60_000) * MILLISECOND;
+        let stops_early = rng.chance(300);
+        let mut world = World::new(rng, faults, !DRAINS);
+        world.window = window;
+        world.budget = config.budget;
+        let world = Rc::new(RefCell::new(world));
+        let net = SimNet {
+            world: world.clone(),
+            host: SERVER,
+        };
+        let pipe_end = pipe.clone();
+        let net = WithOutput {
+            net,
+            pipe: pipe_end,
+        };
+        let mut server = Server::new(net, protocol, config);
+        server.listen(&ListenOptions::new(address(1))).unwrap();
+        Conversation {
+            world,
+            server,
+            pipe,
+            peers,
+            language,
+            config,
+            max_message,
+            turns: 0,
+            exit: None,
+            turning_point,
+            stops_early,
+        }
+    }
+
+    fn run(mut self) -> Told {
+        while self.now() < self.turning_point && !self.is_everybody_served() {
+            self.step();
+        }
+        if !self.stops_early {
+            self.calm_down();
+        }
+        let drain_timeout = self.config.drain_timeout.as_nanos();
+        let drain_timeout = u64::try_from(drain_timeout).unwrap();
+        self.world.borrow_mut().stop(drain_timeout);
+        while self.exit.is_none() {
+            self.step();
+        }
+        assert_eq!(self.exit, Some(Exit::Drained));
+        assert_eq!(self.server.live(), 0);
+        assert_eq!(self.server.buffered(), 0, "memory held for nobody");
+        let records = self.check_records();
+        let counters = self.server.counters();
+        let world = self.world.borrow();
+        Told {
+            report: Report {
+                digest: world.digest(),
+                nanoseconds: world.now,
+                turns: self.turns,
+                tally: world.tally,
+            },
+            without_memory: counters.closed_for(CloseReason::NoMemory),
+            too_long: counters.closed_for(CloseReason::TooLong),
+            records,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.world.borrow().now
+    }
+
+    /// Faults stop, and everybody is to get what he is owed.
+    fn calm_down(&mut self) {
+        self.world.borrow_mut().faults = Faults::default();
+        let until = self.now() + CALM;
+        while self.now() < until && !self.is_everybody_served() {
+            self.step();
+        }
+        for peer in &self.peers {
+            let served = peer.outcome.is_some() || !peer.comes_to_an_end();
+            assert!(served, "forgotten: {peer:?}");
+            let stays = peer.outcome.is_none() && peer.plan.reading != Reading::Never;
+            assert!(!stays || peer.received_all(), "not answered: {peer:?}");
+        }
+    }
+
+    fn is_everybody_served(&self) -> bool {
+        self.peers.iter().all(|peer| {
+            let waits = peer.plan.reading != Reading::Never && !peer.received_all();
+            peer.outcome.is_some() || !(peer.comes_to_an_end() || waits)
+        })
+    }
+
+    /// The server runs until it would sleep; then time goes on.
+    fn step(&mut self) {
+        while self.exit.is_none() && self.is_awake() {
+            self.server_turn();
+        }
+        if self.exit.is_none() {
+            self.advance();
+        }
+    }
+
+    fn is_awake(&self) -> bool {
+        let world = self.world.borrow();
+        let asleep = world.hosts[SERVER].asleep_until;
+        asleep.is_none_or(|until| until <= world.now)
+            || world.is_anything_ready(SERVER)
+            || self.pipe.borrow().is_pending
+    }
+
+    fn server_turn(&mut self) {
+        self.turns += 1;
+        assert!(self.turns < MOST_TURNS, "the server does not come to rest");
+        let refused = {
+            let mut world = self.world.borrow_mut();
+            world.hosts[SERVER].asleep_until = None;
+            world.closed.clear();
+            let chance = world.faults.memory_refused;
+            world.fault(chance)
+        };
+        self.server.pool().refuse(refused);
+        self.exit = self.server.turn().unwrap();
+        let counters = self.server.counters();
+        let live = self.server.live();
+        assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
+        // One connection may go beyond the limit by a read, and its buffer may be twice as large as what is in it; each
+        // holds some memory as soon as it holds anything.
+        let beyond = 4 * (self.max_message + self.config.max_pending + 65_536) + 4096 * live;
+        let bound = self.config.max_buffered.saturating_add(beyond);
+        let buffered = self.server.buffered();
+        assert!(
+            buffered <= bound,
+            "{buffered} bytes held, allowed are {bound}"
+        );
+    }
+
+    /// Time goes on until something happens: a peer acts, the pipe is read, or the server's sleep is over.
+    fn advance(&mut self) {
+        self.turns += 1;
+        assert!(self.turns < MOST_TURNS, "the run does not come to an end");
+        let mut world = self.world.borrow_mut();
+        world.before = world.now;
+        let mut pipe = self.pipe.borrow_mut();
+        let peers = self.peers.iter().filter(|peer| peer.outcome.is_none());
+        let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);
+        let sleep = world.hosts[SERVER].asleep_until.unwrap_or(world.now);
+        let next = next
+            .min(sleep)
+            .min(pipe.reads_at)
+            .min(world.now + 10_000 * MILLISECOND);
+        if !world.is_anything_ready(SERVER) && !pipe.is_pending {
+            world.now = next.max(world.now);
+        }
+        if pipe.reads_at <= world.now {
+            pipe.is_read(&mut world);
+        }
+        for peer in &mut self.peers {
+            if peer.outcome.is_none() && peer.wakes_at <= world.now {
+                peer.act(&mut world);
+            }
+        }
+    }
+
+    /// Records lie one behind the other in the output, each whole and once, and only of those who meant them.
+    fn check_records(&self) -> u64 {
+        let pipe = self.pipe.borrow();
+        if !matches!(self.language, Language::Collect { .. }) {
+            assert!(pipe.written.is_empty(), "output of nobody's");
+            return 0;
+        }
+        let ids = whose_records(&pipe.written);
+        let different: BTreeSet<u64> = ids.iter().copied().collect();
+        assert_eq!(different.len(), ids.len(), "a record was written twice");
+        let lengths = ids.iter().map(|id| self.peer(*id).plan.total);
+        let whole: u64 = lengths.sum();
+        let counters = self.server.counters();
+        let is_cut = whole < pipe.written.len() as u64;
+        let expired = counters.closed_for(CloseReason::DrainExpired) > 0;
+        assert!(!is_cut || expired, "a record was cut off without need");
+        for peer in &self.peers {
+            let is_there = different.contains(&peer.id);
+            let is_meant =
+                peer.sent == peer.plan.total && !matches!(peer.plan.leaving, Leaving::Reset(_));
+            assert!(!is_there || is_meant, "not meant: {peer:?}");
+            // The server's FIN says that the record has arrived, unless it is too long.
+            let is_told = peer.outcome == Some(Outcome::Fin) && peer.has_sent_fin;
+            let fits = peer.plan.total <= self.max_message as u64;
+            let told = is_told && fits && !self.stops_early;
+            assert!(!told || is_there, "told, but not written: {peer:?}");
+        }
+        ids.len() as u64
+    }
+
+    fn peer(&self, id: u64) -> &Peer {
+        &self.peers[usize::try_from(id).unwrap()]
+    }
+}
