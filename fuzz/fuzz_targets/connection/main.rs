@@ -193,7 +193,11 @@ where
                     assert!(self.common.protocol.kept() > 0, "memory is held by nobody");
                     return;
                 }
-                Outcome::Input | Outcome::Event | Outcome::Turn | Outcome::Memory => {}
+                Outcome::Input
+                | Outcome::Event
+                | Outcome::Turn
+                | Outcome::Memory
+                | Outcome::Taker => {}
             }
             idle_drives = if before == self.progress() {
                 idle_drives + 1
@@ -346,7 +350,8 @@ where
         match outcome {
             Outcome::Closed(reason) => self.check_reason(reason),
             Outcome::Turn => assert!(told.contains(Readiness::READABLE), "a turn for nothing"),
-            Outcome::Memory => assert!(self.common.pool.is_full(), "there is memory enough"),
+            Outcome::Memory => assert!(self.common.pool.is_scarce(), "there is memory enough"),
+            Outcome::Taker => panic!("nobody has made a record"),
             Outcome::Event if self.connecting => {}
             Outcome::Event if owed > 0 => {
                 let forgotten = told.contains(Readiness::WRITABLE);

@@ -267,6 +267,11 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
         }
     }
 
+    fn takes_output(&mut self) -> bool {
+        // The kernel's word is not a promise: the next write may find no room all the same.
+        true
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.call();
         assert!(!self.fin_sent, "FIN is sent twice");
