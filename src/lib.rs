@@ -34,7 +34,8 @@
 //! # A server of your own
 //!
 //! A [`protocol::Protocol`] and its [`protocol::Session`] are all that a server of another kind needs; see
-//! `examples/shout.rs`.
+//! `examples/shout.rs`. Where each request has one reply, a closure is enough: [`protocol::Line`] and
+//! [`protocol::Frame`] take it, and `examples/calculator.rs` shows that.
 
 pub mod cli;
 pub mod client;
