@@ -47,15 +47,15 @@ pub fn run(seed: u64) -> Told {
 }
 
 fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
-    let max_message = 1 + usize::try_from(rng.magnitude(60_000)).unwrap();
+    let max_message = 16 + usize::try_from(rng.magnitude(60_000)).unwrap();
     let (width, bytes) = rng.one_of(&[(Width::One, 1), (Width::Two, 2), (Width::Four, 4)]);
-    match rng.between(0, 6) {
-        0..=2 => {
+    match rng.between(0, 9) {
+        0..=3 => {
             let language = Language::Line { max_message };
             let line = Line::echo(max_message, PREFIX);
             Conversation::<DRAINS, _>::new(rng, line, language, max_message).run()
         }
-        3..=4 => {
+        4..=6 => {
             let language = Language::Frame {
                 width: bytes,
                 max_message,
@@ -63,7 +63,7 @@ fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
             let frame = Frame::echo(width, max_message);
             Conversation::<DRAINS, _>::new(rng, frame, language, max_message).run()
         }
-        5 => Conversation::<DRAINS, _>::new(rng, Discard, Language::Discard, 0).run(),
+        7 => Conversation::<DRAINS, _>::new(rng, Discard, Language::Discard, 0).run(),
         _ => {
             let language = Language::Collect { max_message };
             let collect = Collect::new(max_message);
@@ -94,7 +94,7 @@ fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
         max_pending: size(rng, 100_000).max(64),
         max_buffered: if rng.chance(600) {
             // From memory that some messages alone are too large for, to memory for several.
-            1 + size(rng, 4 * max_message as u64 + 20_000)
+            4_000 + size(rng, 8 * max_message as u64 + 40_000)
         } else {
             1 << 40
         },
@@ -113,14 +113,20 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
         let step = window.min(config.max_pending).min(config.budget) as u64;
-        let peers = (0..rng.magnitude(30).max(1)).map(|id| {
+        let peers = (0..rng.between(1, 25)).map(|id| {
             let mut plan = Plan::draw(&mut rng, step);
+            if matches!(language, Language::Collect { .. }) && rng.chance(800) {
+                // It means to leave a record.
+                plan.leaving = Leaving::HalfClose;
+                plan.reading = Reading::Prompt;
+            }
             let speech = Speech::draw(&mut rng, language, id, plan.total);
             plan.says(speech.length());
             Peer::speaking(id, plan, speech)
         });
         let peers: Vec<Peer> = peers.collect();
-        let pipe_room = usize::try_from(rng.magnitude(100_000)).unwrap().max(64);
+        // Large records pass through a small pipe in many steps, but not in very many.
+        let pipe_room = 1 + max_message / 100 + rng.index(1 + max_message);
         let pipe = Pipe::new(pipe_room, rng.magnitude(500) * MILLISECOND);
         let pipe = Rc::new(RefCell::new(pipe));
         let turning_point = rng.magnitude(60_000) * MILLISECOND;
