@@ -116,6 +116,10 @@ impl<const DRAINS: bool> Net for WithOutput<DRAINS> {
         self.net.accept(listener)
     }
 
+    fn has_waiting(&mut self, listener: &SimListener) -> bool {
+        self.net.has_waiting(listener)
+    }
+
     fn connect(
         &mut self,
         target: SocketAddr,
