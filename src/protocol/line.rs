@@ -84,7 +84,7 @@ impl<A: Answer> Session for LineSession<A> {
         let mut begin = 0;
         while !outbox.is_full() && outbox.finished().is_none() {
             let searched = begin + std::mem::take(&mut self.searched) as usize;
-            let Some(found) = find_line_feed(&input[searched..]) else {
+            let Some(found) = memchr::memchr(b'\n', &input[searched..]) else {
                 let unfinished = &input[begin..];
                 self.searched = u32::try_from(unfinished.len()).unwrap_or(u32::MAX);
                 if line.is_too_long(unfinished) {
@@ -116,19 +116,4 @@ impl<A: Answer> Session for LineSession<A> {
             reply.complete();
         }
     }
-}
-
-/// Where the first LF is. Whole blocks are looked at at once, which compilers turn into vector instructions.
-fn find_line_feed(bytes: &[u8]) -> Option<usize> {
-    const BLOCK: usize = 32;
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let holds = |block: &[u8; BLOCK]| {
-        let found = block
-            .iter()
-            .fold(0, |found, byte| found | u8::from(*byte == b'\n'));
-        found != 0
-    };
-    let clean = blocks.iter().take_while(|block| !holds(block)).count() * BLOCK;
-    let found = bytes[clean..].iter().position(|byte| *byte == b'\n')?;
-    Some(clean + found)
 }

@@ -51,8 +51,14 @@ impl<'a> Outbox<'a> {
         if self.is_empty() {
             self.borrowed = piece;
         } else {
-            self.write(piece);
+            self.send_behind(piece);
         }
+    }
+
+    /// Apart, so that [`send`](Outbox::send) is small enough to vanish where it is called.
+    #[inline(never)]
+    fn send_behind(&mut self, piece: &[u8]) {
+        self.write(piece);
     }
 
     /// Sends a part of `input`, which is the whole input of the call. Parts that lie one behind the other there are
@@ -71,21 +77,37 @@ impl<'a> Outbox<'a> {
     }
 
     /// Sends bytes that the session made.
+    #[inline]
     pub fn write(&mut self, piece: &[u8]) {
-        let first = std::mem::take(&mut self.borrowed);
-        let needed = first.len().saturating_add(piece.len());
-        if self.gathered.try_reserve(needed).is_err() {
-            self.out_of_memory = true;
+        if !self.borrowed.is_empty() {
+            let first = std::mem::take(&mut self.borrowed);
+            self.gather(first);
+        }
+        self.gather(piece);
+    }
+
+    #[inline]
+    fn gather(&mut self, piece: &[u8]) {
+        if piece.len() > self.gathered.capacity() - self.gathered.len() && !self.grow(piece.len()) {
             return;
         }
-        self.gathered.extend_from_slice(first);
         self.gathered.extend_from_slice(piece);
+    }
+
+    /// Makes room for so many bytes more; false if there is no memory for them.
+    #[cold]
+    fn grow(&mut self, more: usize) -> bool {
+        let grown = self.gathered.try_reserve(more).is_ok();
+        self.out_of_memory |= !grown;
+        grown
     }
 
     /// Begins a message of the session's own: leaves room for a header, which is to be overwritten. Gives back where
     /// the message begins among the bytes gathered.
     pub(super) fn begin(&mut self, header: &[u8]) -> usize {
-        self.write(header);
+        if !header.is_empty() || !self.borrowed.is_empty() {
+            self.write(header);
+        }
         self.gathered.len()
     }
 

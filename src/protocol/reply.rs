@@ -66,6 +66,8 @@ enum Said {
     Message,
     /// Bytes, which begin at this place among those gathered, with room for the header before them.
     Bytes(usize),
+    /// Bytes, and then the message. It is not copied yet, because what stands behind it comes with it if it is the last.
+    BytesAndMessage(usize),
 }
 
 impl<'r, 'a> Reply<'r, 'a> {
@@ -101,10 +103,14 @@ impl<'r, 'a> Reply<'r, 'a> {
     /// Adds the message itself to the answer. An answer that is nothing else is not copied.
     #[inline]
     pub fn echo(&mut self) {
-        match self.said {
-            Said::Nothing => self.said = Said::Message,
-            Said::Message | Said::Bytes(_) => self.write(&self.input[self.message.clone()]),
-        }
+        self.said = match self.said {
+            Said::Nothing => Said::Message,
+            Said::Bytes(begin) => Said::BytesAndMessage(begin),
+            Said::Message | Said::BytesAndMessage(_) => {
+                let begin = self.begin();
+                Said::BytesAndMessage(begin)
+            }
+        };
     }
 
     /// Ends the connection once this answer and those before it have been sent.
@@ -112,17 +118,22 @@ impl<'r, 'a> Reply<'r, 'a> {
         self.outbox.finish(finish);
     }
 
-    /// From here on the answer is made of bytes.
-    fn begin(&mut self) {
-        if let Said::Bytes(_) = self.said {
-            return;
-        }
-        let header = &self.input[self.framed.start..self.message.start];
-        let is_message = matches!(self.said, Said::Message);
-        self.said = Said::Bytes(self.outbox.begin(header));
-        if is_message {
+    /// From here on the answer is made of bytes, which begin at the place that this gives back.
+    #[inline]
+    fn begin(&mut self) -> usize {
+        let begin = match self.said {
+            Said::Bytes(begin) => return begin,
+            Said::BytesAndMessage(begin) => begin,
+            Said::Nothing | Said::Message => {
+                let header = &self.input[self.framed.start..self.message.start];
+                self.outbox.begin(header)
+            }
+        };
+        if let Said::Message | Said::BytesAndMessage(_) = self.said {
             self.outbox.write(&self.input[self.message.clone()]);
         }
+        self.said = Said::Bytes(begin);
+        begin
     }
 
     /// Frames what has been written. An answer that is too large for its header is not sent, and ends the connection.
@@ -132,11 +143,15 @@ impl<'r, 'a> Reply<'r, 'a> {
             self.outbox.send_part(self.input, self.framed);
             return;
         }
-        self.begin();
-        let Said::Bytes(begin) = self.said else {
-            return;
-        };
         let width = self.message.start - self.framed.start;
+        if width == 0
+            && let Said::BytesAndMessage(_) = self.said
+        {
+            self.outbox
+                .write(&self.input[self.message.start..self.framed.end]);
+            return;
+        }
+        let begin = self.begin();
         if width > 0 && !self.outbox.write_length(begin, width) {
             self.outbox.finish(Finish::TooLong);
         }

@@ -1,7 +1,7 @@
 //! Closed-loop echo: each connection has so many messages in flight, and sends one for each that has come back; in
 //! lockstep, only when everybody's have come back.
 
-use super::open::open_proven;
+use super::open::{Close, open, open_proven};
 use super::{Measured, Words};
 use crate::machine;
 use mio::net::TcpStream;
@@ -103,7 +103,14 @@ impl Game {
         let message = words.number("size", 128);
         let pipeline = words.number("pipeline", 1);
         let poll = Poll::new().unwrap();
-        let streams = open_proven(words.target(), connections);
+        let speech = words.text("speech");
+        let streams = if speech.is_empty() {
+            open_proven(words.target(), connections)
+        } else {
+            // Few enough that all wait in the queue at worst; the first message proves them.
+            let streams = (0..connections).map(|number| open(words.target(), number, Close::Reset));
+            streams.collect()
+        };
         let players = streams.into_iter().enumerate().map(|(number, stream)| {
             stream.set_nonblocking(true).unwrap();
             let mut stream = TcpStream::from_std(stream);
@@ -125,7 +132,7 @@ impl Game {
             message,
             pipeline,
             buffer: vec![0; BUFFER],
-            payload: vec![b'e'; message * pipeline],
+            payload: message_in(speech, message).repeat(pipeline),
             sent: 0,
             received: 0,
             goes_on: true,
@@ -203,4 +210,18 @@ impl Game {
             }
         }
     }
+}
+
+/// A message of so many bytes as a protocol has it: a line, a frame with four bytes of length, or just bytes.
+fn message_in(speech: &str, size: usize) -> Vec<u8> {
+    let mut message = vec![b'e'; size];
+    match speech {
+        "line" => *message.last_mut().unwrap() = b'\n',
+        "frame" => {
+            let length = u32::try_from(size - 4).unwrap();
+            message[..4].copy_from_slice(&length.to_be_bytes());
+        }
+        _ => {}
+    }
+    message
 }

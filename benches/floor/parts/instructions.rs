@@ -28,23 +28,80 @@ pub(super) fn run(bench: &mut Bench) {
         }
         return;
     }
-    let series = Rival::ALL.map(|rival| vec![per_echo(bench, rival)]);
+    let series = Rival::ALL.map(|rival| vec![per_echo(bench, rival, &Speech::RAW)]);
     let what = "128 B on 50 connections, per echo";
     let row = Row::new("instructions", what, Unit::Instructions, series);
     let met = row.median(0) <= MOST;
     bench.report.add(row.bar(format!("≤ {MOST}"), met, false));
+    for speech in &Speech::OTHERS {
+        let each = per_echo(bench, Rival::Echoloop, speech);
+        let what = format!(
+            "{}, {} x 128 B on 50 connections, per message",
+            speech.words[1], speech.pipeline
+        );
+        let row = Row::alone("instructions", what, Unit::Instructions, vec![each]);
+        let met = each <= speech.most;
+        bench
+            .report
+            .add(row.bar(format!("≤ {}", speech.most), met, false));
+    }
 }
 
-fn per_echo(bench: &Bench, rival: Rival) -> f64 {
+/// What the server speaks, and the most instructions that a message may take in it.
+struct Speech {
+    words: &'static [&'static str],
+    /// As the generator knows it.
+    name: &'static str,
+    /// Messages in one read.
+    pipeline: u64,
+    most: f64,
+}
+
+impl Speech {
+    const RAW: Speech = Speech {
+        words: &[],
+        name: "",
+        pipeline: 1,
+        most: MOST,
+    };
+
+    const fn line(pipeline: u64, most: f64) -> Speech {
+        // Without a prefix a line comes back as long as it was, but goes another way than one that has one.
+        Speech {
+            words: &["--protocol", "line", "--prefix", ""],
+            name: "line",
+            pipeline,
+            most,
+        }
+    }
+
+    const fn frame(pipeline: u64, most: f64) -> Speech {
+        Speech {
+            words: &["--protocol", "frame:4"],
+            name: "frame",
+            pipeline,
+            most,
+        }
+    }
+
+    const OTHERS: [Speech; 4] = [
+        Speech::line(1, 475.0),
+        Speech::line(16, 230.0),
+        Speech::frame(1, 350.0),
+        Speech::frame(16, 135.0),
+    ];
+}
+
+fn per_echo(bench: &Bench, rival: Rival, speech: &Speech) -> f64 {
     let [few, many] = ECHOES.map(|echoes| {
-        let (instructions, done) = count(bench, rival, echoes);
+        let (instructions, done) = count(bench, rival, speech, echoes * speech.pipeline);
         (as_f64(instructions), done)
     });
     (many.0 - few.0) / (many.1 - few.1)
 }
 
 /// The instructions of a whole life with so many echoes, and how many they were in the end.
-fn count(bench: &Bench, rival: Rival, echoes: u64) -> (u64, f64) {
+fn count(bench: &Bench, rival: Rival, speech: &Speech, echoes: u64) -> (u64, f64) {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let totals = folder.join(format!("callgrind.{}.{echoes}", std::process::id()));
     let plain = bench.command(rival);
@@ -53,12 +110,17 @@ fn count(bench: &Bench, rival: Rival, echoes: u64) -> (u64, f64) {
         .args(["-q", "--tool=callgrind"])
         .arg(format!("--callgrind-out-file={}", totals.display()))
         .arg(plain.get_program())
-        .args(plain.get_args());
+        .args(plain.get_args())
+        .args(speech.words);
     let server = [Server::start(command, bench.machine.server_core())];
     // All messages are there when the server wakes, however busy the machine is: else the count would depend on how
     // often it must wait.
     let load = Load::ping_pong(50, 128).with("echoes", echoes);
-    let load = load.with("lockstep", "yes").on_servers_core();
+    let load = load
+        .with("pipeline", speech.pipeline)
+        .with("speech", speech.name)
+        .with("lockstep", "yes")
+        .on_servers_core();
     let done = load.run(&bench.machine, &server).done();
     let [server] = server;
     // Only an orderly end writes the totals; a rival that does not catch the signal is ended by callgrind itself.
