@@ -28,6 +28,7 @@
 //! | [`server`] | listeners, admission, counters, drain |
 //! | [`doctor`] | what this machine allows: its limits, what they carry, and how each is raised |
 //! | [`client`] | the other side: standard input to a server and back, and echoes on schedule |
+//! | [`load`] | the load tester: idle connections, echoes on schedule, and what was found |
 //! | [`logging`] | log lines that can neither stop nor end the loop |
 //! | [`cli`] | the flags, turned into checked configurations |
 //!
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod client;
 pub mod connection;
 pub mod doctor;
+pub mod load;
 pub mod logging;
 pub mod net;
 pub mod protocol;

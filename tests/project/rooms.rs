@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from left to right. Each may use those that stand left of it.
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "time",
     "protocol",
     "net",
@@ -13,6 +13,7 @@ const ROOMS: [&str; 11] = [
     "server",
     "doctor",
     "client",
+    "load",
     "logging",
     "cli",
     "main",

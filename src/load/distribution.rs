@@ -1,0 +1,192 @@
+//! Times as a distribution: an HDR histogram of microseconds, its summary, and a form in which it can be added to others.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The longest time that is told apart, in microseconds; what is longer counts as this.
+pub const LONGEST_US: u64 = 60_000_000;
+
+/// Significant decimal digits of every time: within a thousandth.
+const DIGITS: u8 = 3;
+
+/// How often each time was seen: pairs of microseconds and a count, in ascending order, without zeros.
+///
+/// The microseconds are those of the histogram's buckets, so that counts of several distributions can be added up:
+/// percentiles cannot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Counts(pub Vec<(u64, u64)>);
+
+/// What is said of a distribution, in microseconds. All zero if nothing was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "percentiles by their names")]
+pub struct Summary {
+    pub count: u64,
+    pub min: u64,
+    pub mean: f64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p99_9: u64,
+    pub p99_99: u64,
+    pub max: u64,
+}
+
+/// A distribution of times, from 1 us to 60 s, to three significant digits.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    histogram: Histogram<u64>,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Distribution::new()
+    }
+}
+
+impl Distribution {
+    /// Without anything in it.
+    #[must_use]
+    pub fn new() -> Distribution {
+        let histogram = Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
+        #[expect(
+            clippy::expect_used,
+            clippy::missing_panics_doc,
+            reason = "constants, that every test tries"
+        )]
+        let histogram = histogram.expect("the bounds are those that a histogram may have");
+        Distribution { histogram }
+    }
+
+    /// Records one time, rounded to the nearest microsecond.
+    #[inline]
+    pub fn record(&mut self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.histogram
+            .saturating_record(nanoseconds.saturating_add(500) / 1000);
+    }
+
+    /// Adds what was recorded elsewhere.
+    pub fn add(&mut self, counts: &Counts) {
+        for &(microseconds, count) in &counts.0 {
+            self.histogram.saturating_record_n(microseconds, count);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+    }
+
+    /// How many times were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The smallest time, in microseconds, that `percent` of all do not exceed; zero if there are none.
+    #[must_use]
+    pub fn percentile(&self, percent: f64) -> u64 {
+        let value = self.histogram.value_at_percentile(percent);
+        value.min(self.histogram.max())
+    }
+
+    /// The longest time, in microseconds.
+    #[must_use]
+    pub fn max(&self) -> u64 {
+        self.histogram.max()
+    }
+
+    /// The usual figures.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        if self.count() == 0 {
+            return Summary::default();
+        }
+        Summary {
+            count: self.count(),
+            min: self.histogram.min(),
+            mean: (self.histogram.mean() * 10.0).round() / 10.0,
+            p50: self.percentile(50.0),
+            p90: self.percentile(90.0),
+            p99: self.percentile(99.0),
+            p99_9: self.percentile(99.9),
+            p99_99: self.percentile(99.99),
+            max: self.max(),
+        }
+    }
+
+    /// Everything that was recorded, to be saved.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let recorded = self.histogram.iter_recorded();
+        let pair = recorded.map(|bucket| {
+            let value = bucket.value_iterated_to();
+            (value, bucket.count_at_value())
+        });
+        Counts(pair.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(microseconds: &[u64]) -> Distribution {
+        let mut distribution = Distribution::new();
+        for time in microseconds {
+            distribution.record(Duration::from_micros(*time));
+        }
+        distribution
+    }
+
+    #[test]
+    fn nothing_recorded_is_all_zero() {
+        assert_eq!(Distribution::new().summary(), Summary::default());
+        assert_eq!(Distribution::new().percentile(99.0), 0);
+    }
+
+    #[test]
+    fn what_is_too_long_counts_as_the_longest_and_what_is_short_as_nothing() {
+        let mut distribution = Distribution::new();
+        distribution.record(Duration::from_secs(3600));
+        distribution.record(Duration::from_nanos(400));
+        assert_eq!(distribution.count(), 2);
+        assert!(distribution.max() >= LONGEST_US);
+        assert!(distribution.max() <= LONGEST_US + LONGEST_US / 1000);
+        assert_eq!(distribution.summary().min, 0);
+    }
+
+    proptest! {
+        /// What a plain sort would say, within a thousandth.
+        #[test]
+        fn percentiles_are_those_of_the_sorted_times(mut times in proptest::collection::vec(0_u64..LONGEST_US, 1..300)) {
+            let distribution = of(&times);
+            times.sort_unstable();
+            for percent in [50_u32, 90, 99, 100] {
+                let rank = (times.len() * percent as usize).div_ceil(100).max(1);
+                let exact = times[rank - 1];
+                let found = distribution.percentile(f64::from(percent));
+                prop_assert!(found.abs_diff(exact) <= exact / 1000 + 1, "p{percent}: {found}, not {exact}");
+            }
+        }
+
+        /// Saved, read back and added up, parts are the same as the whole.
+        #[test]
+        fn parts_add_up_to_the_whole(
+            left in proptest::collection::vec(0_u64..2 * LONGEST_US, 0..200),
+            right in proptest::collection::vec(0_u64..2 * LONGEST_US, 0..200),
+        ) {
+            let text = serde_json::to_string(&of(&left).counts()).unwrap();
+            let mut sum = Distribution::new();
+            sum.add(&serde_json::from_str(&text).unwrap());
+            sum.add(&of(&right).counts());
+            let whole = of(&[left, right].concat());
+            prop_assert_eq!(sum.counts(), whole.counts());
+            let (sum, whole) = (sum.summary(), whole.summary());
+            prop_assert_eq!((sum.count, sum.p50, sum.p99, sum.max), (whole.count, whole.p50, whole.p99, whole.max));
+        }
+    }
+}
