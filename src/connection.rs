@@ -309,6 +309,11 @@ where
         Connection { tag, ..self }
     }
 
+    /// The number that its owner keeps on it.
+    pub fn tag(&self) -> u32 {
+        self.tag
+    }
+
     /// Bytes read from the peer and given to the session, or kept for it.
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in

@@ -29,6 +29,7 @@
 //! | [`doctor`] | what this machine allows: its limits, what they carry, and how each is raised |
 //! | [`client`] | the other side: standard input to a server and back, and echoes on schedule |
 //! | [`load`] | the load tester: idle connections, echoes on schedule, and what was found |
+//! | [`report`] | results, as people and programs read them |
 //! | [`logging`] | log lines that can neither stop nor end the loop |
 //! | [`cli`] | the flags, turned into checked configurations |
 //!
@@ -47,5 +48,6 @@ pub mod logging;
 pub mod net;
 pub mod protocol;
 pub mod reactor;
+pub mod report;
 pub mod server;
 pub mod time;

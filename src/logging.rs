@@ -8,7 +8,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use simple_logger::SimpleLogger;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::panic::{self, AssertUnwindSafe};
@@ -88,6 +88,12 @@ impl Guarded {
         WRITING.store(false, Ordering::Relaxed);
         written.is_ok()
     }
+}
+
+/// Writes a line to stderr as it is, for people who watch; false if stderr does not take it now.
+#[expect(clippy::must_use_candidate, reason = "nothing need be done about it")]
+pub fn say(line: &str) -> bool {
+    stderr_takes_a_line() && writeln!(io::stderr(), "{}", cut(line.to_owned())).is_ok()
 }
 
 /// Whether stderr can be written to now, without waiting and without an error.

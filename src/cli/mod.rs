@@ -6,6 +6,7 @@ mod connecting;
 mod doctor;
 mod ping;
 mod send;
+mod load;
 mod serve;
 mod units;
 
@@ -30,6 +31,7 @@ enum Command {
     Send(send::Flags),
     Ping(ping::Flags),
     Doctor(doctor::Flags),
+    Load(Box<load::Flags>),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +98,7 @@ impl Cli {
             Command::Send(flags) => flags.run(),
             Command::Ping(flags) => flags.run(self.verbosity.quiet),
             Command::Doctor(flags) => flags.run(),
+            Command::Load(flags) => flags.run(),
         }
     }
 }

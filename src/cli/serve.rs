@@ -97,6 +97,10 @@ pub(super) struct Flags {
     /// Let several processes listen on the same port, one a core (`SO_REUSEPORT`)
     #[arg(long)]
     reuse_port: bool,
+
+    /// Drain when the process that started this one has ended, however it did
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
 }
 
 /// The protocols, by the names that users type.
@@ -131,6 +135,9 @@ impl Flags {
     }
 
     fn serve<P: Protocol>(&self, protocol: P) -> Result<ExitCode, Failure> {
+        if self.end_with_parent {
+            end_with_parent()?;
+        }
         let descriptors = raise_descriptor_limit().unwrap_or_else(|error| {
             log::warn!("the limit of open descriptors could not be raised: {error}");
             1024
@@ -252,6 +259,19 @@ impl Flags {
             }
             result => result.map(|_| ()),
         }
+    }
+}
+
+/// From now on SIGTERM comes when the parent is gone (prctl(2), `PR_SET_PDEATHSIG`).
+fn end_with_parent() -> Result<(), Failure> {
+    let parent = nix::unistd::getppid();
+    let asked = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    asked.map_err(|error| Failure(format!("cannot watch the parent process: {error}")))?;
+    // It may have gone just before that; then a stranger is the parent now.
+    if nix::unistd::getppid() == parent {
+        Ok(())
+    } else {
+        Err(Failure("the parent process has ended".to_owned()))
     }
 }
 

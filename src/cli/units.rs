@@ -101,6 +101,24 @@ pub(super) fn positive_count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number per second such as `0.5`, `100`, `20k`, or `max`, which is none.
+pub(super) fn rate(text: &str) -> Result<Option<f64>, String> {
+    if text == "max" {
+        return Ok(None);
+    }
+    let (number, unit) = split(text);
+    let scale = match unit {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        _ => 0.0,
+    };
+    match number.parse::<f64>() {
+        Ok(number) if number * scale > 0.0 => Ok(Some(number * scale)),
+        _ => Err("not a rate: write 0.5, 100, 20k, 1m or max".to_owned()),
+    }
+}
+
 /// A count that fits the kernel's `int` and is not zero.
 pub(super) fn backlog(text: &str) -> Result<u32, String> {
     match count(text).map(u32::try_from)? {
@@ -247,6 +265,17 @@ mod tests {
         }
         assert!(positive_duration("0").is_err());
         assert!(keepalive("100ms").is_err() && keepalive("30s").is_ok());
+    }
+
+    #[test]
+    fn rates_as_people_write_them() {
+        assert_eq!(rate("max"), Ok(None));
+        assert_eq!(rate("0.5"), Ok(Some(0.5)));
+        assert_eq!(rate("20k"), Ok(Some(20_000.0)));
+        for wrong in ["", "0", "-1", "fast", "5s", "1e3"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+        assert!(positive_count("0").is_err() && positive_count("1") == Ok(1));
     }
 
     #[test]

@@ -283,12 +283,23 @@ impl<P: Protocol> Driver<P> {
         self.settle(reactor, key, outcome, false)
     }
 
-    /// Takes a connection out of the loop and closes its socket. The one place where connections end.
+    /// Takes a connection out of the loop and closes its socket, as is fit for the reason.
     pub fn close<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
         reason: CloseReason,
+    ) -> Option<Closed> {
+        self.close_with(reactor, key, reason, reason.ending())
+    }
+
+    /// As [`close`](Driver::close), in a way of the caller's choice. The one place where connections end.
+    pub fn close_with<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        reason: CloseReason,
+        ending: Ending,
     ) -> Option<Closed> {
         let connection = &mut reactor.find(key)?.tenant;
         connection.release(&mut self.common.pool);
@@ -299,7 +310,7 @@ impl<P: Protocol> Driver<P> {
             bytes_out: connection.bytes_out(),
             error: self.common.last_error.take(),
         };
-        reactor.remove(key, reason.ending())?;
+        reactor.remove(key, ending)?;
         Some(closed)
     }
 }

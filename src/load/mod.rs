@@ -3,16 +3,32 @@
 //! In comes what is asked for, out comes a [`LoadResult`]. Times are kept as [`Distribution`]s, since percentiles cannot
 //! be added up.
 
+mod cause;
+mod child;
+mod config;
 mod distribution;
+mod echoing;
+mod events;
 mod expect;
+mod machine;
+mod opening;
 mod pace;
 mod pattern;
 mod plan;
+mod probing;
 mod result;
+mod session;
+mod surroundings;
+mod tally;
+mod tester;
+mod verdict;
 mod wall;
 
+pub use child::Child;
+pub use config::{Config, DEFAULT_WINDOW};
 pub use distribution::{Counts, Distribution, LONGEST_US, Summary};
 pub use expect::Condition;
+pub use machine::{Machine, ephemeral_ports, host_name};
 pub use pace::Pace;
 pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
 pub use plan::{Network, Sources};
@@ -20,4 +36,6 @@ pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,
     Interval, LoadResult, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,
 };
+pub use surroundings::{Progress, Readings, ServerReadings, Stage, Surroundings};
+pub use tester::{Finding, Load};
 pub use wall::WallTime;

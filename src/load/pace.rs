@@ -60,6 +60,10 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "compared within what is allowed for"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

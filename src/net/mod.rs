@@ -29,6 +29,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The time of day: how long it is since 1970 began, in UTC. It may jump; nothing but dates is made of it.
+#[must_use]
+pub fn time_of_day() -> Duration {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
 /// A world of sockets, time and signals.
 ///
 /// Readiness is edge-triggered, by mio's contract: after an event nothing more is promised until a call on that stream

@@ -14,18 +14,21 @@ const ROOMS: [&str; 12] = [
     "doctor",
     "client",
     "load",
+    "report",
     "logging",
     "cli",
     "main",
 ];
 
 /// What only one room may name; what else is there must be found by reading.
-const ONLY_IN: [(&str, &str); 7] = [
+const ONLY_IN: [(&str, &str); 9] = [
     ("mio::", "net"),
     ("signal_hook", "net"),
     ("socket2::", "net"),
     ("clap::", "cli"),
     ("simple_logger::", "logging"),
+    ("indicatif::", "cli"),
+    ("hdrhistogram::", "load"),
     ("Instant", "net"),
     ("SystemTime", "net"),
 ];

@@ -1,0 +1,332 @@
+//! `echoloop load`: the load tester.
+
+mod output;
+mod watcher;
+
+use super::Failure;
+use super::units::{self, ListenAddress};
+use crate::load::{
+    CONNECTION_BITS, Child, Condition, Config, DEFAULT_WINDOW, Finding, Load, Network, Sources,
+    WallTime, ephemeral_ports,
+};
+use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
+use clap::{Args, ValueEnum};
+use output::Output;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use watcher::Watcher;
+
+/// The exit code when all ran, and an expectation was missed.
+const MISSED: u8 = 3;
+
+/// The largest message. One is held several times over, once at each place that it waits in.
+const LARGEST_MESSAGE: usize = 1 << 26;
+
+const EXAMPLES: &str = "\
+Examples:
+  echoloop load                                             50 connections, as fast as they can, at a server of its own
+  echoloop load 10.0.0.1:7 --rate 20k --expect 'p99<5ms'    20,000 echoes a second on schedule; exit code 3 if too slow
+  echoloop load :8000 --idle 19k --active 50                what an echo costs among 19,000 idle connections
+  echoloop load :8000 --idle 10k --ramp 1k --duration 1h --expect lost=0 --expect alive=100%
+                                                            hold 10,000 for an hour; all must still answer at the end
+  echoloop load :8000 --churn reset --active 8              connect, echo, close, again
+  echoloop load :8000 -o json --save run.json               for programs, and for `echoloop report`
+
+Response time runs from when a message was due to be sent, service time from when it was sent. Ctrl-C ends it early, and
+what was reached is reported; a second one skips the rest. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold was
+missed.";
+
+/// Hold very many idle connections, and measure echo among them
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Flags {
+    #[arg(value_name = "HOST:PORT", value_parser = ListenAddress::parse,
+        help = "Whom to load: HOST:PORT, [V6]:PORT, or :PORT of this machine [default: a server of its own]")]
+    target: Option<ListenAddress>,
+
+    /// Connections that only exist
+    #[arg(long, value_name = "N", default_value = "0", value_parser = units::count)]
+    idle: usize,
+
+    /// Connections that echo [default: 50, or 0 if --idle is given]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    active: Option<usize>,
+
+    /// Echoes per second over all active ones, on schedule; max: each sends when its reply is in
+    #[arg(long, value_name = "R", default_value = "max", value_parser = rate)]
+    rate: Rate,
+
+    /// Size of a message
+    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = message_size)]
+    size: usize,
+
+    /// Messages in flight per connection
+    #[arg(long, value_name = "N", default_value = "1", value_parser = units::positive_count)]
+    pipeline: usize,
+
+    /// Length of the measured part
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
+    duration: Duration,
+
+    /// Length of what goes before it and is not counted
+    #[arg(long, value_name = "D", default_value = "1s", value_parser = units::duration)]
+    warmup: Duration,
+
+    /// Connects per second
+    #[arg(long, value_name = "R", default_value = "max", value_parser = rate)]
+    ramp: Rate,
+
+    /// How long a connection may take to stand, and an idle one to answer its probe
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
+    connect_timeout: Duration,
+
+    /// Connections begun that the server has not shown to have accepted; keep it below the server's backlog
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_WINDOW as usize, value_parser = units::positive_count)]
+    window: usize,
+
+    /// Each active connection: connect, one echo, close so, again (reset leaves no `TIME_WAIT`)
+    #[arg(long, value_name = "HOW")]
+    churn: Option<Churn>,
+
+    /// When the measured part begins: RFC 3339, or +D from now; so several hosts begin together
+    #[arg(long, value_name = "TIME", value_parser = StartAt::parse)]
+    start_at: Option<StartAt>,
+
+    /// Local addresses to connect from: a network such as 127.0.0.0/8; auto spreads over 127/8 for a loopback target
+    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = wished_sources)]
+    sources: WishedSources,
+
+    /// At the end, a verified echo on the idle ones: all, at most N, or off
+    #[arg(long, value_name = "all|N|off", default_value = "all", value_parser = probe)]
+    probe: u32,
+
+    /// What must hold, or the exit code is 3: p99<5ms (response time), rate>100k, lost=0, mismatched=0, alive=100% (repeatable)
+    #[arg(long, value_name = "EXPR")]
+    expect: Vec<Condition>,
+
+    /// Also report this process's memory and processor time
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+
+    /// Poll without sleeping for up to D before each sleep: a more punctual schedule for more CPU
+    #[arg(long, value_name = "D", default_value = "0", value_parser = units::duration)]
+    spin: Duration,
+
+    /// How the result is written to stdout; jsonl: a line at the start, one for each second, one at the end
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    output: Output,
+
+    /// Save everything, histograms included, for `echoloop report`
+    #[arg(long, value_name = "FILE.json")]
+    save: Option<PathBuf>,
+}
+
+/// A rate, or `None` for as fast as it goes. Named, since clap takes a plain `Option` for a flag that may be missing.
+type Rate = std::option::Option<f64>;
+
+/// See [`Rate`].
+type WishedSources = std::option::Option<Network>;
+
+fn rate(text: &str) -> Result<Rate, String> {
+    units::rate(text)
+}
+
+fn wished_sources(text: &str) -> Result<WishedSources, String> {
+    match text {
+        "auto" => Ok(None),
+        network => network.parse().map(Some),
+    }
+}
+
+fn probe(text: &str) -> Result<u32, String> {
+    match text {
+        "all" => Ok(u32::MAX),
+        "off" => Ok(0),
+        count => units::count(count)
+            .ok()
+            .and_then(|count| u32::try_from(count).ok())
+            .ok_or_else(|| "write all, off, or how many".to_owned()),
+    }
+}
+
+fn message_size(text: &str) -> Result<usize, String> {
+    match units::positive_size(text)? {
+        size if size <= LARGEST_MESSAGE => Ok(size),
+        _ => Err("at most 64MiB".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Churn {
+    Fin,
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum StartAt {
+    In(Duration),
+    At(WallTime),
+}
+
+impl StartAt {
+    fn parse(text: &str) -> Result<StartAt, String> {
+        match text.strip_prefix('+') {
+            Some(delay) => units::duration(delay).map(StartAt::In),
+            None => text.parse().map(StartAt::At),
+        }
+    }
+
+    fn from(self, now: WallTime) -> Duration {
+        match self {
+            StartAt::In(delay) => delay,
+            StartAt::At(time) => time.since(now),
+        }
+    }
+}
+
+impl Flags {
+    /// Loads, and says what was found.
+    pub(super) fn run(self: Box<Self>) -> Result<ExitCode, Failure> {
+        if let Err(error) = raise_descriptor_limit() {
+            log::warn!("the limit of open descriptors could not be raised: {error}");
+        }
+        let child = match self.target {
+            Some(_) => None,
+            None => Some(start_child()?),
+        };
+        let target = match (&child, &self.target) {
+            (Some(child), _) => child.address(),
+            (None, Some(target)) => resolve(target)?,
+            (None, None) => return Err(Failure("there is nobody to load".to_owned())),
+        };
+        let server = self.server_pid.or(child.as_ref().map(Child::pid));
+        let begun = WallTime(time_of_day());
+        let config = self.config(target, begun)?;
+        let mut net = MioNet::with_signals().map_err(|error| no_loop(&error))?;
+        net.keep_time_precisely().map_err(|error| no_loop(&error))?;
+        let watcher = Watcher::new(server, self.output, config.active > 0);
+        output::start(self.output, &config, begun);
+        let finding = Load::new(net, config.clone(), watcher).run(begun);
+        let finding =
+            finding.map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
+        drop(child);
+        self.conclude(finding, &config)
+    }
+
+    fn conclude(&self, mut finding: Finding, config: &Config) -> Result<ExitCode, Failure> {
+        let checked = self
+            .expect
+            .iter()
+            .map(|condition| condition.check(&finding.result));
+        finding.result.expect = checked.collect();
+        output::end(self.output, &finding.result)?;
+        if let Some(path) = &self.save {
+            output::save(path, &finding, config)?;
+        }
+        if finding.result.connections.opened == 0 {
+            let why = finding.result.warnings.first();
+            return Err(Failure(format!(
+                "no connection to {} could be opened: {}",
+                config.target,
+                why.map_or("it ended before", String::as_str)
+            )));
+        }
+        Ok(
+            if finding.result.expect.iter().all(|expected| expected.met) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(MISSED)
+            },
+        )
+    }
+
+    fn config(&self, target: SocketAddr, now: WallTime) -> Result<Config, Failure> {
+        let default_active = if self.idle > 0 { 0 } else { 50 };
+        let active = self.active.unwrap_or(default_active);
+        let connections = self.idle.saturating_add(active);
+        if connections == 0 || connections >= 1 << CONNECTION_BITS {
+            return Err(Failure(format!(
+                "--idle and --active come to {connections} connections: ask for 1 to {}",
+                (1 << CONNECTION_BITS) - 1
+            )));
+        }
+        if self.churn.is_some() && self.pipeline > 1 {
+            return Err(Failure(
+                "--churn has one echo per connection: leave --pipeline out".to_owned(),
+            ));
+        }
+        let connections = narrow(connections);
+        let sources = match self.sources {
+            Some(network) => Sources::of(network),
+            None => Sources::automatic(
+                target.ip(),
+                connections,
+                self.churn.is_some(),
+                ephemeral_ports(),
+                std::process::id(),
+            ),
+        };
+        Ok(Config {
+            idle: narrow(self.idle),
+            active: narrow(active),
+            rate: self.rate,
+            size: self.size,
+            pipeline: self.pipeline,
+            duration: self.duration,
+            warmup: self.warmup,
+            ramp: self.ramp,
+            connect_timeout: self.connect_timeout,
+            churn: self.churn.map(|churn| match churn {
+                Churn::Fin => Ending::Fin,
+                Churn::Reset => Ending::Reset,
+            }),
+            sources,
+            probe: self.probe,
+            window: narrow(self.window),
+            start_in: self.start_at.map(|start| start.from(now)),
+            spin: self.spin,
+            ..Config::new(target)
+        })
+    }
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn start_child() -> Result<Child, Failure> {
+    Child::start().map_err(|error| {
+        Failure(format!(
+            "cannot start a server to load: {error}; give the address of one"
+        ))
+    })
+}
+
+/// The first address of a name; the one that is everybody's is this machine's own.
+fn resolve(typed: &ListenAddress) -> Result<SocketAddr, Failure> {
+    let unknown = |why: String| {
+        Failure(format!(
+            "cannot load {}: the name does not resolve ({why}); check the spelling, or give an address such as 127.0.0.1:8000",
+            typed.as_str()
+        ))
+    };
+    let addresses = typed
+        .resolve()
+        .map_err(|error| unknown(error.to_string()))?;
+    let first = addresses
+        .first()
+        .ok_or_else(|| unknown("no address".to_owned()))?;
+    Ok(if first.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, first.port()))
+    } else {
+        *first
+    })
+}
+
+fn no_loop(error: &std::io::Error) -> Failure {
+    Failure(format!(
+        "cannot start the event loop: {error}; if no descriptor is left, raise the limit (ulimit -n)"
+    ))
+}

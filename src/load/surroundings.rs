@@ -1,0 +1,81 @@
+//! What a load cannot learn from its connections, and whom it tells how it goes.
+
+use super::result::Interval;
+use std::time::Duration;
+
+/// What the machine says at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readings {
+    /// Processor time that the load itself has taken.
+    pub own_processor: Duration,
+    /// SYNs that this machine has sent again since it was started.
+    pub syn_retransmits: u64,
+    /// The server's process, where it is known and still there.
+    pub server: Option<ServerReadings>,
+}
+
+/// What the server's process has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerReadings {
+    /// The process's id.
+    pub pid: u32,
+    /// Processor time.
+    pub processor: Duration,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+}
+
+/// What a load is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Connections are opened.
+    Opening,
+    /// All stand; the measured part, or its warm-up, is waited for.
+    Waiting,
+    /// Echoes go, and are not counted yet.
+    Warmup,
+    /// Echoes are counted.
+    Measuring,
+    /// Nothing more is sent; what is on its way is waited for.
+    Settling,
+    /// Idle connections are asked for an echo.
+    Probing,
+    /// All is over.
+    Done,
+}
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What it is at.
+    pub stage: Stage,
+    /// Connections opened so far, or idle ones probed so far.
+    pub done: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// The world around a load. But for the end, nothing here may wait.
+pub trait Surroundings {
+    /// Looks at the machine.
+    fn readings(&mut self) -> Readings {
+        Readings::default()
+    }
+
+    /// All connections have been closed from here: the last readings come next. The one place where waiting is allowed,
+    /// for the server to notice.
+    fn closed(&mut self) {}
+
+    /// Is told how far the load is, once a turn.
+    fn progress(&mut self, progress: Progress) {
+        let _ = progress;
+    }
+
+    /// Is told what a second of the measured part has brought.
+    fn interval(&mut self, interval: &Interval) {
+        let _ = interval;
+    }
+}
+
+/// Nobody is there.
+impl Surroundings for () {}

@@ -1,0 +1,241 @@
+//! A result on one screen: what is wrong first, then the figures, aligned.
+
+use crate::load::{LoadResult, Summary};
+use std::fmt::{self, Write};
+
+/// The width of the names on the left.
+const NAMES: usize = 16;
+
+/// The result as people read it.
+#[must_use]
+pub fn text(result: &LoadResult) -> String {
+    let mut page = Page(String::new());
+    page.warnings(result);
+    page.connections(result);
+    page.echoes(result);
+    page.times(result);
+    page.processes(result);
+    page.expectations(result);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    /// One line: its name, and what it says. Writing to a string does not fail.
+    fn line(&mut self, name: &str, what: fmt::Arguments<'_>) {
+        let _ = writeln!(self.0, "{name:<NAMES$}{what}");
+    }
+
+    fn warnings(&mut self, result: &LoadResult) {
+        for warning in &result.warnings {
+            let _ = writeln!(self.0, "!! {warning}");
+        }
+        if !result.warnings.is_empty() {
+            self.0.push('\n');
+        }
+    }
+
+    fn connections(&mut self, result: &LoadResult) {
+        let connections = &result.connections;
+        self.line(
+            "target",
+            format_args!(
+                "{}, for {:.1} s from {}",
+                result.target, result.seconds, result.started
+            ),
+        );
+        self.line(
+            "connections",
+            format_args!(
+                "{} asked, {} opened, {} failed, {} lost",
+                count(connections.asked),
+                count(connections.opened),
+                count(connections.failed.total()),
+                count(connections.lost)
+            ),
+        );
+        let connect = &result.connect;
+        self.line(
+            "opening",
+            format_args!(
+                "{:.2} s, {} per second, {} SYNs sent again",
+                connect.seconds,
+                count(whole(connect.per_second)),
+                count(connect.retransmitted)
+            ),
+        );
+    }
+
+    fn echoes(&mut self, result: &LoadResult) {
+        let echo = &result.echo;
+        if echo.sent > 0 {
+            self.line(
+                "echoes",
+                format_args!(
+                    "{} sent, {} right, {} wrong, {} unanswered",
+                    count(echo.sent),
+                    count(echo.received),
+                    count(echo.mismatched),
+                    count(echo.unanswered)
+                ),
+            );
+            self.line(
+                "rate",
+                format_args!(
+                    "{} per second, {} each way",
+                    count(whole(echo.per_second)),
+                    bytes_per_second(echo.bytes_per_second)
+                ),
+            );
+        }
+        let probe = &result.probe;
+        if probe.asked > 0 {
+            self.line(
+                "probe",
+                format_args!(
+                    "{} idle asked, {} alive, {} dead, {} wrong",
+                    count(probe.asked),
+                    count(probe.alive),
+                    count(probe.dead),
+                    count(probe.mismatched)
+                ),
+            );
+        }
+    }
+
+    fn times(&mut self, result: &LoadResult) {
+        self.0.push('\n');
+        self.line(
+            "us",
+            format_args!(
+                "{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+                "min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"
+            ),
+        );
+        self.distribution("response time", &result.echo.response_time_us);
+        self.distribution("service time", &result.echo.service_time_us);
+        self.distribution("schedule lag", &result.generator.lag_us);
+        self.distribution("connect time", &result.connect.time_us);
+    }
+
+    fn distribution(&mut self, name: &str, times: &Summary) {
+        if times.count == 0 {
+            return;
+        }
+        self.line(
+            name,
+            format_args!(
+                "{:>10}{:>10.1}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+                times.min,
+                times.mean,
+                times.p50,
+                times.p90,
+                times.p99,
+                times.p99_9,
+                times.p99_99,
+                times.max
+            ),
+        );
+    }
+
+    fn processes(&mut self, result: &LoadResult) {
+        self.0.push('\n');
+        let busy = result.generator.cpu_percent;
+        self.line("load tester", format_args!("{busy:.0} % of a processor"));
+        if let Some(server) = &result.server {
+            self.line(
+                "server",
+                format_args!(
+                    "{:.0} % of a processor; {} resident ({} before, {} after), {:.0} bytes per connection (process {})",
+                    server.cpu_percent,
+                    bytes(server.rss_bytes),
+                    bytes(server.rss_before_bytes),
+                    bytes(server.rss_after_bytes),
+                    server.rss_bytes_per_connection,
+                    server.pid
+                ),
+            );
+        }
+    }
+
+    fn expectations(&mut self, result: &LoadResult) {
+        if !result.expect.is_empty() {
+            self.0.push('\n');
+        }
+        for expectation in &result.expect {
+            let verdict = if expectation.met { "met" } else { "MISSED" };
+            let (expr, actual) = (&expectation.expr, expectation.actual);
+            self.line("expected", format_args!("{expr}: {verdict} ({actual})"));
+        }
+    }
+}
+
+/// A number with its thousands set apart.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive and far below 2^52"
+)]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown to one decimal")]
+fn bytes(count: u64) -> String {
+    match count {
+        0..10_000 => format!("{count} B"),
+        10_000..10_000_000 => format!("{:.0} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1024.0 / 1024.0),
+    }
+}
+
+fn bytes_per_second(rate: f64) -> String {
+    format!("{:.1} MB/s", rate / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Expectation;
+
+    #[test]
+    fn what_is_wrong_comes_first() {
+        let mut result = LoadResult {
+            warnings: vec!["it burns".to_owned()],
+            ..LoadResult::default()
+        };
+        result.echo.sent = 1_234_567;
+        result.expect.push(Expectation {
+            expr: "p99<5ms".to_owned(),
+            actual: 7.5,
+            met: false,
+        });
+        let text = text(&result);
+        assert!(text.starts_with("!! it burns\n"), "{text}");
+        assert!(text.contains("1,234,567 sent"), "{text}");
+        assert!(text.contains("p99<5ms: MISSED (7.5)"), "{text}");
+        assert!(text.lines().count() <= 24, "one screen:\n{text}");
+        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1000), "1,000");
+        assert_eq!(count(12_345_678), "12,345,678");
+    }
+}
