@@ -12,8 +12,8 @@ const SEQUENCE_BITS: u32 = u64::BITS - CONNECTION_BITS;
 /// How many bytes stand for connection and number.
 const HEAD: usize = 8;
 
-/// In how many places the table can be cut.
-const CUTS: usize = 4096;
+/// In how many places the table can be cut: a power of two.
+const CUTS: usize = 0x1000;
 
 /// What is wrong with a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl<'a> Message<'a> {
 fn fold(head: u64) -> usize {
     let twice = head ^ (head >> 24) ^ (head >> 48);
     let once = twice ^ (twice >> 12);
-    (once % CUTS as u64) as usize
+    (once & 0xfff) as usize
 }
 
 /// Mixes the bits of a number, one to one: the finalizer of `SplitMix64` (Steele, Lea and Flood, 2014), Stafford's variant

@@ -243,7 +243,13 @@ impl<S: Surroundings> Tester<S> {
             self.remarks
                 .push(verdict::no_proof(self.config.connect_timeout));
         }
-        if self.opening.is_over() {
+        if !self.opening.is_over() {
+            return;
+        }
+        if reactor.is_empty() {
+            // There is nothing to measure, and nothing to wait for.
+            self.measure_nothing(reactor, now);
+        } else {
             self.set_times(now);
         }
     }
@@ -351,13 +357,7 @@ impl<S: Surroundings> Tester<S> {
                 self.tally.span.to = now.min(self.tally.span.to);
                 self.end_measuring(reactor.len(), now);
             }
-            Stage::Opening | Stage::Waiting | Stage::Warmup => {
-                self.tally.span = Span { from: now, to: now };
-                self.tally.readings.from = self.surroundings.readings();
-                self.tally.readings.to = self.tally.readings.from;
-                self.tally.readings.held = reactor.len() as u64;
-                self.begin_probing(reactor);
-            }
+            Stage::Opening | Stage::Waiting | Stage::Warmup => self.measure_nothing(reactor, now),
             Stage::Settling | Stage::Probing | Stage::Done => self.cut_probing_short(),
         }
         if self.schedule.interrupted {
@@ -365,6 +365,15 @@ impl<S: Surroundings> Tester<S> {
         }
         self.schedule.interrupted = true;
         self.wake_at = Some(Time::ZERO);
+    }
+
+    /// There is no measured part: it goes on with what comes after.
+    fn measure_nothing<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
+        self.tally.span = Span { from: now, to: now };
+        self.tally.readings.from = self.surroundings.readings();
+        self.tally.readings.to = self.tally.readings.from;
+        self.tally.readings.held = reactor.len() as u64;
+        self.begin_probing(reactor);
     }
 
     /// What it all comes to.

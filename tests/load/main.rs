@@ -1,0 +1,22 @@
+//! `echoloop load` as its users see it: the real program, against servers that tell the truth and servers that lie.
+//!
+//! - [`run`]: starts the program and reads what it says.
+//! - [`servers`]: servers that lie, drop, stall and refuse, each in a few lines.
+//! - [`lies`]: each lie is reported, exactly.
+//! - [`truth`]: what is said of an honest server.
+//! - [`limits`]: what stops a load is named, and what was reached is reported.
+//! - [`ending`]: signals, the child's end, exit codes.
+//! - [`form`]: the JSON is as the schema says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic with its message is the report of a failure"
+)]
+
+mod ending;
+mod form;
+mod lies;
+mod limits;
+mod run;
+mod servers;
+mod truth;

@@ -1,0 +1,240 @@
+//! What is said of an honest server: `echoloop serve`, as the load's own child.
+
+use crate::run::{load, result};
+
+#[test]
+fn a_closed_loop_counts_every_message_and_finds_nothing_wrong() {
+    let result = result(&["--active", "8", "--duration", "1s", "--warmup", "200ms"]);
+    assert!(result.echo.sent > 100, "{result:#?}");
+    assert_eq!(result.echo.received, result.echo.sent);
+    assert_eq!((result.echo.mismatched, result.echo.unanswered), (0, 0));
+    assert_eq!(result.echo.response_time_us, result.echo.service_time_us);
+    assert_eq!(result.echo.response_time_us.count, result.echo.received);
+    let second: u64 = result
+        .intervals
+        .iter()
+        .map(|interval| interval.echoes)
+        .sum();
+    assert!(
+        result.echo.received - second <= 8,
+        "all but the last few came in time"
+    );
+    assert_eq!(
+        result.generator.lag_us.count, 0,
+        "a closed loop has no schedule"
+    );
+    assert!(result.server.unwrap().rss_bytes > 0);
+    assert!(result.warnings.is_empty(), "{:#?}", result.warnings);
+}
+
+#[test]
+fn a_rate_is_kept_to_the_message() {
+    let result = result(&[
+        "--active",
+        "3",
+        "--rate",
+        "250",
+        "--duration",
+        "2s",
+        "--warmup",
+        "100ms",
+    ]);
+    assert_eq!(
+        (result.echo.sent, result.echo.received),
+        (500, 500),
+        "{result:#?}"
+    );
+    assert_eq!(result.generator.lag_us.count, 500);
+    let asked: u64 = result.intervals.iter().map(|interval| interval.asked).sum();
+    assert_eq!(asked, 500);
+}
+
+#[test]
+fn messages_of_any_size_come_back_whole_with_many_in_flight() {
+    for (size, pipeline) in [("1", "1"), ("7", "9"), ("100000", "3"), ("1MiB", "2")] {
+        let result = result(&[
+            "--active",
+            "2",
+            "--size",
+            size,
+            "--pipeline",
+            pipeline,
+            "--duration",
+            "300ms",
+            "--warmup",
+            "0",
+        ]);
+        assert!(result.echo.received > 0, "{size}: {result:#?}");
+        assert_eq!(
+            result.echo.received, result.echo.sent,
+            "{size}: {result:#?}"
+        );
+        assert_eq!(result.echo.mismatched, 0, "{size}: {result:#?}");
+    }
+}
+
+#[test]
+fn idle_connections_are_held_and_all_answer_at_the_end() {
+    let result = result(&["--idle", "3000", "--duration", "1s", "--warmup", "0"]);
+    assert_eq!(
+        (result.connections.asked, result.connections.opened),
+        (3000, 3000)
+    );
+    assert_eq!(result.connections.lost, 0);
+    assert_eq!(
+        (result.probe.asked, result.probe.alive),
+        (3000, 3000),
+        "{result:#?}"
+    );
+    assert_eq!(result.intervals.last().unwrap().held, 3000);
+    assert_eq!(result.echo.sent, 0);
+    assert_eq!(result.connect.time_us.count, 3000);
+}
+
+#[test]
+fn the_probe_can_be_a_sample_or_left_out() {
+    let some = result(&[
+        "--idle",
+        "100",
+        "--probe",
+        "10",
+        "--duration",
+        "100ms",
+        "--warmup",
+        "0",
+    ]);
+    assert_eq!((some.probe.asked, some.probe.alive), (10, 10), "{some:#?}");
+    let none = result(&[
+        "--idle",
+        "100",
+        "--probe",
+        "off",
+        "--duration",
+        "100ms",
+        "--warmup",
+        "0",
+    ]);
+    assert_eq!(none.probe.asked, 0, "{none:#?}");
+}
+
+#[test]
+fn a_ramp_takes_its_time() {
+    let result = result(&[
+        "--idle",
+        "50",
+        "--ramp",
+        "100",
+        "--duration",
+        "100ms",
+        "--warmup",
+        "0",
+    ]);
+    assert!(result.connect.seconds >= 0.48, "{result:#?}");
+    assert_eq!(result.connections.opened, 50);
+}
+
+#[test]
+fn churn_connects_echoes_and_closes_over_and_over() {
+    for how in ["fin", "reset"] {
+        let result = result(&[
+            "--churn",
+            how,
+            "--active",
+            "4",
+            "--duration",
+            "1s",
+            "--warmup",
+            "0",
+        ]);
+        assert!(result.echo.received > 20, "{how}: {result:#?}");
+        assert_eq!(result.echo.received, result.echo.sent, "{how}: {result:#?}");
+        assert_eq!(result.echo.mismatched, 0, "{how}: {result:#?}");
+        assert_eq!(result.connections.failed.total(), 0, "{how}: {result:#?}");
+        let connects = result.connect.time_us.count;
+        assert!(
+            connects.abs_diff(result.echo.sent) <= 8,
+            "{how}: one echo each: {result:#?}"
+        );
+        assert!(result.connect.per_second > 20.0, "{how}: {result:#?}");
+    }
+}
+
+#[test]
+fn churn_keeps_a_rate_too() {
+    let result = result(&[
+        "--churn",
+        "fin",
+        "--active",
+        "4",
+        "--rate",
+        "100",
+        "--duration",
+        "1s",
+        "--warmup",
+        "0",
+    ]);
+    assert_eq!(
+        (result.echo.sent, result.echo.received),
+        (100, 100),
+        "{result:#?}"
+    );
+}
+
+#[test]
+fn the_text_fits_a_screen_and_names_both_times() {
+    let said = load(&[
+        "--active",
+        "2",
+        "--idle",
+        "10",
+        "--rate",
+        "100",
+        "--duration",
+        "500ms",
+        "--expect",
+        "lost=0",
+    ]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(said.stdout.lines().count() <= 24, "{}", said.stdout);
+    for words in [
+        "response time",
+        "service time",
+        "schedule lag",
+        "connect time",
+        "10 idle asked, 10 alive",
+        "bytes per connection",
+        "lost=0: met",
+    ] {
+        assert!(
+            said.stdout.contains(words),
+            "no {words:?} in\n{}",
+            said.stdout
+        );
+    }
+}
+
+#[test]
+fn the_measured_part_begins_when_it_is_told_to() {
+    let result = result(&[
+        "--active",
+        "1",
+        "--rate",
+        "10",
+        "--start-at",
+        "+1.5s",
+        "--warmup",
+        "100ms",
+        "--duration",
+        "100ms",
+        "--save",
+        "/dev/null",
+    ]);
+    assert!(
+        !result
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("--start-at")),
+        "{result:#?}"
+    );
+    assert_eq!(result.echo.sent, 1);
+}
