@@ -4,8 +4,10 @@
 //! is asked for an echo ([`Exchange`]). What was heard is left with [`Echoes`] for the load to see to.
 
 use super::pattern::{Mismatch, Pattern};
-use crate::net::Key;
+use crate::connection::Connection;
+use crate::net::{Key, MioNet, Net};
 use crate::protocol::{Context, Outbox, Protocol, Session};
+use crate::reactor::Slot;
 use crate::time::Time;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -131,6 +133,19 @@ pub(super) struct Exchange {
     expected: Expected,
     sent: u64,
 }
+
+/// As the slab stores a slot: an index of the next vacant one, or what is there.
+#[expect(dead_code, reason = "only its size is of interest")]
+enum SlabEntry<T> {
+    Vacant(usize),
+    Occupied(T),
+}
+
+// What an idle connection costs here. Beside its slot it has nothing.
+const _: () = {
+    type EchoSlot = Slot<<MioNet as Net>::Stream, Connection<EchoSession>>;
+    assert!(size_of::<SlabEntry<EchoSlot>>() <= 64);
+};
 
 /// The protocol of a load: what its connections have sent, and what came of it.
 #[derive(Debug)]

@@ -216,7 +216,7 @@ impl Tally {
         let response = &self.second.response;
         let counts = response.counts();
         self.intervals.push(Interval {
-            at: (now.since(self.span.from).as_secs_f64() * 1000.0).round() / 1000.0,
+            at: now.since(self.span.from).as_secs_f64(),
             echoes: response.count(),
             asked: self.second.asked,
             p50_us: response.percentile(50.0),

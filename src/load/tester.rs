@@ -331,13 +331,8 @@ impl<S: Surroundings> Tester<S> {
     /// The measured part is over; what is on its way may still come.
     fn end_measuring(&mut self, held: usize, now: Time) {
         let to = self.tally.span.to;
-        let last_tick = self
-            .schedule
-            .next_tick
-            .since(self.tally.span.from)
-            .saturating_sub(SECOND);
-        // What is shorter than a hundredth of a second is the loop's own unpunctuality.
-        if to.since(self.tally.span.from + last_tick) > Duration::from_millis(10) {
+        let last_tick = self.tally.intervals.last().map_or(0.0, |last| last.at);
+        if self.tally.span.seconds() > last_tick {
             self.end_second(held, to);
         }
         self.tally.readings.to = self.surroundings.readings();

@@ -19,6 +19,7 @@ mod conversation;
 mod ends;
 mod faults;
 mod output;
+mod load;
 mod peer;
 mod rng;
 mod run;

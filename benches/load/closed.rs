@@ -1,0 +1,175 @@
+//! Active connections: as fast as they can, among idle ones, and on schedule.
+
+use crate::plain;
+use crate::programs::{Server, load};
+use crate::report::{Report, median};
+use echoloop::load::LoadResult;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const CONNECTIONS: usize = 50;
+const SIZE: usize = 128;
+
+/// The smallest part of the plain loop's rate.
+const LEAST_RATIO: f64 = 0.95;
+
+/// The largest p99 of the schedule's lag.
+const MOST_LAG_US: u64 = 50;
+
+/// How long one measurement takes, and how many there are.
+fn extent(report: &Report) -> (Duration, usize) {
+    if report.quick {
+        (Duration::from_millis(500), 1)
+    } else {
+        (Duration::from_secs(5), 7)
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+fn closed_loop(address: SocketAddr, length: Duration, idle: &str) -> LoadResult {
+    let length = seconds(length);
+    let result = load(
+        address,
+        &[
+            "--active",
+            "50",
+            "--idle",
+            idle,
+            "--duration",
+            &length,
+            "--warmup",
+            "500ms",
+        ],
+    );
+    assert_eq!(result.echo.mismatched, 0, "{result:#?}");
+    assert_eq!(result.echo.unanswered, 0, "{result:#?}");
+    result
+}
+
+/// Every reply verified and timed, against a loop that does neither, in turn at the same server.
+pub(crate) fn against_a_plain_loop(report: &mut Report) {
+    report.part(
+        "closed",
+        "50 connections, 128 B: verified, against a plain epoll loop",
+    );
+    let server = Server::start();
+    let (length, rounds) = extent(report);
+    let (mut verified, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let one = || closed_loop(server.address, length, "0").echo.per_second;
+        let other = || plain::rate(server.address, CONNECTIONS, SIZE, length);
+        // Each goes first as often as the other.
+        let (ours, theirs) = if round % 2 == 0 {
+            let ours = one();
+            (ours, other())
+        } else {
+            let theirs = other();
+            (one(), theirs)
+        };
+        verified.push(ours);
+        plain.push(theirs);
+        ratios.push(ours / theirs);
+    }
+    report.figure("verified, echoes/s", format!("{:.0}", median(verified)));
+    report.figure("plain, echoes/s", format!("{:.0}", median(plain)));
+    let ratio = median(ratios);
+    report.time_bar(
+        "verified to plain",
+        format!("{ratio:.3}"),
+        "at least 0.95",
+        ratio >= LEAST_RATIO,
+    );
+}
+
+/// What is measured on active connections must not depend on how many idle ones there are beside them.
+pub(crate) fn among_idle_ones(report: &mut Report) {
+    report.part(
+        "among",
+        "50 active connections among 0 and among 19,000 idle ones",
+    );
+    let server = Server::start();
+    let (length, rounds) = extent(report);
+    let (mut rates, mut tails) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let alone = closed_loop(server.address, length, "0");
+        let among = closed_loop(server.address, length, "19k");
+        report.figure("alone, echoes/s", format!("{:.0}", alone.echo.per_second));
+        report.figure(
+            "among 19,000, echoes/s",
+            format!("{:.0}", among.echo.per_second),
+        );
+        rates.push(among.echo.per_second / alone.echo.per_second);
+        tails.push(ratio(
+            among.echo.response_time_us.p99,
+            alone.echo.response_time_us.p99,
+        ));
+    }
+    let (rate, tail) = (median(rates), median(tails));
+    report.time_bar(
+        "rate, among to alone",
+        format!("{rate:.3}"),
+        "0.95 to 1.05",
+        (0.95..=1.05).contains(&rate),
+    );
+    report.time_bar(
+        "p99, among to alone",
+        format!("{tail:.3}"),
+        "0.85 to 1.15",
+        (0.85..=1.15).contains(&tail),
+    );
+}
+
+/// At half of what goes at all, on schedule: how late are messages sent?
+pub(crate) fn lag(report: &mut Report) {
+    report.part("lag", "50 connections at half of the largest rate");
+    let server = Server::start();
+    let (length, rounds) = extent(report);
+    let most = closed_loop(server.address, length, "0").echo.per_second;
+    let rate = format!("{:.0}", most / 2.0);
+    report.figure("rate, echoes/s", &rate);
+    for (name, spin) in [
+        ("asleep between messages", "0"),
+        ("polling for 100 us before each sleep", "100us"),
+    ] {
+        let mut lags = Vec::new();
+        for _ in 0..rounds {
+            let length = seconds(length);
+            let result = load(
+                server.address,
+                &[
+                    "--active",
+                    "50",
+                    "--rate",
+                    &rate,
+                    "--duration",
+                    &length,
+                    "--spin",
+                    spin,
+                ],
+            );
+            assert_eq!(result.echo.received, result.echo.sent, "{result:#?}");
+            lags.push(result.generator.lag_us.p99);
+        }
+        lags.sort_unstable();
+        let lag = lags[lags.len() / 2];
+        let value = format!("{lag} us");
+        if spin == "0" {
+            report.time_bar(
+                &format!("lag p99, {name}"),
+                value,
+                "under 50 us",
+                lag < MOST_LAG_US,
+            );
+        } else {
+            report.figure(&format!("lag p99, {name}"), value);
+        }
+    }
+}
+
+fn ratio(one: u64, other: u64) -> f64 {
+    let as_f64 = |time: u64| f64::from(u32::try_from(time).unwrap());
+    as_f64(one) / as_f64(other.max(1))
+}

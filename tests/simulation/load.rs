@@ -1,0 +1,180 @@
+//! The load tester against the server, both as they are, in virtual time: what it reports is what happened, whatever
+//! comes late, in pieces or twice. No fault here loses a byte or a connection, so it must find nothing wrong.
+
+use crate::faults::Faults;
+use crate::rng::Rng;
+use crate::selector::{CLIENTS, SERVER};
+use crate::sim_net::{SimNet, address};
+use crate::world::{MILLISECOND, SharedWorld, World};
+use echoloop::load::{Config, Load, LoadResult, WallTime};
+use echoloop::net::ListenOptions;
+use echoloop::protocol::Raw;
+use echoloop::server::{self, Server};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How many seeds a plain `cargo test` runs.
+const SEEDS: u64 = 20;
+
+/// Turns after which a run has gone wrong: it would never end.
+const MOST_TURNS: u64 = 1_000_000;
+
+/// How long a turn of either program takes, so that a closed loop does not stand still in time.
+const TURN: u64 = MILLISECOND / 20;
+
+/// Faults that delay and cut, and lose nothing.
+fn delays(rng: &mut Rng) -> Faults {
+    Faults {
+        accept_aborted: 0,
+        exhausted: 0,
+        watch_refused: 0,
+        memory_refused: 0,
+        clock_jump: 0,
+        ..Faults::draw(rng)
+    }
+}
+
+fn draw_config(rng: &mut Rng) -> Config {
+    let number = |rng: &mut Rng, most| u32::try_from(rng.magnitude(most)).unwrap();
+    let active = number(rng, 12);
+    Config {
+        idle: if active == 0 {
+            1 + number(rng, 60)
+        } else {
+            number(rng, 60)
+        },
+        active,
+        rate: rng.chance(600).then(|| rng.between(1, 2000) as f64),
+        size: usize::try_from(rng.magnitude(1500)).unwrap().max(1),
+        pipeline: usize::try_from(rng.magnitude(8)).unwrap().max(1),
+        duration: Duration::from_millis(rng.between(1, 1500)),
+        warmup: Duration::from_millis(rng.magnitude(500)),
+        ramp: rng.chance(300).then(|| rng.between(1, 500) as f64),
+        // The queue of this world holds as many: one more would be refused.
+        window: 16,
+        ..Config::new(address(1))
+    }
+}
+
+/// Runs both programs in turn, while time goes on, until the load is done.
+fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
+    let config = draw_config(&mut rng);
+    let faults = delays(&mut rng);
+    let world: SharedWorld = Rc::new(RefCell::new(World::new(rng.clone(), faults, !DRAINS)));
+    let net = |host| SimNet::<DRAINS> {
+        world: world.clone(),
+        host,
+    };
+    let mut server = Server::new(net(SERVER), Raw, server::Config::default());
+    server.listen(&ListenOptions::new(address(1))).unwrap();
+    let mut load = Load::new(net(CLIENTS), config.clone(), ());
+    let mut turns = 0;
+    while !load.is_done() {
+        turns += 1;
+        assert!(turns < MOST_TURNS, "it does not come to an end: {config:?}");
+        if takes_its_turn(&world, SERVER) {
+            server.turn().unwrap();
+        }
+        if takes_its_turn(&world, CLIENTS) {
+            load.turn().unwrap();
+        }
+        advance(&world);
+    }
+    let result = load.finish(WallTime::default()).result;
+    let digest = world.borrow().digest();
+    (config, result, digest)
+}
+
+fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
+    let mut world = world.borrow_mut();
+    let asleep = world.hosts[host].asleep_until;
+    let is_awake = asleep.is_none_or(|until| until <= world.now) || world.is_anything_ready(host);
+    if is_awake {
+        world.hosts[host].asleep_until = None;
+    }
+    is_awake
+}
+
+/// A turn takes its time; where both sleep, time goes on to the first who wakes.
+fn advance(world: &SharedWorld) {
+    let mut world = world.borrow_mut();
+    world.now += TURN;
+    if world.is_anything_ready(SERVER) || world.is_anything_ready(CLIENTS) {
+        return;
+    }
+    let sleeps = [SERVER, CLIENTS].map(|host| world.hosts[host].asleep_until);
+    if let [Some(one), Some(other)] = sleeps {
+        world.now = world.now.max(one.min(other));
+    }
+}
+
+/// How many messages a schedule has in the measured part: those due in it.
+fn on_schedule(config: &Config) -> Option<u64> {
+    let nanoseconds_each = 1e9 / config.rate?;
+    let (warmup, duration) = (
+        config.warmup.as_nanos() as u64,
+        config.duration.as_nanos() as u64,
+    );
+    let due = (0..).map(|index: u64| (index as f64 * nanoseconds_each).round() as u64);
+    let before_the_end = due.take_while(|due| *due < warmup + duration);
+    Some(before_the_end.filter(|due| *due >= warmup).count() as u64)
+}
+
+fn check(config: &Config, result: &LoadResult) {
+    let asked = u64::from(config.connections());
+    assert_eq!(
+        (result.connections.asked, result.connections.opened),
+        (asked, asked)
+    );
+    assert_eq!(
+        (result.connections.lost, result.connections.failed.total()),
+        (0, 0)
+    );
+    let echo = &result.echo;
+    assert_eq!((echo.mismatched, echo.unanswered), (0, 0));
+    assert_eq!(echo.received, echo.sent);
+    assert_eq!(echo.response_time_us.count, echo.received);
+    assert_eq!(echo.service_time_us.count, echo.received);
+    if config.active > 0
+        && let Some(expected) = on_schedule(config)
+    {
+        assert_eq!(echo.sent, expected, "the schedule is kept to the message");
+        assert_eq!(result.generator.lag_us.count, expected);
+        assert!(echo.response_time_us.max >= echo.service_time_us.max);
+    }
+    let in_time: u64 = result
+        .intervals
+        .iter()
+        .map(|interval| interval.echoes)
+        .sum();
+    assert!(in_time <= echo.received);
+    let idle = u64::from(config.idle);
+    assert_eq!((result.probe.asked, result.probe.alive), (idle, idle));
+}
+
+#[test]
+fn a_load_finds_nothing_wrong_with_an_honest_server_in_whatever_pieces_its_answers_come() {
+    // As with the other simulation, more of them are run by asking.
+    let seeds = crate::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        let run = |seed| {
+            let mut rng = Rng::new(seed);
+            if rng.chance(500) {
+                run::<true>(rng)
+            } else {
+                run::<false>(rng)
+            }
+        };
+        println!("seed {seed}");
+        let (config, result, digest) = run(seed);
+        println!("{config:?}\n{result:#?}");
+        check(&config, &result);
+        let (_, again, second) = run(seed);
+        assert_eq!(
+            (result, digest),
+            (again, second),
+            "seed {seed} is not deterministic"
+        );
+    }
+}
