@@ -49,11 +49,11 @@ impl<S: Surroundings> Tester<S> {
             if self.tally.span.contains(due) {
                 self.tally.lag.record(now.since(due));
             }
-            self.fall_due(reactor, number, due);
+            self.fall_due(reactor, number, due, now);
         }
     }
 
-    fn fall_due<N: Net>(&mut self, reactor: &mut Loop<N>, place: u32, due: Time) {
+    fn fall_due<N: Net>(&mut self, reactor: &mut Loop<N>, place: u32, due: Time, now: Time) {
         let churns = self.config.churn.is_some();
         let Some(lane) = self.lane(place) else { return };
         lane.scheduled += 1;
@@ -63,20 +63,26 @@ impl<S: Surroundings> Tester<S> {
         }
         lane.queued += 1;
         self.tally.message(due);
-        self.pump(reactor, place);
+        self.pump(reactor, place, now);
     }
 
-    /// Sends on an active connection what may be sent now.
+    /// Sends on an active connection what may be sent `now`: the clock has just been read, and is not read again.
     #[inline]
-    pub(super) fn pump<N: Net>(&mut self, reactor: &mut Loop<N>, number: u32) {
+    pub(super) fn pump<N: Net>(&mut self, reactor: &mut Loop<N>, number: u32, now: Time) {
         match self.schedule.pace {
-            Some(pace) => while self.send_queued(reactor, number, pace) {},
-            None => while self.is_echoing() && self.send_next(reactor, number) {},
+            Some(pace) => while self.send_queued(reactor, number, pace, now) {},
+            None => while self.is_echoing() && self.send_next(reactor, number, now) {},
         }
     }
 
     /// Sends the oldest message that has fallen due and was not sent; false if there is none, or it cannot go now.
-    fn send_queued<N: Net>(&mut self, reactor: &mut Loop<N>, number: u32, pace: Pace) -> bool {
+    fn send_queued<N: Net>(
+        &mut self,
+        reactor: &mut Loop<N>,
+        number: u32,
+        pace: Pace,
+        sent: Time,
+    ) -> bool {
         let pipeline = self.config.pipeline;
         let Some(lane) = self.lane(number) else {
             return false;
@@ -87,7 +93,6 @@ impl<S: Surroundings> Tester<S> {
         let Some(key) = lane.key.or_else(|| self.begin_churn(reactor, number)) else {
             return false;
         };
-        let sent = reactor.net.now();
         let Some(lane) = self.lane(number) else {
             return false;
         };
@@ -99,7 +104,7 @@ impl<S: Surroundings> Tester<S> {
 
     /// Sends the next message of a closed loop; false if it cannot go now.
     #[inline]
-    fn send_next<N: Net>(&mut self, reactor: &mut Loop<N>, number: u32) -> bool {
+    fn send_next<N: Net>(&mut self, reactor: &mut Loop<N>, number: u32, now: Time) -> bool {
         let pipeline = self.config.pipeline;
         let Some(lane) = self.lane(number) else {
             return false;
@@ -110,7 +115,6 @@ impl<S: Surroundings> Tester<S> {
         let Some(key) = lane.key.or_else(|| self.begin_churn(reactor, number)) else {
             return false;
         };
-        let now = reactor.net.now();
         self.tally.message(now);
         let Some(lane) = self.lane(number) else {
             return false;
@@ -175,6 +179,7 @@ impl<S: Surroundings> Tester<S> {
         key: Key,
         number: u32,
         ending: Ending,
+        now: Time,
     ) {
         let is_before = matches!(self.stage, Stage::Opening | Stage::Waiting);
         let Some(lane) = self.lane(number) else {
@@ -186,7 +191,7 @@ impl<S: Surroundings> Tester<S> {
         lane.forget_connection();
         let reason = CloseReason::SessionDone;
         self.driver.close_with(reactor, key, reason, ending);
-        self.pump(reactor, number);
+        self.pump(reactor, number, now);
     }
 
     /// The connection of an active place is gone, and with it what was on its way.
@@ -226,7 +231,7 @@ impl<S: Surroundings> Tester<S> {
                 return;
             }
             self.resting.pop_front();
-            self.pump(reactor, number);
+            self.pump(reactor, number, now);
         }
     }
 }

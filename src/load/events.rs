@@ -164,8 +164,8 @@ impl<S: Surroundings> Tester<S> {
             return;
         }
         match self.config.churn {
-            Some(ending) => self.end_churn(reactor, key, number, ending),
-            None => self.pump(reactor, number),
+            Some(ending) => self.end_churn(reactor, key, number, ending, now),
+            None => self.pump(reactor, number, now),
         }
     }
 

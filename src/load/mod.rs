@@ -10,6 +10,7 @@ mod distribution;
 mod echoing;
 mod events;
 mod expect;
+mod finding;
 mod machine;
 mod opening;
 mod pace;
@@ -28,6 +29,7 @@ pub use child::Child;
 pub use config::{Config, DEFAULT_WINDOW};
 pub use distribution::{Counts, Distribution, LONGEST_US, Summary};
 pub use expect::Condition;
+pub use finding::Finding;
 pub use machine::{Machine, ephemeral_ports, host_name};
 pub use pace::Pace;
 pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
@@ -37,5 +39,5 @@ pub use result::{
     Interval, LoadResult, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,
 };
 pub use surroundings::{Progress, Readings, ServerReadings, Stage, Surroundings};
-pub use tester::{Finding, Load};
+pub use tester::Load;
 pub use wall::WallTime;

@@ -117,6 +117,16 @@ impl<'a> Message<'a> {
         self.body
     }
 
+    /// Whether `whole`, which is as long as the message, is the message.
+    #[inline]
+    #[must_use]
+    pub fn is(&self, whole: &[u8]) -> bool {
+        match whole.split_first_chunk::<HEAD>() {
+            Some((head, body)) => *head == self.head && body == self.body,
+            None => self.matches(0, whole),
+        }
+    }
+
     /// Whether `piece` is what the message has from `offset` on; it does not reach beyond the message's end.
     #[inline]
     #[must_use]
@@ -183,6 +193,7 @@ mod tests {
             let from = at.index(size);
             let to = from + length.index(size - from + 1);
             prop_assert!(pattern.message(connection, sequence).matches(from, &whole[from..to]));
+            prop_assert!(pattern.message(connection, sequence).is(&whole));
         }
 
         #[test]
@@ -191,6 +202,7 @@ mod tests {
             let mut reply = bytes(&pattern, connection, sequence);
             reply[at.index(size)] ^= 1 << bit;
             prop_assert!(!pattern.message(connection, sequence).matches(0, &reply));
+            prop_assert!(!pattern.message(connection, sequence).is(&reply));
             prop_assert_eq!(pattern.diagnose(connection, sequence, &reply), Mismatch::Changed);
         }
 

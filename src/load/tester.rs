@@ -8,17 +8,16 @@
 //! the rest. Whatever happens, what was reached is reported.
 
 use super::config::Config;
+use super::finding::Finding;
 use super::opening::Opening;
 use super::pace::Pace;
 use super::pattern::Pattern;
 use super::probing::Probing;
-use super::result::{Histograms, LoadResult, SCHEMA};
 use super::session::{EchoSession, Echoes};
 use super::surroundings::{Progress, Stage, Surroundings};
 use super::tally::{Span, Tally};
 use super::verdict;
 use super::wall::WallTime;
-use super::{Counts, Saved};
 use crate::connection::{CloseReason, Common, Connection, Driver, LINGER, Limits};
 use crate::net::{Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
@@ -62,7 +61,7 @@ pub(super) struct Tester<S> {
     /// What is to be said of the run beside its figures.
     pub(super) remarks: Vec<String>,
     wake_at: Option<Time>,
-    origin: Time,
+    pub(super) origin: Time,
 }
 
 /// When messages go.
@@ -79,21 +78,6 @@ pub(super) struct Schedule {
     give_up_at: Time,
     /// When measuring really ended, if a signal ended it.
     interrupted: bool,
-}
-
-/// What a load has found, and what is needed to save it.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// What was found; without expectations.
-    pub result: LoadResult,
-    /// The distributions behind it.
-    pub histograms: Histograms,
-    /// The response times of each interval.
-    pub interval_response_us: Vec<Counts>,
-    /// When the first connection was begun.
-    pub begun: WallTime,
-    /// When all was over.
-    pub ended: WallTime,
 }
 
 impl<N: Net, S: Surroundings> Load<N, S> {
@@ -292,7 +276,7 @@ impl<S: Surroundings> Tester<S> {
         }
         if self.schedule.pace.is_none() {
             for place in 0..self.config.active {
-                self.pump(reactor, place);
+                self.pump(reactor, place, now);
             }
         }
     }
@@ -369,54 +353,5 @@ impl<S: Surroundings> Tester<S> {
         self.tally.readings.to = self.tally.readings.from;
         self.tally.readings.held = reactor.len() as u64;
         self.begin_probing(reactor);
-    }
-
-    /// What it all comes to.
-    fn finding(&mut self, begun: WallTime, now: Time) -> Finding {
-        let tally = &self.tally;
-        let churns = self.config.churn.is_some();
-        let (histograms, interval_response_us) = tally.histograms();
-        let mut result = LoadResult {
-            schema: SCHEMA,
-            target: self.config.target.to_string(),
-            started: (begun + tally.span.from.since(self.origin)).to_string(),
-            seconds: tally.span.seconds(),
-            warnings: Vec::new(),
-            connections: tally.connections(),
-            connect: tally.connect(self.opening.began, churns),
-            echo: tally.echo(),
-            probe: tally.probe.clone(),
-            generator: tally.generator(self.config.rate.filter(|_| self.config.active > 0)),
-            server: tally.server(),
-            intervals: tally.intervals.clone(),
-            expect: Vec::new(),
-        };
-        result.warnings = verdict::warnings(&result, &self.config, tally, &self.remarks);
-        Finding {
-            result,
-            histograms,
-            interval_response_us,
-            begun,
-            ended: begun + now.since(self.origin),
-        }
-    }
-}
-
-impl Finding {
-    /// As `--save` writes it. `host` is the machine's name, `command` the command line as typed.
-    #[must_use]
-    pub fn to_saved(&self, config: &Config, host: String, command: Vec<String>) -> Saved {
-        Saved {
-            kind: super::SAVED_KIND.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            host,
-            command,
-            configuration: config.to_saved(),
-            begun: self.begun.to_string(),
-            ended: self.ended.to_string(),
-            result: self.result.clone(),
-            histograms: self.histograms.clone(),
-            interval_response_us: self.interval_response_us.clone(),
-        }
     }
 }
