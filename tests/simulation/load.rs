@@ -27,9 +27,14 @@ const TURN: u64 = MILLISECOND / 20;
 fn delays(rng: &mut Rng) -> Faults {
     Faults {
         accept_aborted: 0,
+        connect_fails: 0,
+        connect_refused: 0,
+        connect_lost: 0,
         exhausted: 0,
         watch_refused: 0,
         memory_refused: 0,
+        places_refused: 0,
+        sources_refused: 0,
         clock_jump: 0,
         ..Faults::draw(rng)
     }
@@ -53,6 +58,8 @@ fn draw_config(rng: &mut Rng) -> Config {
         ramp: rng.chance(300).then(|| rng.between(1, 500) as f64),
         // The queue of this world holds as many: one more would be refused.
         window: 16,
+        // Longer than a connect may be late here.
+        connect_timeout: Duration::from_secs(60),
         ..Config::new(address(1))
     }
 }
@@ -100,13 +107,14 @@ fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
 fn advance(world: &SharedWorld) {
     let mut world = world.borrow_mut();
     world.now += TURN;
-    if world.is_anything_ready(SERVER) || world.is_anything_ready(CLIENTS) {
-        return;
+    if !world.is_anything_ready(SERVER) && !world.is_anything_ready(CLIENTS) {
+        let sleeps = [SERVER, CLIENTS].map(|host| world.hosts[host].asleep_until);
+        if let [Some(one), Some(other)] = sleeps {
+            let answer = world.next_answer().unwrap_or(u64::MAX);
+            world.now = world.now.max(one.min(other).min(answer));
+        }
     }
-    let sleeps = [SERVER, CLIENTS].map(|host| world.hosts[host].asleep_until);
-    if let [Some(one), Some(other)] = sleeps {
-        world.now = world.now.max(one.min(other));
-    }
+    world.shake_hands();
 }
 
 /// How many messages a schedule has in the measured part: those due in it.
