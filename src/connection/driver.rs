@@ -202,7 +202,9 @@ impl<P: Protocol> Driver<P> {
         key: Key,
         say: impl FnOnce(&mut Outbox<'_>),
     ) -> Option<CloseReason> {
-        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let Borrowed {
+            slot, now, touched, ..
+        } = reactor.borrow(key)?;
         let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
         let mut bench = Workbench {
             serial: key.serial,
@@ -211,6 +213,8 @@ impl<P: Protocol> Driver<P> {
             gathered: &mut self.gathered,
         };
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
+            // The kernel took it at once, and its time has been started anew in this tick already.
+            Ok(_) if touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => None,
             Ok(_) => {
                 let outcome = after_a_word(&slot.tenant);
                 let starts_anew = starts_anew(&slot.tenant, before);
