@@ -110,9 +110,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
 
-    /// Poll without sleeping for up to D before each sleep: a more punctual schedule for more CPU
-    #[arg(long, value_name = "D", default_value = "0", value_parser = units::duration)]
-    spin: Duration,
+    /// Poll without sleeping for up to D before each sleep: a more punctual schedule for more CPU [default: 100us from
+    /// 20k messages a second on, else 0]
+    #[arg(long, value_name = "D", value_parser = units::duration)]
+    spin: Option<Duration>,
 
     /// How the result is written to stdout; jsonl: a line at the start, one for each second, one at the end
     #[arg(short, long, value_name = "FORM", default_value = "text")]
@@ -286,9 +287,19 @@ impl Flags {
             probe: self.probe,
             window: narrow(self.window),
             start_in: self.start_at.map(|start| start.from(now)),
-            spin: self.spin,
+            spin: self.spin.unwrap_or_else(|| usual_spin(self.rate)),
             ..Config::new(target)
         })
+    }
+}
+
+/// For how long to poll before each sleep where nothing is said: when messages are due so often that a sleep, and the
+/// waking from it, would take longer than the time between two of them.
+fn usual_spin(rate: Rate) -> Duration {
+    const OFTEN_PER_SECOND: f64 = 20_000.0;
+    match rate {
+        Some(rate) if rate >= OFTEN_PER_SECOND => Duration::from_micros(100),
+        _ => Duration::ZERO,
     }
 }
 
