@@ -4,9 +4,9 @@
 
 mod connecting;
 mod doctor;
+mod load;
 mod ping;
 mod send;
-mod load;
 mod serve;
 mod units;
 

@@ -82,7 +82,6 @@ impl<'a> Outbox<'a> {
         if !self.borrowed.is_empty() {
             let first = std::mem::take(&mut self.borrowed);
             self.gather(first);
-            self.gather_borrowed();
         }
         self.gather(piece);
     }
@@ -90,16 +89,6 @@ impl<'a> Outbox<'a> {
     #[inline]
     fn gather(&mut self, piece: &[u8]) {
         if piece.len() > self.gathered.capacity() - self.gathered.len() && !self.grow(piece.len()) {
-    /// What was borrowed is no longer the only thing said.
-    fn gather_borrowed(&mut self) {
-        let first = std::mem::take(&mut self.borrowed);
-        self.gather(first);
-    }
-
-    #[inline]
-    fn gather(&mut self, piece: &[u8]) {
-        if self.gathered.try_reserve(piece.len()).is_err() {
-            self.out_of_memory = true;
             return;
         }
         self.gathered.extend_from_slice(piece);
