@@ -71,6 +71,7 @@ impl Finding {
             result: self.result.clone(),
             histograms: self.histograms.clone(),
             interval_response_us: self.interval_response_us.clone(),
+            parts: Vec::new(),
         }
     }
 }

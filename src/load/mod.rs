@@ -36,7 +36,7 @@ pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
 pub use plan::{Network, Sources};
 pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,
-    Interval, LoadResult, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,
+    Interval, LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,
 };
 pub use surroundings::{Progress, Readings, ServerReadings, Stage, Surroundings};
 pub use tester::Load;

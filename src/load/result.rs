@@ -215,6 +215,50 @@ pub struct Saved {
     pub histograms: Histograms,
     /// The response times of each interval, in the order of the result's `intervals`.
     pub interval_response_us: Vec<Counts>,
+    /// The loads that this was merged from; empty when it is of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// One of the loads that were merged: all of it but its intervals and distributions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// As in [`Saved`].
+    pub version: String,
+    /// As in [`Saved`].
+    pub host: String,
+    /// As in [`Saved`].
+    pub command: Vec<String>,
+    /// As in [`Saved`].
+    pub configuration: Configuration,
+    /// As in [`Saved`].
+    pub begun: String,
+    /// As in [`Saved`].
+    pub ended: String,
+    /// As in [`Saved`], without its intervals.
+    pub result: LoadResult,
+}
+
+impl Saved {
+    /// The loads that it consists of: those that it was merged from, or itself.
+    #[must_use]
+    pub fn to_parts(&self) -> Vec<Part> {
+        if !self.parts.is_empty() {
+            return self.parts.clone();
+        }
+        vec![Part {
+            version: self.version.clone(),
+            host: self.host.clone(),
+            command: self.command.clone(),
+            configuration: self.configuration.clone(),
+            begun: self.begun.clone(),
+            ended: self.ended.clone(),
+            result: LoadResult {
+                intervals: Vec::new(),
+                ..self.result.clone()
+            },
+        }]
+    }
 }
 
 /// The value of [`Saved::kind`].

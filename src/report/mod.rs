@@ -1,7 +1,16 @@
 //! Results, as people and programs read them.
 //!
-//! In comes what a load has found, out comes text.
+//! In comes what loads have found, out comes text, or a page with charts; several are first [merged](merge()). Nothing here
+//! reads or writes files, and what comes from a file is believed in nothing.
 
+mod merge;
+mod saved;
 mod text;
+mod units;
 
+#[cfg(test)]
+mod sample;
+
+pub use merge::{Targets, merge};
+pub use saved::{Input, printable};
 pub use text::text;

@@ -1,5 +1,6 @@
 //! A result on one screen: what is wrong first, then the figures, aligned.
 
+use super::units::{bytes, bytes_per_second, count, whole};
 use crate::load::{LoadResult, Summary};
 use std::fmt::{self, Write};
 
@@ -171,41 +172,6 @@ impl Page {
     }
 }
 
-/// A number with its thousands set apart.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "positive and far below 2^52"
-)]
-fn whole(number: f64) -> u64 {
-    number.round() as u64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown to one decimal")]
-fn bytes(count: u64) -> String {
-    match count {
-        0..10_000 => format!("{count} B"),
-        10_000..10_000_000 => format!("{:.0} KiB", count as f64 / 1024.0),
-        _ => format!("{:.1} MiB", count as f64 / 1024.0 / 1024.0),
-    }
-}
-
-fn bytes_per_second(rate: f64) -> String {
-    format!("{:.1} MB/s", rate / 1e6)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,13 +195,5 @@ mod tests {
         assert!(text.contains("p99<5ms: MISSED (7.5)"), "{text}");
         assert!(text.lines().count() <= 24, "one screen:\n{text}");
         assert!(text.lines().all(|line| line.len() <= 120), "{text}");
-    }
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1000), "1,000");
-        assert_eq!(count(12_345_678), "12,345,678");
     }
 }

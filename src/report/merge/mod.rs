@@ -1,0 +1,263 @@
+//! Several saved loads as one: what several processes or hosts have found together.
+//!
+//! Histograms and counts are added; percentiles are taken from the sum, never averaged. Seconds are aligned by the wall
+//! clock. What is per second is spread over the whole time from the first beginning to the last end. A single load stays
+//! as it is, and the order in which they are given does not matter.
+
+mod align;
+mod fit;
+mod machines;
+mod words;
+
+use super::saved::Input;
+use super::units::as_f64;
+use crate::load::{
+    Configuration, Connect, Connections, Counts, Distribution, Echo, Failed, Generator, Histograms,
+    LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, WallTime,
+};
+use std::time::Duration;
+
+pub use fit::Targets;
+
+/// Adds saved loads up.
+///
+/// # Errors
+/// There is none, or two of them do not fit together: which, and why, in one line.
+pub fn merge(mut inputs: Vec<Input>, targets: Targets) -> Result<Saved, String> {
+    fit::check(&inputs, targets)?;
+    // In an order of their own, so that the order in which they are given changes nothing.
+    inputs.sort_by(|one, other| key(one).cmp(&key(other)));
+    match inputs.len() {
+        0 => Err("there is nothing to merge".to_owned()),
+        1 => Ok(inputs.remove(0).into_saved()),
+        _ => Ok(sum(&inputs)),
+    }
+}
+
+fn key(input: &Input) -> (WallTime, String, &[String], WallTime) {
+    let saved = input.saved();
+    // Two processes of one host may begin in the same millisecond with the same command: all that is left tells them apart.
+    let rest = format!("{} {:?}", saved.host, saved.result);
+    (input.from(), rest, &saved.command, input.to())
+}
+
+/// From the first beginning to the last end.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: WallTime,
+    to: WallTime,
+}
+
+impl Span {
+    fn of(inputs: &[Input]) -> Span {
+        let from = inputs.iter().map(Input::from).min().unwrap_or_default();
+        let to = inputs.iter().map(Input::to).max().unwrap_or_default();
+        Span { from, to }
+    }
+
+    fn seconds(self) -> f64 {
+        self.to.since(self.from).as_secs_f64()
+    }
+}
+
+fn sum(inputs: &[Input]) -> Saved {
+    let span = Span::of(inputs);
+    let parts: Vec<Part> = inputs
+        .iter()
+        .flat_map(|input| input.saved().to_parts())
+        .collect();
+    let results: Vec<&LoadResult> = inputs.iter().map(|input| &input.saved().result).collect();
+    let histograms = histograms(inputs);
+    let (intervals, interval_response_us) = align::intervals(inputs, span);
+    let of = |pick: fn(&Part) -> &str| words::distinct(parts.iter().map(pick));
+    let result = LoadResult {
+        schema: SCHEMA,
+        target: words::distinct(results.iter().map(|result| result.target.as_str())),
+        started: span.from.to_string(),
+        seconds: span.seconds(),
+        warnings: words::warnings(&parts, fit::shared_seconds(inputs), span.seconds()),
+        connections: connections(&results),
+        connect: connect(inputs, &parts, &histograms, span),
+        echo: echo(&results, &histograms, span),
+        probe: probe(&results),
+        generator: generator(&results, &histograms),
+        server: machines::servers(&parts),
+        intervals,
+        expect: words::expectations(&parts),
+    };
+    let begun = inputs.iter().map(|input| input.saved().begun.as_str());
+    let ended = inputs.iter().map(|input| input.saved().ended.as_str());
+    Saved {
+        kind: SAVED_KIND.to_owned(),
+        version: of(|part| &part.version),
+        host: of(|part| &part.host),
+        command: Vec::new(),
+        configuration: configuration(inputs),
+        begun: begun.min().unwrap_or_default().to_owned(),
+        ended: ended.max().unwrap_or_default().to_owned(),
+        result,
+        histograms,
+        interval_response_us,
+        parts,
+    }
+}
+
+fn added<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
+    let mut sum = Distribution::new();
+    all.for_each(|counts| sum.add(counts));
+    sum.counts()
+}
+
+fn histograms(inputs: &[Input]) -> Histograms {
+    let all = |pick: fn(&Histograms) -> &Counts| {
+        added(inputs.iter().map(|input| pick(&input.saved().histograms)))
+    };
+    Histograms {
+        connect_us: all(|histograms| &histograms.connect_us),
+        response_us: all(|histograms| &histograms.response_us),
+        service_us: all(|histograms| &histograms.service_us),
+        lag_us: all(|histograms| &histograms.lag_us),
+    }
+}
+
+/// The sum of a count over all, which does not wrap whatever a file says.
+fn total<T>(all: &[T], pick: impl Fn(&T) -> u64) -> u64 {
+    all.iter().map(pick).fold(0, u64::saturating_add)
+}
+
+fn connections(results: &[&LoadResult]) -> Connections {
+    let of = |pick: fn(&Connections) -> u64| total(results, |result| pick(&result.connections));
+    let failed =
+        |pick: fn(&Failed) -> u64| total(results, |result| pick(&result.connections.failed));
+    Connections {
+        asked: of(|connections| connections.asked),
+        opened: of(|connections| connections.opened),
+        lost: of(|connections| connections.lost),
+        failed: Failed {
+            refused: failed(|failed| failed.refused),
+            timeout: failed(|failed| failed.timeout),
+            reset: failed(|failed| failed.reset),
+            no_ports: failed(|failed| failed.no_ports),
+            no_files: failed(|failed| failed.no_files),
+            other: failed(|failed| failed.other),
+        },
+    }
+}
+
+fn connect(inputs: &[Input], parts: &[Part], histograms: &Histograms, span: Span) -> Connect {
+    let opening = |input: &Input| {
+        let saved = input.saved();
+        let begun: Option<WallTime> = saved.begun.parse().ok();
+        let length = Duration::try_from_secs_f64(saved.result.connect.seconds).ok();
+        begun
+            .zip(length)
+            .map(|(begun, length)| (begun, begun + length))
+    };
+    let openings: Vec<_> = inputs.iter().filter_map(opening).collect();
+    let first = openings.iter().map(|(begun, _)| *begun).min();
+    let last = openings.iter().map(|(_, stood)| *stood).max();
+    let seconds = first.zip(last).map_or(Duration::ZERO, |(a, b)| b.since(a));
+    let seconds = seconds.as_secs_f64();
+    let churns = parts.iter().any(|part| part.configuration.churn.is_some());
+    let opened = total(inputs, |input| input.saved().result.connections.opened);
+    Connect {
+        seconds,
+        per_second: if churns {
+            spread(
+                inputs.iter().map(|input| &input.saved().result),
+                span,
+                |result| result.connect.per_second,
+            )
+        } else {
+            ratio(as_f64(opened), seconds)
+        },
+        retransmitted: machines::retransmitted(parts),
+        time_us: Distribution::of_counts(&histograms.connect_us).summary(),
+    }
+}
+
+/// A figure per second, over the whole span.
+fn spread<'a>(
+    results: impl Iterator<Item = &'a LoadResult>,
+    span: Span,
+    pick: impl Fn(&LoadResult) -> f64,
+) -> f64 {
+    let all: f64 = results.map(|result| pick(result) * result.seconds).sum();
+    ratio(all, span.seconds())
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn echo(results: &[&LoadResult], histograms: &Histograms, span: Span) -> Echo {
+    let of = |pick: fn(&Echo) -> u64| total(results, |result| pick(&result.echo));
+    let all = || results.iter().copied();
+    Echo {
+        sent: of(|echo| echo.sent),
+        received: of(|echo| echo.received),
+        mismatched: of(|echo| echo.mismatched),
+        unanswered: of(|echo| echo.unanswered),
+        per_second: spread(all(), span, |result| result.echo.per_second),
+        bytes_per_second: spread(all(), span, |result| result.echo.bytes_per_second),
+        response_time_us: Distribution::of_counts(&histograms.response_us).summary(),
+        service_time_us: Distribution::of_counts(&histograms.service_us).summary(),
+    }
+}
+
+fn probe(results: &[&LoadResult]) -> Probe {
+    let of = |pick: fn(&Probe) -> u64| total(results, |result| pick(&result.probe));
+    Probe {
+        asked: of(|probe| probe.asked),
+        alive: of(|probe| probe.alive),
+        dead: of(|probe| probe.dead),
+        mismatched: of(|probe| probe.mismatched),
+    }
+}
+
+fn generator(results: &[&LoadResult], histograms: &Histograms) -> Generator {
+    let processors = results.iter().map(|result| result.generator.cpu_percent);
+    Generator {
+        cpu_percent: processors.sum(),
+        lag_us: Distribution::of_counts(&histograms.lag_us).summary(),
+        saturated: results.iter().any(|result| result.generator.saturated),
+    }
+}
+
+fn configuration(inputs: &[Input]) -> Configuration {
+    let all: Vec<&Configuration> = inputs
+        .iter()
+        .map(|input| &input.saved().configuration)
+        .collect();
+    let longest = |pick: fn(&Configuration) -> f64| {
+        let lengths = all.iter().map(|configuration| pick(configuration));
+        lengths.fold(0.0, f64::max)
+    };
+    // What the echoing ones have in common; there may be some that only hold connections.
+    let echoing = all.iter().find(|configuration| configuration.active > 0);
+    let common = echoing.or(all.first());
+    let sources = all
+        .iter()
+        .filter_map(|configuration| configuration.sources.as_deref());
+    let sources = words::distinct(sources);
+    Configuration {
+        idle: total(&all, |configuration| configuration.idle),
+        active: total(&all, |configuration| configuration.active),
+        rate: all
+            .iter()
+            .filter_map(|configuration| configuration.rate)
+            .reduce(|one, other| one + other),
+        size_bytes: common.map_or(0, |configuration| configuration.size_bytes),
+        pipeline: common.map_or(0, |configuration| configuration.pipeline),
+        duration_seconds: longest(|configuration| configuration.duration_seconds),
+        warmup_seconds: longest(|configuration| configuration.warmup_seconds),
+        // As fast as it goes, if one of them goes as fast as it does.
+        ramp: all.iter().map(|configuration| configuration.ramp).sum(),
+        connect_timeout_seconds: longest(|configuration| configuration.connect_timeout_seconds),
+        churn: common.and_then(|configuration| configuration.churn.clone()),
+        sources: Some(sources).filter(|sources| !sources.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+use super::*;
+use crate::load::Expectation;
+use crate::report::sample;
+use proptest::prelude::*;
+
+fn input(name: &str, saved: Saved) -> Input {
+    Input::of(name, saved).unwrap()
+}
+
+fn merged(all: Vec<Saved>) -> Saved {
+    let inputs = all.into_iter().enumerate();
+    let inputs = inputs.map(|(index, saved)| input(&index.to_string(), saved));
+    merge(inputs.collect(), Targets::One).unwrap()
+}
+
+fn refusal(one: Saved, other: Saved) -> String {
+    let inputs = vec![input("a.json", one), input("b.json", other)];
+    merge(inputs, Targets::One).unwrap_err()
+}
+
+/// The same load from another host.
+fn there(mut saved: Saved) -> Saved {
+    saved.host = "there".to_owned();
+    saved
+}
+
+fn later(mut saved: Saved, by: &str) -> Saved {
+    saved.result.started = format!("2026-11-20T12:00:{by}Z");
+    saved
+}
+
+#[test]
+fn a_single_one_stays_as_it_is() {
+    assert_eq!(merged(vec![sample::load()]), sample::load());
+}
+
+#[test]
+fn counts_are_added_and_percentiles_are_those_of_all_times() {
+    let one = sample::of(&[vec![100; 98], vec![100; 98]]);
+    let other = there(sample::of(&[vec![100], vec![9000, 9000, 9000]]));
+    let both = merged(vec![one, other]);
+    let result = &both.result;
+    assert_eq!(result.connections.asked, 24);
+    assert_eq!(result.echo.received, 200);
+    assert_eq!(result.echo.response_time_us.count, 200);
+    // The mean of their p99 would be 4,550.
+    assert_eq!(result.echo.response_time_us.p99, 9000 / 8 * 8 + 7);
+    assert!((result.echo.per_second - 100.0).abs() < 1e-9);
+    assert_eq!(result.intervals.len(), 2);
+    assert_eq!(result.intervals[1].echoes, 101);
+    assert_eq!(result.intervals[1].p50_us, 100);
+    assert_eq!(result.intervals[1].held, 24);
+    assert_eq!(both.configuration.rate, Some(20.0));
+    assert_eq!(both.configuration.size_bytes, 128);
+    assert_eq!(both.host, "here, there");
+    assert_eq!(both.parts.len(), 2);
+}
+
+#[test]
+fn seconds_are_aligned_by_the_clock() {
+    let one = sample::of(&[vec![100], vec![100], vec![100]]);
+    let other = later(there(sample::of(&[vec![7000], vec![7000]])), "02.100");
+    let both = merged(vec![one, other]);
+    let result = &both.result;
+    assert!((result.seconds - 4.1).abs() < 1e-9, "{}", result.seconds);
+    let echoes: Vec<_> = result.intervals.iter().map(|one| one.echoes).collect();
+    assert_eq!(echoes, [1, 1, 2, 1]);
+    let ends: Vec<_> = result.intervals.iter().map(|one| one.at).collect();
+    assert_eq!(ends, [1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(result.intervals[2].max_us, sample::summary(&[7000]).max);
+    let warning = result.warnings.last().unwrap();
+    assert!(warning.starts_with("only for 0.9 s of 4.1 s"), "{warning}");
+}
+
+#[test]
+fn one_process_watched_by_two_is_one_server() {
+    let one = sample::load();
+    let mut other = sample::load();
+    other.command.push("--idle".to_owned());
+    other.result.server.as_mut().unwrap().rss_bytes = 102_400;
+    let both = merged(vec![one.clone(), other.clone()]);
+    let server = both.result.server.clone().unwrap();
+    assert_eq!((server.pid, server.rss_bytes), (77, 102_400));
+    assert_eq!(server.rss_before_bytes, 100_000);
+    assert!((server.cpu_percent - 10.0).abs() < 1e-9);
+    assert!((server.rss_bytes_per_connection - 100.0).abs() < 1e-9);
+    let three = merged(vec![both.clone(), there(sample::load())]);
+    let servers = three.result.server.unwrap();
+    assert_eq!((servers.pid, servers.rss_bytes), (0, 203_600));
+    assert!((servers.cpu_percent - 20.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_host_counts_its_repeated_syns_once() {
+    let mut other = sample::load();
+    other.result.connect.retransmitted = 5;
+    let both = merged(vec![sample::load(), other, there(sample::load())]);
+    assert_eq!(both.result.connect.retransmitted, 6);
+}
+
+#[test]
+fn what_is_wrong_with_several_is_said_once() {
+    let with = |warnings: &[&str]| {
+        let mut saved = sample::load();
+        saved.result.warnings = warnings.iter().map(ToString::to_string).collect();
+        saved
+    };
+    let one = with(&["late by 217 us", "WRONG REPLIES: 3"]);
+    let other = there(with(&["late by 4.5 us"]));
+    let both = merged(vec![one, other]);
+    assert_eq!(
+        both.result.warnings,
+        [
+            "one of 2 loads, on here: WRONG REPLIES: 3",
+            "2 of 2 loads, such as one on here: late by 217 us",
+        ]
+    );
+}
+
+#[test]
+fn an_expectation_is_met_when_all_met_it() {
+    let with = |met: bool, actual: f64| {
+        let mut saved = sample::load();
+        let expr = "p99<5ms".to_owned();
+        saved.result.expect = vec![Expectation { expr, actual, met }];
+        saved
+    };
+    let both = merged(vec![with(true, 1.0), there(with(false, 7.0))]);
+    assert_eq!(both.result.expect.len(), 1);
+    assert!(!both.result.expect[0].met);
+    assert!((both.result.expect[0].actual - 7.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_both_names_and_the_reason() {
+    let changed = |change: fn(&mut Saved)| {
+        let mut saved = there(sample::load());
+        change(&mut saved);
+        refusal(sample::load(), saved)
+    };
+    let cases: [(fn(&mut Saved), &str); 7] = [
+        (|saved| saved.configuration.size_bytes = 64, "--size"),
+        (|saved| saved.configuration.pipeline = 2, "--pipeline"),
+        (
+            |saved| saved.configuration.churn = Some("fin".to_owned()),
+            "--churn",
+        ),
+        (|saved| saved.configuration.rate = None, "--rate"),
+        (
+            |saved| saved.result.target = "10.0.0.1:7".to_owned(),
+            "--across-targets",
+        ),
+        (
+            |saved| saved.result.started = "2026-11-20T12:00:03Z".to_owned(),
+            "--start-at",
+        ),
+        (|saved| saved.result.seconds = 0.0, "no measured part"),
+    ];
+    for (change, reason) in cases {
+        let refused = changed(change);
+        assert!(refused.contains(reason), "{refused}");
+        assert!(
+            refused.contains("b.json") && !refused.contains('\n'),
+            "{refused}"
+        );
+    }
+    let twice = refusal(sample::load(), sample::load());
+    assert!(
+        twice.contains("twice") && twice.contains("a.json"),
+        "{twice}"
+    );
+    assert!(merge(Vec::new(), Targets::One).is_err());
+}
+
+#[test]
+fn one_that_only_holds_connections_fits_to_any() {
+    let mut idle = there(sample::of(&[vec![], vec![], vec![]]));
+    idle.configuration = Configuration {
+        idle: 12,
+        size_bytes: 1,
+        ..Configuration::default()
+    };
+    let both = merged(vec![idle, sample::load()]);
+    assert_eq!(both.configuration.size_bytes, 128);
+    assert_eq!(both.configuration.rate, Some(10.0));
+}
+
+#[test]
+fn several_targets_are_added_up_where_that_is_meant() {
+    let mut other = there(sample::load());
+    other.result.target = "10.0.0.1:7".to_owned();
+    let inputs = vec![input("a", sample::load()), input("b", other)];
+    let both = merge(inputs, Targets::Several).unwrap();
+    assert_eq!(both.result.target, "10.0.0.1:7, 127.0.0.1:8000");
+}
+
+fn times() -> impl Strategy<Value = Vec<Vec<u64>>> {
+    let second = proptest::collection::vec(1_u64..60_000_000, 0..40);
+    proptest::collection::vec(second, 1..6)
+}
+
+proptest! {
+    // Each case makes tens of histograms, which are large.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn order_does_not_matter_and_nothing_is_lost(loads in proptest::collection::vec(times(), 2..5), turn in 0_usize..5) {
+        let saved: Vec<Saved> = loads.iter().enumerate().map(|(index, times)| {
+            let mut saved = later(sample::of(times), &format!("00.{index}00"));
+            saved.host = format!("host-{}", index % 2);
+            saved
+        }).collect();
+        let mut turned = saved.clone();
+        turned.rotate_left(turn % saved.len());
+        let together = merged(saved);
+        prop_assert_eq!(&together, &merged(turned));
+
+        let all: Vec<u64> = loads.concat().concat();
+        let result = &together.result;
+        prop_assert_eq!(result.echo.received, all.len() as u64);
+        prop_assert_eq!(result.echo.response_time_us.count, all.len() as u64);
+        let in_seconds: u64 = result.intervals.iter().map(|interval| interval.echoes).sum();
+        prop_assert_eq!(in_seconds, all.len() as u64);
+        let recorded: u64 = together.interval_response_us.iter().flat_map(|counts| &counts.0).map(|(_, count)| count).sum();
+        prop_assert_eq!(recorded, all.len() as u64);
+    }
+
+    /// What one load with all the times would have said, within the precision of a histogram: a thousandth.
+    #[test]
+    fn percentiles_are_those_of_the_union(one in times(), other in times()) {
+        let mut all: Vec<u64> = one.concat();
+        all.extend(other.concat());
+        all.sort_unstable();
+        let both = merged(vec![sample::of(&one), there(sample::of(&other))]);
+        let found = &both.result.echo.response_time_us;
+        for (percentile, figure) in [(50, found.p50), (90, found.p90), (99, found.p99), (100, found.max)] {
+            let rank = (all.len() * percentile).div_ceil(100).max(1);
+            let expected = all.get(rank - 1).copied().unwrap_or(0);
+            prop_assert!(figure.abs_diff(expected) <= expected / 1000 + 1, "p{}: {} and {}", percentile, figure, expected);
+        }
+    }
+
+    /// Merging what was merged counts everything once.
+    #[test]
+    fn merged_ones_can_be_merged_again(one in times(), other in times(), third in times()) {
+        let third = later(there(sample::of(&third)), "00.500");
+        let mut second = sample::of(&other);
+        second.command.push("second".to_owned());
+        let first = sample::of(&one);
+        let twice = merged(vec![merged(vec![first.clone(), second.clone()]), third.clone()]);
+        let once = merged(vec![first, second, third]);
+        prop_assert_eq!(&twice.histograms, &once.histograms);
+        prop_assert_eq!(&twice.result.server, &once.result.server);
+        prop_assert_eq!(&twice.result.connections, &once.result.connections);
+        prop_assert_eq!(twice.result.echo.received, once.result.echo.received);
+        prop_assert_eq!(twice.parts.len(), 3);
+    }
+}

@@ -1,0 +1,166 @@
+//! Figures as people read them: thousands set apart, times and sizes in the unit that suits them.
+
+/// A number with its thousands set apart.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// The nearest whole number; zero for what is negative or no number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion of floats to integers saturates, and what is no number becomes zero"
+)]
+pub(super) fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// A count to be calculated with.
+#[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
+pub(super) fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// A size in bytes.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        0..10_000 => format!("{count} B"),
+        10_000..10_000_000 => format!("{:.0} KiB", as_f64(count) / 1024.0),
+        10_000_000..10_000_000_000 => format!("{:.1} MiB", as_f64(count) / 1024.0 / 1024.0),
+        _ => format!("{:.1} GiB", as_f64(count) / 1024.0 / 1024.0 / 1024.0),
+    }
+}
+
+/// Bytes per second.
+pub(super) fn bytes_per_second(rate: f64) -> String {
+    format!("{:.1} MB/s", finite(rate) / 1e6)
+}
+
+/// A time, from microseconds, to three digits: `397 us`, `1.23 ms`, `2.5 s`.
+pub(super) fn time(microseconds: f64) -> String {
+    let microseconds = finite(microseconds);
+    if microseconds < 999.5 {
+        return format!("{} us", three_digits(microseconds));
+    }
+    if microseconds < 999_500.0 {
+        return format!("{} ms", three_digits(microseconds / 1e3));
+    }
+    format!("{} s", three_digits(microseconds / 1e6))
+}
+
+/// A number short enough for an axis or a headline: `950`, `12.3k`, `1.2M`.
+pub(super) fn short(number: f64) -> String {
+    let number = finite(number);
+    if number < 9999.5 {
+        return count_or_three_digits(number);
+    }
+    if number < 999_500.0 {
+        return format!("{}k", three_digits(number / 1e3));
+    }
+    if number < 999_500_000.0 {
+        return format!("{}M", three_digits(number / 1e6));
+    }
+    format!("{}G", three_digits(number / 1e9))
+}
+
+/// Seconds, without a fraction where there is none: `10 s`, `2.5 s`.
+pub(super) fn seconds(seconds: f64) -> String {
+    format!("{} s", trimmed(format!("{:.3}", finite(seconds))))
+}
+
+/// In per cent of one processor.
+pub(super) fn processor(percent: f64) -> String {
+    format!("{:.0} % of a processor", finite(percent))
+}
+
+/// What is no number is nothing.
+pub(super) fn finite(number: f64) -> f64 {
+    if number.is_finite() { number } else { 0.0 }
+}
+
+fn count_or_three_digits(number: f64) -> String {
+    if number >= 1000.0 {
+        count(whole(number))
+    } else {
+        three_digits(number)
+    }
+}
+
+/// Three digits that mean something, without zeros behind the point.
+fn three_digits(number: f64) -> String {
+    trimmed(match number.abs() {
+        0.0..9.995 => format!("{number:.2}"),
+        9.995..99.95 => format!("{number:.1}"),
+        _ => format!("{number:.0}"),
+    })
+}
+
+fn trimmed(number: String) -> String {
+    if !number.contains('.') {
+        return number;
+    }
+    number
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1000), "1,000");
+        assert_eq!(count(12_345_678), "12,345,678");
+    }
+
+    #[test]
+    fn times_are_in_the_unit_that_suits_them() {
+        for (microseconds, written) in [
+            (0.0, "0 us"),
+            (4.25, "4.25 us"),
+            (397.0, "397 us"),
+            (999.9, "1 ms"),
+            (1234.0, "1.23 ms"),
+            (31_055.0, "31.1 ms"),
+            (999_900.0, "1 s"),
+            (60_000_000.0, "60 s"),
+            (f64::NAN, "0 us"),
+        ] {
+            assert_eq!(time(microseconds), written);
+        }
+    }
+
+    #[test]
+    fn large_numbers_are_short() {
+        for (number, written) in [
+            (0.0, "0"),
+            (0.5, "0.5"),
+            (950.0, "950"),
+            (9971.0, "9,971"),
+            (12_345.0, "12.3k"),
+            (999_900.0, "1M"),
+            (2_500_000.0, "2.5M"),
+            (3e9, "3G"),
+            (f64::INFINITY, "0"),
+        ] {
+            assert_eq!(short(number), written);
+        }
+        assert_eq!(seconds(10.0), "10 s");
+        assert_eq!(seconds(2.5004), "2.5 s");
+        assert_eq!(bytes(4096), "4096 B");
+        assert_eq!(bytes(6_197_248), "6052 KiB");
+        assert_eq!(bytes(5_000_000_000), "4768.4 MiB");
+    }
+}
