@@ -3,13 +3,15 @@
 mod output;
 mod watcher;
 
-use super::Failure;
+use super::output::to_file;
 use super::units::{self, ListenAddress};
+use super::{Failure, MISSED};
 use crate::load::{
     CONNECTION_BITS, Child, Condition, Config, DEFAULT_WINDOW, Finding, Load, Network, Sources,
     WallTime, ephemeral_ports,
 };
 use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
+use crate::report;
 use clap::{Args, ValueEnum};
 use output::Output;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,9 +19,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use watcher::Watcher;
-
-/// The exit code when all ran, and an expectation was missed.
-const MISSED: u8 = 3;
 
 /// The largest message. One is held several times over, once at each place that it waits in.
 const LARGEST_MESSAGE: usize = 1 << 26;
@@ -33,6 +32,7 @@ Examples:
                                                             hold 10,000 for an hour; all must still answer at the end
   echoloop load :8000 --churn reset --active 8              connect, echo, close, again
   echoloop load :8000 -o json --save run.json               for programs, and for `echoloop report`
+  echoloop load :8000 --report run.html                     one page with charts, which needs no network
 
 Response time runs from when a message was due to be sent, service time from when it was sent. Ctrl-C ends it early, and
 what was reached is reported; a second one skips the rest. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold was
@@ -122,6 +122,10 @@ pub(super) struct Flags {
     /// Save everything, histograms included, for `echoloop report`
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
+
+    /// Write one self-contained page with charts
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 }
 
 /// A rate, or `None` for as fast as it goes. Named, since clap takes a plain `Option` for a flag that may be missing.
@@ -222,9 +226,13 @@ impl Flags {
             .iter()
             .map(|condition| condition.check(&finding.result));
         finding.result.expect = checked.collect();
-        output::end(self.output, &finding.result)?;
+        let saved = output::saved(&finding, config);
+        output::end(self.output, &saved)?;
         if let Some(path) = &self.save {
-            output::save(path, &finding, config)?;
+            output::save(path, &saved)?;
+        }
+        if let Some(path) = &self.report {
+            to_file(path, &report::html(&saved))?;
         }
         if finding.result.connections.opened == 0 {
             let why = finding.result.warnings.first();

@@ -5,7 +5,9 @@
 mod connecting;
 mod doctor;
 mod load;
+mod output;
 mod ping;
+mod report;
 mod send;
 mod serve;
 mod units;
@@ -14,6 +16,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 use std::fmt;
 use std::process::ExitCode;
+
+/// The exit code when all ran, and an expectation was missed.
+const MISSED: u8 = 3;
 
 /// A TCP echo daemon, and a load tester for very many idle connections.
 #[derive(Debug, Parser)]
@@ -32,6 +37,7 @@ enum Command {
     Ping(ping::Flags),
     Doctor(doctor::Flags),
     Load(Box<load::Flags>),
+    Report(report::Flags),
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +105,7 @@ impl Cli {
             Command::Ping(flags) => flags.run(self.verbosity.quiet),
             Command::Doctor(flags) => flags.run(),
             Command::Load(flags) => flags.run(),
+            Command::Report(flags) => flags.run(),
         }
     }
 }

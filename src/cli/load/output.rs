@@ -1,11 +1,11 @@
 //! The result on stdout, and in a file.
 
 use crate::cli::Failure;
-use crate::load::{Config, Finding, Interval, LoadResult, SCHEMA, WallTime, host_name};
+use crate::cli::output::{as_json, can_draw, to_file, to_stdout};
+use crate::load::{Config, Finding, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name};
 use crate::report;
 use clap::ValueEnum;
 use serde::Serialize;
-use std::io::{self, Write};
 use std::path::Path;
 
 /// How the result is written.
@@ -49,45 +49,33 @@ pub(super) fn interval(interval: &Interval) {
 }
 
 /// Says what was found.
-pub(super) fn end(output: Output, result: &LoadResult) -> Result<(), Failure> {
-    let written = match output {
-        Output::Text => write(report::text(result).as_bytes()),
-        Output::Json => serde_json::to_string_pretty(result)
-            .map_err(io::Error::from)
-            .and_then(|text| write(format!("{text}\n").as_bytes())),
+pub(super) fn end(output: Output, saved: &Saved) -> Result<(), Failure> {
+    let result = &saved.result;
+    match output {
+        Output::Text => {
+            let mut text = report::text(result);
+            if can_draw() {
+                text.push('\n');
+                text.push_str(&report::sparklines(saved));
+            }
+            to_stdout(&text)
+        }
+        Output::Json => to_stdout(&(as_json(serde_json::to_string_pretty(result))? + "\n")),
         Output::Jsonl => write_line(&Record::End(result)),
-    };
-    match written {
-        // Nobody reads on; that is no fault of ours.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure(format!(
-            "cannot write the result to stdout: {error}"
-        ))),
-        Ok(()) => Ok(()),
     }
 }
 
-/// Saves all of it.
-pub(super) fn save(path: &Path, finding: &Finding, config: &Config) -> Result<(), Failure> {
+/// All of it, with where it came from.
+pub(super) fn saved(finding: &Finding, config: &Config) -> Saved {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let saved = finding.to_saved(config, host_name(), command.collect());
-    let text = serde_json::to_string(&saved).map_err(io::Error::from);
-    text.and_then(|text| std::fs::write(path, format!("{text}\n")))
-        .map_err(|error| {
-            Failure(format!(
-                "cannot save to {}: {error}; check the folder and its permissions",
-                path.display()
-            ))
-        })
+    finding.to_saved(config, host_name(), command.collect())
 }
 
-fn write_line(record: &Record<'_>) -> io::Result<()> {
-    let text = serde_json::to_string(record)?;
-    write(format!("{text}\n").as_bytes())
+/// Saves all of it.
+pub(super) fn save(path: &Path, saved: &Saved) -> Result<(), Failure> {
+    to_file(path, &(as_json(serde_json::to_string(saved))? + "\n"))
 }
 
-fn write(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
+fn write_line(record: &Record<'_>) -> Result<(), Failure> {
+    to_stdout(&(as_json(serde_json::to_string(record))? + "\n"))
 }

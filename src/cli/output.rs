@@ -1,0 +1,47 @@
+//! Where results go: stdout, and files.
+
+use super::Failure;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+/// Writes a result to stdout. That nobody reads on is no fault of ours.
+pub(super) fn to_stdout(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure(format!(
+            "cannot write the result to stdout: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file, which replaces one of that name.
+pub(super) fn to_file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        Failure(format!(
+            "cannot save to {}: {error}; check the folder and its permissions",
+            path.display()
+        ))
+    })
+}
+
+/// What serde has written, if it could.
+pub(super) fn as_json(text: Result<String, serde_json::Error>) -> Result<String, Failure> {
+    text.map_err(|error| Failure(format!("cannot write the result as JSON: {error}")))
+}
+
+/// Whether stdout is a terminal that shows more than letters.
+pub(super) fn can_draw() -> bool {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    // The first of them that is set decides (locale(7)).
+    let decisive = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find(|name| is_set(name));
+    let locale = decisive.and_then(|name| std::env::var(name).ok());
+    let locale = locale.unwrap_or_default().to_lowercase();
+    let is_dumb = std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb");
+    io::stdout().is_terminal() && !is_dumb && (locale.contains("utf-8") || locale.contains("utf8"))
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::report::sample;
+use proptest::prelude::*;
+use serde_json::Value;
+
+const CHARTS: &str = "<svg role=\"img\"";
+
+fn count_of(page: &str, what: &str) -> usize {
+    page.matches(what).count()
+}
+
+/// Puts `text` into every string of a saved load.
+fn poison(value: &mut Value, text: &str) {
+    match value {
+        Value::String(string) => text.clone_into(string),
+        Value::Array(all) => all.iter_mut().for_each(|one| poison(one, text)),
+        Value::Object(all) => all.values_mut().for_each(|one| poison(one, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[test]
+fn what_matters_comes_first_and_what_is_wrong_before_charts() {
+    let mut saved = sample::load();
+    saved.result.warnings = vec!["it burns".to_owned()];
+    saved.result.connections.failed.no_ports = 7;
+    let page = html(&saved);
+    let at = |what: &str| {
+        page.find(what)
+            .unwrap_or_else(|| panic!("no {what}: {page}"))
+    };
+    assert!(at("memory per connection") < at("it burns"));
+    assert!(at("it burns") < at("no local port left"));
+    assert!(at("--sources") < at(CHARTS));
+    assert!(at(CHARTS) < at("<h2>Configuration"));
+    assert_eq!(count_of(&page, CHARTS), 5);
+    assert!(page.contains("Something is wrong"));
+}
+
+#[test]
+fn where_nothing_is_wrong_it_says_so() {
+    let page = html(&sample::load());
+    assert!(page.contains("Nothing wrong was found"));
+    assert!(!page.contains("<h2>What is wrong"));
+}
+
+#[test]
+fn little_data_makes_a_page_without_empty_charts() {
+    let idle = html(&sample::of(&[vec![], vec![]]));
+    assert_eq!(count_of(&idle, CHARTS), 2, "connections and connect times");
+    assert!(idle.contains("no echoes were asked for"));
+    let one_second = html(&sample::of(&[vec![70]]));
+    assert_eq!(count_of(&one_second, CHARTS), 5);
+    let mut nothing = sample::of(&[]);
+    nothing.result.server = None;
+    nothing.histograms.connect_us.0.clear();
+    let nothing = html(&nothing);
+    assert_eq!(count_of(&nothing, CHARTS), 0);
+    assert!(nothing.contains("--server-pid"));
+}
+
+#[test]
+fn nothing_that_a_file_says_becomes_markup() {
+    let mut saved = sample::load();
+    saved.result.warnings = vec![String::new()];
+    saved.configuration.churn = Some(String::new());
+    saved.configuration.sources = Some(String::new());
+    saved.result.expect = vec![crate::load::Expectation::default()];
+    saved.parts = [saved.to_parts(), saved.to_parts()].concat();
+    let mut value = serde_json::to_value(&saved).unwrap();
+    poison(
+        &mut value,
+        "<script>alert(1)</script>\"' onload=x <img src=//x> &amp;",
+    );
+    let page = html(&serde_json::from_value(value).unwrap());
+    for harmful in ["<script", "<img", "\"' onload", "alert(1)</"] {
+        assert!(!page.contains(harmful), "{harmful} is in the page");
+    }
+    assert!(page.contains("&lt;script&gt;alert(1)"));
+    assert!(page.contains("&amp;amp;"));
+}
+
+#[test]
+fn the_page_names_nothing_that_could_be_fetched() {
+    let page = html(&sample::load());
+    for fetching in [
+        "http:", "https:", "src=", "url(", "@import", "<link", "<script",
+    ] {
+        assert!(!page.contains(fetching), "{fetching} is in the page");
+    }
+}
+
+#[test]
+fn each_chart_has_a_title_a_description_and_names_for_its_axes() {
+    let page = html(&sample::load());
+    let charts: Vec<&str> = page.split(CHARTS).skip(1).collect();
+    for chart in charts {
+        let chart = &chart[..chart.find("</svg>").unwrap()];
+        let label = chart.split("aria-labelledby=\"").nth(1).unwrap();
+        let ids: Vec<&str> = label.split('"').next().unwrap().split(' ').collect();
+        for id in ids {
+            assert_eq!(count_of(&page, &format!("id=\"{id}\"")), 1, "{id}");
+        }
+        assert_eq!(count_of(chart, "class=\"name"), 2, "{chart}");
+    }
+}
+
+/// Numbers in an attribute such as `x="12.5"`, or in a path.
+fn coordinates(page: &str) -> Vec<f64> {
+    let of = |attribute: &str| {
+        let values = page.split(attribute).skip(1);
+        let values = values.filter_map(|rest| rest.split('"').next());
+        let numbers = values
+            .flat_map(|value| value.split(|c: char| !c.is_ascii_digit() && c != '.' && c != '-'));
+        let numbers = numbers.filter(|number| !number.is_empty());
+        let numbers: Vec<f64> = numbers.map(|number| number.parse().unwrap()).collect();
+        numbers
+    };
+    [
+        " x=\"",
+        " y=\"",
+        " cx=\"",
+        " cy=\"",
+        " d=\"",
+        " width=\"",
+        " height=\"",
+    ]
+    .into_iter()
+    .flat_map(of)
+    .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever was measured, and whatever a file claims to have measured.
+    #[test]
+    fn drawings_stay_in_their_box_and_hold_only_numbers(
+        times in proptest::collection::vec(proptest::collection::vec(0_u64..60_000_000, 0..20), 0..5),
+        figures in proptest::collection::vec(any::<f64>(), 5),
+        held in any::<u64>(),
+    ) {
+        let mut saved = sample::of(&times);
+        saved.result.echo.per_second = figures[0];
+        saved.result.connect.per_second = figures[1];
+        saved.result.generator.cpu_percent = figures[2];
+        saved.configuration.rate = Some(figures[3]);
+        saved.result.echo.service_time_us.mean = figures[4];
+        saved.result.connections.asked = held / 2;
+        for interval in &mut saved.result.intervals {
+            interval.held = held;
+            interval.max_us = held;
+        }
+        let page = html(&saved);
+        prop_assert!(!page.contains("NaN") && !page.contains(">inf") && !page.contains("\"inf"));
+        for number in coordinates(&page) {
+            prop_assert!((-10.0..=450.0).contains(&number), "{}", number);
+        }
+    }
+}
