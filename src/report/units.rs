@@ -44,11 +44,11 @@ pub(super) fn bytes_per_second(rate: f64) -> String {
     format!("{:.1} MB/s", finite(rate) / 1e6)
 }
 
-/// A time, from microseconds, to three digits: `397 us`, `1.23 ms`, `2.5 s`.
+/// A time, from microseconds, to three digits: `397 µs`, `1.23 ms`, `2.5 s`.
 pub(super) fn time(microseconds: f64) -> String {
     let microseconds = finite(microseconds);
     if microseconds < 999.5 {
-        return format!("{} us", three_digits(microseconds));
+        return format!("{} µs", three_digits(microseconds));
     }
     if microseconds < 999_500.0 {
         return format!("{} ms", three_digits(microseconds / 1e3));
@@ -128,15 +128,15 @@ mod tests {
     #[test]
     fn times_are_in_the_unit_that_suits_them() {
         for (microseconds, written) in [
-            (0.0, "0 us"),
-            (4.25, "4.25 us"),
-            (397.0, "397 us"),
+            (0.0, "0 µs"),
+            (4.25, "4.25 µs"),
+            (397.0, "397 µs"),
             (999.9, "1 ms"),
             (1234.0, "1.23 ms"),
             (31_055.0, "31.1 ms"),
             (999_900.0, "1 s"),
             (60_000_000.0, "60 s"),
-            (f64::NAN, "0 us"),
+            (f64::NAN, "0 µs"),
         ] {
             assert_eq!(time(microseconds), written);
         }

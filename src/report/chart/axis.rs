@@ -64,7 +64,9 @@ impl Axis {
     /// Seconds since a beginning.
     pub(in crate::report) fn seconds(title: &str, most: f64) -> Axis {
         let most = finite(most).max(0.1);
-        let fitting = SECONDS.iter().find(|step| most / **step < MOST_TICKS);
+        // Minutes and what is longer than they have longer labels.
+        let steps = |step: f64| MOST_TICKS - if step < 60.0 { 0.0 } else { 1.0 };
+        let fitting = SECONDS.iter().find(|step| most / **step <= steps(**step));
         let longest = round_step(most / 86_400.0 / (MOST_TICKS - 1.0)) * 86_400.0;
         let step = fitting.copied().unwrap_or(longest);
         let count = units::whole((most / step).floor());
@@ -108,9 +110,9 @@ impl Axis {
 
     /// Per cent of `count` values: as many nines as they can tell apart.
     pub(in crate::report) fn percentiles(title: &str, count: u64) -> Axis {
-        let nines = units::as_f64(count.max(10)).log10().min(6.0);
+        let nines = units::as_f64(count.max(10)).log10().min(5.0);
         let high = 100.0 - 100.0 / 10_f64.powf(nines);
-        let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999];
+        let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
         let shown = all.into_iter().filter(|percent| *percent <= high + 1e-9);
         // The first half of the values takes a third of a decade, in which two labels have no room if decades are many.
         let shown = shown.filter(|percent| nines <= 3.0 || *percent > 50.0 || *percent < 50.0);
@@ -198,18 +200,21 @@ mod tests {
             labels(&Axis::counts("", 76_432.0)),
             ["0", "20k", "40k", "60k", "80k"]
         );
-        assert_eq!(labels(&Axis::seconds("", 12.0)), ["0 s", "5 s", "10 s"]);
+        assert_eq!(
+            labels(&Axis::seconds("", 12.0)),
+            ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s", "12 s"]
+        );
         assert_eq!(
             labels(&Axis::seconds("", 3600.0)),
             ["0 min", "15 min", "30 min", "45 min", "60 min"]
         );
         assert_eq!(
             labels(&Axis::times("", 78.0, 658_943.0)),
-            ["10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s"]
+            ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]
         );
         assert_eq!(
             labels(&Axis::times("", 120.0, 700.0)),
-            ["100 us", "200 us", "500 us", "1 ms"]
+            ["100 µs", "200 µs", "500 µs", "1 ms"]
         );
         assert_eq!(
             labels(&Axis::percentiles("", 20_000)),

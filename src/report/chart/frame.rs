@@ -4,20 +4,24 @@
 
 use super::axis::Axis;
 use super::svg::{At, Escaped};
+use crate::report::units::as_f64;
 use std::fmt::Write;
 
 /// The drawing's own units; the page scales it.
 pub(super) const WIDTH: f64 = 440.0;
 /// See [`WIDTH`].
-pub(super) const HEIGHT: f64 = 290.0;
+pub(super) const HEIGHT: f64 = 292.0;
 
 const LEFT: f64 = 66.0;
 const RIGHT: f64 = 424.0;
-const TOP: f64 = 54.0;
-const BOTTOM: f64 = 232.0;
+const TOP: f64 = 60.0;
+const BOTTOM: f64 = 236.0;
 
-/// Where the entries of the legend begin, if there are at most three.
-const LEGEND_STEP: f64 = 136.0;
+/// The height of the legend, which is left out where there is none.
+const LEGEND: f64 = 24.0;
+
+/// The width of a letter at the size that text has on a phone.
+const LETTER: f64 = 9.5;
 
 /// How a series is drawn; each has a dash pattern and a marker of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +82,13 @@ impl Frame {
             title,
             description,
         } = &self.caption;
+        let above = if legend.is_empty() { LEGEND } else { 0.0 };
         let mut svg = format!(
-            "<svg role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" viewBox=\"0 0 {} {}\">\n\
+            "<svg role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" viewBox=\"0 {} {} {}\">\n\
              <title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
+            At(above),
             At(WIDTH),
-            At(HEIGHT),
+            At(HEIGHT - above),
             Escaped(title),
             Escaped(description)
         );
@@ -126,7 +132,7 @@ impl Frame {
             At(LEFT),
             At(BOTTOM),
             At(RIGHT),
-            At(TOP - 13.0),
+            At(TOP - 16.0),
             Escaped(self.y.title()),
             At(RIGHT + 12.0),
             At(BOTTOM + 46.0),
@@ -148,7 +154,7 @@ fn draw_legend(svg: &mut String, legend: &[(Style, &str)]) {
             At(x + 32.0),
             Escaped(name)
         );
-        x += LEGEND_STEP;
+        x += 58.0 + as_f64(name.len() as u64) * LETTER;
     }
 }
 

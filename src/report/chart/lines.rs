@@ -14,6 +14,8 @@ pub(in crate::report) struct Series {
     pub(in crate::report) style: Style,
     /// In the order of the axis; without a value the line is interrupted.
     pub(in crate::report) points: Vec<(f64, Option<f64>)>,
+    /// Where its markers are; if nowhere, at each point while they are few.
+    pub(in crate::report) marks: Vec<(f64, f64)>,
     /// The plane below it is filled.
     pub(in crate::report) is_filled: bool,
 }
@@ -66,7 +68,14 @@ impl Series {
         }
         let line = path(places.iter().copied());
         let _ = write!(content, "<path class=\"line\" d=\"{line}\"/>");
-        for (x, y) in marked(&places) {
+        let marks = match self.marks.as_slice() {
+            [] => marked(&places),
+            marks => marks
+                .iter()
+                .map(|(x, y)| (frame.across(*x), frame.down(*y)))
+                .collect(),
+        };
+        for (x, y) in marks {
             content.push_str(&marker(self.style, x, y));
         }
         content.push_str("</g>\n");

@@ -1,6 +1,6 @@
 //! The charts of a result: what is put on which axis, and what is said of it in words.
 
-use crate::load::Saved;
+use crate::load::{Counts, Saved, Summary};
 use crate::report::chart::{Axis, Bar, Caption, Frame, Series, Style, Tip, bars, lines};
 use crate::report::curve;
 use crate::report::timeline::Step;
@@ -20,6 +20,7 @@ pub(super) fn figures(saved: &Saved, steps: &[Step]) -> Vec<Figure> {
         rates(saved, steps),
         times(steps),
         percentiles(saved),
+        responses(saved),
         connects(saved),
     ];
     all.into_iter().flatten().collect()
@@ -34,17 +35,44 @@ fn since_start(steps: &[Step]) -> Axis {
     Axis::seconds("since the measured part began", end(steps))
 }
 
+/// What was found in each step, in its middle; a single one has the whole width.
 fn series(
     name: &'static str,
     style: Style,
     steps: &[Step],
     pick: impl Fn(&Step) -> Option<f64>,
 ) -> Series {
-    let points = steps.iter().map(|step| (step.middle(), pick(step)));
+    let points = match steps {
+        [only] => vec![(only.from, pick(only)), (only.interval.at, pick(only))],
+        _ => steps
+            .iter()
+            .map(|step| (step.middle(), pick(step)))
+            .collect(),
+    };
+    line(name, style, points)
+}
+
+/// What stood at the end of each step, and at the beginning of the first.
+fn standing(
+    name: &'static str,
+    style: Style,
+    start: u64,
+    steps: &[Step],
+    pick: impl Fn(&Step) -> u64,
+) -> Series {
+    let ends = steps
+        .iter()
+        .map(|step| (step.interval.at, Some(as_f64(pick(step)))));
+    let points = std::iter::once((0.0, Some(as_f64(start)))).chain(ends);
+    line(name, style, points.collect())
+}
+
+fn line(name: &'static str, style: Style, points: Vec<(f64, Option<f64>)>) -> Series {
     Series {
         name,
         style,
-        points: points.collect(),
+        points,
+        marks: Vec::new(),
         is_filled: false,
     }
 }
@@ -105,17 +133,18 @@ fn connections(saved: &Saved, steps: &[Step]) -> Option<Figure> {
     let words = words + &format!("{} lost in the measured part.", count(lost));
     let y = Axis::counts("connections", as_f64(asked.max(most)));
     let (frame, figure) = figure("connections", "Connections", words, since_start(steps), y);
+    let first = steps.first().map_or(0, held);
+    let whole = [
+        (0.0, Some(as_f64(asked))),
+        (end(steps), Some(as_f64(asked))),
+    ];
     let all = [
         Series {
             is_filled: true,
-            ..series("held", Style::First, steps, |step| {
-                Some(as_f64(step.interval.held))
-            })
+            ..standing("held", Style::First, first, steps, held)
         },
-        series("asked", Style::Second, steps, |_| Some(as_f64(asked))),
-        series("lost", Style::Bad, steps, |step| {
-            Some(as_f64(step.interval.lost))
-        }),
+        line("asked", Style::Second, whole.to_vec()),
+        standing("lost", Style::Bad, 0, steps, |step| step.interval.lost),
     ];
     let tips = tips(steps, |step| {
         let (held, lost) = (step.interval.held, step.interval.lost);
@@ -210,12 +239,15 @@ fn times(steps: &[Step]) -> Option<Figure> {
 fn percentiles(saved: &Saved) -> Option<Figure> {
     let response = curve::percentiles(&saved.histograms.response_us);
     let service = curve::percentiles(&saved.histograms.service_us);
-    let summary = &saved.result.echo.response_time_us;
-    let (first, last) = (response.first()?, response.last()?);
+    let echo = &saved.result.echo;
+    let summary = &echo.response_time_us;
+    let (lowest, highest) = (response.first()?, response.last()?);
     let least = service
         .first()
-        .map_or(first.1, |point| point.1.min(first.1));
-    let most = service.last().map_or(last.1, |point| point.1.max(last.1));
+        .map_or(lowest.1, |point| point.1.min(lowest.1));
+    let most = service
+        .last()
+        .map_or(highest.1, |point| point.1.max(highest.1));
     let words = format!(
         "Response time runs from when a message was due: half took at most {}, 99 of 100 at most {}, 999 of 1,000 at \
          most {}. Service time runs from when it was sent{}.",
@@ -231,51 +263,97 @@ fn percentiles(saved: &Saved) -> Option<Figure> {
     let x = Axis::percentiles("per cent of the messages, log scale", summary.count);
     let y = Axis::times("took at most, log scale", least, most);
     let (frame, figure) = figure("percentiles", "Percentiles", words, x, y);
+    let high = frame.x.ends().1;
     let all = [
-        curved("response time", Style::First, &response, frame.x.ends().1),
-        curved("service time", Style::Second, &service, frame.x.ends().1),
+        curved("response time", Style::First, &response, summary, high),
+        curved(
+            "service time",
+            Style::Second,
+            &service,
+            &echo.service_time_us,
+            high,
+        ),
     ];
     Some(Figure {
-        svg: lines(&frame, &all, &[]),
+        svg: lines(&frame, &all, &percentile_tips(saved, high)),
         ..figure
     })
 }
 
-/// The curve as far as the axis goes: further on a single message decides.
-fn curved(name: &'static str, style: Style, points: &[(f64, f64)], high: f64) -> Series {
+/// The percentiles that have a name, as far as the axis goes.
+fn named(summary: &Summary, high: f64) -> impl Iterator<Item = (f64, f64)> {
+    let all = [
+        (50.0, summary.p50),
+        (90.0, summary.p90),
+        (99.0, summary.p99),
+        (99.9, summary.p99_9),
+        (99.99, summary.p99_99),
+    ];
+    let shown = all
+        .into_iter()
+        .filter(move |(percent, _)| *percent <= high + 1e-9);
+    shown.map(|(percent, microseconds)| (percent, as_f64(microseconds)))
+}
+
+fn percentile_tips(saved: &Saved, high: f64) -> Vec<Tip> {
+    let echo = &saved.result.echo;
+    let response = named(&echo.response_time_us, high);
+    let service = named(&echo.service_time_us, high);
+    let mut from = 0.0;
+    let tips = response
+        .zip(service)
+        .map(|((percent, response), (_, service))| {
+            let tip = Tip {
+                from,
+                to: percent,
+                text: format!(
+                    "p{percent}: response time {}, service time {}",
+                    time(response),
+                    time(service)
+                ),
+            };
+            from = percent;
+            tip
+        });
+    tips.collect()
+}
+
+/// The curve as far as the axis goes, with marks at the percentiles that have a name: further on a single message decides.
+fn curved(
+    name: &'static str,
+    style: Style,
+    points: &[(f64, f64)],
+    summary: &Summary,
+    high: f64,
+) -> Series {
     let points = points
         .iter()
         .map(|(percent, time)| (percent.min(high), Some(*time)));
     Series {
-        name,
-        style,
-        points: points.collect(),
-        is_filled: false,
+        marks: if summary.count == 0 {
+            Vec::new()
+        } else {
+            named(summary, high).collect()
+        },
+        ..line(name, style, points.collect())
     }
 }
 
-fn connects(saved: &Saved) -> Option<Figure> {
-    let counts = &saved.histograms.connect_us;
-    let (first, last) = (counts.0.first()?, counts.0.last()?);
-    let x = Axis::times(
-        "from connect to standing, log scale",
-        as_f64(first.0),
-        as_f64(last.0),
-    );
+/// How many times there are of which length.
+fn spread(
+    caption: (&'static str, &'static str),
+    axes: (&str, &str),
+    counts: &Counts,
+    words: String,
+) -> Option<Figure> {
+    let (shortest, longest) = (counts.0.first()?, counts.0.last()?);
+    let x = Axis::times(axes.0, as_f64(shortest.0), as_f64(longest.0));
     let (low, high) = x.ends();
     let per_decade = if high / low > 1000.0 { 10 } else { 20 };
     let bins = curve::bins(counts, low, high, per_decade);
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
-    let summary = &saved.result.connect.time_us;
-    let words = format!(
-        "{} connects: half took at most {}, 99 of 100 at most {}, the longest {}.",
-        count(summary.count),
-        time(as_f64(summary.p50)),
-        time(as_f64(summary.p99)),
-        time(as_f64(summary.max))
-    );
-    let y = Axis::counts("connections", as_f64(most));
-    let (frame, figure) = figure("connects", "Connect times", words, x, y);
+    let y = Axis::counts(axes.1, as_f64(most));
+    let (frame, figure) = figure(caption.0, caption.1, words, x, y);
     let drawn: Vec<Bar> = bins
         .into_iter()
         .map(|bin| Bar {
@@ -289,4 +367,38 @@ fn connects(saved: &Saved) -> Option<Figure> {
         svg: bars(&frame, &drawn),
         ..figure
     })
+}
+
+fn responses(saved: &Saved) -> Option<Figure> {
+    let summary = &saved.result.echo.response_time_us;
+    let words = format!(
+        "{} messages: the shortest took {}, the longest {}, on average {}.",
+        count(summary.count),
+        time(as_f64(summary.min)),
+        time(as_f64(summary.max)),
+        time(summary.mean)
+    );
+    spread(
+        ("responses", "Spread of response times"),
+        ("response time, log scale", "messages"),
+        &saved.histograms.response_us,
+        words,
+    )
+}
+
+fn connects(saved: &Saved) -> Option<Figure> {
+    let summary = &saved.result.connect.time_us;
+    let words = format!(
+        "{} connects: half took at most {}, 99 of 100 at most {}, the longest {}.",
+        count(summary.count),
+        time(as_f64(summary.p50)),
+        time(as_f64(summary.p99)),
+        time(as_f64(summary.max))
+    );
+    spread(
+        ("connects", "Connect times"),
+        ("from connect to standing, log scale", "connections"),
+        &saved.histograms.connect_us,
+        words,
+    )
 }

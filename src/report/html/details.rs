@@ -1,5 +1,6 @@
 //! Everything else: all figures as tables, the processes, the configuration, the commands.
 
+use super::moment;
 use crate::load::{Configuration, Part, Saved, Summary};
 use crate::report::chart::Escaped;
 use crate::report::timeline::Step;
@@ -208,7 +209,11 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
         ),
         (
             "echoes",
-            rate(configuration.rate, "each sends when its reply is in"),
+            if configuration.active == 0 {
+                "none".to_owned()
+            } else {
+                rate(configuration.rate, "each sends when its reply is in")
+            },
         ),
         (
             "messages",
@@ -264,8 +269,8 @@ fn commands(page: &mut String, saved: &Saved) {
             page,
             "<div class=\"card\"><p class=\"soft\">on {}, begun {}, ended {}{}</p><pre>{}</pre></div>",
             Escaped(&part.host),
-            Escaped(&part.begun),
-            Escaped(&part.ended),
+            Escaped(&moment(&part.begun)),
+            Escaped(&moment(&part.ended)),
             Escaped(&share(part, parts.len())),
             Escaped(&command_line(&part.command))
         );

@@ -78,11 +78,11 @@ fn lost(result: &LoadResult) -> Tile {
 fn rate(saved: &Saved) -> Tile {
     let echo = &saved.result.echo;
     if echo.sent == 0 {
-        return absent("echoes per second", "no echoes were asked for");
+        return absent("echoes/s", "no echoes were asked for");
     }
     let wrong = echo.mismatched.saturating_add(echo.unanswered);
     Tile {
-        name: "echoes per second",
+        name: "echoes/s",
         figure: if echo.per_second < 1e6 {
             count(whole(echo.per_second))
         } else {
@@ -121,14 +121,11 @@ fn percentile(name: &'static str, result: &LoadResult, microseconds: u64) -> Til
 
 fn memory(saved: &Saved) -> Tile {
     let Some(server) = &saved.result.server else {
-        return absent(
-            "memory per connection",
-            "unknown: --server-pid names the server",
-        );
+        return absent("bytes/connection", "unknown: --server-pid names the server");
     };
     Tile {
-        name: "memory per connection",
-        figure: format!("{} B", short(server.rss_bytes_per_connection)),
+        name: "bytes/connection",
+        figure: short(server.rss_bytes_per_connection),
         note: format!(
             "user memory of the server: {} in all",
             bytes(server.rss_bytes)

@@ -11,7 +11,7 @@ mod trouble;
 use super::chart::Escaped;
 use super::timeline::timeline;
 use super::units::{count, seconds};
-use crate::load::Saved;
+use crate::load::{Saved, WallTime};
 use std::fmt::Write;
 
 /// The page's style; it names no other file.
@@ -60,7 +60,7 @@ fn header(page: &mut String, saved: &Saved) {
         "<header>\n<h1>{asked} connections to {}</h1>\n<p class=\"soft\">{} from <time>{}</time>, {}</p>",
         Escaped(&result.target),
         seconds((result.seconds * 10.0).round() / 10.0),
-        Escaped(&result.started),
+        Escaped(&moment(&result.started)),
         match saved.parts.len() {
             0 => format!("measured on {}", Escaped(&saved.host)),
             parts => format!("{parts} loads merged, measured on {}", Escaped(&saved.host)),
@@ -68,6 +68,16 @@ fn header(page: &mut String, saved: &Saved) {
     );
     trouble::verdict(page, saved);
     page.push_str("</header>\n");
+}
+
+/// A time of day for people, to the second.
+fn moment(text: &str) -> String {
+    let time: Result<WallTime, _> = text.parse();
+    let written = time.map(|time| time.to_string());
+    match written.as_ref().map(|written| written.split_at_checked(19)) {
+        Ok(Some((second, _))) => format!("{} UTC", second.replace('T', " ")),
+        _ => text.to_owned(),
+    }
 }
 
 fn figures(page: &mut String, saved: &Saved) {

@@ -29,11 +29,11 @@ fn what_matters_comes_first_and_what_is_wrong_before_charts() {
         page.find(what)
             .unwrap_or_else(|| panic!("no {what}: {page}"))
     };
-    assert!(at("memory per connection") < at("it burns"));
+    assert!(at("bytes/connection") < at("it burns"));
     assert!(at("it burns") < at("no local port left"));
     assert!(at("--sources") < at(CHARTS));
     assert!(at(CHARTS) < at("<h2>Configuration"));
-    assert_eq!(count_of(&page, CHARTS), 5);
+    assert_eq!(count_of(&page, CHARTS), 6);
     assert!(page.contains("Something is wrong"));
 }
 
@@ -50,7 +50,7 @@ fn little_data_makes_a_page_without_empty_charts() {
     assert_eq!(count_of(&idle, CHARTS), 2, "connections and connect times");
     assert!(idle.contains("no echoes were asked for"));
     let one_second = html(&sample::of(&[vec![70]]));
-    assert_eq!(count_of(&one_second, CHARTS), 5);
+    assert_eq!(count_of(&one_second, CHARTS), 6);
     let mut nothing = sample::of(&[]);
     nothing.result.server = None;
     nothing.histograms.connect_us.0.clear();

@@ -2,7 +2,7 @@
 
 use crate::load::{Failed, LoadResult, Saved};
 use crate::report::chart::Escaped;
-use crate::report::units::count;
+use crate::report::units::{count, short};
 use std::fmt::Write;
 
 /// One line for those who read one line.
@@ -151,10 +151,37 @@ fn expectations(page: &mut String, result: &LoadResult) {
         };
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{verdict}</td></tr>",
+            "<tr><td>{}</td><td>{} {}</td><td class=\"{class}\">{verdict}</td></tr>",
             Escaped(&expected.expr),
-            expected.actual
+            short(expected.actual),
+            Escaped(unit(&expected.expr))
         );
     }
     page.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+/// The unit in which an expectation was typed, which is that of what was found.
+fn unit(expr: &str) -> &str {
+    let after = expr.rfind(|c: char| c.is_ascii_digit());
+    after
+        .and_then(|digit| expr.get(digit + 1..))
+        .unwrap_or("")
+        .trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_what_stands_behind_the_number() {
+        for (expr, expected) in [
+            ("p99.9<5ms", "ms"),
+            ("lost=0", ""),
+            ("alive = 100%", "%"),
+            ("", ""),
+        ] {
+            assert_eq!(unit(expr), expected);
+        }
+    }
 }
