@@ -13,9 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::machine;
-
-/// How long a test waits for what must happen; only a test that is failing waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) use crate::tools::PATIENCE;
 
 /// Asks until the answer is yes and tells how long that took; panics with `what` after `within`.
 #[track_caller]

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::PATIENCE;
+/// How long a test waits for what must happen; only a test that is failing waits so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a command that must end by itself, with `input` as its stdin.
 #[track_caller]

@@ -1,0 +1,201 @@
+//! What it prints, writes and refuses.
+
+use crate::tools::run as run_to_its_end;
+use crate::{echoloop, run};
+use echoloop::load::{LoadResult, Saved};
+use std::fs;
+use std::process::Output;
+
+fn report_with_stdin(arguments: &[&str], input: &[u8]) -> Output {
+    let arguments = [&["report"], arguments].concat();
+    run_to_its_end(echoloop(&arguments), input)
+}
+
+fn report(arguments: &[&str]) -> Output {
+    report_with_stdin(arguments, b"")
+}
+
+#[track_caller]
+fn stdout(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "stderr: {stderr}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The one line of a failure.
+#[track_caller]
+fn refusal(arguments: &[&str]) -> String {
+    let output = report(arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "stderr: {stderr}");
+    assert!(output.stdout.is_empty(), "something is on stdout");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    stderr
+}
+
+fn saved(name: &str) -> Saved {
+    serde_json::from_slice(&fs::read(run(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn one_run_is_reported_as_it_was() {
+    let json = stdout(&report(&[&run("together-1"), "-o", "json"]));
+    let result: LoadResult = serde_json::from_str(&json).unwrap();
+    assert_eq!(result, saved("together-1").result);
+}
+
+#[test]
+fn two_processes_become_one_result_whichever_comes_first() {
+    let (one, other) = (run("together-1"), run("together-2"));
+    let json = stdout(&report(&[&one, &other, "-o", "json"]));
+    assert_eq!(json, stdout(&report(&[&other, &one, "-o", "json"])));
+    let result: LoadResult = serde_json::from_str(&json).unwrap();
+    let (one, other) = (saved("together-1").result, saved("together-2").result);
+    assert_eq!(
+        result.echo.received,
+        one.echo.received + other.echo.received
+    );
+    assert_eq!(result.connections.asked, 408);
+    assert_eq!(result.intervals.len(), one.intervals.len());
+    assert_eq!(
+        result.intervals[1].echoes,
+        one.intervals[1].echoes + other.intervals[1].echoes
+    );
+    // Both have watched the same server.
+    let (server, seen) = (result.server.unwrap(), one.server.unwrap());
+    assert_eq!((server.pid, server.rss_bytes), (seen.pid, seen.rss_bytes));
+    assert!(server.rss_bytes_per_connection < seen.rss_bytes_per_connection);
+}
+
+#[test]
+fn what_is_merged_can_be_saved_and_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.json");
+    let both = path.to_str().unwrap();
+    let one = report(&[
+        &run("together-1"),
+        &run("together-2"),
+        "--save",
+        both,
+        "-o",
+        "json",
+    ]);
+    assert_eq!(stdout(&one), stdout(&report(&[both, "-o", "json"])));
+    let twice = refusal(&[both, &run("together-1")]);
+    assert!(twice.contains("twice"), "{twice}");
+}
+
+#[test]
+fn the_text_says_what_was_merged_and_a_pipe_gets_no_drawings() {
+    let text = stdout(&report(&[&run("together-1"), &run("together-2")]));
+    assert!(text.contains("merged          2 loads, on bench"), "{text}");
+    assert!(text.is_ascii(), "{text}");
+    assert!(text.lines().count() <= 24, "one screen: {text}");
+}
+
+#[test]
+fn html_goes_to_stdout_or_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let page = stdout(&report(&[&run("idle"), "-o", "html"]));
+    assert!(page.starts_with("<!DOCTYPE html>"));
+    assert_eq!(page.matches("<svg role=\"img\"").count(), 2);
+    let text = stdout(&report(&[&run("idle"), "--report", path.to_str().unwrap()]));
+    assert!(text.contains("500 asked"), "{text}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), page);
+}
+
+#[test]
+fn a_run_may_come_from_stdin() {
+    let bytes = fs::read(run("idle")).unwrap();
+    let json = stdout(&report_with_stdin(&["-", "-o", "json"], &bytes));
+    let result: LoadResult = serde_json::from_str(&json).unwrap();
+    assert_eq!(result, saved("idle").result);
+}
+
+#[test]
+fn expectations_are_of_all_together() {
+    let (one, other) = (run("together-1"), run("together-2"));
+    let met = report(&[&one, &other, "--expect", "rate>900"]);
+    assert!(stdout(&met).contains("rate>900: met"));
+    // Each of them alone would miss it.
+    let missed = report(&[&one, "--expect", "rate>900"]);
+    assert_eq!(missed.status.code(), Some(3));
+    let text = String::from_utf8(missed.stdout).unwrap();
+    assert!(text.contains("rate>900: MISSED"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_used_is_named_in_one_line_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let newer = fs::read_to_string(run("idle")).unwrap();
+    let newer = newer.replace("\"schema\":1", "\"schema\":2");
+    let result = serde_json::to_string(&saved("idle").result).unwrap();
+    for (name, text, reason) in [
+        ("broken.json", "{\"kind\":", "not JSON"),
+        ("other.json", "{\"a\": 1}", "echoloop load --save"),
+        ("result.json", &result, "not with -o json"),
+        ("newer.json", &newer, "version 2"),
+    ] {
+        let line = refusal(&[&file(name, text)]);
+        assert!(line.contains(name) && line.contains(reason), "{line}");
+    }
+    let missing = refusal(&["/nonexistent/run.json"]);
+    assert!(missing.contains("/nonexistent/run.json"), "{missing}");
+    let unwritable = report(&[&run("idle"), "--report", "/nonexistent/page.html"]);
+    let stderr = String::from_utf8(unwritable.stderr).unwrap();
+    assert_eq!(unwritable.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("/nonexistent/page.html"), "{stderr}");
+}
+
+#[test]
+fn runs_that_do_not_fit_are_refused_with_the_reason_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.json");
+    let both = path.to_str().unwrap();
+    let line = refusal(&[&run("together-1"), &run("idle"), "--save", both]);
+    assert!(line.contains("--across-targets"), "{line}");
+    let arguments = [&run("together-1"), &run("idle"), "--across-targets"];
+    let line = refusal(&arguments);
+    assert!(line.contains("--start-at"), "{line}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn without_a_file_the_usage_is_wrong() {
+    let output = report(&[]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_help_has_examples() {
+    let help = stdout(&report(&["--help"]));
+    assert!(help.contains("echoloop report a.json b.json"), "{help}");
+}
+
+#[test]
+fn a_load_writes_its_own_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let load = echoloop(&[
+        "load",
+        "--active",
+        "2",
+        "--duration",
+        "200ms",
+        "--warmup",
+        "0",
+        "--report",
+        path.to_str().unwrap(),
+    ]);
+    let load = run_to_its_end(load, b"");
+    assert_eq!(load.status.code(), Some(0), "{load:?}");
+    let page = fs::read_to_string(&path).unwrap();
+    assert_eq!(page.matches("<svg role=\"img\"").count(), 6);
+    assert!(page.contains("--report"), "the command is in the page");
+}
