@@ -1,6 +1,8 @@
 //! Where results go: stdout, and files.
 
 use super::Failure;
+use crate::load::Saved;
+use crate::report;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -16,6 +18,19 @@ pub(super) fn to_stdout(text: &str) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// A result as text, with drawings where the terminal shows them.
+pub(super) fn text(saved: &Saved) -> String {
+    let mut pieces = vec![report::text(&saved.result)];
+    if !saved.parts.is_empty() {
+        let (parts, host) = (saved.parts.len(), &saved.host);
+        pieces.push(format!("merged          {parts} loads, on {host}\n"));
+    }
+    if can_draw() {
+        pieces.push(report::sparklines(saved));
+    }
+    report::printable(&pieces.concat())
 }
 
 /// Writes a file, which replaces one of that name.
@@ -34,7 +49,7 @@ pub(super) fn as_json(text: Result<String, serde_json::Error>) -> Result<String,
 }
 
 /// Whether stdout is a terminal that shows more than letters.
-pub(super) fn can_draw() -> bool {
+fn can_draw() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     // The first of them that is set decides (locale(7)).
     let decisive = ["LC_ALL", "LC_CTYPE", "LANG"]

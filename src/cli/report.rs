@@ -1,8 +1,8 @@
 //! `echoloop report`: saved results as one report.
 
-use super::output::{as_json, can_draw, to_file, to_stdout};
+use super::output::{as_json, text, to_file, to_stdout};
 use super::{Failure, MISSED};
-use crate::load::{Condition, Saved};
+use crate::load::Condition;
 use crate::report::{self, Input, Targets};
 use clap::{Args, ValueEnum};
 use std::io::{self, Read};
@@ -84,7 +84,8 @@ impl Flags {
         match self.output {
             Output::Text => to_stdout(&text(&saved))?,
             Output::Json => {
-                to_stdout(&(as_json(serde_json::to_string_pretty(&saved.result))? + "\n"))?
+                let text = as_json(serde_json::to_string_pretty(&saved.result))?;
+                to_stdout(&(text + "\n"))?;
             }
             Output::Html => to_stdout(&report::html(&saved))?,
         }
@@ -121,17 +122,4 @@ fn read(path: &Path) -> Result<Input, Failure> {
     })?;
     Input::read(&name, &bytes)
         .map_err(|why| Failure(report::printable(&format!("cannot use {name}: {why}"))))
-}
-
-fn text(saved: &Saved) -> String {
-    let mut text = report::text(&saved.result);
-    if !saved.parts.is_empty() {
-        let (parts, host) = (saved.parts.len(), &saved.host);
-        text.push_str(&format!("merged          {parts} loads, on {host}\n"));
-    }
-    if can_draw() {
-        text.push('\n');
-        text.push_str(&report::sparklines(saved));
-    }
-    report::printable(&text)
 }

@@ -1,9 +1,8 @@
 //! The result on stdout, and in a file.
 
 use crate::cli::Failure;
-use crate::cli::output::{as_json, can_draw, to_file, to_stdout};
+use crate::cli::output::{as_json, text, to_file, to_stdout};
 use crate::load::{Config, Finding, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name};
-use crate::report;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::Path;
@@ -52,14 +51,7 @@ pub(super) fn interval(interval: &Interval) {
 pub(super) fn end(output: Output, saved: &Saved) -> Result<(), Failure> {
     let result = &saved.result;
     match output {
-        Output::Text => {
-            let mut text = report::text(result);
-            if can_draw() {
-                text.push('\n');
-                text.push_str(&report::sparklines(saved));
-            }
-            to_stdout(&text)
-        }
+        Output::Text => to_stdout(&text(saved)),
         Output::Json => to_stdout(&(as_json(serde_json::to_string_pretty(result))? + "\n")),
         Output::Jsonl => write_line(&Record::End(result)),
     }

@@ -131,6 +131,9 @@ fn an_expectation_is_met_when_all_met_it() {
     assert!((both.result.expect[0].actual - 7.0).abs() < 1e-9);
 }
 
+/// What makes a saved load differ from another.
+type Change = fn(&mut Saved);
+
 #[test]
 fn what_does_not_fit_is_refused_with_both_names_and_the_reason() {
     let changed = |change: fn(&mut Saved)| {
@@ -138,7 +141,7 @@ fn what_does_not_fit_is_refused_with_both_names_and_the_reason() {
         change(&mut saved);
         refusal(sample::load(), saved)
     };
-    let cases: [(fn(&mut Saved), &str); 7] = [
+    let cases: [(Change, &str); 7] = [
         (|saved| saved.configuration.size_bytes = 64, "--size"),
         (|saved| saved.configuration.pipeline = 2, "--pipeline"),
         (
