@@ -41,6 +41,12 @@ pub(in crate::report) struct Axis {
 /// The most ticks that have room on an axis.
 const MOST_TICKS: f64 = 6.0;
 
+/// The most that an axis goes to, whatever a file says.
+const MOST_COUNT: f64 = 1e18;
+
+/// The longest time that an axis goes to, in microseconds: more than histograms tell apart.
+const LONGEST_US: f64 = 1e8;
+
 /// Steps of seconds that people count in.
 const SECONDS: [f64; 19] = [
     0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0,
@@ -50,7 +56,7 @@ const SECONDS: [f64; 19] = [
 impl Axis {
     /// Counts from zero to a round number that is not below `most`.
     pub(in crate::report) fn counts(title: &str, most: f64) -> Axis {
-        let most = finite(most).max(1.0);
+        let most = finite(most).clamp(1.0, MOST_COUNT);
         let step = round_step(most / (MOST_TICKS - 1.0)).max(1.0);
         let steps = (most / step).ceil();
         let values = (0..=units::whole(steps)).map(|index| units::as_f64(index) * step);
@@ -63,7 +69,7 @@ impl Axis {
 
     /// Seconds since a beginning.
     pub(in crate::report) fn seconds(title: &str, most: f64) -> Axis {
-        let most = finite(most).max(0.1);
+        let most = finite(most).clamp(0.1, MOST_COUNT);
         // Minutes and what is longer than they have longer labels.
         let steps = |step: f64| MOST_TICKS - if step < 60.0 { 0.0 } else { 1.0 };
         let fitting = SECONDS.iter().find(|step| most / **step <= steps(**step));
@@ -80,8 +86,8 @@ impl Axis {
 
     /// Times in microseconds, by powers of ten.
     pub(in crate::report) fn times(title: &str, least: f64, most: f64) -> Axis {
-        let least = finite(least).max(1.0);
-        let most = finite(most).max(least);
+        let least = finite(least).clamp(1.0, LONGEST_US);
+        let most = finite(most).clamp(least, LONGEST_US);
         let low = least.log10().floor();
         let high = most.log10().ceil().max(low + 1.0);
         let within: &[f64] = match units::whole(high - low) {
@@ -238,9 +244,9 @@ mod tests {
         #[test]
         fn places_are_within_the_axis_whatever_is_asked(most in any::<f64>(), least in any::<f64>(), value in any::<f64>(), count in any::<u64>()) {
             let axes = [
-                Axis::counts("", most.min(1e15)),
-                Axis::seconds("", most.min(4e7)),
-                Axis::times("", least.min(1e9), most.min(1e9)),
+                Axis::counts("", most),
+                Axis::seconds("", most),
+                Axis::times("", least, most),
                 Axis::percentiles("", count),
             ];
             for axis in axes {

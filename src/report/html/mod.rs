@@ -6,6 +6,7 @@
 mod charts;
 mod details;
 mod headline;
+mod shapes;
 mod trouble;
 
 use super::chart::Escaped;
