@@ -1,6 +1,6 @@
 //! A result on one screen: what is wrong first, then the figures, aligned.
 
-use super::units::{bytes, bytes_per_second, count, whole};
+use super::units::{bytes, bytes_per_second, count, process, whole};
 use crate::load::{LoadResult, Summary};
 use std::fmt::{self, Write};
 
@@ -148,13 +148,13 @@ impl Page {
             self.line(
                 "server",
                 format_args!(
-                    "{:.0} % of a processor; {} resident ({} before, {} after), {:.0} bytes per connection (process {})",
+                    "{:.0} % of a processor; {} resident ({} before, {} after), {:.0} bytes per connection ({})",
                     server.cpu_percent,
                     bytes(server.rss_bytes),
                     bytes(server.rss_before_bytes),
                     bytes(server.rss_after_bytes),
                     server.rss_bytes_per_connection,
-                    server.pid
+                    process(server.pid)
                 ),
             );
         }

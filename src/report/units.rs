@@ -81,6 +81,14 @@ pub(super) fn processor(percent: f64) -> String {
     format!("{:.0} % of a processor", finite(percent))
 }
 
+/// The id of a process, of which the sum of several has none.
+pub(super) fn process(pid: u32) -> String {
+    match pid {
+        0 => "several processes".to_owned(),
+        pid => format!("process {pid}"),
+    }
+}
+
 /// What is no number is nothing.
 pub(super) fn finite(number: f64) -> f64 {
     if number.is_finite() { number } else { 0.0 }

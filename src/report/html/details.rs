@@ -5,7 +5,7 @@ use crate::load::{Configuration, Part, Saved, Summary};
 use crate::report::chart::Escaped;
 use crate::report::timeline::Step;
 use crate::report::units::{
-    as_f64, bytes, bytes_per_second, count, processor, seconds, short, time, whole,
+    as_f64, bytes, bytes_per_second, count, process, processor, seconds, short, time, whole,
 };
 use std::fmt::Write;
 
@@ -182,10 +182,7 @@ fn counts(saved: &Saved) -> Vec<Fact> {
                 bytes(server.rss_bytes),
                 bytes(server.rss_before_bytes),
                 bytes(server.rss_after_bytes),
-                match server.pid {
-                    0 => "several processes".to_owned(),
-                    pid => format!("process {pid}"),
-                }
+                process(server.pid)
             ),
         ));
     }
