@@ -71,6 +71,16 @@ pub(super) fn short(number: f64) -> String {
     format!("{}G", three_digits(number / 1e9))
 }
 
+/// A number as [`short`] writes it, beside others of which `largest` is the largest: thousands alike.
+pub(super) fn short_beside(number: f64, largest: f64) -> String {
+    let number = finite(number);
+    if largest >= 9999.5 && (1000.0..999_500.0).contains(&number) {
+        format!("{}k", three_digits(number / 1e3))
+    } else {
+        short(number)
+    }
+}
+
 /// Seconds, without a fraction where there is none: `10 s`, `2.5 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     format!("{} s", trimmed(format!("{:.3}", finite(seconds))))

@@ -62,7 +62,7 @@ impl Axis {
         let values = (0..=units::whole(steps)).map(|index| units::as_f64(index) * step);
         let ticks = values.map(|value| Tick {
             value,
-            label: units::short(value),
+            label: units::short_beside(value, steps * step),
         });
         Axis::new(Scale::Linear, title, 0.0, steps * step, ticks.collect())
     }
@@ -205,6 +205,10 @@ mod tests {
         assert_eq!(
             labels(&Axis::counts("", 76_432.0)),
             ["0", "20k", "40k", "60k", "80k"]
+        );
+        assert_eq!(
+            labels(&Axis::counts("", 15_000.0)),
+            ["0", "5k", "10k", "15k"]
         );
         assert_eq!(
             labels(&Axis::seconds("", 12.0)),

@@ -69,7 +69,7 @@ impl Series {
         let line = path(places.iter().copied());
         let _ = write!(content, "<path class=\"line\" d=\"{line}\"/>");
         let marks = match self.marks.as_slice() {
-            [] => marked(&places),
+            [] => marked(&places, frame.across(frame.x.ends().0)),
             marks => marks
                 .iter()
                 .map(|(x, y)| (frame.across(*x), frame.down(*y)))
@@ -97,8 +97,9 @@ fn area(frame: &Frame, places: &[Option<(f64, f64)>]) -> String {
     format!("{line}L{} {bottom}L{} {bottom}Z", At(last), At(first))
 }
 
-/// All points while they are few; otherwise those without a neighbour, which no line shows.
-fn marked(places: &[Option<(f64, f64)>]) -> Vec<(f64, f64)> {
+/// All points while they are few, but none on the axis at `left`, where the labels are; of many, those without a neighbour,
+/// which no line shows.
+fn marked(places: &[Option<(f64, f64)>], left: f64) -> Vec<(f64, f64)> {
     let is_there = |index: Option<usize>| {
         index
             .and_then(|index| places.get(index))
@@ -108,5 +109,8 @@ fn marked(places: &[Option<(f64, f64)>]) -> Vec<(f64, f64)> {
         let is_alone = !is_there(index.checked_sub(1)) && !is_there(index.checked_add(1));
         places.len() <= MOST_MARKERS || is_alone
     });
-    shown.filter_map(|(_, place)| *place).collect()
+    let shown = shown.filter_map(|(_, place)| *place);
+    shown
+        .filter(|(x, _)| *x > left + 1.0 || places.len() == 1)
+        .collect()
 }

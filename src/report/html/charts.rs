@@ -111,6 +111,14 @@ pub(super) fn figure(
     (Frame { caption, x, y }, figure)
 }
 
+/// From the least to the most, or the one that both are.
+fn range(least: &str, most: &str) -> String {
+    if least == most {
+        return most.to_owned();
+    }
+    format!("{least} to {most}")
+}
+
 fn connections(saved: &Saved, steps: &[Step]) -> Option<Figure> {
     if steps.is_empty() {
         return None;
@@ -120,17 +128,12 @@ fn connections(saved: &Saved, steps: &[Step]) -> Option<Figure> {
     let least = steps.iter().map(held).min().unwrap_or(0);
     let most = steps.iter().map(held).max().unwrap_or(0);
     let lost = steps.last().map_or(0, |step| step.interval.lost);
-    let words = if least == most {
-        format!(
-            "{} held throughout, of {} asked for; ",
-            count(most),
-            count(asked)
-        )
-    } else {
-        let (least, most, asked) = (count(least), count(most), count(asked));
-        format!("{least} to {most} held, of {asked} asked for; ")
-    };
-    let words = words + &format!("{} lost in the measured part.", count(lost));
+    let words = format!(
+        "{} held, of {} asked for; {} lost in the measured part.",
+        range(&count(least), &count(most)),
+        count(asked),
+        count(lost)
+    );
     let y = Axis::counts("connections", as_f64(asked.max(most)));
     let (frame, figure) = figure("connections", "Connections", words, since_start(steps), y);
     let first = steps.first().map_or(0, held);
@@ -166,9 +169,8 @@ fn rates(saved: &Saved, steps: &[Step]) -> Option<Figure> {
     let asked = steps.iter().map(Step::asked_rate).fold(0.0, f64::max);
     let has_schedule = saved.configuration.rate.is_some();
     let words = format!(
-        "{} to {} echoes per second, {} over all{}.",
-        short(least),
-        short(most),
+        "{} echoes per second, {} over all{}.",
+        range(&short(least), &short(most)),
         short(saved.result.echo.per_second),
         match saved.configuration.rate {
             Some(rate) => format!(", of {} asked for", short(rate)),
