@@ -1,6 +1,6 @@
 //! The JSON is as the schema says: `docs/load.schema.json`, as far as that uses JSON Schema.
 
-use crate::run::load;
+use crate::run::{Running, echoloop, load};
 use serde_json::Value;
 use std::fs;
 
@@ -207,4 +207,17 @@ fn what_is_saved_holds_what_is_needed_to_add_it_up() {
     );
     let second = echoloop::load::Distribution::of_counts(&saved.interval_response_us[0]);
     assert_eq!(second.count(), saved.result.intervals[0].echoes);
+}
+
+#[test]
+fn what_is_merged_is_saved_as_the_schema_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.json");
+    let of = |name: &str| format!("{}/tests/report/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let (one, other) = (of("together-1"), of("together-2"));
+    let merging = ["report", &one, &other, "--save", path.to_str().unwrap()];
+    let said = Running::start(echoloop(&merging)).finish();
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let value = assert_valid("saved", &fs::read_to_string(&path).unwrap());
+    assert_eq!(value["parts"].as_array().unwrap().len(), 2);
 }
