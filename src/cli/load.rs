@@ -3,7 +3,7 @@
 mod output;
 mod watcher;
 
-use super::output::to_file;
+use super::output::{to_file, try_file};
 use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
@@ -196,6 +196,10 @@ impl Flags {
     pub(super) fn run(self: Box<Self>) -> Result<ExitCode, Failure> {
         if let Err(error) = raise_descriptor_limit() {
             log::warn!("the limit of open descriptors could not be raised: {error}");
+        }
+        // A long run is not to end with a result that goes nowhere.
+        for path in self.save.iter().chain(&self.report) {
+            try_file(path)?;
         }
         let child = match self.target {
             Some(_) => None,

@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::load::Saved;
 use crate::report;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -35,12 +36,20 @@ pub(super) fn text(saved: &Saved) -> String {
 
 /// Writes a file, which replaces one of that name.
 pub(super) fn to_file(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure(format!(
-            "cannot save to {}: {error}; check the folder and its permissions",
-            path.display()
-        ))
-    })
+    std::fs::write(path, text).map_err(|error| cannot_save(path, &error))
+}
+
+/// Finds out whether a file can be written before there is anything to write, and leaves what it holds.
+pub(super) fn try_file(path: &Path) -> Result<(), Failure> {
+    let file = File::options().append(true).create(true).open(path);
+    file.map(|_| ()).map_err(|error| cannot_save(path, &error))
+}
+
+fn cannot_save(path: &Path, error: &io::Error) -> Failure {
+    Failure(format!(
+        "cannot save to {}: {error}; check the folder and its permissions",
+        path.display()
+    ))
 }
 
 /// What serde has written, if it could.

@@ -221,3 +221,16 @@ fn what_is_merged_is_saved_as_the_schema_says() {
     let value = assert_valid("saved", &fs::read_to_string(&path).unwrap());
     assert_eq!(value["parts"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn a_result_that_cannot_be_saved_is_told_before_anything_is_measured() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    for flag in ["--save", "--report"] {
+        let said = load(&[&target, "--duration", "100ms", flag, "/nonexistent/file"]);
+        assert_eq!(said.code, Some(1), "{said:#?}");
+        assert!(said.stderr.contains("cannot save to /nonexistent/file"));
+        assert!(listener.accept().is_err(), "nobody was connected to");
+    }
+}
