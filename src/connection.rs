@@ -22,30 +22,33 @@
 //! send. A connection that owes is not read (see [`Limits`]), and so the peer's own flow control slows it down.
 
 mod answering;
+mod common;
 mod driver;
 mod fifo;
+mod held;
+mod moving;
 mod pool;
+mod reading;
 mod reason;
 mod record;
 mod sending;
+mod state;
 #[cfg(test)]
 mod tests;
 
+pub use common::{Common, Limits, Workbench};
 pub use driver::{Closed, Connections, Driver};
-use pool::Share;
-
 pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
 
-use crate::net::{Readiness, Stream, Time};
+use crate::net::{Readiness, Stream};
 use crate::protocol::{Protocol, Session};
-use crate::reactor::{Class, SCRATCH_SIZE, Scratch};
-use std::io;
+use crate::reactor::{Class, Scratch};
+use held::Held;
+use reading::short_read_drains;
+use state::{Marks, State};
 use std::time::Duration;
-
-/// How many bytes are read at once while memory is scarce.
-const SMALL_READ: usize = 4096;
 
 /// For how long a connection is read after our FIN before it is closed all the same.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -63,146 +66,6 @@ impl Classes {
     pub const LINGER: Class = Class::new(2);
     /// Not yet open: the connect timeout ends it.
     pub const CONNECT: Class = Class::new(3);
-}
-
-/// What one connection may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes that may be owed to one peer before it is read no more.
-    ///
-    /// A connection that owes is read only while a whole read would still fit below this. So with the default, the
-    /// size of one read, a connection that owes anything is not read.
-    pub max_pending: usize,
-    /// Bytes that one connection may read in one turn, before it is the others' turn.
-    pub budget: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_pending: SCRATCH_SIZE,
-            budget: 2 * SCRATCH_SIZE,
-        }
-    }
-}
-
-impl Limits {
-    /// How much is read at once: never more than may be owed, since the answer may be as long.
-    fn read_size(&self) -> usize {
-        self.max_pending.min(self.budget).clamp(1, SCRATCH_SIZE)
-    }
-}
-
-/// What all connections of a loop share.
-#[derive(Debug)]
-pub struct Common<P> {
-    /// The protocol, with what its sessions share.
-    pub protocol: P,
-    /// The memory held for what is owed.
-    pub pool: Pool,
-    /// What each connection may take.
-    pub limits: Limits,
-    /// Bytes that came after our FIN and were dropped.
-    pub bytes_dropped: u64,
-    /// The error that ended the connection driven last, if it was one.
-    pub last_error: Option<io::Error>,
-    /// [`Limits::read_size`], which would be worked out anew for every message.
-    read_size: usize,
-}
-
-impl<P> Common<P> {
-    /// For connections that speak `protocol` and hold at most `max_buffered` bytes together. A limit of zero is taken
-    /// for one, since nothing would move.
-    pub fn new(protocol: P, limits: Limits, max_buffered: usize) -> Common<P> {
-        let limits = Limits {
-            max_pending: limits.max_pending.max(1),
-            budget: limits.budget.max(1),
-        };
-        Common {
-            protocol,
-            pool: Pool::new(max_buffered),
-            limits,
-            bytes_dropped: 0,
-            last_error: None,
-            read_size: limits.read_size(),
-        }
-    }
-}
-
-/// What a connection is driven with.
-#[derive(Debug)]
-pub struct Workbench<'a, P> {
-    /// The number of the connection, for the log.
-    pub serial: u32,
-    /// The time that sessions are given.
-    pub now: Time,
-    /// What all connections share.
-    pub common: &'a mut Common<P>,
-    /// The buffer that answers in several pieces are gathered in; of no value afterwards.
-    pub gathered: &'a mut Vec<u8>,
-}
-
-impl<P> Workbench<'_, P> {
-    /// Whether there is memory to hold what an answer to more input may come to.
-    #[inline]
-    fn may_read(&self) -> bool {
-        !self.common.pool.is_scarce()
-    }
-}
-
-/// Where a connection stands. The map is at the top of this file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Begun from here; the handshake is under way.
-    Connecting,
-    /// Reads, and answers.
-    Open,
-    /// Our FIN is sent, and the peer is listened to until its own.
-    HalfClosed,
-    /// The server stops: reads what the peer has sent already, answers it, and drains.
-    Leaving,
-    /// Flushes what is owed, and then sends FIN. Reads no more.
-    Draining(CloseReason),
-    /// The peer's FIN has been read, and there is more to be said ([`Connection::speak_on`]).
-    HeardOut,
-    /// The peer's FIN has been read: flushes what is owed, and closes.
-    Ended(CloseReason),
-    /// The peer's FIN has been read, and what came before it is a record that waits to be taken.
-    HandingOver(CloseReason),
-    /// Our FIN is sent: reads and drops what still comes, for at most [`LINGER`]. To close at once, with input unread,
-    /// would send RST and destroy bytes that are still on their way to the peer (RFC 1122, 4.2.2.13; RFC 9293, 3.10.4).
-    Lingering(CloseReason),
-}
-
-/// What a connection holds only while it must.
-///
-/// It is made large on purpose, as are the pieces in a [`Fifo`]. Small pieces that are given back stay in caches of the C
-/// library, up to 1,032 bytes in glibc's (mallopt(3)), and one of them at the top of the heap keeps all of the heap
-/// below it from going back to the kernel.
-#[derive(Debug)]
-struct Held {
-    /// What the peer is owed and the kernel has not taken.
-    owed: Fifo,
-    /// Input that the session has not consumed.
-    input: Fifo,
-    /// The input does not wait for more to come: the session stopped because too much was said and is to be called
-    /// again, or it is a record.
-    input_is_held_back: bool,
-    /// The part of the pool that is this connection's.
-    share: Share,
-    _size: [u8; 1024],
-}
-
-impl Default for Held {
-    fn default() -> Held {
-        Held {
-            owed: Fifo::default(),
-            input: Fifo::default(),
-            input_is_held_back: false,
-            share: Share::default(),
-            _size: [0; 1024],
-        }
-    }
 }
 
 /// What a connection waits for after it was driven.
@@ -236,40 +99,6 @@ pub struct Connection<S> {
     marks: Marks,
     tag: u32,
     session: S,
-}
-
-/// What a connection has asked of its loop already, so that it does not ask twice.
-#[derive(Clone, Copy, Debug, Default)]
-struct Marks(u8);
-
-impl Marks {
-    /// Its stream is watched for room for output: once asked for, that stays for life.
-    const WATCHES_WRITABLE: Marks = Marks(1);
-    /// It stands among those who wait for memory.
-    const WAITS_FOR_MEMORY: Marks = Marks(2);
-    /// All has been said that ever will be: when it has gone, FIN follows it.
-    const SAID_ALL: Marks = Marks(4);
-    /// Memory is scarce, and the kernel would not take an answer now: it is read again when there is room.
-    const WAITS_FOR_ROOM: Marks = Marks(8);
-    /// The peer's FIN does not end it: there may be more to say.
-    const SPEAKS_ON: Marks = Marks(16);
-    /// It stands among those whose record waits to be taken.
-    const WAITS_FOR_TAKER: Marks = Marks(32);
-
-    /// Sets a mark; false if it was set already.
-    fn set(&mut self, mark: Marks) -> bool {
-        let is_new = self.0 & mark.0 == 0;
-        self.0 |= mark.0;
-        is_new
-    }
-
-    fn has(self, mark: Marks) -> bool {
-        self.0 & mark.0 != 0
-    }
-
-    fn clear(&mut self, mark: Marks) {
-        self.0 &= !mark.0;
-    }
 }
 
 impl<S: Session> Connection<S>
@@ -382,67 +211,6 @@ where
         self.readiness |= readiness;
     }
 
-    /// From now on: answer what has come already, flush what is owed, send FIN and wait for the peer's. The connection
-    /// is to be driven next.
-    pub fn drain(&mut self) {
-        match self.state {
-            State::Open => {
-                self.state = State::Leaving;
-                // Whether there is input is not known, and no edge need come for it.
-                self.note(Readiness::READABLE | Readiness::DRAIN);
-            }
-            // Nobody is there yet who could be told; or the peer has said all, and what is owed is all that is left.
-            State::Connecting | State::HeardOut => self.state = State::Ended(CloseReason::Drained),
-            // What is said now, nobody would answer.
-            State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
-            State::Leaving
-            | State::Draining(_)
-            | State::Ended(_)
-            | State::HandingOver(_)
-            | State::Lingering(_) => {}
-        }
-    }
-
-    /// From now on the peer's FIN only means that it has said all: it may still listen, and is spoken to until
-    /// [`half_close`](Connection::half_close). For a client whose input goes on.
-    pub fn speak_on(&mut self) {
-        self.marks.set(Marks::SPEAKS_ON);
-    }
-
-    /// Nothing more will be said, as of a client at the end of its input: FIN follows what is owed, and the peer is
-    /// listened to until it sends its own. What the session says after that is dropped.
-    ///
-    /// # Errors
-    /// Why the connection has ended, as it does where the peer's FIN has come already; its owner is to close it.
-    pub fn half_close<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        self.marks.set(Marks::SAID_ALL);
-        self.send_fin_if_all_is_said(stream, bench)
-    }
-
-    fn send_fin_if_all_is_said<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        if !self.marks.has(Marks::SAID_ALL) || self.owes() {
-            return Ok(());
-        }
-        match self.state {
-            State::Open => {
-                send_fin(stream, bench)?;
-                self.state = State::HalfClosed;
-                Ok(())
-            }
-            // Both have said all.
-            State::HeardOut => Err(CloseReason::PeerClosed),
-            _ => Ok(()),
-        }
-    }
-
     /// Does all that can be done on `stream` now, within the budget, and says what the connection waits for. It reads
     /// into `scratch`, and what stands there is of no value afterwards.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
@@ -492,15 +260,6 @@ where
         self.is_open() && self.held.is_none()
     }
 
-    /// Whether something can still be said: our FIN is neither sent nor the next thing to be.
-    fn may_speak(&self) -> bool {
-        let state = self.state;
-        matches!(
-            state,
-            State::Connecting | State::Open | State::Leaving | State::HeardOut
-        ) && !self.marks.has(Marks::SAID_ALL)
-    }
-
     /// Drives a connection that owes, holds input back, has more input, or is on its way in or out. Of its budget,
     /// `used` bytes are used up.
     #[cold]
@@ -514,58 +273,6 @@ where
     ) -> Outcome {
         self.take_steps(used, stream, scratch, bench)
             .unwrap_or_else(Outcome::Closed)
-    }
-
-    fn take_steps<T: Stream>(
-        &mut self,
-        used: usize,
-        stream: &mut T,
-        scratch: &mut [u8],
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
-        if self.is_connecting() && !self.finish_connecting(stream, bench)? {
-            return Ok(Outcome::Event);
-        }
-        self.flush(stream, bench)?;
-        let outcome = if self.may_receive() {
-            self.read(used, stream, scratch, bench)?
-        } else {
-            Outcome::Event
-        };
-        self.move_on(outcome, stream, scratch, bench)
-    }
-
-    /// Takes the steps from state to state that nothing but owed bytes can hold up.
-    fn move_on<T: Stream>(
-        &mut self,
-        outcome: Outcome,
-        stream: &mut T,
-        scratch: &mut [u8],
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
-        if matches!(self.state, State::Leaving) && outcome != Outcome::Memory && !self.owes() {
-            // All that had come is answered, or a whole budget of it: a flood would not end by itself.
-            self.state = State::Draining(CloseReason::Drained);
-            self.forget_input(&mut bench.common.pool);
-        }
-        self.send_fin_if_all_is_said(stream, bench)?;
-        match self.state {
-            State::Draining(reason) if !self.owes() => {
-                send_fin(stream, bench)?;
-                self.state = State::Lingering(reason);
-                self.note(Readiness::READABLE | Readiness::DRAIN);
-                self.linger(reason, stream, scratch, bench)
-            }
-            State::Lingering(reason) => self.linger(reason, stream, scratch, bench),
-            State::Ended(reason) if !self.owes() => Err(reason),
-            State::HandingOver(_) if !self.owes() => Ok(Outcome::Taker),
-            State::Draining(_) | State::Ended(_) | State::HandingOver(_) => Ok(Outcome::Event),
-            State::Connecting
-            | State::Open
-            | State::HalfClosed
-            | State::HeardOut
-            | State::Leaving => Ok(outcome),
-        }
     }
 
     /// Whether room for output is to be watched for from now on; true once in a connection's life, at its first debt.
@@ -586,18 +293,6 @@ where
         self.marks.clear(Marks::WAITS_FOR_MEMORY);
     }
 
-    /// Whether there is input that the session has seen and not answered, because too much was owed.
-    fn holds_back(&self) -> bool {
-        let held = self.held.as_deref();
-        held.is_some_and(|[held]| held.input_is_held_back)
-    }
-
-    /// Whether there is something to be done at once, without any event: a session has ended the connection, and its
-    /// peer is owed nothing but FIN.
-    fn is_to_end_now(&self) -> bool {
-        matches!(self.state, State::Draining(_)) && !self.owes()
-    }
-
     // By `matches!`, since a comparison would look at the reasons that other states carry.
 
     #[inline]
@@ -614,46 +309,4 @@ where
     fn may_receive(&self) -> bool {
         matches!(self.state, State::Open | State::HalfClosed | State::Leaving)
     }
-
-    /// Looks whether a connection that was begun stands now; if so, opens the session.
-    fn finish_connecting<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<bool, CloseReason> {
-        if !self.readiness.contains(Readiness::WRITABLE) {
-            return Ok(false);
-        }
-        let connected = stream.connected().map_err(|error| {
-            bench.common.last_error = Some(error);
-            CloseReason::ConnectFailed
-        })?;
-        if connected {
-            self.state = State::Open;
-            self.greet(stream, bench)?;
-        } else {
-            self.readiness = self.readiness.without(Readiness::WRITABLE);
-        }
-        Ok(connected)
-    }
-
-    /// Gives back what the connection holds of the pool; called once, when it closes.
-    fn release(&mut self, pool: &mut Pool) {
-        if let Some(held) = self.held.take() {
-            pool.account_share(held[0].share, Share::default());
-        }
-    }
-}
-
-fn send_fin<T: Stream, P>(stream: &mut T, bench: &mut Workbench<'_, P>) -> Result<(), CloseReason> {
-    stream.shutdown_write().map_err(|error| {
-        bench.common.last_error = Some(error);
-        CloseReason::PeerReset
-    })
-}
-
-/// Whether a short read has emptied the socket: where the world promises that, and no event says otherwise.
-#[inline]
-fn short_read_drains<T: Stream>(readiness: Readiness) -> bool {
-    T::SHORT_READ_DRAINS && !readiness.contains(Readiness::DRAIN)
 }

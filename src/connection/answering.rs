@@ -1,9 +1,8 @@
-//! From the socket to the session: reading, and handing over what was read.
+//! From the connection to its session: handing over what was read, and heeding what is said to it.
 
-use super::{CloseReason, Common, Connection, Marks, Outcome, SMALL_READ, State, Workbench};
-use crate::net::{Readiness, Stream};
+use super::{CloseReason, Common, Connection, Fifo, Marks, State, Workbench};
+use crate::net::Stream;
 use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
-use std::io::{self, ErrorKind};
 
 /// How many of the bytes received a line of the log shows.
 const TRACED_BYTES: usize = 64;
@@ -12,65 +11,6 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Reads and answers until there is no more input, the peer is owed too much, or the budget, of which `used` bytes
-    /// are used up already, has come to its end.
-    pub(super) fn read<T: Stream>(
-        &mut self,
-        used: usize,
-        stream: &mut T,
-        scratch: &mut [u8],
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
-        let limits = bench.common.limits;
-        let size = bench.common.read_size.min(scratch.len());
-        let mut budget = limits.budget.saturating_sub(used);
-        while self.may_receive() && self.readiness.contains(Readiness::READABLE) {
-            if self.owes() && (self.owed() + size > limits.max_pending || self.holds_back()) {
-                return Ok(Outcome::Event);
-            }
-            if budget == 0 {
-                return Ok(Outcome::Turn);
-            }
-            let Some(size) = self.size_of_read(size, stream, bench) else {
-                return Ok(Outcome::Memory);
-            };
-            let asked = size.min(budget);
-            match stream.read(&mut scratch[..asked]) {
-                Ok(count) if count > 0 => {
-                    budget -= count;
-                    self.take_in(&scratch[..count], count < asked, stream, bench)?;
-                }
-                found => self.take_rarity(found, stream, bench)?,
-            }
-        }
-        Ok(Outcome::Event)
-    }
-
-    /// How much may be read at once, at most `size`; nothing while that would take memory that there is not.
-    ///
-    /// While memory is scarce, those are still served whose answers the kernel takes, a little at a time: it is not
-    /// they who hold the memory, and nothing of theirs will be held.
-    fn size_of_read<T: Stream, P>(
-        &mut self,
-        size: usize,
-        stream: &mut T,
-        bench: &Workbench<'_, P>,
-    ) -> Option<usize> {
-        self.marks.clear(Marks::WAITS_FOR_ROOM);
-        if bench.may_read() {
-            return Some(size);
-        }
-        if self.held.is_some() || bench.common.pool.is_full() {
-            return None;
-        }
-        if stream.takes_output() {
-            return Some(size.min(SMALL_READ));
-        }
-        self.readiness = self.readiness.without(Readiness::WRITABLE);
-        self.marks.set(Marks::WAITS_FOR_ROOM);
-        None
-    }
-
     /// Counts and answers what one read has brought; `short`: it was less than asked for.
     #[inline(never)]
     pub(super) fn take_in<T: Stream>(
@@ -138,47 +78,6 @@ where
             None => self.receive(rest, stream, bench)?,
         };
         self.keep_input(&rest[consumed..], bench)
-    }
-
-    /// Heeds what a read brings but rarely: the peer's FIN, nothing, an error.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn take_rarity<T: Stream>(
-        &mut self,
-        found: io::Result<usize>,
-        stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        match found {
-            Ok(_) => self.peer_ended(stream, bench),
-            Err(error) => self.heed_read_error(error, bench),
-        }
-    }
-
-    fn heed_short_read<T: Stream>(&mut self, short: bool) {
-        if short && super::short_read_drains::<T>(self.readiness) {
-            self.readiness = self.readiness.without(Readiness::READABLE);
-        }
-    }
-
-    fn heed_read_error(
-        &mut self,
-        error: io::Error,
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        match error.kind() {
-            ErrorKind::WouldBlock => {
-                let drained = Readiness::READABLE | Readiness::DRAIN;
-                self.readiness = self.readiness.without(drained);
-                Ok(())
-            }
-            ErrorKind::Interrupted => Ok(()),
-            _ => {
-                let reason = CloseReason::of_read_error(&error);
-                bench.common.last_error = Some(error);
-                Err(reason)
-            }
-        }
     }
 
     /// Hands `fresh` bytes to the session, behind what it has not consumed so far.
@@ -261,14 +160,14 @@ where
     }
 
     /// The peer has sent its FIN: the session speaks for the last time.
-    fn peer_ended<T: Stream>(
+    pub(super) fn peer_ended<T: Stream>(
         &mut self,
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
         let rest = match self.held.as_deref_mut() {
             Some([held]) => std::mem::take(&mut held.input),
-            None => super::Fifo::default(),
+            None => Fifo::default(),
         };
         let mut is_record = false;
         self.consult(
@@ -358,32 +257,6 @@ where
         } else {
             self.state = State::Draining(reason);
         }
-    }
-
-    /// After our FIN: reads and drops until the peer's FIN, or an error, which comes to the same.
-    pub(super) fn linger<T: Stream>(
-        &mut self,
-        reason: CloseReason,
-        stream: &mut T,
-        scratch: &mut [u8],
-        bench: &mut Workbench<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
-        let mut budget = bench.common.limits.budget;
-        while self.readiness.contains(Readiness::READABLE) {
-            if budget == 0 {
-                return Ok(Outcome::Turn);
-            }
-            match stream.read(scratch) {
-                Ok(0) => return Err(reason),
-                Ok(count) => {
-                    budget = budget.saturating_sub(count);
-                    bench.common.bytes_dropped += count as u64;
-                    self.heed_short_read::<T>(count < scratch.len());
-                }
-                Err(error) => self.heed_read_error(error, bench).map_err(|_| reason)?,
-            }
-        }
-        Ok(Outcome::Event)
     }
 }
 

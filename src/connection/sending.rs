@@ -1,6 +1,7 @@
 //! From the session to the socket: one write, and what to do with what it did not take.
 
-use super::{CloseReason, Common, Connection, Held, Pool, Share, State, Workbench};
+use super::held::hold;
+use super::{CloseReason, Common, Connection, Pool, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -93,35 +94,6 @@ where
         Ok(())
     }
 
-    /// Keeps input that the session has not consumed.
-    #[inline]
-    pub(super) fn keep_input<P>(
-        &mut self,
-        rest: &[u8],
-        bench: &mut Workbench<'_, P>,
-    ) -> Result<(), CloseReason> {
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let held = hold(&mut self.held, &bench.common.pool)?;
-        held.input.push(rest).map_err(|_| CloseReason::NoMemory)?;
-        held.account(&mut bench.common.pool);
-        Ok(())
-    }
-
-    /// Remembers whether the session is to be called again, without new input, once the peer has read.
-    #[cold]
-    pub(super) fn hold_back<P>(
-        &mut self,
-        hold_back: bool,
-        bench: &mut Workbench<'_, P>,
-    ) -> Result<(), CloseReason> {
-        let held = hold(&mut self.held, &bench.common.pool)?;
-        held.input_is_held_back = hold_back;
-        held.account(&mut bench.common.pool);
-        Ok(())
-    }
-
     /// Writes what is owed until it has gone or the kernel takes no more; then lets the session go on.
     pub(super) fn flush<T: Stream>(
         &mut self,
@@ -172,18 +144,6 @@ where
         Ok(())
     }
 
-    /// Brings the pool up to date, and gives memory back that nothing is held in any more.
-    pub(super) fn account(&mut self, pool: &mut Pool) {
-        let Some([held]) = self.held.as_deref_mut() else {
-            return;
-        };
-        if held.owed.is_empty() && held.input.is_empty() {
-            self.release(pool);
-        } else {
-            held.account(pool);
-        }
-    }
-
     /// Says something from outside a session's turn, as a client does.
     ///
     /// What is said before the connection stands waits until it does. After our FIN, or when that is the next thing to
@@ -222,35 +182,5 @@ impl<P> Common<P> {
         let reason = CloseReason::of_write_error(&error);
         self.last_error = Some(error);
         Err(reason)
-    }
-}
-
-impl Held {
-    fn account(&mut self, pool: &mut Pool) {
-        let share = Share {
-            held: self.owed.footprint() + self.input.footprint() + size_of::<Held>(),
-            is_unfinished: self.owed.is_empty() && !self.input_is_held_back,
-        };
-        pool.account_share(self.share, share);
-        self.share = share;
-    }
-}
-
-/// The place for what must be held, made if it is not there yet.
-fn hold<'a>(
-    place: &'a mut Option<Box<[Held; 1]>>,
-    pool: &Pool,
-) -> Result<&'a mut Held, CloseReason> {
-    pool.grants().map_err(|_| CloseReason::NoMemory)?;
-    if place.is_none() {
-        let mut one = Vec::new();
-        one.try_reserve_exact(1)
-            .map_err(|_| CloseReason::NoMemory)?;
-        one.push(Held::default());
-        *place = one.into_boxed_slice().try_into().ok();
-    }
-    match place {
-        Some(held) => Ok(&mut held[0]),
-        None => Err(CloseReason::NoMemory),
     }
 }

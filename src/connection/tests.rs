@@ -10,6 +10,7 @@ mod records;
 mod refusals;
 mod scarcity;
 mod sessions;
+mod theatre;
 mod words;
 
 use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};

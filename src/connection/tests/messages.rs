@@ -1,6 +1,6 @@
 //! Messages that come in pieces, and memory that is full of them.
 
-use super::driving::Theatre;
+use super::theatre::Theatre;
 use super::*;
 use crate::connection::Pool;
 use crate::net::Key;

@@ -1,6 +1,6 @@
 //! Records: kept by their connections until they have been taken.
 
-use super::driving::Theatre;
+use super::theatre::Theatre;
 use super::*;
 use crate::net::Key;
 use crate::protocol::Collect;

@@ -1,6 +1,6 @@
 //! The loop and the line for memory refuse to remember anybody: nobody is forgotten.
 
-use super::driving::Theatre;
+use super::theatre::Theatre;
 use super::*;
 use crate::connection::CloseReason;
 

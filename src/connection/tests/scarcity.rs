@@ -2,7 +2,8 @@
 //! the answers.
 
 use super::*;
-use crate::connection::{Classes, Pool, SMALL_READ};
+use crate::connection::reading::SMALL_READ;
+use crate::connection::{Classes, Pool};
 use crate::reactor::Class;
 
 /// A connection, while others hold this many of a thousand parts of the memory.

@@ -1,6 +1,6 @@
 //! Words from outside: which of them start a connection's time anew.
 
-use super::driving::Theatre;
+use super::theatre::Theatre;
 use super::*;
 use crate::connection::Classes;
 use crate::net::Key;

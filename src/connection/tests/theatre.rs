@@ -1,0 +1,175 @@
+//! A theatre for connections: a reactor over scripted sockets, with a driver, in which time is what the test says.
+
+use super::*;
+use crate::connection::{Connections, Driver, LINGER};
+use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source};
+use crate::reactor::{Handler, Reactor};
+use std::time::Duration;
+
+/// A world of scripted sockets. Time is what the test says it is.
+#[derive(Default)]
+pub(super) struct Stage {
+    now: u64,
+    pub(super) watched: Vec<Key>,
+    pub(super) refuses: bool,
+    pub(super) closed: Vec<Ending>,
+}
+
+impl Net for Stage {
+    type Listener = ();
+    type Stream = Scripted;
+
+    fn now(&self) -> Time {
+        Time::from_nanos(self.now)
+    }
+
+    fn wait(&mut self, _: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        ready.clear();
+        Ok(())
+    }
+
+    fn listen(&mut self, _: &ListenOptions, _: Source) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn local_addr(&self, (): &()) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn accept(&mut self, (): &()) -> Result<(Scripted, SocketAddr), AcceptError> {
+        Err(AcceptError::Empty)
+    }
+
+    fn has_waiting(&mut self, (): &()) -> bool {
+        false
+    }
+
+    fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<Scripted> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn register(&mut self, _: &Scripted, _: Key, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn watch_writable(&mut self, _: &Scripted, key: Key) -> io::Result<()> {
+        if self.refuses {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.watched.push(key);
+        Ok(())
+    }
+
+    fn close(&mut self, _: Scripted, ending: Ending) {
+        self.closed.push(ending);
+    }
+
+    fn take_signal(&mut self) -> Option<Signal> {
+        None
+    }
+}
+
+/// Drives whoever is ready, and writes down who ended and why.
+pub(super) struct Cast<P: Protocol = Raw> {
+    pub(super) driver: Driver<P>,
+    pub(super) ended: Vec<(u32, CloseReason)>,
+}
+
+impl<P: Protocol> Handler<Stage, Connection<P::Session>> for Cast<P> {
+    fn ready(&mut self, reactor: &mut Connections<Stage, P>, key: Key, readiness: Readiness) {
+        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
+            self.close(reactor, key, reason);
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Connections<Stage, P>, key: Key) {
+        let reason = reactor.find(key).unwrap().tenant.expire();
+        self.close(reactor, key, reason);
+    }
+
+    fn source_ready(&mut self, _: &mut Connections<Stage, P>, _: Source) {}
+
+    fn wake_at(&self) -> Option<Time> {
+        None
+    }
+}
+
+impl<P: Protocol> Cast<P> {
+    pub(super) fn close(
+        &mut self,
+        reactor: &mut Connections<Stage, P>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        let closed = self.driver.close(reactor, key, reason).unwrap();
+        self.ended.push((key.serial, closed.reason));
+    }
+}
+
+/// A reactor with a driver, on which idle, stalled and connecting ones have ten seconds.
+pub(super) struct Theatre<P: Protocol = Raw> {
+    pub(super) reactor: Connections<Stage, P>,
+    pub(super) cast: Cast<P>,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Theatre {
+    pub(super) fn new(limits: Limits, max_buffered: usize) -> Self {
+        Theatre::speaking(Raw, limits, max_buffered)
+    }
+}
+
+impl<P: Protocol> Theatre<P> {
+    pub(super) fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
+        let ten = Some(Duration::from_secs(10));
+        let common = Common::new(protocol, limits, max_buffered);
+        Theatre {
+            reactor: Reactor::new(
+                Stage::default(),
+                [ten, ten, Some(LINGER), ten],
+                Duration::ZERO,
+            ),
+            cast: Cast {
+                driver: Driver::new(common),
+                ended: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn open(&mut self) -> Key {
+        self.open_over(&[])
+    }
+
+    /// Opens a connection over a socket that follows `steps`.
+    pub(super) fn open_over(&mut self, steps: &[Step]) -> Key {
+        let stream = Scripted {
+            steps: steps.iter().cloned().collect(),
+        };
+        let connection = Connection::open(self.cast.driver.common.protocol.session());
+        let key = self.reactor.insert(stream, connection, false).unwrap();
+        assert_eq!(self.cast.driver.open(&mut self.reactor, key), None);
+        key
+    }
+
+    pub(super) fn drive(
+        &mut self,
+        key: Key,
+        readiness: Readiness,
+        steps: &[Step],
+    ) -> Option<CloseReason> {
+        let stream = &mut self.reactor.find(key).unwrap().stream;
+        stream.steps = steps.iter().cloned().collect();
+        let ended = self.cast.driver.drive(&mut self.reactor, key, readiness);
+        let left = &self.reactor.find(key).unwrap().stream.steps;
+        assert!(left.is_empty(), "left over: {left:?}");
+        ended
+    }
+
+    /// A turn at this second, and who ended in it.
+    pub(super) fn turn_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
+        self.reactor.net.now = second * SECOND;
+        self.reactor.turn(&mut self.cast).unwrap();
+        std::mem::take(&mut self.cast.ended)
+    }
+}
