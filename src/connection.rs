@@ -5,11 +5,12 @@
 //!
 //! ```text
 //! connecting --> open --> leaving   (the server stops: what has come already is still answered)
-//!                  |         |
-//!                  |         v
-//!                  +----> draining --> lingering --> closed   (our FIN first; then read and drop until the peer's)
-//!                  |
-//!                  +----> ended ---------------------> closed   (the peer's FIN first; then what is owed)
+//!     |            |         |
+//!     v            |         v
+//! called off       +----> draining --> lingering --> closed   (our FIN first; then read and drop until the peer's)
+//!     |            |
+//!     v            |
+//!   closed         +----> ended ---------------------> closed   (the peer's FIN first; then what is owed)
 //!                  |        ^
 //!                  +--> half-closed                             (a client has said all, and listens on)
 //!                  |

@@ -182,8 +182,10 @@ where
         )?;
         let speaks_on = self.marks.has(Marks::SPEAKS_ON) && !self.marks.has(Marks::SAID_ALL);
         self.state = match self.state {
-            State::Draining(reason) if is_record => State::HandingOver(reason),
-            State::Draining(reason) => State::Ended(reason),
+            State::Draining(reason) | State::Lingering(reason) if is_record => {
+                State::HandingOver(reason)
+            }
+            State::Draining(reason) | State::Lingering(reason) => State::Ended(reason),
             State::Open if speaks_on => State::HeardOut,
             _ => State::Ended(CloseReason::PeerClosed),
         };
@@ -251,11 +253,14 @@ where
     /// The session has said its last word.
     #[cold]
     fn heed_finish(&mut self, reason: CloseReason) {
-        if self.is_connecting() {
+        match self.state {
             // The word is still to be said, and the peer to be heard.
-            self.marks.set(Marks::SAID_ALL);
-        } else {
-            self.state = State::Draining(reason);
+            State::Connecting => {
+                self.marks.set(Marks::SAID_ALL);
+            }
+            // There is no FIN to come any more.
+            State::HalfClosed => self.state = State::Lingering(reason),
+            _ => self.state = State::Draining(reason),
         }
     }
 }

@@ -17,11 +17,13 @@ where
                 // Whether there is input is not known, and no edge need come for it.
                 self.note(Readiness::READABLE | Readiness::DRAIN);
             }
-            // Nobody is there yet who could be told; or the peer has said all, and what is owed is all that is left.
-            State::Connecting | State::HeardOut => self.state = State::Ended(CloseReason::Drained),
+            State::Connecting => self.state = State::CalledOff,
+            // The peer has said all, and what is owed is all that is left.
+            State::HeardOut => self.state = State::Ended(CloseReason::Drained),
             // What is said now, nobody would answer.
             State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
-            State::Leaving
+            State::CalledOff
+            | State::Leaving
             | State::Draining(_)
             | State::Ended(_)
             | State::HandingOver(_)
@@ -85,6 +87,9 @@ where
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
+        if matches!(self.state, State::CalledOff) {
+            return Err(CloseReason::Drained);
+        }
         if self.is_connecting() && !self.finish_connecting(stream, bench)? {
             return Ok(Outcome::Event);
         }
@@ -123,6 +128,7 @@ where
             State::HandingOver(_) if !self.owes() => Ok(Outcome::Taker),
             State::Draining(_) | State::Ended(_) | State::HandingOver(_) => Ok(Outcome::Event),
             State::Connecting
+            | State::CalledOff
             | State::Open
             | State::HalfClosed
             | State::HeardOut

@@ -17,7 +17,11 @@ where
         stream: &mut T,
         common: &mut Common<S::Shared>,
     ) -> Result<(), CloseReason> {
-        if self.owes() || matches!(self.state, State::Connecting | State::HalfClosed) {
+        if matches!(self.state, State::HalfClosed | State::Lingering(_)) {
+            // Nothing can be sent behind our FIN.
+            return Ok(());
+        }
+        if self.owes() || self.is_connecting() {
             return self.owe(bytes, &mut common.pool);
         }
         self.deliver_caught_up(bytes, stream, common).map(|_| ())
@@ -82,10 +86,6 @@ where
     #[inline(never)]
     fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), CloseReason> {
         if bytes.is_empty() {
-            return Ok(());
-        }
-        if matches!(self.state, State::HalfClosed) {
-            // Nothing can be sent behind our FIN.
             return Ok(());
         }
         let held = hold(&mut self.held, pool)?;

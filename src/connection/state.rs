@@ -7,6 +7,8 @@ use super::CloseReason;
 pub(super) enum State {
     /// Begun from here; the handshake is under way.
     Connecting,
+    /// Given up before it stood: whatever was to be said, there is nobody to hear it.
+    CalledOff,
     /// Reads, and answers.
     Open,
     /// Our FIN is sent, and the peer is listened to until its own.

@@ -3,8 +3,45 @@
 use super::sessions::{Pairs, PairsSession, pairs};
 use super::*;
 use crate::connection::Classes;
+use crate::protocol::{Context, Finish, Outbox};
 
-impl Rig<Raw> {
+/// A protocol that takes whatever comes for nonsense, and says so.
+struct Refusing;
+struct RefusingSession;
+
+impl Protocol for Refusing {
+    type Session = RefusingSession;
+
+    fn name(&self) -> &'static str {
+        "refusing"
+    }
+
+    fn session(&mut self) -> RefusingSession {
+        RefusingSession
+    }
+}
+
+impl Session for RefusingSession {
+    type Shared = Refusing;
+
+    fn receive<'a>(
+        &mut self,
+        input: &'a [u8],
+        _: Context<'_, Refusing>,
+        outbox: &mut Outbox<'a>,
+    ) -> usize {
+        outbox.write(b"nonsense");
+        outbox.finish(Finish::Malformed);
+        input.len()
+    }
+
+    fn end<'a>(&mut self, _: &'a [u8], _: Context<'_, Refusing>, outbox: &mut Outbox<'a>) {
+        outbox.write(b"so much?");
+        outbox.finish(Finish::TooLong);
+    }
+}
+
+impl<P: Protocol> Rig<P> {
     /// Says that nothing more will be said, over a socket that follows `steps`, all of them.
     fn half_close(&mut self, steps: &[Step]) -> Result<(), CloseReason> {
         let mut stream = Scripted {
@@ -84,7 +121,7 @@ fn the_last_word_of_a_session_that_is_not_connected_yet_is_still_said() {
     let mut bench = bench(&mut rig.common, &mut rig.gathered);
     let said = rig.connection.write(&mut nothing, &mut bench, |outbox| {
         outbox.write(b"bye");
-        outbox.finish(crate::protocol::Finish::Done);
+        outbox.finish(Finish::Done);
     });
     assert_eq!(said, Ok(true));
     let steps = [
@@ -104,6 +141,37 @@ fn a_client_that_is_told_to_stop_before_it_stands_has_nothing_to_wait_for() {
     rig.connection.drain();
     let outcome = rig.drive(Readiness::NONE, &[]);
     assert_eq!(outcome, Outcome::Closed(CloseReason::Drained));
+}
+
+#[test]
+fn what_was_to_be_said_on_a_connection_is_not_waited_for_when_that_is_called_off() {
+    let mut rig = Rig::raw();
+    rig.connection = Connection::connecting(Raw.session());
+    assert_eq!(rig.write(b"early", &[]), Ok(true));
+    rig.connection.drain();
+    assert_eq!(rig.write(b"more", &[]), Ok(false));
+    let outcome = rig.drive(WRITABLE, &[]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::Drained));
+}
+
+#[test]
+fn a_session_that_ends_behind_our_fin_says_no_more_and_sends_no_other_fin() {
+    let mut rig = Rig::new(Refusing, Limits::default());
+    assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
+    let steps = [input(b"what"), Step::NoInput];
+    assert_eq!(rig.drive(READABLE | DRAIN, &steps), Outcome::Event);
+    assert_eq!(rig.connection.class(), Classes::LINGER);
+    let outcome = rig.drive(READABLE | DRAIN, &[input(b"ever"), Step::PeerFin]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::Malformed));
+    assert_eq!(rig.common.bytes_dropped, 4);
+}
+
+#[test]
+fn what_a_session_says_of_the_peers_fin_behind_ours_is_why_the_connection_ended() {
+    let mut rig = Rig::new(Refusing, Limits::default());
+    assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
+    let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::TooLong));
 }
 
 #[test]
