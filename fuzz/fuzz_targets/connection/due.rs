@@ -10,7 +10,7 @@ pub trait Spoken: Protocol {
     fn longest_reply(&self) -> Option<usize>;
 
     /// Adds to `due` what was to be said for what was read since the last call.
-    fn settle(&mut self, due: &mut Due, read: usize);
+    fn settle(&mut self, due: &mut Due, came: Came);
 
     /// Input that the session has not consumed.
     fn kept(&self) -> usize;
@@ -19,6 +19,17 @@ pub trait Spoken: Protocol {
     fn is_stopped(&self) -> bool;
 
     fn finished(&self) -> Option<Finish>;
+}
+
+/// What has come, and what is done with an answer to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Came {
+    /// Bytes read before our FIN.
+    pub before_fin: usize,
+    /// Bytes that the session was given, or that are kept for it.
+    pub heard: usize,
+    /// Our FIN had been sent before what was done last: what was said since is for nobody.
+    pub is_mute: bool,
 }
 
 /// All that is to be written, and for how much of the input that is.
@@ -37,10 +48,10 @@ impl Spoken for Raw {
         Some(0)
     }
 
-    fn settle(&mut self, due: &mut Due, read: usize) {
-        let fresh = (due.read..read).map(|position| Content::Positions.byte(position));
+    fn settle(&mut self, due: &mut Due, came: Came) {
+        let fresh = (due.read..came.before_fin).map(|position| Content::Positions.byte(position));
         due.bytes.extend(fresh);
-        due.read = read;
+        due.read = came.before_fin;
     }
 
     fn kept(&self) -> usize {
@@ -62,10 +73,14 @@ impl Spoken for Messages {
         (!self.impatient).then_some(self.longest_reply + 2)
     }
 
-    fn settle(&mut self, due: &mut Due, read: usize) {
+    fn settle(&mut self, due: &mut Due, came: Came) {
+        if came.is_mute {
+            self.said.clear();
+        }
         due.bytes.append(&mut self.said);
         if self.finished.is_none() && !self.ended {
-            assert_eq!(self.consumed + self.kept, read, "what was read was heard");
+            let known = self.consumed + self.kept;
+            assert_eq!(known, came.heard, "what was read was heard");
         }
     }
 

@@ -6,23 +6,24 @@
 //! alone the connection must come to its end.
 #![no_main]
 
+mod checks;
 mod due;
 mod messages;
+mod run;
 mod script;
 mod size;
 
-use arbitrary::{Arbitrary, Result, Unstructured};
 use due::{Due, Spoken};
-use echoloop::connection::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
+use echoloop::connection::{Common, Connection, Limits, Outcome, Workbench};
 use echoloop::net::{Readiness, Time};
 use echoloop::protocol::{Protocol, Raw, Session};
 use echoloop::reactor::{Scratch, scratch};
 use libfuzzer_sys::fuzz_target;
 use messages::Messages;
-use script::{Broken, Connect, Content, Read, Script, Write};
+use run::{Run, Speaks, Step};
+use script::{Content, Read, Script};
 use size::Size;
 use std::cell::RefCell;
-use std::io::ErrorKind;
 
 /// Drives after which a run is long enough, whatever would still come.
 const MOST_DRIVES: usize = 500;
@@ -30,74 +31,8 @@ const MOST_DRIVES: usize = 500;
 /// Bytes read after which a run is long enough.
 const MOST_BYTES: usize = 1 << 20;
 
-#[derive(Arbitrary, Debug)]
-struct Run {
-    /// Whether a short read has emptied the socket.
-    drains: bool,
-    /// Begun from here, and not accepted.
-    connecting: bool,
-    speaks: Speaks,
-    limits: Bounds,
-    steps: Vec<Step>,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Speaks {
-    Raw,
-    Messages {
-        content: Vec<u8>,
-        impatient: bool,
-    },
-    /// Messages of one byte that all ask for the same.
-    ManyAlike {
-        head: u8,
-    },
-}
-
-#[derive(Arbitrary, Debug)]
-struct Bounds {
-    max_pending: Size,
-    budget: Size,
-    /// For all connections together; there is one.
-    max_buffered: Option<Size>,
-}
-
-#[derive(Debug)]
-enum Step {
-    Read(Read),
-    Write(Write),
-    Connect(Connect),
-    ShutdownFails,
-    Drive {
-        readable: bool,
-        writable: bool,
-        drain: bool,
-    },
-    /// The server stops.
-    Drain,
-    /// So many bytes are said from outside the session.
-    Say(u8),
-}
-
-impl<'a> Arbitrary<'a> for Step {
-    fn arbitrary(source: &mut Unstructured<'a>) -> Result<Step> {
-        Ok(match source.int_in_range(0..=31)? {
-            0..=8 => Step::Read(source.arbitrary()?),
-            9..=17 => Step::Write(source.arbitrary()?),
-            18..=26 => Step::Drive {
-                readable: source.arbitrary()?,
-                writable: source.arbitrary()?,
-                drain: source.arbitrary()?,
-            },
-            27..=28 => Step::Say(source.arbitrary()?),
-            29 => Step::Connect(source.arbitrary()?),
-            30 => Step::Drain,
-            _ => Step::ShutdownFails,
-        })
-    }
-}
-
 /// A connection on its bench, and what must become of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Rig<P: Protocol, const DRAINS: bool> {
     connection: Connection<P::Session>,
     common: Common<P>,
@@ -106,7 +41,14 @@ struct Rig<P: Protocol, const DRAINS: bool> {
     due: Due,
     /// It was begun, and neither stands nor has ended yet.
     connecting: bool,
+    /// It was given up before it stood.
+    called_off: bool,
     drained: bool,
+    /// Nothing more will be said from outside.
+    said_all: bool,
+    speaks_on: bool,
+    /// The peer's FIN has been read, and has not ended it.
+    heard_out: bool,
     drives: usize,
 }
 
@@ -130,10 +72,14 @@ where
             },
             common: Common::new(protocol, limits, max_buffered),
             gathered: Vec::new(),
-            script: Script::new(content),
+            script: Script::new(content, !run.connecting),
             due: Due::default(),
             connecting: run.connecting,
+            called_off: false,
             drained: false,
+            said_all: false,
+            speaks_on: false,
+            heard_out: false,
             drives: 0,
         }
     }
@@ -148,7 +94,11 @@ where
     }
 
     fn is_long_enough(&self) -> bool {
-        self.drives > MOST_DRIVES || self.script.read + self.script.dropped > MOST_BYTES
+        self.drives > MOST_DRIVES || self.bytes_read() > MOST_BYTES
+    }
+
+    fn bytes_read(&self) -> usize {
+        self.script.read + self.script.read_after_fin
     }
 
     /// Takes a step; true if the connection has closed.
@@ -169,6 +119,11 @@ where
                 return matches!(self.drive(readiness), Outcome::Closed(_));
             }
             Step::Drain => self.drain(),
+            Step::HalfClose => return self.half_close(),
+            Step::SpeakOn => {
+                self.connection.speak_on();
+                self.speaks_on |= !self.script.fin_read;
+            }
             Step::Say(length) => return self.say(usize::from(*length)),
         }
         false
@@ -180,6 +135,9 @@ where
         self.script.generous = true;
         let mut idle_drives = 0;
         while !self.is_long_enough() {
+            if self.heard_out && self.half_close() {
+                return;
+            }
             let told = self.script.told;
             let input = Readiness::READABLE | Readiness::DRAIN;
             // What was told and not taken back is still known to the connection: no edge comes for it.
@@ -210,7 +168,7 @@ where
 
     fn progress(&self) -> (usize, usize, usize, usize, bool) {
         let script = &self.script;
-        let read = script.read + script.dropped;
+        let read = self.bytes_read();
         let kept = self.common.protocol.kept();
         (
             read,
@@ -224,8 +182,8 @@ where
     fn drive(&mut self, readiness: Readiness) -> Outcome {
         self.drives += 1;
         self.script.told |= readiness;
-        self.script.begin(self.common.protocol.kept());
-        let read_before = self.script.read;
+        let is_mute = self.begin(self.common.protocol.kept());
+        let (read_before, fin_before) = (self.script.read, self.script.fin_read);
         let outcome = SCRATCH.with_borrow_mut(|scratch| {
             self.connection.drive(
                 &mut self.script,
@@ -240,19 +198,57 @@ where
             )
         });
         self.connecting &= !self.script.stands;
+        let is_finished = self.common.protocol.finished().is_some();
+        let may_speak = self.speaks_on && !self.said_all && !self.drained && !is_finished;
+        self.heard_out |= self.script.fin_read && !fin_before && may_speak;
         let read = self.script.read - read_before;
         assert!(
             read <= self.common.limits.budget,
             "{read} bytes read in a turn"
         );
-        self.check();
+        self.check(is_mute);
         self.check_outcome(outcome);
         outcome
     }
 
-    /// The server stops.
+    /// Something is about to be done with the connection; true if its FIN has been sent already.
+    fn begin(&mut self, kept: usize) -> bool {
+        let is_finished = self.common.protocol.finished().is_some();
+        self.script.hears_on = self.said_all && !self.drained && !is_finished;
+        self.script.begin(kept);
+        self.script.fin_sent
+    }
+
+    /// Nothing more will be said; true if the connection has closed.
+    fn half_close(&mut self) -> bool {
+        self.said_all = true;
+        let is_mute = self.begin(0);
+        let mut bench = Workbench {
+            serial: 1,
+            now: Time::ZERO,
+            common: &mut self.common,
+            gathered: &mut self.gathered,
+        };
+        let closed = self.connection.half_close(&mut self.script, &mut bench);
+        match closed {
+            Ok(()) => {
+                self.check(is_mute);
+                let is_idle = !self.connecting && self.connection.owed() == 0;
+                let is_ending = self.drained || self.is_ending();
+                assert!(!is_idle || is_ending, "all is said, and FIN is not sent");
+                false
+            }
+            Err(reason) => {
+                self.check_outcome(Outcome::Closed(reason));
+                true
+            }
+        }
+    }
+
+    /// The program stops.
     fn drain(&mut self) {
         self.connection.drain();
+        self.called_off |= self.connecting;
         let is_ending = self.drained || self.is_ending();
         if !is_ending && !self.connecting {
             // Whether there is input is not known, and no edge need come for it.
@@ -262,22 +258,22 @@ where
         self.connecting = false;
     }
 
-    /// The session or the peer has ended it, and it may still owe something.
+    /// The session, the peer or the program has ended it, and it may still owe something.
     fn is_ending(&self) -> bool {
         let is_finished = self.common.protocol.finished().is_some();
-        is_finished || self.script.fin_read || self.script.fin_sent
+        is_finished || self.called_off || self.script.fin_read || self.script.fin_sent
     }
 
     /// Says something from outside the session; true if the connection has closed.
     fn say(&mut self, length: usize) -> bool {
-        if self.is_ending() {
+        if self.is_ending() && !self.heard_out {
             // To say something then is its owner's mistake.
             return false;
         }
         let saying = vec![b'!'; length];
         self.due.bytes.extend(&saying);
         self.due.from_outside += length;
-        self.script.begin(0);
+        let is_mute = self.begin(0);
         let mut bench = Workbench {
             serial: 1,
             now: Time::ZERO,
@@ -289,13 +285,16 @@ where
             .write(&mut self.script, &mut bench, |outbox| outbox.write(&saying));
         match said {
             Ok(is_said) => {
+                let must = !self.said_all && !self.drained;
+                assert!(is_said || !must, "it could have been said");
+                assert!(!is_said || !self.said_all, "said after all was said");
                 if !is_said {
                     // Its FIN is the next thing to be sent: nothing goes behind that.
                     let kept = self.due.bytes.len() - length;
                     self.due.bytes.truncate(kept);
                     self.due.from_outside -= length;
                 }
-                self.check();
+                self.check(is_mute);
                 false
             }
             Err(reason) => {
@@ -304,101 +303,6 @@ where
             }
         }
     }
-
-    /// What holds whenever something was done with the connection.
-    fn check(&mut self) {
-        let Rig {
-            connection,
-            common,
-            script,
-            due,
-            ..
-        } = self;
-        common.protocol.settle(due, script.read);
-        let fresh = due.compared..script.written.len();
-        assert_eq!(
-            script.written.get(fresh.clone()),
-            due.bytes.get(fresh),
-            "written is what was due"
-        );
-        due.compared = script.written.len();
-        assert_eq!(connection.bytes_in(), script.read as u64);
-        assert_eq!(connection.bytes_out(), script.written.len() as u64);
-        assert_eq!(common.bytes_dropped, script.dropped as u64);
-        let owed = connection.owed();
-        assert_eq!(connection.owes(), owed > 0);
-        if script.broken.is_some() {
-            // What it still holds, its owner gives back.
-            return;
-        }
-        let unwritten = due.bytes.len() - script.written.len();
-        assert_eq!(owed, unwritten, "what is not written is owed");
-        if let Some(reply) = common.protocol.longest_reply() {
-            let most = common.limits.max_pending + reply + due.from_outside;
-            assert!(owed <= most, "{owed} bytes owed, allowed are {most}");
-        }
-        let must_hold = owed + common.protocol.kept();
-        let held = common.pool.held();
-        assert!(held >= must_hold, "{held} bytes account for {must_hold}");
-        assert!(must_hold > 0 || held == 0, "{held} bytes held for nothing");
-    }
-
-    /// The connection waits only for what will come, and ends only for what has come.
-    fn check_outcome(&self, outcome: Outcome) {
-        let told = self.script.told;
-        let owed = self.connection.owed();
-        match outcome {
-            Outcome::Closed(reason) => self.check_reason(reason),
-            Outcome::Turn => assert!(told.contains(Readiness::READABLE), "a turn for nothing"),
-            Outcome::Memory => assert!(self.common.pool.is_scarce(), "there is memory enough"),
-            Outcome::Taker => panic!("nobody has made a record"),
-            Outcome::Event if self.connecting => {}
-            Outcome::Event if owed > 0 => {
-                let forgotten = told.contains(Readiness::WRITABLE);
-                assert!(!forgotten, "it owes, and forgets that there is room");
-            }
-            Outcome::Input | Outcome::Event => {
-                assert_eq!(owed, 0, "it owes, and waits for input only");
-                let forgotten = told.contains(Readiness::READABLE);
-                assert!(!forgotten, "it forgets that there may be input");
-                let stopped = self.common.protocol.is_stopped();
-                assert!(!stopped, "the session was not called again");
-            }
-        }
-    }
-
-    fn check_reason(&self, reason: CloseReason) {
-        let script = &self.script;
-        let finished = self.common.protocol.finished().map(CloseReason::from);
-        let after_fin = finished.unwrap_or(CloseReason::Drained);
-        let expected = match script.broken {
-            None => {
-                assert!(script.fin_read, "closed as {reason} without a cause");
-                assert_eq!(script.written, self.due.bytes, "closed before all was sent");
-                if script.fin_sent {
-                    after_fin
-                } else {
-                    finished.unwrap_or(CloseReason::PeerClosed)
-                }
-            }
-            Some(Broken::Read(_)) if script.fin_sent => after_fin,
-            Some(Broken::Read(kind)) if is_loss(kind) => CloseReason::PeerLost,
-            Some(Broken::Write(kind)) if is_loss(kind) => CloseReason::PeerLost,
-            Some(Broken::Write(kind)) if !is_reset(kind) => CloseReason::WriteFailed,
-            Some(Broken::Read(_) | Broken::Write(_) | Broken::Shutdown) => CloseReason::PeerReset,
-            Some(Broken::Connect) => CloseReason::ConnectFailed,
-        };
-        assert_eq!(reason, expected);
-        assert_eq!(self.common.last_error.is_some(), script.broken.is_some());
-    }
-}
-
-fn is_loss(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TimedOut | ErrorKind::HostUnreachable)
-}
-
-fn is_reset(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 thread_local! {

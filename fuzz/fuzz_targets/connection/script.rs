@@ -137,10 +137,12 @@ pub struct Script<const DRAINS: bool> {
     /// Bytes read before FIN was sent.
     pub read: usize,
     /// Bytes read after FIN was sent.
-    pub dropped: usize,
+    pub read_after_fin: usize,
     pub written: Vec<u8>,
-    /// A connection that was begun was found to stand.
+    /// It was accepted, or a connection that was begun was found to stand.
     pub stands: bool,
+    /// A FIN that is sent now says only that all is said: what comes is still heard.
+    pub hears_on: bool,
     pub fin_sent: bool,
     pub fin_read: bool,
     /// What broke the connection.
@@ -150,7 +152,7 @@ pub struct Script<const DRAINS: bool> {
 }
 
 impl<const DRAINS: bool> Script<DRAINS> {
-    pub fn new(content: Content) -> Self {
+    pub fn new(content: Content, stands: bool) -> Self {
         Script {
             content,
             reads: VecDeque::new(),
@@ -160,9 +162,10 @@ impl<const DRAINS: bool> Script<DRAINS> {
             generous: false,
             told: Readiness::NONE,
             read: 0,
-            dropped: 0,
+            read_after_fin: 0,
             written: Vec::new(),
-            stands: false,
+            stands,
+            hears_on: false,
             fin_sent: false,
             fin_read: false,
             broken: None,
@@ -189,7 +192,7 @@ impl<const DRAINS: bool> Script<DRAINS> {
 
     fn give(&mut self, count: usize, buffer: &mut [u8]) -> usize {
         let given = count.min(buffer.len());
-        let position = self.read + self.dropped;
+        let position = self.read + self.read_after_fin;
         for (offset, place) in buffer[..given].iter_mut().enumerate() {
             *place = self.content.byte(position + offset);
         }
@@ -199,7 +202,7 @@ impl<const DRAINS: bool> Script<DRAINS> {
             self.reads.push_front(Read::Bytes(rest));
         }
         if self.fin_sent {
-            self.dropped += given;
+            self.read_after_fin += given;
         } else {
             self.read += given;
         }
@@ -217,6 +220,7 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.call();
         assert!(!buffer.is_empty(), "a read for nothing looks like FIN");
+        assert!(self.stands, "a read before it stands");
         assert!(!self.fin_read, "a read behind the peer's FIN");
         match self.reads.pop_front() {
             Some(Read::Bytes(count)) => Ok(self.give(count.get() + 1, buffer)),
@@ -240,6 +244,7 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.call();
         assert!(!bytes.is_empty(), "a write for nothing");
+        assert!(self.stands, "a write before it stands");
         assert!(!self.fin_sent, "a write behind FIN");
         match self.writes.pop_front() {
             Some(Write::Takes(count)) => {
@@ -274,14 +279,17 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.call();
+        assert!(self.stands, "FIN before it stands");
         assert!(!self.fin_sent, "FIN is sent twice");
         if self.shutdown_fails {
             self.broken = Some(Broken::Shutdown);
             return Err(ErrorKind::NotConnected.into());
         }
         self.fin_sent = true;
-        // Whether the peer's FIN has come already is not known, and no edge need come for it.
-        self.told |= Readiness::READABLE | Readiness::DRAIN;
+        if !self.hears_on {
+            // Whether the peer's FIN has come already is not known, and no edge need come for it.
+            self.told |= Readiness::READABLE | Readiness::DRAIN;
+        }
         Ok(())
     }
 
