@@ -4,7 +4,9 @@
 
 mod connecting;
 mod doctor;
+mod examples;
 mod load;
+mod manual;
 mod output;
 mod ping;
 mod report;
@@ -38,6 +40,10 @@ enum Command {
     Doctor(doctor::Flags),
     Load(Box<load::Flags>),
     Report(report::Flags),
+    #[command(hide = true)]
+    Manual(manual::ManualFlags),
+    #[command(hide = true)]
+    Completions(manual::CompletionsFlags),
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +112,8 @@ impl Cli {
             Command::Doctor(flags) => flags.run(),
             Command::Load(flags) => flags.run(),
             Command::Report(flags) => flags.run(),
+            Command::Manual(flags) => flags.run(),
+            Command::Completions(flags) => flags.run(),
         }
     }
 }

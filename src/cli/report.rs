@@ -17,6 +17,7 @@ Examples:
   echoloop report run-*.json --expect 'p99<5ms' --expect lost=0
                                                              exit code 3 if all of them together miss that
   ssh host cat run.json | echoloop report - -o html > page.html
+                                                             a run of another host, as a page
 
 Histograms are added, never percentiles averaged; seconds are aligned by the wall clock, so begin the measured parts
 together with `load --start-at`. Results that do not fit together are refused with the reason: other message sizes,

@@ -21,11 +21,13 @@ const ROOMS: [&str; 13] = [
 ];
 
 /// What only one room may name; what else is there must be found by reading.
-const ONLY_IN: [(&str, &str); 8] = [
+const ONLY_IN: [(&str, &str); 10] = [
     ("mio::", "net"),
     ("signal_hook", "net"),
     ("socket2::", "net"),
     ("clap::", "cli"),
+    ("clap_complete::", "cli"),
+    ("clap_mangen::", "cli"),
     ("simple_logger::", "logging"),
     ("indicatif::", "cli"),
     ("Instant", "net"),
