@@ -1,7 +1,7 @@
 //! The examples of the README, taken out of it.
 //!
 //! A `console` block is a terminal: `$ ` begins a command, `> ` goes on with it, and the rest is what came of it. An `sh`
-//! block is a script without output. `<!-- measured -->` in the line above a block, which readers do not see, says that its
+//! block is a script; what it prints may come in a `text` block after it. `<!-- measured -->` in the line above a block, which readers do not see, says that its
 //! figures are of one machine on one day.
 
 use std::fs;
@@ -84,6 +84,12 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
         let inside = &lines[at + 1..];
         let length = inside.iter().position(|line| line.starts_with("```"));
         let length = length.unwrap_or_else(|| panic!("line {}: the fence is open", at + 1));
+        if language == "text" {
+            let script = found.last_mut();
+            let script = script.filter(|block: &&mut Block| block.kind == Kind::Script);
+            let script = script.unwrap_or_else(|| panic!("line {}: of what?", at + 1));
+            script.output = inside[..length].iter().map(ToString::to_string).collect();
+        }
         let kind = match language {
             "console" => Some(Kind::Console),
             "sh" => Some(Kind::Script),
@@ -99,7 +105,8 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
 
 #[test]
 fn a_console_is_commands_and_what_came_of_them() {
-    let text = "One\n```sh\na\nb\n```\n<!-- measured -->\n```console\n$ c 'd\n> e'\nf\n> g\n$ h &\n```\n```rust\n$ i\n```\n";
+    let text = "One\n```sh\na\nb\n```\n<!-- measured -->\n```console\n$ c 'd\n> e'\nf\n> g\n$ h &\n```\n```rust\n$ i\n```\n\
+        ```sh\nj\n```\nprints\n```text\nk\n```\n";
     let block = |line, kind, is_measured, commands: &[&str], output: &[&str]| Block {
         line,
         kind,
@@ -110,6 +117,7 @@ fn a_console_is_commands_and_what_came_of_them() {
     let expected = [
         block(2, Kind::Script, false, &["a\nb"], &[]),
         block(7, Kind::Console, true, &["c 'd\ne'", "h &"], &["f", "> g"]),
+        block(15, Kind::Script, false, &["j"], &["k"]),
     ];
     assert_eq!(blocks(text), expected);
 }

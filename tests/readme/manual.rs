@@ -51,8 +51,8 @@ fn rendered(mut reader: Command, page: &Path) -> String {
         .env("LC_ALL", "C.UTF-8");
     let output = run(reader, b"");
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{page:?}: {complaint}");
-    assert_eq!(complaint, "", "{page:?}");
+    assert!(output.status.success(), "{}: {complaint}", page.display());
+    assert_eq!(complaint, "", "{}", page.display());
     String::from_utf8(output.stdout).unwrap()
 }
 

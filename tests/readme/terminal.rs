@@ -97,7 +97,9 @@ impl Place {
 
     fn install(&self, program: &Path, name: &str) {
         let copied = fs::copy(program, self.path("bin").join(name));
-        copied.unwrap_or_else(|error| panic!("{program:?}: {error} (cargo test builds it)"));
+        copied.unwrap_or_else(|error| {
+            panic!("{}: {error} (cargo test builds it)", program.display())
+        });
     }
 
     /// A shell for a script, which stands in a file.
@@ -238,15 +240,16 @@ fn script(block: &Block) -> String {
     if block.kind == Kind::Console && !block.commands.iter().any(|command| is_server(&command)) {
         script += SERVER;
     }
-    for command in &block.commands {
-        script += &if block.kind == Kind::Script {
+    let steps = block.commands.iter().map(|command| {
+        if block.kind == Kind::Script {
             format!("( set -e\n{command}\n)\nmark $?\n")
         } else if is_server(&command) {
             format!("before=$(listeners)\n{command}\nbegun $before\nmark 0\n")
         } else {
             format!("{command}\nmark $?\n")
-        };
-    }
+        }
+    });
+    script.extend(steps);
     script + END
 }
 
@@ -274,7 +277,7 @@ fn verdict(block: &Block, printed: &str, exits: &[i32]) -> Outcome {
         .output
         .iter()
         .any(|line| line.starts_with("echoloop: "));
-    let is_right = |exit: &i32| match exit {
+    let is_right = |exit: &i32| match *exit {
         0 | AT_END => true,
         1 => tells_failure,
         // A threshold was missed, which a measured example may.
@@ -283,9 +286,6 @@ fn verdict(block: &Block, printed: &str, exits: &[i32]) -> Outcome {
     };
     if !exits.iter().all(is_right) {
         return Outcome::Otherwise(format!("exit codes {exits:?}\n{printed}"));
-    }
-    if block.kind == Kind::Script {
-        return Outcome::AsShown;
     }
     match difference(&block.output, printed, block.is_measured) {
         None => Outcome::AsShown,
