@@ -117,7 +117,7 @@ fn a_console_is_commands_and_what_came_of_them() {
     let expected = [
         block(2, Kind::Script, false, &["a\nb"], &[]),
         block(7, Kind::Console, true, &["c 'd\ne'", "h &"], &["f", "> g"]),
-        block(15, Kind::Script, false, &["j"], &["k"]),
+        block(17, Kind::Script, false, &["j"], &["k"]),
     ];
     assert_eq!(blocks(text), expected);
 }

@@ -261,7 +261,9 @@ fn apart(output: &str) -> (String, Vec<i32>) {
             exits.extend(piece.parse::<i32>());
             continue;
         }
-        if at > 0 && !printed.is_empty() && !printed.ends_with('\n') {
+        // The daemon writes a line of its log and the end of that line apart, so a mark may come in between.
+        let is_open = !printed.is_empty() && !printed.ends_with('\n');
+        if is_open && !piece.is_empty() && !piece.starts_with('\n') {
             printed.push('\n');
         }
         printed.push_str(piece);
