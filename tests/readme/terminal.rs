@@ -28,10 +28,11 @@ const AT_END: i32 = 999;
 /// How long the last lines of a log may come after all commands have ended.
 const LOG_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the examples take for granted: a limit of descriptors that most machines have.
+/// What the examples take for granted: a limit of descriptors that most machines have. What servers log goes to a file, so
+/// that no line of it is in the middle of what a command prints.
 const BEGIN: &str = r#"
 ulimit -Hn 20000 && ulimit -Sn 1024 || exit 125
-exec 3<&0 </dev/null
+exec 3<&0 </dev/null 4>"$HOME/.log"
 listeners() { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A"' | wc -l; }
 begun() { until [ "$(listeners)" -gt "$1" ]; do sleep 0.01; done; }
 mark() { printf '\001%d\001' "$1"; }
@@ -217,7 +218,11 @@ pub(crate) fn run(block: &Block) -> Outcome {
     let mut ended = None;
     loop {
         let is_over = start.elapsed() > PATIENCE || running.child.try_wait().unwrap().is_some();
-        let (printed, exits) = apart(&running.printed());
+        let (mut printed, exits) = apart(&running.printed());
+        if !printed.is_empty() && !printed.ends_with('\n') {
+            printed.push('\n');
+        }
+        printed += &fs::read_to_string(place.path("home/.log")).unwrap_or_default();
         if exits.last() == Some(&AT_END) {
             let since = ended.get_or_insert_with(Instant::now).elapsed();
             let verdict = verdict(block, &printed, &exits);
@@ -244,7 +249,9 @@ fn script(block: &Block) -> String {
         if block.kind == Kind::Script {
             format!("( set -e\n{command}\n)\nmark $?\n")
         } else if is_server(&command) {
-            format!("before=$(listeners)\n{command}\nbegun $before\nmark 0\n")
+            format!(
+                "before=$(listeners)\nexec 5>&2 2>&4\n{command}\nexec 2>&5\nbegun $before\nmark 0\n"
+            )
         } else {
             format!("{command}\nmark $?\n")
         }
@@ -261,9 +268,7 @@ fn apart(output: &str) -> (String, Vec<i32>) {
             exits.extend(piece.parse::<i32>());
             continue;
         }
-        // The daemon writes a line of its log and the end of that line apart, so a mark may come in between.
-        let is_open = !printed.is_empty() && !printed.ends_with('\n');
-        if is_open && !piece.is_empty() && !piece.starts_with('\n') {
+        if !piece.is_empty() && !printed.is_empty() && !printed.ends_with('\n') {
             printed.push('\n');
         }
         printed.push_str(piece);
