@@ -35,7 +35,7 @@ pub fn scratch() -> Box<Scratch> {
 }
 
 /// How many deadlines one turn fires at most, so that many that fall due together do not hold up everybody else.
-const DEADLINES_PER_TURN: usize = 256;
+const DEADLINES_PER_TURN: usize = 32;
 
 /// How many entries of the run queue have their turn within one turn of the loop, for the same reason.
 const RUNS_PER_TURN: usize = 256;
