@@ -89,11 +89,13 @@ fn failed(result: &LoadResult) -> Vec<String> {
     let causes = [
         (
             failed.no_files,
-            "no descriptor was left here: raise the limit (ulimit -Hn), or share the load among several processes",
+            "no descriptor was left here: raise the limit (echoloop doctor --role client shows how), or share the load \
+             among several processes",
         ),
         (
             failed.no_ports,
-            "no port was left at the source addresses: give more of them with --sources",
+            "no port was left at the source addresses: give more of them with --sources, or a wider range of ports \
+             (echoloop doctor --role client shows how)",
         ),
         (
             failed.refused,

@@ -50,7 +50,8 @@ fn without_descriptors_what_was_reached_is_measured_and_reported() {
         "{result:#?}"
     );
     assert!(
-        result.warnings[0].contains("no descriptor was left"),
+        result.warnings[0].contains("no descriptor was left")
+            && result.warnings[0].contains("echoloop doctor"),
         "{result:#?}"
     );
     assert!(
