@@ -203,11 +203,18 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        self.consult(&[], stream, bench, |session, _, context, outbox| {
-            session.open(context, outbox);
-            0
-        })
-        .map(|_| ())
+        let room = bench.common.limits.max_pending;
+        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(self.owed()));
+        let context = Context {
+            now: bench.now,
+            shared: &mut bench.common.protocol,
+        };
+        self.session.open(context, &mut outbox);
+        if outbox.is_ordinary() && outbox.is_empty() {
+            // Most say nothing until they are spoken to.
+            return Ok(());
+        }
+        self.heed(0, &outbox, stream, bench.common).map(|_| ())
     }
 
     /// Calls the session and delivers what it says.

@@ -283,6 +283,11 @@ impl<P: Protocol> Driver<P> {
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
         }
+        if slot.tenant.is_caught_up() {
+            // As most are: nothing was said, or the kernel took it.
+            reactor.set_class(key, Classes::IDLE);
+            return None;
+        }
         let outcome = after_a_word(&slot.tenant);
         self.settle(reactor, key, outcome, false)
     }

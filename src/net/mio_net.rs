@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::{SocketFlags, accept_with};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
@@ -182,10 +183,18 @@ impl Net for MioNet {
         listener.local_addr()
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> Result<(TcpStream, SocketAddr), AcceptError> {
-        // Through mio, because its accept4 makes the socket non-blocking in the same call.
+    fn accept_from(
+        &mut self,
+        listener: &TcpListener,
+    ) -> Result<(TcpStream, SocketAddr), AcceptError> {
         let (stream, peer) = listener.accept()?;
         Ok((stream.into(), peer))
+    }
+
+    fn accept(&mut self, listener: &TcpListener) -> Result<TcpStream, AcceptError> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let stream = accept_with(listener, flags).map_err(io::Error::from)?;
+        Ok(stream.into())
     }
 
     fn has_waiting(&mut self, listener: &TcpListener) -> bool {

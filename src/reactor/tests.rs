@@ -69,7 +69,7 @@ impl Net for Diary {
         unreachable!("the loop has no address")
     }
 
-    fn accept(&mut self, (): &()) -> Result<(NoStream, SocketAddr), AcceptError> {
+    fn accept_from(&mut self, (): &()) -> Result<(NoStream, SocketAddr), AcceptError> {
         unreachable!("the loop accepts nobody")
     }
 

@@ -115,7 +115,13 @@ impl<N: Net, P: Protocol> Service<N, P> {
         let Some(listener) = self.accepting.listener(source) else {
             return Accepted::NoMore;
         };
-        match reactor.net.accept(listener) {
+        let accepted = if self.wants_peers() {
+            let accepted = reactor.net.accept_from(listener);
+            accepted.map(|(stream, peer)| (stream, Some(peer)))
+        } else {
+            reactor.net.accept(listener).map(|stream| (stream, None))
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 self.admit(reactor, stream, peer);
                 Accepted::More
@@ -140,6 +146,11 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 Accepted::NoMore
             }
         }
+    }
+
+    /// Whether anybody wants to know where connections come from: the limit per source, or a reader of the log.
+    fn wants_peers(&self) -> bool {
+        self.sources.is_some() || log::log_enabled!(log::Level::Debug)
     }
 
     fn pause_accepting(&mut self, now: Time, error: &io::Error) {
@@ -169,17 +180,19 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Decides whether a connection may be, and gives it its place.
-    fn admit(&mut self, reactor: &mut Connections<N, P>, stream: N::Stream, peer: SocketAddr) {
+    /// Decides whether a connection may be, and gives it its place. `peer` is given where it is wanted.
+    fn admit(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        stream: N::Stream,
+        peer: Option<SocketAddr>,
+    ) {
         if reactor.len() >= self.config.max_connections {
             self.refuse(reactor, stream, peer, Refusal::MaxConnections);
             return;
         }
-        let source = match self
-            .sources
-            .as_mut()
-            .map(|sources| sources.enter(peer.ip()))
-        {
+        let counted = self.sources.as_mut().zip(peer);
+        let source = match counted.map(|(sources, peer)| sources.enter(peer.ip())) {
             None => 0,
             Some(Ok(source)) => source,
             Some(Err(refusal)) => {
@@ -200,7 +213,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
             }
         };
         self.counters.opened += 1;
-        log::debug!("#{} open {}", key.serial, canonical(peer));
+        log::debug!("#{} open {}", key.serial, shown(peer));
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
         }
@@ -210,12 +223,12 @@ impl<N: Net, P: Protocol> Service<N, P> {
         &mut self,
         reactor: &mut Connections<N, P>,
         stream: N::Stream,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         refusal: Refusal,
     ) {
         reactor.net.close(stream, Ending::Fin);
         self.counters.count_refused(refusal);
-        log::debug!("refused {}: {}", canonical(peer), refusal.text());
+        log::debug!("refused {}: {}", shown(peer), refusal.text());
         if let Some(unsaid) = self.accepting.refused.occur(reactor.now()) {
             log::warn!("refused a connection: {}{}", refusal.text(), more(unsaid));
         }
@@ -225,6 +238,12 @@ impl<N: Net, P: Protocol> Service<N, P> {
 /// A peer's address as people know it: an IPv4 client of a `[::]` listener is shown as IPv4.
 pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// A peer in the log, where its address was asked for.
+fn shown(peer: Option<SocketAddr>) -> String {
+    peer.map(canonical)
+        .map_or_else(|| "unknown".into(), |peer| peer.to_string())
 }
 
 /// The count of what was left unsaid, for the end of a warning.
@@ -247,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_ipv4_client_of_an_ipv6_listener_is_shown_as_ipv4() {
-        let shown = |text: &str| canonical(text.parse().unwrap()).to_string();
+        let shown = |text: &str| shown(Some(text.parse().unwrap()));
         assert_eq!(shown("[::ffff:10.1.2.3]:80"), "10.1.2.3:80");
         assert_eq!(shown("[2001:db8::1]:80"), "[2001:db8::1]:80");
     }

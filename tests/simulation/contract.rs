@@ -14,6 +14,7 @@ mod worlds;
 
 use echoloop::net::{AcceptError, Key, Net, Readiness, Ready, Source, Stream};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 use worlds::{Peer, Worlds};
 
@@ -96,16 +97,27 @@ impl<W: Worlds> Stage<W> {
     }
 
     fn accept(&mut self) -> Result<StreamOf<W>, AcceptError> {
-        let listener = self.listener.as_ref().expect("it listens");
-        self.world.accept(listener)
+        let accepted = self.ask(W::Net::accept);
+        self.world.has_accepted();
+        accepted
+    }
+
+    fn accept_from(&mut self) -> Result<(StreamOf<W>, SocketAddr), AcceptError> {
+        let accepted = self.ask(W::Net::accept_from);
+        self.world.has_accepted();
+        accepted
     }
 
     /// Whether somebody waits, without taking him.
     fn has_waiting(&mut self) -> bool {
+        self.ask(W::Net::has_waiting)
+    }
+
+    fn ask<A>(&mut self, question: impl FnOnce(&mut W::Net, &ListenerOf<W>) -> A) -> A {
         let listener = self.listener.take().expect("it listens");
-        let waits = self.net().has_waiting(&listener);
+        let answer = question(self.net(), &listener);
         self.listener = Some(listener);
-        waits
+        answer
     }
 
     fn close_listener(&mut self) {

@@ -109,11 +109,11 @@ impl<const DRAINS: bool> Net for WithOutput<DRAINS> {
         self.net.local_addr(listener)
     }
 
-    fn accept(
+    fn accept_from(
         &mut self,
         listener: &SimListener,
     ) -> Result<(Self::Stream, SocketAddr), AcceptError> {
-        self.net.accept(listener)
+        self.net.accept_from(listener)
     }
 
     fn has_waiting(&mut self, listener: &SimListener) -> bool {

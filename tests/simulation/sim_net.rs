@@ -84,7 +84,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
         Ok(address(1))
     }
 
-    fn accept(
+    fn accept_from(
         &mut self,
         listener: &SimListener,
     ) -> Result<(SimStream<DRAINS>, SocketAddr), AcceptError> {

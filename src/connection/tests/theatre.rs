@@ -36,7 +36,7 @@ impl Net for Stage {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn accept(&mut self, (): &()) -> Result<(Scripted, SocketAddr), AcceptError> {
+    fn accept_from(&mut self, (): &()) -> Result<(Scripted, SocketAddr), AcceptError> {
         Err(AcceptError::Empty)
     }
 

@@ -2,7 +2,7 @@
 
 use super::worlds::{Peer, Worlds};
 use super::{End, Found, READABLE, Stage, in_every_world, listener_key};
-use echoloop::net::AcceptError;
+use echoloop::net::{AcceptError, Stream};
 use std::io::ErrorKind;
 
 in_every_world! {
@@ -12,6 +12,7 @@ in_every_world! {
     who_comes_after_the_queue_was_found_empty_makes_an_edge,
     who_comes_after_a_look_at_an_empty_queue_makes_an_edge,
     a_peer_that_spoke_and_left_before_it_was_accepted_is_heard,
+    where_a_peer_came_from_that_was_reset_in_the_queue_is_told_by_accepting_it_only,
     a_listener_that_closes_resets_who_waits,
     a_listener_that_has_closed_refuses_who_comes_and_is_silent,
 }
@@ -72,6 +73,23 @@ fn a_peer_that_spoke_and_left_before_it_was_accepted_is_heard<W: Worlds>(mut sta
     let key = stage.register(&stream, false);
     let found = stage.hear(&mut stream, key);
     assert_eq!(found, Found::bytes(b"in a hurry").and(End::Fin));
+}
+
+fn where_a_peer_came_from_that_was_reset_in_the_queue_is_told_by_accepting_it_only<W: Worlds>(
+    mut stage: Stage<W>,
+) {
+    let stays = stage.dial();
+    let (stream, address) = stage.accept_from().expect("one waits");
+    assert_eq!(stream.peer_addr().expect("it stands"), address);
+    let goes = stage.dial();
+    goes.reset();
+    stage.world.settle();
+    let (stream, address) = stage.accept_from().expect("one waits all the same");
+    assert!(address.ip().is_loopback(), "from {address}");
+    let unknown = stream.peer_addr().expect_err("its peer has gone");
+    assert_eq!(unknown.kind(), ErrorKind::NotConnected);
+    assert!(matches!(stage.accept_from(), Err(AcceptError::Empty)));
+    drop(stays);
 }
 
 fn a_listener_that_closes_resets_who_waits<W: Worlds>(mut stage: Stage<W>) {

@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use crate::selector::SERVER;
 use crate::sim_net::SimNet;
 use crate::world::{EndId, SharedWorld, World};
-use echoloop::net::{AcceptError, ListenOptions, MioNet, Net, Source};
+use echoloop::net::{ListenOptions, MioNet, Net, Source};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -30,12 +30,8 @@ pub trait Worlds {
     /// Opens the listener, the only one, as [`Source::listener`] 0.
     fn listen(&mut self) -> <Self::Net as Net>::Listener;
 
-    fn accept(
-        &mut self,
-        listener: &<Self::Net as Net>::Listener,
-    ) -> Result<<Self::Net as Net>::Stream, AcceptError> {
-        self.net().accept(listener).map(|(stream, _)| stream)
-    }
+    /// Somebody was taken from the queue.
+    fn has_accepted(&mut self) {}
 
     /// Closes the listener, whoever waits.
     fn close_listener(&mut self, listener: <Self::Net as Net>::Listener) {
@@ -205,16 +201,11 @@ impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
         self.net.listen(&options, Source::listener(0)).unwrap()
     }
 
-    fn accept(
-        &mut self,
-        listener: &<SimNet<DRAINS> as Net>::Listener,
-    ) -> Result<<SimNet<DRAINS> as Net>::Stream, AcceptError> {
-        let (stream, _) = self.net.accept(listener)?;
+    fn has_accepted(&mut self) {
         for end in &mut self.world.borrow_mut().ends {
             // This is no echo server: nobody is to check whether it owes anything.
             end.is_servers = false;
         }
-        Ok(stream)
     }
 
     fn close_listener(&mut self, listener: <SimNet<DRAINS> as Net>::Listener) {
