@@ -50,6 +50,18 @@ impl Load {
         load.with("size", size)
     }
 
+    /// Messages of `size` bytes that nothing comes back for.
+    pub(crate) fn pour(connections: usize, size: usize) -> Load {
+        let load = Load::new("pour").with("connections", connections);
+        load.with("size", size)
+    }
+
+    /// Connections, so many at a time, that each bring a record of `size` bytes.
+    pub(crate) fn records(connections: usize, size: usize) -> Load {
+        let load = Load::new("records").with("connections", connections);
+        load.with("size", size)
+    }
+
     /// `count` connections that come, echo once and go; `close` is `fin` or `reset`.
     pub(crate) fn churn(count: usize, close: &str) -> Load {
         Load::new("churn").with("count", count).with("close", close)

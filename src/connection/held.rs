@@ -74,6 +74,9 @@ where
         hold_back: bool,
         bench: &mut Workbench<'_, P>,
     ) -> Result<(), CloseReason> {
+        if hold_back == self.holds_back() {
+            return Ok(());
+        }
         let held = hold(&mut self.held, &bench.common.pool)?;
         held.input_is_held_back = hold_back;
         held.account(&mut bench.common.pool);

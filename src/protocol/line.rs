@@ -82,7 +82,7 @@ impl<A: Answer> Session for LineSession<A> {
     ) -> usize {
         let line = context.shared;
         let mut begin = 0;
-        while !outbox.is_full() && outbox.finished().is_none() {
+        while begin < input.len() && !outbox.is_full() && outbox.finished().is_none() {
             let searched = begin + std::mem::take(&mut self.searched) as usize;
             let Some(found) = memchr::memchr(b'\n', &input[searched..]) else {
                 let unfinished = &input[begin..];

@@ -6,6 +6,7 @@
 
 mod churn;
 mod crowd;
+mod one_way;
 mod open;
 mod ping_pong;
 
@@ -44,6 +45,8 @@ pub(crate) fn run(words: impl Iterator<Item = String>) {
         "ping-pong" => ping_pong::run(&words).print(),
         "churn" => churn::run(&words).print(),
         "accept" => crowd::accept(&words).print(),
+        "pour" => one_way::pour(&words).print(),
+        "records" => one_way::records(&words).print(),
         "hold" => crowd::hold(&words),
         other => panic!("no work {other}"),
     }
@@ -67,6 +70,11 @@ impl Words {
 
     fn number(&self, name: &str, default: usize) -> usize {
         self.get(name).unwrap_or(default)
+    }
+
+    /// How many messages or connections are asked for.
+    fn count(&self) -> u64 {
+        self.get("count").unwrap()
     }
 
     /// The cores that it may use, with a thread on each; none: any, with one thread.
@@ -100,6 +108,20 @@ impl Measured {
             self.overflows
         );
     }
+}
+
+/// A message of so many bytes as a protocol has it: a line, a frame with four bytes of length, or just bytes.
+fn message_in(speech: &str, size: usize) -> Vec<u8> {
+    let mut message = vec![b'e'; size];
+    match speech {
+        "line" => *message.last_mut().unwrap() = b'\n',
+        "frame" => {
+            let length = u32::try_from(size - 4).unwrap();
+            message[..4].copy_from_slice(&length.to_be_bytes());
+        }
+        _ => {}
+    }
+    message
 }
 
 /// Shows that what the kernel tells is read as it is meant.

@@ -2,7 +2,7 @@
 //! lockstep, only when everybody's have come back.
 
 use super::open::{Close, open, open_proven};
-use super::{Measured, Words};
+use super::{Measured, Words, message_in};
 use crate::machine;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -38,8 +38,8 @@ pub(super) fn run(words: &Words) -> Measured {
     );
     watched.wait_until_at_rest();
     let before = watched.cpu_ns();
-    let until = match words.get("echoes") {
-        Some(echoes) => Until::Sent(echoes),
+    let until = match words.get("count") {
+        Some(count) => Until::Sent(count),
         None => Until::Passed(Duration::from_secs_f64(words.get("seconds").unwrap())),
     };
     let (done, time) = play(&mut games, &cores, until);
@@ -78,6 +78,8 @@ struct Game {
     poll: Poll,
     players: Vec<Player>,
     message: usize,
+    /// How long the reply to a message is.
+    reply: usize,
     pipeline: usize,
     buffer: Vec<u8>,
     payload: Vec<u8>,
@@ -94,7 +96,7 @@ struct Player {
     stream: TcpStream,
     /// Bytes that are to be sent.
     unsent: usize,
-    /// Bytes of a message that has not come back in full.
+    /// Bytes of a reply that has not come in full.
     partial: usize,
 }
 
@@ -130,6 +132,7 @@ impl Game {
             players: players.collect(),
             poll,
             message,
+            reply: words.number("reply", message),
             pipeline,
             buffer: vec![0; BUFFER],
             payload: message_in(speech, message).repeat(pipeline),
@@ -186,8 +189,8 @@ impl Game {
                 Err(error) => panic!("a connection ended: {error}"),
             };
             let bytes = player.partial + count;
-            let whole = bytes / self.message;
-            player.partial = bytes % self.message;
+            let whole = bytes / self.reply;
+            player.partial = bytes % self.reply;
             self.received += whole as u64;
             if self.goes_on && !self.lockstep {
                 self.sent += whole as u64;
@@ -210,18 +213,4 @@ impl Game {
             }
         }
     }
-}
-
-/// A message of so many bytes as a protocol has it: a line, a frame with four bytes of length, or just bytes.
-fn message_in(speech: &str, size: usize) -> Vec<u8> {
-    let mut message = vec![b'e'; size];
-    match speech {
-        "line" => *message.last_mut().unwrap() = b'\n',
-        "frame" => {
-            let length = u32::try_from(size - 4).unwrap();
-            message[..4].copy_from_slice(&length.to_be_bytes());
-        }
-        _ => {}
-    }
-    message
 }
