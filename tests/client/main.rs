@@ -27,6 +27,7 @@ mod connecting;
 mod failing;
 mod foreign;
 mod input;
+mod names;
 mod output;
 mod ping;
 mod pressure;
