@@ -3,7 +3,7 @@
 mod records;
 
 use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
-use crate::net::{Ending, Key, MioNet, Net, Readiness};
+use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
 use crate::protocol::{Outbox, Protocol, RawSession, Session};
 use crate::reactor::{Borrowed, Reactor, Slot};
 use std::collections::VecDeque;
@@ -49,6 +49,17 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
+    /// What a connection works with in this turn.
+    #[inline]
+    fn bench(&mut self, key: Key, now: Time) -> Workbench<'_, P> {
+        Workbench {
+            serial: key.serial,
+            now,
+            common: &mut self.common,
+            gathered: &mut self.gathered,
+        }
+    }
+
     /// Drives the connection that `key` names, if it is still there. Gives back why it has ended, if it has; then
     /// [`close`](Driver::close) is to be called.
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
@@ -68,12 +79,7 @@ impl<P: Protocol> Driver<P> {
         if !touched || slot.is_queued() {
             return self.drive_seldom(reactor, key, readiness);
         }
-        let mut bench = Workbench {
-            serial: key.serial,
-            now,
-            common: &mut self.common,
-            gathered: &mut self.gathered,
-        };
+        let mut bench = self.bench(key, now);
         let connection = &mut slot.tenant;
         let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut bench);
         if outcome == Outcome::Input {
@@ -103,12 +109,7 @@ impl<P: Protocol> Driver<P> {
         }
         let connection = &mut slot.tenant;
         let before = (connection.bytes_in(), connection.bytes_out());
-        let mut bench = Workbench {
-            serial: key.serial,
-            now,
-            common: &mut self.common,
-            gathered: &mut self.gathered,
-        };
+        let mut bench = self.bench(key, now);
         let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut bench);
         let starts_anew = starts_anew(connection, before);
         self.settle(reactor, key, outcome, starts_anew)
@@ -206,12 +207,7 @@ impl<P: Protocol> Driver<P> {
             slot, now, touched, ..
         } = reactor.borrow(key)?;
         let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
-        let mut bench = Workbench {
-            serial: key.serial,
-            now,
-            common: &mut self.common,
-            gathered: &mut self.gathered,
-        };
+        let mut bench = self.bench(key, now);
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
             // The kernel took it at once, and its time has been started anew in this tick already.
             Ok(_) if touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => None,
@@ -231,12 +227,7 @@ impl<P: Protocol> Driver<P> {
         key: Key,
     ) -> Option<CloseReason> {
         let Borrowed { slot, now, .. } = reactor.borrow(key)?;
-        let mut bench = Workbench {
-            serial: key.serial,
-            now,
-            common: &mut self.common,
-            gathered: &mut self.gathered,
-        };
+        let mut bench = self.bench(key, now);
         slot.tenant.half_close(&mut slot.stream, &mut bench).err()
     }
 
@@ -274,12 +265,7 @@ impl<P: Protocol> Driver<P> {
         key: Key,
     ) -> Option<CloseReason> {
         let Borrowed { slot, now, .. } = reactor.borrow(key)?;
-        let mut bench = Workbench {
-            serial: key.serial,
-            now,
-            common: &mut self.common,
-            gathered: &mut self.gathered,
-        };
+        let mut bench = self.bench(key, now);
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
         }
