@@ -157,7 +157,12 @@ impl Pool {
 
     /// The one that has waited longest.
     pub(super) fn next_waiting(&mut self) -> Option<Key> {
-        self.waiting.pop_front()
+        let next = self.waiting.pop_front();
+        if self.waiting.is_empty() {
+            // It has grown behind what connections hold, and would keep all of that from the kernel when it is free.
+            self.waiting = VecDeque::new();
+        }
+        next
     }
 }
 

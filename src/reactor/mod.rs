@@ -310,6 +310,10 @@ impl<N: Net, T> Reactor<N, T> {
             let Some(key) = self.run_queue.pop_front() else {
                 return;
             };
+            if self.run_queue.is_empty() && self.run_queue.capacity() > RUNS_PER_TURN {
+                // It grew when many had to be let in again, behind what they held: that could not go back to the kernel.
+                self.run_queue = VecDeque::new();
+            }
             if let Some(source) = key.source() {
                 handler.source_ready(self, source);
             } else if let Some(slot) = self.slots.find(key) {

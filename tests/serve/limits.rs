@@ -10,7 +10,8 @@ use socket2::{Domain, Socket, Type};
 use crate::client::{Torrent, assert_echo, assert_reads, connect, push_until_stuck, reset};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{
-    TcpTable, allow_descriptors, peak_resident_bytes, resident_bytes, somaxconn, tcp_counter,
+    TcpTable, allow_descriptors, open_descriptors, peak_resident_bytes, resident_bytes, somaxconn,
+    tcp_counter,
 };
 use crate::tools::skip;
 
@@ -165,6 +166,39 @@ fn when_clients_that_filled_the_common_buffer_leave_everything_echoes_again() {
 }
 
 /// The bound on all together must not end in a standstill when its holders do read in the end.
+#[test]
+fn memory_that_clients_had_filled_goes_back_to_the_system_when_they_have_left() {
+    const CLIENTS: usize = 4000;
+    if !allow_descriptors(2 * CLIENTS as u64) {
+        return skip("too few descriptors are allowed here");
+    }
+    let daemon = Daemon::start(&["--max-buffered", "8MiB", "--socket-buffer", "4KiB"]);
+    let mut bystander = connect(daemon.address());
+    assert_echo(&mut bystander, b"before");
+    let before = resident_bytes(daemon.pid());
+    let descriptors = open_descriptors(daemon.pid());
+    // What the first round leaves may lie under what the second one needs.
+    for round in 1..=2 {
+        let clients = (0..CLIENTS).map(|_| Torrent::connect(daemon.address()));
+        let mut torrents: Vec<Torrent> = clients.collect();
+        push_until_stuck(&mut torrents, 1 << 20);
+        let full = resident_bytes(daemon.pid()).saturating_sub(before);
+        assert!(
+            full > 5 << 20,
+            "only {full} bytes more, so this shows nothing"
+        );
+        for torrent in torrents {
+            reset(torrent.stream);
+        }
+        eventually(PATIENCE, "all have left", || {
+            open_descriptors(daemon.pid()) == descriptors
+        });
+        assert_echo(&mut bystander, b"after");
+        let kept = resident_bytes(daemon.pid()).saturating_sub(before);
+        assert!(kept < 2 << 20, "{kept} bytes were kept, round {round}");
+    }
+}
+
 #[test]
 fn when_clients_that_filled_the_common_buffer_read_everything_echoes_again() {
     let daemon = Daemon::start(&["--max-buffered", "64KiB", "--socket-buffer", "4KiB"]);
