@@ -21,6 +21,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`time`] | points in time as plain numbers |
+//! | [`numbers`] | numbers as people read them |
 //! | [`protocol`] | what is spoken: bytes in, bytes out, and nothing else |
 //! | [`net`] | sockets, the clock and signals behind the [`net::Net`] trait; the only room that makes system calls on descriptors |
 //! | [`reactor`] | the loop: slots, deadlines, run queue; knows no protocol and no policy |
@@ -46,6 +47,7 @@ pub mod doctor;
 pub mod load;
 pub mod logging;
 pub mod net;
+pub mod numbers;
 pub mod protocol;
 pub mod reactor;
 pub mod report;

@@ -1,10 +1,10 @@
 //! What does not limit how many connections there can be, and yet makes them slow, lost or surprising.
 
 use super::facts::Facts;
-use super::figures::grouped;
 use super::remedy::{Remedy, sysctl, sysctl_text};
 use super::verdict::{Role, Verdict};
 use crate::net::DEFAULT_BACKLOG;
+use crate::numbers::grouped;
 use crate::server::Config;
 use serde::Serialize;
 

@@ -3,9 +3,10 @@
 //! Commands are complete, and as the user who asks would type them: with `sudo` where that is not root.
 
 use super::facts::{Facts, PortRange};
-use super::figures::{bytes, grouped};
+use super::figures::bytes;
 use super::verdict::{Bound, Role, ports_per_address, sources};
 use crate::net::Limit;
+use crate::numbers::grouped;
 use serde::Serialize;
 
 /// The ports that may be used for connections; the lower ones are for servers (RFC 6335, section 6).

@@ -1,9 +1,10 @@
 //! A report as text: one screen of 80 columns, what is wrong first. Only commands may be longer, to stay in one piece.
 
-use super::figures::{grouped, label, meaning, narrow, narrow_value, value};
+use super::figures::{label, meaning, narrow, narrow_value, value};
 use super::remedy::Remedy;
 use super::verdict::{Role, ports_per_address, sources};
 use super::{Notice, Report};
+use crate::numbers::grouped;
 use std::fmt::{self, Display, Formatter};
 
 /// The length of a line, in letters.

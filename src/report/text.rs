@@ -1,7 +1,8 @@
 //! A result on one screen: what is wrong first, then the figures, aligned.
 
-use super::units::{bytes, bytes_per_second, count, process, whole};
+use super::units::{bytes, bytes_per_second, process, whole};
 use crate::load::{LoadResult, Summary};
+use crate::numbers::grouped;
 use std::fmt::{self, Write};
 
 /// The width of the names on the left.
@@ -50,10 +51,10 @@ impl Page {
             "connections",
             format_args!(
                 "{} asked, {} opened, {} failed, {} lost",
-                count(connections.asked),
-                count(connections.opened),
-                count(connections.failed.total()),
-                count(connections.lost)
+                grouped(connections.asked),
+                grouped(connections.opened),
+                grouped(connections.failed.total()),
+                grouped(connections.lost)
             ),
         );
         let connect = &result.connect;
@@ -62,8 +63,8 @@ impl Page {
             format_args!(
                 "{:.2} s, {} per second, {} SYNs sent again",
                 connect.seconds,
-                count(whole(connect.per_second)),
-                count(connect.retransmitted)
+                grouped(whole(connect.per_second)),
+                grouped(connect.retransmitted)
             ),
         );
     }
@@ -75,17 +76,17 @@ impl Page {
                 "echoes",
                 format_args!(
                     "{} sent, {} right, {} wrong, {} unanswered",
-                    count(echo.sent),
-                    count(echo.received),
-                    count(echo.mismatched),
-                    count(echo.unanswered)
+                    grouped(echo.sent),
+                    grouped(echo.received),
+                    grouped(echo.mismatched),
+                    grouped(echo.unanswered)
                 ),
             );
             self.line(
                 "rate",
                 format_args!(
                     "{} per second, {} each way",
-                    count(whole(echo.per_second)),
+                    grouped(whole(echo.per_second)),
                     bytes_per_second(echo.bytes_per_second)
                 ),
             );
@@ -96,10 +97,10 @@ impl Page {
                 "probe",
                 format_args!(
                     "{} idle asked, {} alive, {} dead, {} wrong",
-                    count(probe.asked),
-                    count(probe.alive),
-                    count(probe.dead),
-                    count(probe.mismatched)
+                    grouped(probe.asked),
+                    grouped(probe.alive),
+                    grouped(probe.dead),
+                    grouped(probe.mismatched)
                 ),
             );
         }

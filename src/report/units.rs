@@ -1,17 +1,6 @@
-//! Figures as people read them: thousands set apart, times and sizes in the unit that suits them.
+//! Figures as people read them: times and sizes in the unit that suits them.
 
-/// A number with its thousands set apart.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
+use crate::numbers::grouped;
 
 /// The nearest whole number; zero for what is negative or no number.
 #[expect(
@@ -106,7 +95,7 @@ pub(super) fn finite(number: f64) -> f64 {
 
 fn count_or_three_digits(number: f64) -> String {
     if number >= 1000.0 {
-        count(whole(number))
+        grouped(whole(number))
     } else {
         three_digits(number)
     }
@@ -134,14 +123,6 @@ fn trimmed(number: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1000), "1,000");
-        assert_eq!(count(12_345_678), "12,345,678");
-    }
 
     #[test]
     fn times_are_in_the_unit_that_suits_them() {

@@ -2,7 +2,8 @@
 
 use super::frame::{Frame, Style};
 use super::svg::{At, Escaped};
-use crate::report::units::{as_f64, count};
+use crate::numbers::grouped;
+use crate::report::units::as_f64;
 use std::fmt::Write;
 
 /// One bar.
@@ -32,7 +33,7 @@ pub(in crate::report) fn bars(frame: &Frame, bars: &[Bar]) -> String {
             At(width),
             At(height),
             Escaped(&bar.text),
-            count(bar.count)
+            grouped(bar.count)
         );
     }
     content.push_str("</g>\n");

@@ -2,9 +2,10 @@
 
 use super::shapes;
 use crate::load::Saved;
+use crate::numbers::grouped;
 use crate::report::chart::{Axis, Caption, Frame, Series, Style, Tip, lines};
 use crate::report::timeline::Step;
-use crate::report::units::{as_f64, count, seconds, short, time};
+use crate::report::units::{as_f64, seconds, short, time};
 
 /// A chart, and the sentence beneath it.
 pub(super) struct Figure {
@@ -130,9 +131,9 @@ fn connections(saved: &Saved, steps: &[Step]) -> Option<Figure> {
     let lost = steps.last().map_or(0, |step| step.interval.lost);
     let words = format!(
         "{} held, of {} asked for; {} lost in the measured part.",
-        range(&count(least), &count(most)),
-        count(asked),
-        count(lost)
+        range(&grouped(least), &grouped(most)),
+        grouped(asked),
+        grouped(lost)
     );
     let y = Axis::counts("connections", as_f64(asked.max(most)));
     let (frame, figure) = figure("connections", "Connections", words, since_start(steps), y);
@@ -151,7 +152,7 @@ fn connections(saved: &Saved, steps: &[Step]) -> Option<Figure> {
     ];
     let tips = tips(steps, |step| {
         let (held, lost) = (step.interval.held, step.interval.lost);
-        format!("{} held, {} lost so far", count(held), count(lost))
+        format!("{} held, {} lost so far", grouped(held), grouped(lost))
     });
     Some(Figure {
         svg: lines(&frame, &all, &tips),

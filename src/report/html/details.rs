@@ -2,10 +2,11 @@
 
 use super::moment;
 use crate::load::{Configuration, Part, Saved, Summary};
+use crate::numbers::grouped;
 use crate::report::chart::Escaped;
 use crate::report::timeline::Step;
 use crate::report::units::{
-    as_f64, bytes, bytes_per_second, count, process, processor, seconds, short, time, whole,
+    as_f64, bytes, bytes_per_second, process, processor, seconds, short, time, whole,
 };
 use std::fmt::Write;
 
@@ -25,8 +26,8 @@ pub(super) fn steps(page: &mut String, steps: &[Step]) {
         };
         [
             seconds(interval.at),
-            count(interval.held),
-            count(interval.lost),
+            grouped(interval.held),
+            grouped(interval.lost),
             short(step.rate()),
             shown(interval.p50_us),
             shown(interval.p99_us),
@@ -99,7 +100,7 @@ fn times(page: &mut String, saved: &Saved) {
     let row = |(name, summary): (&str, &Summary)| {
         [
             name.to_owned(),
-            count(summary.count),
+            grouped(summary.count),
             time(as_f64(summary.min)),
             time(summary.mean),
             time(as_f64(summary.p50)),
@@ -136,28 +137,28 @@ fn counts(saved: &Saved) -> Vec<Fact> {
             "connections",
             format!(
                 "{} asked for, {} opened, {} failed, {} lost",
-                count(connections.asked),
-                count(connections.opened),
-                count(connections.failed.total()),
-                count(connections.lost)
+                grouped(connections.asked),
+                grouped(connections.opened),
+                grouped(connections.failed.total()),
+                grouped(connections.lost)
             ),
         ),
         (
             "opening",
             format!(
                 "{} per second, {} SYNs sent again",
-                count(whole(connect.per_second)),
-                count(connect.retransmitted)
+                grouped(whole(connect.per_second)),
+                grouped(connect.retransmitted)
             ),
         ),
         (
             "echoes",
             format!(
                 "{} sent, {} right, {} wrong, {} unanswered, {} each way",
-                count(echo.sent),
-                count(echo.received),
-                count(echo.mismatched),
-                count(echo.unanswered),
+                grouped(echo.sent),
+                grouped(echo.received),
+                grouped(echo.mismatched),
+                grouped(echo.unanswered),
                 bytes_per_second(echo.bytes_per_second)
             ),
         ),
@@ -165,10 +166,10 @@ fn counts(saved: &Saved) -> Vec<Fact> {
             "probe",
             format!(
                 "{} idle connections asked at the end, {} alive, {} dead, {} wrong",
-                count(result.probe.asked),
-                count(result.probe.alive),
-                count(result.probe.dead),
-                count(result.probe.mismatched)
+                grouped(result.probe.asked),
+                grouped(result.probe.alive),
+                grouped(result.probe.dead),
+                grouped(result.probe.mismatched)
             ),
         ),
         ("load tester", processor(result.generator.cpu_percent)),
@@ -200,8 +201,8 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
             "connections",
             format!(
                 "{} idle, {} active",
-                count(configuration.idle),
-                count(configuration.active)
+                grouped(configuration.idle),
+                grouped(configuration.active)
             ),
         ),
         (
@@ -216,8 +217,8 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
             "messages",
             format!(
                 "{} B, {} in flight per connection",
-                count(configuration.size_bytes),
-                count(configuration.pipeline)
+                grouped(configuration.size_bytes),
+                grouped(configuration.pipeline)
             ),
         ),
         (
@@ -283,8 +284,8 @@ fn share(part: &Part, parts: usize) -> String {
     let (opened, echo) = (part.result.connections.opened, &part.result.echo);
     format!(
         "; {} connections, {} echoes per second, p99 {}",
-        count(opened),
-        count(whole(echo.per_second)),
+        grouped(opened),
+        grouped(whole(echo.per_second)),
         time(as_f64(echo.response_time_us.p99))
     )
 }

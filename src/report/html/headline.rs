@@ -1,8 +1,9 @@
 //! The figures that matter, first.
 
 use crate::load::{LoadResult, Saved};
+use crate::numbers::grouped;
 use crate::report::chart::Escaped;
-use crate::report::units::{as_f64, bytes, count, short, time, whole};
+use crate::report::units::{as_f64, bytes, short, time, whole};
 use std::fmt::Write;
 
 struct Tile {
@@ -48,16 +49,16 @@ fn held(result: &LoadResult) -> Tile {
     let alive = if probe.asked > 0 {
         format!(
             "; {} of {} idle ones alive at the end",
-            count(probe.alive),
-            count(probe.asked)
+            grouped(probe.alive),
+            grouped(probe.asked)
         )
     } else {
         String::new()
     };
     Tile {
         name: "held",
-        figure: count(held),
-        note: format!("of {} asked for{alive}", count(connections.asked)),
+        figure: grouped(held),
+        note: format!("of {} asked for{alive}", grouped(connections.asked)),
         is_alarming: held < connections.asked || probe.alive < probe.asked,
     }
 }
@@ -66,10 +67,10 @@ fn lost(result: &LoadResult) -> Tile {
     let failed = result.connections.failed.total();
     Tile {
         name: "lost",
-        figure: count(result.connections.lost),
+        figure: grouped(result.connections.lost),
         note: match failed {
             0 => "none failed to open".to_owned(),
-            failed => format!("and {} failed to open", count(failed)),
+            failed => format!("and {} failed to open", grouped(failed)),
         },
         is_alarming: result.connections.lost > 0 || failed > 0,
     }
@@ -84,7 +85,7 @@ fn rate(saved: &Saved) -> Tile {
     Tile {
         name: "echoes/s",
         figure: if echo.per_second < 1e6 {
-            count(whole(echo.per_second))
+            grouped(whole(echo.per_second))
         } else {
             short(echo.per_second)
         },
@@ -93,8 +94,8 @@ fn rate(saved: &Saved) -> Tile {
             (0, None) => "as fast as they came; all came back right".to_owned(),
             (wrong, _) => format!(
                 "{} of {} wrong or never answered",
-                count(wrong),
-                count(echo.sent)
+                grouped(wrong),
+                grouped(echo.sent)
             ),
         },
         is_alarming: wrong > 0,

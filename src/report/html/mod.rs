@@ -11,8 +11,9 @@ mod trouble;
 
 use super::chart::Escaped;
 use super::timeline::timeline;
-use super::units::{count, seconds};
+use super::units::seconds;
 use crate::load::{Saved, WallTime};
+use crate::numbers::grouped;
 use std::fmt::Write;
 
 /// The page's style; it names no other file.
@@ -55,7 +56,7 @@ pub fn html(saved: &Saved) -> String {
 
 fn header(page: &mut String, saved: &Saved) {
     let result = &saved.result;
-    let asked = count(result.connections.asked);
+    let asked = grouped(result.connections.asked);
     let _ = writeln!(
         page,
         "<header>\n<h1>{asked} connections to {}</h1>\n<p class=\"soft\">{} from <time>{}</time>, {}</p>",

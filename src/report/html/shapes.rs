@@ -2,9 +2,10 @@
 
 use super::charts::{Figure, figure, line};
 use crate::load::{Counts, Saved, Summary};
+use crate::numbers::grouped;
 use crate::report::chart::{Axis, Bar, Series, Style, Tip, bars, lines};
 use crate::report::curve;
-use crate::report::units::{as_f64, count, time};
+use crate::report::units::{as_f64, time};
 
 pub(super) fn percentiles(saved: &Saved) -> Option<Figure> {
     let response = curve::percentiles(&saved.histograms.response_us);
@@ -143,7 +144,7 @@ pub(super) fn responses(saved: &Saved) -> Option<Figure> {
     let summary = &saved.result.echo.response_time_us;
     let words = format!(
         "{} messages: the shortest took {}, the longest {}, on average {}.",
-        count(summary.count),
+        grouped(summary.count),
         time(as_f64(summary.min)),
         time(as_f64(summary.max)),
         time(summary.mean)
@@ -160,7 +161,7 @@ pub(super) fn connects(saved: &Saved) -> Option<Figure> {
     let summary = &saved.result.connect.time_us;
     let words = format!(
         "{} connects: half took at most {}, 99 of 100 at most {}, the longest {}.",
-        count(summary.count),
+        grouped(summary.count),
         time(as_f64(summary.p50)),
         time(as_f64(summary.p99)),
         time(as_f64(summary.max))

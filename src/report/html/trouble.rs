@@ -1,8 +1,9 @@
 //! What is wrong, in words, and what to do about it.
 
 use crate::load::{Failed, LoadResult, Saved};
+use crate::numbers::grouped;
 use crate::report::chart::Escaped;
-use crate::report::units::{count, short};
+use crate::report::units::short;
 use std::fmt::Write;
 
 /// One line for those who read one line.
@@ -68,7 +69,7 @@ fn failed(page: &mut String, failures: &[Failure]) {
         let _ = writeln!(
             page,
             "<li class=\"card wrong\"><strong>{}: {}.</strong> {}</li>",
-            count(failure.count),
+            grouped(failure.count),
             failure.cause,
             failure.remedy
         );
