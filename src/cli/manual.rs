@@ -81,23 +81,30 @@ impl CompletionsFlags {
     }
 }
 
-/// The command line without the subcommands that are hidden: nobody shall be led to them.
+/// The command line without the subcommands and the flags that are hidden: nobody shall be led to them.
 fn shown() -> Command {
     let all = Cli::command();
     let visible = all
         .get_subcommands()
         .filter(|command| !command.is_hide_set());
-    let about = all.get_about().cloned().unwrap_or_default();
-    Command::new("echoloop")
+    without_hidden_flags(&all)
         .version(env!("CARGO_PKG_VERSION"))
-        .about(about)
         .propagate_version(true)
         .subcommand_required(true)
         .subcommand_value_name("COMMAND")
         .subcommand_help_heading("COMMANDS")
         .disable_help_subcommand(true)
-        .args(all.get_arguments().cloned())
-        .subcommands(visible.cloned())
+        .subcommands(visible.map(without_hidden_flags))
+}
+
+/// A command like this one, made anew, since clap has no way to take a flag out again; most of what writes completions
+/// does not heed that a flag is hidden.
+fn without_hidden_flags(command: &Command) -> Command {
+    let visible = command.get_arguments().filter(|flag| !flag.is_hide_set());
+    Command::new(command.get_name().to_owned())
+        .about(command.get_about().cloned().unwrap_or_default())
+        .after_help(command.get_after_help().cloned().unwrap_or_default())
+        .args(visible.cloned())
 }
 
 /// A page, in the order of man-pages(7).

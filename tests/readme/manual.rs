@@ -140,9 +140,32 @@ fn bash_completes_subcommands_and_their_flags() {
     });
     for name in names {
         let completed = completed(&["echoloop", &name, "-"]);
-        for flag in flags(&printed(&[&name, "--help"])) {
-            assert!(completed.contains(&flag), "{name} {flag}: {completed:?}");
+        let explained = flags(&printed(&[&name, "--help"]));
+        for flag in &explained {
+            assert!(completed.contains(flag), "{name} {flag}: {completed:?}");
         }
+        for flag in completed.iter().filter(|flag| flag.starts_with("--")) {
+            assert!(explained.contains(flag), "{name} {flag} is for nobody");
+        }
+    }
+}
+
+#[test]
+fn a_flag_that_the_help_does_not_show_is_shown_nowhere() {
+    // By this flag the server of a load knows that it is one.
+    let hidden = "end-with-parent";
+    assert!(!printed(&["serve", "--help"]).contains(hidden));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(
+            !printed(&["completions", shell]).contains(hidden),
+            "{shell}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for page in pages(folder.path()) {
+        let text = fs::read_to_string(folder.path().join(&page)).unwrap();
+        // As roff has it: a hyphen that is to stay one is escaped.
+        assert!(!text.replace('\\', "").contains(hidden), "{page}");
     }
 }
 
