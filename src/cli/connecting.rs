@@ -34,6 +34,27 @@ pub(super) struct Connecting {
 }
 
 impl Connecting {
+    /// What is wrong with the flags together, if that can be said without looking a name up.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(bind) = self.bind {
+            let other = match bind {
+                SocketAddr::V6(_) if self.only_v4 => "-4",
+                SocketAddr::V4(_) if self.only_v6 => "-6",
+                _ => "",
+            };
+            if !other.is_empty() {
+                let bind = bind.ip();
+                return Err(format!(
+                    "{other} and --bind {bind} are of different families: leave one of them out"
+                ));
+            }
+        }
+        match self.target.without_looking_up() {
+            Some(addresses) => self.usable(&addresses).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Looks the name up, before any loop starts: looking up blocks.
     pub(super) fn resolve(&self) -> Result<Target, Failure> {
         let name = self.target.as_str();
@@ -45,13 +66,13 @@ impl Connecting {
         })?;
         Ok(Target {
             name: name.to_owned(),
-            addresses: self.usable(&addresses)?,
+            addresses: self.usable(&addresses).map_err(Failure)?,
             local: self.bind,
             connect_timeout: Some(self.connect_timeout),
         })
     }
 
-    fn usable(&self, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
+    fn usable(&self, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
         let name = self.target.as_str();
         let kept = |address: &SocketAddr| {
             (address.is_ipv4() || !self.only_v4)
@@ -73,9 +94,9 @@ impl Connecting {
                 (_, true) => "with -6: leave it out",
                 _ => "of the family of --bind: choose another, or leave it out",
             };
-            return Err(Failure(format!(
+            return Err(format!(
                 "cannot connect to {name}: it has no address that may be used {flag}"
-            )));
+            ));
         }
         Ok(usable)
     }
@@ -109,9 +130,7 @@ mod tests {
         let addresses = ["[::1]:1", "127.0.0.1:1", "[::1]:1", "127.0.0.2:1"];
         let addresses = addresses.map(|address| address.parse().unwrap());
         let connecting = Typed::try_parse_from(typed).unwrap().connecting;
-        connecting
-            .usable(&addresses)
-            .map_err(|failure| failure.to_string())
+        connecting.usable(&addresses)
     }
 
     #[test]

@@ -147,6 +147,7 @@ mod tests {
                     if words[0] == "echoloop" {
                         let parsed = Cli::try_parse_from(&words);
                         assert!(parsed.is_ok(), "{example:?}: {}", parsed.unwrap_err());
+                        assert_eq!(parsed.unwrap().check(), Ok(()), "{example:?}");
                     } else {
                         assert!(OTHERS.contains(&words[0].as_str()), "{example:?}");
                     }

@@ -1,14 +1,15 @@
 //! `echoloop load`: the load tester.
 
 mod output;
+mod usage;
 mod watcher;
 
 use super::output::{to_file, try_file};
 use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
-    CONNECTION_BITS, Child, Condition, Config, DEFAULT_WINDOW, Finding, Load, Network, Sources,
-    WallTime, ephemeral_ports,
+    Child, Condition, Config, DEFAULT_WINDOW, Finding, Load, Machine, Network, Sources, WallTime,
+    ephemeral_ports,
 };
 use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
 use crate::report;
@@ -201,6 +202,9 @@ impl Flags {
         for path in self.save.iter().chain(&self.report) {
             try_file(path)?;
         }
+        if let Some(pid) = self.server_pid {
+            must_be_there(pid)?;
+        }
         let child = match self.target {
             Some(_) => None,
             None => Some(start_child()?),
@@ -212,7 +216,7 @@ impl Flags {
         };
         let server = self.server_pid.or(child.as_ref().map(Child::pid));
         let begun = WallTime(time_of_day());
-        let config = self.config(target, begun)?;
+        let config = self.config(target, begun);
         let mut net = MioNet::with_signals().map_err(|error| no_loop(&error))?;
         net.keep_time_precisely().map_err(|error| no_loop(&error))?;
         let watcher = Watcher::new(server, self.output, config.active > 0);
@@ -255,33 +259,25 @@ impl Flags {
         )
     }
 
-    fn config(&self, target: SocketAddr, now: WallTime) -> Result<Config, Failure> {
-        let default_active = if self.idle > 0 { 0 } else { 50 };
-        let active = self.active.unwrap_or(default_active);
-        let connections = self.idle.saturating_add(active);
-        if connections == 0 || connections >= 1 << CONNECTION_BITS {
-            return Err(Failure(format!(
-                "--idle and --active come to {connections} connections: ask for 1 to {}",
-                (1 << CONNECTION_BITS) - 1
-            )));
-        }
-        if self.churn.is_some() && self.pipeline > 1 {
-            return Err(Failure(
-                "--churn has one echo per connection: leave --pipeline out".to_owned(),
-            ));
-        }
-        let connections = narrow(connections);
+    /// How many connections are to echo.
+    fn active(&self) -> usize {
+        let usual = if self.idle > 0 { 0 } else { 50 };
+        self.active.unwrap_or(usual)
+    }
+
+    fn config(&self, target: SocketAddr, now: WallTime) -> Config {
+        let active = self.active();
         let sources = match self.sources {
             Some(network) => Sources::of(network),
             None => Sources::automatic(
                 target.ip(),
-                connections,
+                narrow(self.idle.saturating_add(active)),
                 self.churn.is_some(),
                 ephemeral_ports(),
                 std::process::id(),
             ),
         };
-        Ok(Config {
+        Config {
             idle: narrow(self.idle),
             active: narrow(active),
             rate: self.rate,
@@ -301,7 +297,7 @@ impl Flags {
             start_in: self.start_at.map(|start| start.from(now)),
             spin: self.spin.unwrap_or_else(|| usual_spin(self.rate)),
             ..Config::new(target)
-        })
+        }
     }
 }
 
@@ -346,6 +342,17 @@ fn resolve(typed: &ListenAddress) -> Result<SocketAddr, Failure> {
     } else {
         *first
     })
+}
+
+/// A process that was named and is not there would be left out of the result without a word.
+fn must_be_there(server: u32) -> Result<(), Failure> {
+    match Machine::new(Some(server)).look().server {
+        Some(_) => Ok(()),
+        None => Err(Failure(format!(
+            "cannot look at --server-pid {server}: no such process is to be seen on this machine; \
+             give the id of the server's process, or leave it out if that runs elsewhere"
+        ))),
+    }
 }
 
 fn no_loop(error: &std::io::Error) -> Failure {

@@ -14,6 +14,7 @@ mod send;
 mod serve;
 mod units;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 use std::fmt;
@@ -76,7 +77,22 @@ impl Cli {
     /// What was typed. Wrong usage ends the program here, with exit code 2 and what was wrong.
     #[must_use]
     pub fn from_arguments() -> Cli {
-        Cli::parse()
+        let cli = Cli::parse();
+        if let Err(wrong) = cli.check() {
+            clap::Error::raw(ErrorKind::ArgumentConflict, wrong + "\n").exit();
+        }
+        cli
+    }
+
+    /// Whether flags, each of which is right by itself, go together. If they do not: what is wrong, and what to do.
+    fn check(&self) -> Result<(), String> {
+        match &self.command {
+            Command::Send(flags) => flags.check(),
+            Command::Ping(flags) => flags.check(),
+            Command::Load(flags) => flags.check(),
+            Command::Report(flags) => flags.check(),
+            _ => Ok(()),
+        }
     }
 
     /// How much to log, by the flags, or else by `ECHOLOOP_LOG`.

@@ -69,6 +69,11 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// What is wrong with the flags together, if anything is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.connecting.check()
+    }
+
     /// Sends echoes until enough are sent or a signal comes.
     pub(super) fn run(self, quiet: bool) -> Result<ExitCode, Failure> {
         let target = self.connecting.resolve()?;

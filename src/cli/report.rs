@@ -62,6 +62,15 @@ enum Output {
 }
 
 impl Flags {
+    /// What is wrong with the flags together, if anything is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let from_stdin = self.files.iter().filter(|path| is_stdin(path));
+        if from_stdin.count() > 1 {
+            return Err("stdin can be read once only: give - once, and files beside it".to_owned());
+        }
+        Ok(())
+    }
+
     /// Merges, and says what came of it.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let inputs: Result<Vec<Input>, Failure> =
@@ -104,13 +113,17 @@ impl Flags {
     }
 }
 
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 fn read(path: &Path) -> Result<Input, Failure> {
-    let name = if path == Path::new("-") {
+    let name = if is_stdin(path) {
         "stdin".to_owned()
     } else {
         path.display().to_string()
     };
-    let bytes = if path == Path::new("-") {
+    let bytes = if is_stdin(path) {
         let mut bytes = Vec::new();
         io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
     } else {

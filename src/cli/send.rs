@@ -5,7 +5,6 @@ use super::{Failure, units};
 use crate::client::{Framing, Input, SendConfig, Sender};
 use crate::net::MioNet;
 use clap::Args;
-use clap::error::ErrorKind;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -54,7 +53,6 @@ pub(super) struct Flags {
 impl Flags {
     /// Sends and receives until both sides have said all.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        self.check_messages();
         let target = self.connecting.resolve()?;
         let mut net = MioNet::new().map_err(|error| cannot_start(&error))?;
         net.take_stdout()
@@ -85,19 +83,20 @@ impl Flags {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// A message that does not fit is wrong usage, and known before anything is sent.
-    fn check_messages(&self) {
-        let most = self.protocol.most().min(self.max_message);
+    /// What is wrong with the flags together, if anything is: a message that does not fit is known before it is sent.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.connecting.check()?;
         if self.protocol == Framing::Raw || self.protocol == Framing::Line {
-            return;
+            return Ok(());
         }
-        if let Some(message) = self.message.iter().find(|message| message.len() > most) {
-            let length = message.len();
-            let text = format!(
-                "a --message of {length} bytes is too long: at most {most} fit; \
-                 choose a longer header such as frame:4, or allow more with --max-message\n"
-            );
-            clap::Error::raw(ErrorKind::ValueValidation, text).exit();
+        let most = self.protocol.most().min(self.max_message);
+        match self.message.iter().find(|message| message.len() > most) {
+            None => Ok(()),
+            Some(message) => Err(format!(
+                "a --message of {} bytes is too long: at most {most} fit; \
+                 choose a longer header such as frame:4, or allow more with --max-message",
+                message.len()
+            )),
         }
     }
 }

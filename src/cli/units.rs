@@ -185,17 +185,24 @@ impl TargetAddress {
 
     /// All addresses that it stands for, in the order of the resolver; looks names up, which may block.
     pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let addresses = match self.text.strip_prefix(':') {
+        match self.without_looking_up() {
+            Some(addresses) => Ok(addresses),
+            None => Ok(self.text.to_socket_addrs()?.collect()),
+        }
+    }
+
+    /// All addresses that it stands for, unless it is a name.
+    pub(super) fn without_looking_up(&self) -> Option<Vec<SocketAddr>> {
+        match self.text.strip_prefix(':') {
             Some(port) => {
                 let port = port.parse().unwrap_or_default();
-                vec![
+                Some(vec![
                     (Ipv4Addr::LOCALHOST, port).into(),
                     (Ipv6Addr::LOCALHOST, port).into(),
-                ]
+                ])
             }
-            None => self.text.to_socket_addrs()?.collect(),
-        };
-        Ok(addresses)
+            None => self.text.parse().ok().map(|address| vec![address]),
+        }
     }
 
     /// As it was typed.

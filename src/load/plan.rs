@@ -18,6 +18,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether its addresses are those of IPv4.
+    #[must_use]
+    pub fn is_ipv4(&self) -> bool {
+        self.first.is_ipv4()
+    }
+
     /// How many addresses in it can be connected from, at most 2^32: in IPv4 neither the first nor the last, where there
     /// are more than two.
     fn usable(self) -> u64 {

@@ -31,6 +31,33 @@ fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
 }
 
 #[test]
+fn families_that_do_not_go_together_are_exit_code_2_in_one_line() {
+    let wrong = [
+        (&["-4", "--bind", "::1"][..], &["-4", "--bind ::1"][..]),
+        (&["localhost:1", "-4", "--bind", "::1"], &["--bind ::1"]),
+        (
+            &["localhost:1", "-6", "--bind", "127.0.0.1"],
+            &["--bind 127.0.0.1"],
+        ),
+        (&["[::1]:1", "-4"], &["[::1]:1", "no address", "-4"]),
+        (&["127.0.0.1:1", "-6"], &["127.0.0.1:1", "no address", "-6"]),
+        (&["[::1]:1", "--bind", "127.0.0.1"], &["[::1]:1", "--bind"]),
+    ];
+    for subcommand in ["send", "ping"] {
+        for (arguments, words) in wrong {
+            let mut command = echoloop();
+            command.arg(subcommand).args(arguments).stdin(Stdio::null());
+            let failed = command.output().unwrap();
+            let stderr = String::from_utf8_lossy(&failed.stderr);
+            assert_eq!(failed.status.code(), Some(2), "{arguments:?}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+            assert_says(&stderr, words);
+            assert_says(&stderr, &["leave"]);
+        }
+    }
+}
+
+#[test]
 fn help_shows_examples_and_exit_codes() {
     for subcommand in ["send", "ping"] {
         let mut command = echoloop();

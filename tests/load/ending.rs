@@ -132,6 +132,48 @@ fn wrong_usage_is_exit_code_2_with_what_to_write() {
 }
 
 #[test]
+fn flags_that_do_not_go_together_are_exit_code_2_in_one_line_and_nobody_is_connected_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    for (flags, words) in [
+        (
+            &["--churn", "fin", "--pipeline", "2"][..],
+            "leave --pipeline out",
+        ),
+        (&["--active", "0"], "ask for 1 to 16777215"),
+        (
+            &["--active", "16m", "--idle", "16m"],
+            "ask for 1 to 16777215",
+        ),
+        (&["--idle", "5", "--rate", "1k"], "--active"),
+        (&["--idle", "5", "--pipeline", "2"], "--active"),
+        (&["--idle", "5", "--churn", "reset"], "--active"),
+        (&["--sources", "fd00::/64"], "same family"),
+    ] {
+        let said = load(&[&[target.as_str()], flags].concat());
+        assert_eq!(said.code, Some(2), "{said:#?}");
+        assert_eq!(said.stderr.lines().count(), 1, "{said:#?}");
+        assert!(said.stderr.contains(words), "{said:#?}");
+        assert_eq!(said.stdout, "");
+        assert!(listener.accept().is_err(), "{flags:?}: somebody came");
+    }
+}
+
+#[test]
+fn a_server_process_that_is_not_there_is_told_before_anything_is_measured() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    // Above the largest id that the kernel gives (proc(5), `pid_max`).
+    let said = load(&[&target, "--active", "1", "--server-pid", "4194305"]);
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert_eq!(said.stderr.lines().count(), 1, "{said:#?}");
+    assert!(said.stderr.contains("--server-pid 4194305"), "{said:#?}");
+    assert!(listener.accept().is_err(), "nobody was connected to");
+}
+
+#[test]
 fn nobody_there_is_a_failure_in_one_line() {
     // Port 1 of an address that nothing listens on.
     let said = load(&["127.0.0.93:1", "--active", "3", "-o", "json"]);

@@ -38,6 +38,15 @@ fn saved(name: &str) -> Saved {
 }
 
 #[test]
+fn stdin_named_twice_is_wrong_usage() {
+    let output = report(&["-", &run("together-1"), "-"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "stderr: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    assert!(stderr.contains("give - once"), "{stderr}");
+}
+
+#[test]
 fn one_run_is_reported_as_it_was() {
     let json = stdout(&report(&[&run("together-1"), "-o", "json"]));
     let result: LoadResult = serde_json::from_str(&json).unwrap();
