@@ -87,11 +87,12 @@ impl Cli {
     /// Whether flags, each of which is right by itself, go together. If they do not: what is wrong, and what to do.
     fn check(&self) -> Result<(), String> {
         match &self.command {
+            Command::Serve(flags) => flags.check(),
             Command::Send(flags) => flags.check(),
             Command::Ping(flags) => flags.check(),
             Command::Load(flags) => flags.check(),
             Command::Report(flags) => flags.check(),
-            _ => Ok(()),
+            Command::Doctor(_) | Command::Manual(_) | Command::Completions(_) => Ok(()),
         }
     }
 

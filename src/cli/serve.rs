@@ -14,6 +14,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// What `line` puts before each line where nothing is said.
+const USUAL_PREFIX: &str = "ECHO ";
+
 const EXAMPLES: &str = "\
 Examples:
   echoloop serve                                  echo on 127.0.0.1:8000
@@ -42,9 +45,9 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "P", default_value = "raw", value_enum)]
     protocol: Speaks,
 
-    /// What `line` puts before each line
-    #[arg(long, value_name = "TEXT", default_value = "ECHO ")]
-    prefix: String,
+    /// What `line` puts before each line [default: "ECHO "]
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
 
     /// Largest line, frame or collection; a larger one ends its connection
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::positive_size)]
@@ -119,13 +122,39 @@ enum Speaks {
 }
 
 impl Flags {
+    /// What is wrong with the flags together, if anything is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.prefix.is_some() && self.protocol != Speaks::Line {
+            return Err(
+                "--prefix is what stands before each line: add --protocol line, or leave it out"
+                    .to_owned(),
+            );
+        }
+        let mut seen = Vec::new();
+        for listen in &self.listen {
+            // Port 0 is another one each time, and on a shared port it is as asked for.
+            let may_repeat = self.reuse_port || listen.as_str().ends_with(":0");
+            if seen.contains(&listen) && !may_repeat {
+                return Err(format!(
+                    "--listen {} is given twice: leave one of them out, or add --reuse-port",
+                    listen.as_str()
+                ));
+            }
+            seen.push(listen);
+        }
+        Ok(())
+    }
+
     /// Serves until a signal ends it.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let max_message = self.max_message;
         // Each protocol is a server of its own, compiled for it: what is spoken is not looked up for any byte.
         match self.protocol {
             Speaks::Raw => self.serve(Raw),
-            Speaks::Line => self.serve(Line::echo(max_message, self.prefix.as_bytes())),
+            Speaks::Line => {
+                let prefix = self.prefix.as_deref().unwrap_or(USUAL_PREFIX);
+                self.serve(Line::echo(max_message, prefix.as_bytes()))
+            }
             Speaks::Frame1 => self.serve(Frame::echo(Width::One, max_message)),
             Speaks::Frame2 => self.serve(Frame::echo(Width::Two, max_message)),
             Speaks::Frame4 => self.serve(Frame::echo(Width::Four, max_message)),

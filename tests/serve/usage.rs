@@ -156,6 +156,20 @@ fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
 }
 
 #[test]
+fn flags_that_do_not_go_together_are_exit_code_2_in_one_line() {
+    for protocol in ["raw", "frame:2", "discard", "collect"] {
+        let line = one_line(&serve(&["-p", protocol, "--prefix", "you said: "]), 2);
+        assert_says_one_of(&line, &["--protocol line"]);
+        assert!(line.contains("--prefix"), "{line}");
+    }
+    let line = one_line(&serve(&["--prefix", "you said: "]), 2);
+    assert_says_one_of(&line, &["--protocol line"]);
+    let twice = ["--listen", "127.0.0.1:8000", "--listen", "127.0.0.1:8000"];
+    let line = one_line(&serve(&twice), 2);
+    assert_says_one_of(&line, &["leave one of them out"]);
+}
+
+#[test]
 fn the_help_shows_every_flag_and_examples() {
     let help = serve(&["--help"]);
     assert_eq!(help.status.code(), Some(0), "exit code of --help");
