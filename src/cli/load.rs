@@ -4,7 +4,7 @@ mod output;
 mod usage;
 mod watcher;
 
-use super::output::{to_file, try_file};
+use super::output::{to_file, to_stdout, try_file};
 use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
@@ -219,11 +219,20 @@ impl Flags {
         let config = self.config(target, begun);
         let mut net = MioNet::with_signals().map_err(|error| no_loop(&error))?;
         net.keep_time_precisely().map_err(|error| no_loop(&error))?;
+        let lines = self.output == Output::Jsonl;
+        if lines {
+            net.take_stdout()
+                .map_err(|error| cannot_take_stdout(&error))?;
+        }
         let watcher = Watcher::new(server, self.output, config.active > 0);
-        output::start(self.output, &config, begun);
-        let finding = Load::new(net, config.clone(), watcher).run(begun);
-        let finding =
-            finding.map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
+        let mut load = Load::new(net, config.clone(), watcher);
+        if lines {
+            load.begin_with(output::start_line(&config, begun)?);
+        }
+        load.run()
+            .map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
+        to_stdout(load.untold())?;
+        let finding = load.finish(begun);
         drop(child);
         self.conclude(finding, &config)
     }
@@ -353,6 +362,12 @@ fn must_be_there(server: u32) -> Result<(), Failure> {
              give the id of the server's process, or leave it out if that runs elsewhere"
         ))),
     }
+}
+
+fn cannot_take_stdout(error: &std::io::Error) -> Failure {
+    Failure(format!(
+        "cannot use standard output: {error}; give it a file, a pipe or a terminal"
+    ))
 }
 
 fn no_loop(error: &std::io::Error) -> Failure {

@@ -76,7 +76,7 @@ impl CompletionsFlags {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut shown(), "echoloop", &mut text);
-        to_stdout(&String::from_utf8_lossy(&text))?;
+        to_stdout(text)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -8,10 +8,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// Writes a result to stdout. That nobody reads on is no fault of ours.
-pub(super) fn to_stdout(text: &str) -> Result<(), Failure> {
+pub(super) fn to_stdout(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout
-        .write_all(text.as_bytes())
+        .write_all(text.as_ref())
         .and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure(format!(

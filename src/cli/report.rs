@@ -92,12 +92,12 @@ impl Flags {
             saved.result.expect = checked;
         }
         match self.output {
-            Output::Text => to_stdout(&text(&saved))?,
+            Output::Text => to_stdout(text(&saved))?,
             Output::Json => {
                 let text = as_json(serde_json::to_string_pretty(&saved.result))?;
-                to_stdout(&(text + "\n"))?;
+                to_stdout(text + "\n")?;
             }
-            Output::Html => to_stdout(&report::html(&saved))?,
+            Output::Html => to_stdout(report::html(&saved))?,
         }
         if let Some(path) = &self.report {
             to_file(path, &report::html(&saved))?;

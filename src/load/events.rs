@@ -41,6 +41,9 @@ impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> 
                 self.interrupt(reactor);
             }
         }
+        if source == Source::STDOUT {
+            self.telling.unblock();
+        }
     }
 
     fn wake_at(&self) -> Option<Time> {

@@ -21,6 +21,7 @@ mod result;
 mod session;
 mod surroundings;
 mod tally;
+mod telling;
 mod tester;
 mod verdict;
 mod wall;

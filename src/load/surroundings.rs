@@ -75,6 +75,13 @@ pub trait Surroundings {
     fn interval(&mut self, interval: &Interval) {
         let _ = interval;
     }
+
+    /// The line for standard output that says the same, if there is to be one. It is asked for when standard output has
+    /// room, which may be later, or in the end.
+    fn line(&mut self, interval: &Interval) -> Option<String> {
+        let _ = interval;
+        None
+    }
 }
 
 /// Nobody is there.

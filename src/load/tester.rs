@@ -16,6 +16,7 @@ use super::probing::Probing;
 use super::session::{EchoSession, Echoes};
 use super::surroundings::{Progress, Stage, Surroundings};
 use super::tally::{Span, Tally};
+use super::telling::Telling;
 use super::verdict;
 use super::wall::WallTime;
 use crate::connection::{CloseReason, Common, Connection, Driver, LINGER, Limits};
@@ -48,6 +49,7 @@ pub(super) struct Tester<S> {
     pub(super) driver: Driver<Echoes>,
     pub(super) surroundings: S,
     pub(super) tally: Tally,
+    pub(super) telling: Telling,
     pub(super) stage: Stage,
     pub(super) opening: Opening,
     pub(super) schedule: Schedule,
@@ -89,15 +91,27 @@ impl<N: Net, S: Surroundings> Load<N, S> {
         Load { reactor, tester }
     }
 
-    /// Runs to the end and says what was found. `begun` is the time of day now.
+    /// Has this line written to standard output before those of the seconds. Nothing waits for standard output, if the
+    /// [`Net`] takes it without waiting.
+    pub fn begin_with(&mut self, line: String) {
+        self.tester.telling.begin_with(line);
+    }
+
+    /// What standard output has not taken of that line and of those of the seconds; it is the caller's to write, who may
+    /// wait for it when all is over.
+    pub fn untold(&mut self) -> Vec<u8> {
+        self.tester.untold()
+    }
+
+    /// Runs to the end.
     ///
     /// # Errors
     /// What the selector says when the loop cannot go on.
-    pub fn run(mut self, begun: WallTime) -> io::Result<Finding> {
+    pub fn run(&mut self) -> io::Result<()> {
         while !self.is_done() {
             self.turn()?;
         }
-        Ok(self.finish(begun))
+        Ok(())
     }
 
     /// One turn of the loop.
@@ -149,6 +163,7 @@ impl<S: Surroundings> Tester<S> {
         Tester {
             driver: Driver::new(Common::new(echoes, limits, usize::MAX)),
             tally,
+            telling: Telling::default(),
             stage: Stage::Opening,
             opening: Opening::new(
                 connections,
@@ -192,6 +207,7 @@ impl<S: Surroundings> Tester<S> {
         };
         let stage = self.stage;
         self.surroundings.progress(Progress { stage, done, of });
+        self.tell(reactor);
         self.wake_at = self.next_wake();
     }
 

@@ -6,6 +6,7 @@
 //! - [`truth`]: what is said of an honest server.
 //! - [`limits`]: what stops a load is named, and what was reached is reported.
 //! - [`ending`]: signals, the child's end, exit codes.
+//! - [`output`]: when what is said comes out, and what a reader who sleeps does to a load.
 //! - [`form`]: the JSON is as the schema says.
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ mod ending;
 mod form;
 mod lies;
 mod limits;
+mod output;
 mod run;
 mod servers;
 mod truth;

@@ -36,7 +36,8 @@ impl Said {
 /// A load that runs. It is ended with the test.
 pub(crate) struct Running {
     pub(crate) process: Child,
-    stderr: BufReader<ChildStderr>,
+    /// Until somebody else reads it.
+    stderr: Option<BufReader<ChildStderr>>,
     said: String,
 }
 
@@ -46,7 +47,7 @@ impl Running {
         let stderr = BufReader::new(process.stderr.take().unwrap());
         Running {
             process,
-            stderr,
+            stderr: Some(stderr),
             said: String::new(),
         }
     }
@@ -54,9 +55,15 @@ impl Running {
     /// Waits for the line about the first second that was measured.
     pub(crate) fn wait_for_the_first_second(&mut self) {
         while !self.said.contains(" held ") {
-            let length = self.stderr.read_line(&mut self.said).unwrap();
+            let stderr = self.stderr.as_mut().unwrap();
+            let length = stderr.read_line(&mut self.said).unwrap();
             assert!(length > 0, "it ended and said: {}", self.said);
         }
+    }
+
+    /// The lines that it says on stderr from here on, for a thread to read.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = std::io::Result<String>> + Send + use<> {
+        self.stderr.take().unwrap().lines()
     }
 
     /// Waits for its end.
@@ -67,7 +74,8 @@ impl Running {
             stdout.read_to_string(&mut text).unwrap();
             text
         });
-        self.stderr.read_to_string(&mut self.said).unwrap();
+        let stderr = self.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut self.said).unwrap();
         let code = self.process.wait().unwrap().code();
         Said {
             code,

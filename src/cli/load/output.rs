@@ -29,31 +29,28 @@ enum Record<'a> {
     End(&'a LoadResult),
 }
 
-/// Says that it begins, in the form that has a line for that.
-pub(super) fn start(output: Output, config: &Config, begun: WallTime) {
-    if output == Output::Jsonl {
-        let record = Record::Start {
-            schema: SCHEMA,
-            target: config.target.to_string(),
-            begun: begun.to_string(),
-            configuration: config.to_saved(),
-        };
-        let _ = write_line(&record);
-    }
+/// The line of `-o jsonl` that says that it begins.
+pub(super) fn start_line(config: &Config, begun: WallTime) -> Result<String, Failure> {
+    line(&Record::Start {
+        schema: SCHEMA,
+        target: config.target.to_string(),
+        begun: begun.to_string(),
+        configuration: config.to_saved(),
+    })
 }
 
-/// Says what a second has brought, in the form that has a line for that.
-pub(super) fn interval(interval: &Interval) {
-    let _ = write_line(&Record::Interval(interval));
+/// The line of `-o jsonl` that says what a second has brought.
+pub(super) fn interval_line(interval: &Interval) -> Result<String, Failure> {
+    line(&Record::Interval(interval))
 }
 
 /// Says what was found.
 pub(super) fn end(output: Output, saved: &Saved) -> Result<(), Failure> {
     let result = &saved.result;
     match output {
-        Output::Text => to_stdout(&text(saved)),
-        Output::Json => to_stdout(&(as_json(serde_json::to_string_pretty(result))? + "\n")),
-        Output::Jsonl => write_line(&Record::End(result)),
+        Output::Text => to_stdout(text(saved)),
+        Output::Json => to_stdout(as_json(serde_json::to_string_pretty(result))? + "\n"),
+        Output::Jsonl => to_stdout(line(&Record::End(result))?),
     }
 }
 
@@ -68,6 +65,6 @@ pub(super) fn save(path: &Path, saved: &Saved) -> Result<(), Failure> {
     to_file(path, &(as_json(serde_json::to_string(saved))? + "\n"))
 }
 
-fn write_line(record: &Record<'_>) -> Result<(), Failure> {
-    to_stdout(&(as_json(serde_json::to_string(record))? + "\n"))
+fn line(record: &Record<'_>) -> Result<String, Failure> {
+    Ok(as_json(serde_json::to_string(record))? + "\n")
 }

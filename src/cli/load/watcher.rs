@@ -56,7 +56,7 @@ impl Watcher {
         }
     }
 
-    fn line(&self, interval: &Interval) -> String {
+    fn in_words(&self, interval: &Interval) -> String {
         let held = format!("{:>5.0} s  {:>8} held", interval.at, interval.held);
         let lost = format!("{} lost", interval.lost);
         if !self.shows_echoes {
@@ -100,13 +100,17 @@ impl Surroundings for Watcher {
     }
 
     fn interval(&mut self, interval: &Interval) {
-        if self.output == Output::Jsonl {
-            output::interval(interval);
-        }
         if speaks() {
             // A second that stderr does not take is in the result all the same.
-            logging::say(&self.line(interval));
+            logging::say(&self.in_words(interval));
         }
+    }
+
+    fn line(&mut self, interval: &Interval) -> Option<String> {
+        if self.output != Output::Jsonl {
+            return None;
+        }
+        output::interval_line(interval).ok()
     }
 }
 
