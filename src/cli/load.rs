@@ -1,18 +1,18 @@
 //! `echoloop load`: the load tester.
 
+mod conclusion;
 mod output;
 mod usage;
 mod watcher;
 
-use super::output::{to_file, to_stdout, try_file};
+use super::output::try_file;
 use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
-    Child, Condition, Config, DEFAULT_WINDOW, Finding, Load, Machine, Network, Sources, WallTime,
+    Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Network, Sources, WallTime,
     ephemeral_ports,
 };
 use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
-use crate::report;
 use clap::{Args, ValueEnum};
 use output::Output;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -231,41 +231,9 @@ impl Flags {
         }
         load.run()
             .map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
-        to_stdout(load.untold())?;
-        let finding = load.finish(begun);
+        let concluded = self.conclude(load, &config, begun);
         drop(child);
-        self.conclude(finding, &config)
-    }
-
-    fn conclude(&self, mut finding: Finding, config: &Config) -> Result<ExitCode, Failure> {
-        let checked = self
-            .expect
-            .iter()
-            .map(|condition| condition.check(&finding.result));
-        finding.result.expect = checked.collect();
-        let saved = output::saved(&finding, config);
-        output::end(self.output, &saved)?;
-        if let Some(path) = &self.save {
-            output::save(path, &saved)?;
-        }
-        if let Some(path) = &self.report {
-            to_file(path, &report::html(&saved))?;
-        }
-        if finding.result.connections.opened == 0 {
-            let why = finding.result.warnings.first();
-            return Err(Failure(format!(
-                "no connection to {} could be opened: {}",
-                config.target,
-                why.map_or("it ended before", String::as_str)
-            )));
-        }
-        Ok(
-            if finding.result.expect.iter().all(|expected| expected.met) {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(MISSED)
-            },
-        )
+        concluded
     }
 
     /// How many connections are to echo.

@@ -3,7 +3,7 @@
 use super::Counts;
 use super::config::Config;
 use super::result::{Histograms, LoadResult, SAVED_KIND, SCHEMA, Saved};
-use super::surroundings::Surroundings;
+use super::surroundings::{Readings, Surroundings};
 use super::tester::Tester;
 use super::verdict;
 use super::wall::WallTime;
@@ -57,6 +57,19 @@ impl<S: Surroundings> Tester<S> {
 }
 
 impl Finding {
+    /// Whether a server's process is watched, of which something is known only when all connections are closed.
+    #[must_use]
+    pub fn watches_server(&self) -> bool {
+        self.result.server.is_some()
+    }
+
+    /// All connections have been closed, and this is what the machine says thereafter.
+    pub fn closed(&mut self, after: &Readings) {
+        if let (Some(server), Some(after)) = (&mut self.result.server, after.server) {
+            server.rss_after_bytes = after.rss_bytes;
+        }
+    }
+
     /// As `--save` writes it. `host` is the machine's name, `command` the command line as typed.
     #[must_use]
     pub fn to_saved(&self, config: &Config, host: String, command: Vec<String>) -> Saved {

@@ -150,7 +150,7 @@ pub struct ServerSide {
     /// Resident memory before the first connection.
     #[serde(default)]
     pub rss_before_bytes: u64,
-    /// Resident memory after the last connection was closed; zero when the process had ended.
+    /// Resident memory after the last connection was closed; zero when the process had ended, or the result is from before.
     #[serde(default)]
     pub rss_after_bytes: u64,
 }

@@ -105,6 +105,7 @@ pub(super) struct Stations {
     pub(super) before: Readings,
     pub(super) from: Readings,
     pub(super) to: Readings,
+    /// When all was over, and the connections still stood.
     pub(super) after: Readings,
     /// Connections that stood at the end of the measured part.
     pub(super) held: u64,
@@ -319,7 +320,7 @@ impl Tally {
             rss_bytes: during.rss_bytes,
             rss_bytes_per_connection: per_second(grown, as_f64(stations.held)),
             rss_before_bytes: before.rss_bytes,
-            rss_after_bytes: stations.after.server.map_or(0, |server| server.rss_bytes),
+            rss_after_bytes: 0,
         })
     }
 

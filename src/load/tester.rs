@@ -14,7 +14,7 @@ use super::pace::Pace;
 use super::pattern::Pattern;
 use super::probing::Probing;
 use super::session::{EchoSession, Echoes};
-use super::surroundings::{Progress, Stage, Surroundings};
+use super::surroundings::{Progress, Readings, Stage, Surroundings};
 use super::tally::{Span, Tally};
 use super::telling::Telling;
 use super::verdict;
@@ -129,13 +129,21 @@ impl<N: Net, S: Surroundings> Load<N, S> {
         self.tester.stage == Stage::Done
     }
 
-    /// Closes all connections and says what was found. `begun` is the time of day at which the load was made.
-    pub fn finish(mut self, begun: WallTime) -> Finding {
-        self.close_all();
+    /// What was found, once all is over; the connections still stand. `begun` is the time of day at which the load was
+    /// made.
+    pub fn finding(&mut self, begun: WallTime) -> Finding {
         let tester = &mut self.tester;
-        tester.surroundings.closed();
         tester.tally.readings.after = tester.surroundings.readings();
         tester.finding(begun, self.reactor.net.now())
+    }
+
+    /// Closes all connections, which takes its time where they are very many. Gives back what the machine says then; see
+    /// [`Finding::closed`].
+    pub fn close(mut self) -> Readings {
+        self.close_all();
+        let surroundings = &mut self.tester.surroundings;
+        surroundings.closed();
+        surroundings.readings()
     }
 
     fn close_all(&mut self) {

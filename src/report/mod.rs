@@ -20,4 +20,4 @@ pub use html::html;
 pub use merge::{Targets, merge};
 pub use saved::{Input, printable};
 pub use sparkline::sparklines;
-pub use text::text;
+pub use text::{after_closing, text};

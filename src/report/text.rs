@@ -21,6 +21,19 @@ pub fn text(result: &LoadResult) -> String {
     page.0
 }
 
+/// The line for what is known of the server only when all connections are closed, where the result came before.
+#[must_use]
+pub fn after_closing(result: &LoadResult) -> Option<String> {
+    let server = result.server.as_ref();
+    let after = server.map_or(0, |server| server.rss_after_bytes);
+    let mut page = Page(String::new());
+    page.line(
+        "server",
+        format_args!("{} resident, with all connections closed", bytes(after)),
+    );
+    (after > 0).then_some(page.0)
+}
+
 struct Page(String);
 
 impl Page {
@@ -149,11 +162,14 @@ impl Page {
             self.line(
                 "server",
                 format_args!(
-                    "{:.0} % of a processor; {} resident ({} before, {} after), {:.0} bytes per connection ({})",
+                    "{:.0} % of a processor; {} resident ({} before{}), {:.0} bytes per connection ({})",
                     server.cpu_percent,
                     bytes(server.rss_bytes),
                     bytes(server.rss_before_bytes),
-                    bytes(server.rss_after_bytes),
+                    match server.rss_after_bytes {
+                        0 => String::new(),
+                        after => format!(", {} after", bytes(after)),
+                    },
                     server.rss_bytes_per_connection,
                     process(server.pid)
                 ),

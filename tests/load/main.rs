@@ -7,6 +7,7 @@
 //! - [`limits`]: what stops a load is named, and what was reached is reported.
 //! - [`ending`]: signals, the child's end, exit codes.
 //! - [`output`]: when what is said comes out, and what a reader who sleeps does to a load.
+//! - [`closing`]: what was found is told before the connections are closed.
 //! - [`form`]: the JSON is as the schema says.
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +15,7 @@
     reason = "in a test a panic with its message is the report of a failure"
 )]
 
+mod closing;
 mod ending;
 mod form;
 mod lies;

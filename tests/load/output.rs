@@ -14,14 +14,19 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The smallest pipe that there is (pipe(7)).
-const SMALLEST: usize = 4096;
+pub(crate) const SMALLEST: usize = 4096;
 
 /// A pipe that holds as little as a pipe can.
-fn small_pipe() -> (PipeReader, PipeWriter) {
+pub(crate) fn small_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let size = fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(1)).unwrap();
-    assert_eq!(usize::try_from(size).unwrap(), SMALLEST);
+    make_small(&writer);
     (reader, writer)
+}
+
+/// From here on this pipe holds as little as a pipe can.
+pub(crate) fn make_small(pipe: &impl AsFd) {
+    let size = fcntl(pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(1)).unwrap();
+    assert_eq!(usize::try_from(size).unwrap(), SMALLEST);
 }
 
 /// Fills a pipe, which must be empty, to its last byte.
@@ -32,7 +37,7 @@ fn fill(pipe: &mut PipeWriter) -> usize {
 }
 
 /// The lines that a load says on stderr, as they come.
-fn lines_of(load: &mut Running) -> Receiver<String> {
+pub(crate) fn lines_of(load: &mut Running) -> Receiver<String> {
     let (sender, receiver) = channel();
     let lines = load.lines();
     thread::spawn(move || {

@@ -88,7 +88,8 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
         }
         advance(&world);
     }
-    let result = load.finish(WallTime::default()).result;
+    let result = load.finding(WallTime::default()).result;
+    load.close();
     let digest = world.borrow().digest();
     (config, result, digest)
 }

@@ -178,11 +178,14 @@ fn counts(saved: &Saved) -> Vec<Fact> {
         facts.push((
             "server",
             format!(
-                "{}; {} resident, {} before the first connection, {} after the last ({})",
+                "{}; {} resident, {} before the first connection{} ({})",
                 processor(server.cpu_percent),
                 bytes(server.rss_bytes),
                 bytes(server.rss_before_bytes),
-                bytes(server.rss_after_bytes),
+                match server.rss_after_bytes {
+                    0 => String::new(),
+                    after => format!(", {} after the last", bytes(after)),
+                },
                 process(server.pid)
             ),
         ));
