@@ -8,6 +8,7 @@
 //! - [`ending`]: signals, the child's end, exit codes.
 //! - [`output`]: when what is said comes out, and what a reader who sleeps does to a load.
 //! - [`closing`]: what was found is told before the connections are closed.
+//! - [`terminal`]: the progress bar, on a screen.
 //! - [`form`]: the JSON is as the schema says.
 #![allow(
     clippy::unwrap_used,
@@ -23,4 +24,5 @@ mod limits;
 mod output;
 mod run;
 mod servers;
+mod terminal;
 mod truth;
