@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// A deadline that differs by less than this is the same: it is not worth a system call to set it anew.
 const SAME: Duration = Duration::from_micros(2);
 
+/// The longest sleep: a hundred years. The kernel counts nanoseconds in 63 bits, which are no more than 292.
+const LONGEST: Duration = Duration::from_secs(100 * 31_556_952);
+
 /// A timer that wakes the selector.
 #[derive(Debug)]
 pub(super) struct Timer {
@@ -43,7 +46,7 @@ impl Timer {
         }) {
             return None;
         }
-        let nanoseconds = i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX);
+        let nanoseconds = i64::try_from(delay.min(LONGEST).as_nanos()).unwrap_or(i64::MAX);
         let once = Expiration::OneShot(TimeSpec::nanoseconds(nanoseconds));
         match self.timer.set(once, TimerSetTimeFlags::empty()) {
             Ok(()) => {
@@ -57,8 +60,17 @@ impl Timer {
 
 #[cfg(test)]
 mod tests {
+    use super::Timer;
     use crate::net::{MioNet, Net};
     use std::time::Duration;
+
+    #[test]
+    fn a_sleep_may_be_longer_than_the_kernel_can_count() {
+        for delay in [Duration::from_nanos(u64::MAX), Duration::MAX] {
+            let mut timer = Timer::new().unwrap();
+            assert_eq!(timer.wake_in(delay), None);
+        }
+    }
 
     #[test]
     fn a_sleep_ends_within_the_millisecond_and_nobody_is_told() {

@@ -61,6 +61,21 @@ fn without_descriptors_what_was_reached_is_measured_and_reported() {
 }
 
 #[test]
+fn times_of_five_centuries_are_as_good_as_for_ever() {
+    let server = serve(|_| Fate::Answered).to_string();
+    let said = load(&[
+        &server,
+        "--active",
+        "1",
+        "--duration",
+        "100ms",
+        "--connect-timeout",
+        "5000000h",
+    ]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+}
+
+#[test]
 fn an_address_that_is_not_of_this_machine_has_no_ports() {
     let server = serve(|_| Fate::Answered).to_string();
     let said = load(&[
