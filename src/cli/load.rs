@@ -21,9 +21,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use watcher::Watcher;
 
-/// The largest message. One is held several times over, once at each place that it waits in.
-const LARGEST_MESSAGE: usize = 1 << 26;
-
 const EXAMPLES: &str = "\
 Examples:
   echoloop load                                             50 connections, as fast as they can, at a server of its own
@@ -60,7 +57,7 @@ pub(super) struct Flags {
     rate: Rate,
 
     /// Size of a message
-    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = message_size)]
+    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = units::message_size)]
     size: usize,
 
     /// Messages in flight per connection
@@ -154,13 +151,6 @@ fn probe(text: &str) -> Result<u32, String> {
             .ok()
             .and_then(|count| u32::try_from(count).ok())
             .ok_or_else(|| "write all, off, or how many".to_owned()),
-    }
-}
-
-fn message_size(text: &str) -> Result<usize, String> {
-    match units::positive_size(text)? {
-        size if size <= LARGEST_MESSAGE => Ok(size),
-        _ => Err("at most 64MiB".to_owned()),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Flags {
     interval: Duration,
 
     /// Bytes of each echo
-    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::positive_size)]
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::message_size)]
     size: usize,
 
     /// An echo that is not back after D is lost

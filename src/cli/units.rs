@@ -70,6 +70,14 @@ pub(super) fn positive_size(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The size of a message that is made up here. One is held several times over, once at each place that it waits in.
+pub(super) fn message_size(text: &str) -> Result<usize, String> {
+    match positive_size(text)? {
+        size if size <= 1 << 26 => Ok(size),
+        _ => Err("at most 64MiB".to_owned()),
+    }
+}
+
 /// The size of a socket buffer: the kernel doubles it, in an `int` (socket(7), `SO_SNDBUF`).
 pub(super) fn socket_buffer(text: &str) -> Result<usize, String> {
     match positive_size(text)? {

@@ -19,6 +19,7 @@ fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
         (&["ping", "-c", "0"], "0"),
         (&["ping", "-i", "soon"], "soon"),
         (&["ping", "-s", "0"], "0"),
+        (&["ping", "-s", "64GiB"], "at most 64MiB"),
         (&["ping", "-o", "xml"], "xml"),
         (&["ping", "--no-such-flag"], "--no-such-flag"),
     ];
