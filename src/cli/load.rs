@@ -195,6 +195,11 @@ impl Flags {
         if let Some(pid) = self.server_pid {
             must_be_there(pid)?;
         }
+        if let Some(flag) = self.without_effect() {
+            log::warn!(
+                "{flag} is about connections that echo, and all are idle: ask for some with --active"
+            );
+        }
         let child = match self.target {
             Some(_) => None,
             None => Some(start_child()?),

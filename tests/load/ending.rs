@@ -146,9 +146,6 @@ fn flags_that_do_not_go_together_are_exit_code_2_in_one_line_and_nobody_is_conne
             &["--active", "16m", "--idle", "16m"],
             "ask for 1 to 16777215",
         ),
-        (&["--idle", "5", "--rate", "1k"], "--active"),
-        (&["--idle", "5", "--pipeline", "2"], "--active"),
-        (&["--idle", "5", "--churn", "reset"], "--active"),
         (&["--sources", "fd00::/64"], "same family"),
     ] {
         let said = load(&[&[target.as_str()], flags].concat());
@@ -212,4 +209,19 @@ fn a_stderr_that_nobody_reads_does_not_stop_the_loop() {
     assert_eq!(result.intervals.len(), 2);
     drop((reader, command));
     filling.join().unwrap();
+}
+
+#[test]
+fn a_flag_about_echoes_is_said_to_be_without_effect_where_all_connections_are_idle() {
+    for flag in [["--rate", "1k"], ["--pipeline", "2"], ["--churn", "reset"]] {
+        let said = load(&[&["--idle", "5", "--duration", "10ms"][..], &flag].concat());
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        let words = format!(
+            "{} is about connections that echo, and all are idle",
+            flag[0]
+        );
+        assert!(said.stderr.contains(&words), "{said:#?}");
+    }
+    let said = load(&["--idle", "5", "--duration", "10ms"]);
+    assert!(!said.stderr.contains("connections that echo"), "{said:#?}");
 }

@@ -16,29 +16,21 @@ impl Flags {
                 "--idle and --active come to {connections} connections: ask for 1 to {MOST}"
             ));
         }
-        self.check_active()?;
+        if self.churn.is_some() && self.pipeline > 1 {
+            return Err("--churn has one echo per connection: leave --pipeline out".to_owned());
+        }
         self.check_sources()
     }
 
-    /// What concerns connections that echo means nothing where there are none, and with one echo each there is no more
-    /// than one in flight.
-    fn check_active(&self) -> Result<(), String> {
+    /// A flag about connections that echo, where there are none: it is right, but nothing comes of it.
+    pub(super) fn without_effect(&self) -> Option<&'static str> {
         let about_active = [
             ("--rate", self.rate.is_some()),
             ("--pipeline", self.pipeline > 1),
             ("--churn", self.churn.is_some()),
         ];
-        if self.active() == 0
-            && let Some((flag, _)) = about_active.iter().find(|(_, is_given)| *is_given)
-        {
-            return Err(format!(
-                "{flag} is about connections that echo, and all are idle: ask for some with --active, or leave it out"
-            ));
-        }
-        if self.churn.is_some() && self.pipeline > 1 {
-            return Err("--churn has one echo per connection: leave --pipeline out".to_owned());
-        }
-        Ok(())
+        let given = about_active.into_iter().find(|(_, is_given)| *is_given);
+        given.filter(|_| self.active() == 0).map(|(flag, _)| flag)
     }
 
     /// A name may stand for addresses of either family, which is not known yet.
