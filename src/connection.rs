@@ -43,7 +43,7 @@ pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
 
-use crate::net::{Readiness, Stream};
+use crate::net::{Ending, Readiness, Stream};
 use crate::protocol::{Protocol, Session};
 use crate::reactor::{Class, Scratch};
 use held::Held;
@@ -197,12 +197,22 @@ where
         }
     }
 
-    /// Why the connection ends, if the time to drain is over.
+    /// Why the connection ends, if the time to drain is over or the server ends without one.
     pub fn cut_short(&self) -> CloseReason {
         match self.state {
             // Its peer has been sent everything, FIN included.
             State::Lingering(reason) => reason,
             _ => CloseReason::DrainExpired,
+        }
+    }
+
+    /// How its socket is closed when the connection has ended for `reason`.
+    pub(super) fn ending(&self, reason: CloseReason) -> Ending {
+        let has_handed_over = self.record().is_some_and(<[u8]>::is_empty);
+        if S::FIN_IS_RECEIPT && !has_handed_over {
+            Ending::Reset
+        } else {
+            reason.ending()
         }
     }
 
@@ -308,6 +318,9 @@ where
 
     #[inline]
     fn may_receive(&self) -> bool {
-        matches!(self.state, State::Open | State::HalfClosed | State::Leaving)
+        matches!(
+            self.state,
+            State::Open | State::HalfClosed | State::Leaving(_)
+        )
     }
 }

@@ -285,7 +285,8 @@ impl<P: Protocol> Driver<P> {
         key: Key,
         reason: CloseReason,
     ) -> Option<Closed> {
-        self.close_with(reactor, key, reason, reason.ending())
+        let ending = reactor.find(key)?.tenant.ending(reason);
+        self.close_with(reactor, key, reason, ending)
     }
 
     /// As [`close`](Driver::close), in a way of the caller's choice. The one place where connections end.

@@ -4,6 +4,13 @@ use super::{CloseReason, Connection, Marks, Outcome, State, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Protocol, Session};
 
+/// How often a connection may use up the budget of a turn for what had come before it was to drain, but for the last
+/// time.
+///
+/// With the usual budget that makes 32 MiB, as much as the kernel keeps for one connection unless told to (tcp(7),
+/// `tcp_rmem`; 6 MiB before Linux 6.16). More is a flood, which would not end by itself.
+pub(super) const TURNS_TO_LEAVE: u8 = 255;
+
 impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
@@ -13,7 +20,7 @@ where
     pub fn drain(&mut self) {
         match self.state {
             State::Open => {
-                self.state = State::Leaving;
+                self.state = State::Leaving(TURNS_TO_LEAVE);
                 // Whether there is input is not known, and no edge need come for it.
                 self.note(Readiness::READABLE | Readiness::DRAIN);
             }
@@ -23,7 +30,7 @@ where
             // What is said now, nobody would answer.
             State::HalfClosed => self.state = State::Lingering(CloseReason::Drained),
             State::CalledOff
-            | State::Leaving
+            | State::Leaving(_)
             | State::Draining(_)
             | State::Ended(_)
             | State::HandingOver(_)
@@ -76,7 +83,7 @@ where
         let state = self.state;
         matches!(
             state,
-            State::Connecting | State::Open | State::Leaving | State::HeardOut
+            State::Connecting | State::Open | State::Leaving(_) | State::HeardOut
         ) && !self.marks.has(Marks::SAID_ALL)
     }
 
@@ -110,13 +117,22 @@ where
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
-        if matches!(self.state, State::Leaving) && outcome != Outcome::Memory && !self.owes() {
-            // All that had come is answered, or a whole budget of it: a flood would not end by itself.
-            self.state = State::Draining(CloseReason::Drained);
-            self.forget_input(&mut bench.common.pool);
+        if let State::Leaving(turns) = self.state
+            && outcome != Outcome::Memory
+            && !self.owes()
+        {
+            if outcome == Outcome::Turn && turns > 0 {
+                self.state = State::Leaving(turns - 1);
+            } else {
+                // All that had come is answered, or it is a flood.
+                self.state = State::Draining(CloseReason::Drained);
+                self.forget_input(&mut bench.common.pool);
+            }
         }
         self.send_fin_if_all_is_said(stream, bench)?;
         match self.state {
+            // There is nothing to give a receipt for.
+            State::Draining(reason) if S::FIN_IS_RECEIPT => Err(reason),
             State::Draining(reason) if !self.owes() => {
                 send_fin(stream, bench)?;
                 self.state = State::Lingering(reason);
@@ -132,7 +148,7 @@ where
             | State::Open
             | State::HalfClosed
             | State::HeardOut
-            | State::Leaving => Ok(outcome),
+            | State::Leaving(_) => Ok(outcome),
         }
     }
 

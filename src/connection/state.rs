@@ -13,8 +13,9 @@ pub(super) enum State {
     Open,
     /// Our FIN is sent, and the peer is listened to until its own.
     HalfClosed,
-    /// The server stops: reads what the peer has sent already, answers it, and drains.
-    Leaving,
+    /// The server stops: reads what the peer has sent already, answers it, and drains. So many of its turns may
+    /// still use up their budget; then it is a flood.
+    Leaving(u8),
     /// Flushes what is owed, and then sends FIN. Reads no more.
     Draining(CloseReason),
     /// The peer's FIN has been read, and there is more to be said ([`speak_on`](super::Connection::speak_on)).

@@ -2,8 +2,8 @@
 
 use super::{Context, Finish, Outbox, Protocol, Session};
 
-/// A protocol that gathers what a peer sends until its FIN, and answers nothing. The whole is a record
-/// ([`Finish::Record`]), an empty one too.
+/// A protocol that gathers what a peer sends until its FIN, and answers nothing but FIN. The whole is a record
+/// ([`Finish::Record`]), an empty one too, and our FIN says that it has been taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Collect {
     max_message: usize,
@@ -35,6 +35,8 @@ impl Protocol for Collect {
 
 impl Session for CollectSession {
     type Shared = Collect;
+
+    const FIN_IS_RECEIPT: bool = true;
 
     fn receive<'a>(
         &mut self,

@@ -53,6 +53,12 @@ pub trait Session: Sized {
     /// What the sessions of a listener share.
     type Shared;
 
+    /// Whether our FIN is a receipt, which tells the peer that what it has sent is where it should be.
+    ///
+    /// Then only those get FIN whose record has been taken ([`Finish::Record`]). Whoever else's connection ends is
+    /// reset, whatever the reason, and whatever a session may still have said to it.
+    const FIN_IS_RECEIPT: bool = false;
+
     /// The connection is open. A protocol in which the server speaks first greets here.
     fn open(&mut self, context: Context<'_, Self::Shared>, outbox: &mut Outbox<'_>) {
         let _ = (context, outbox);

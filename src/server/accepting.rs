@@ -4,7 +4,7 @@ use super::throttle::Throttle;
 use super::{Refusal, Service};
 use crate::connection::{Connection, Connections};
 use crate::net::{AcceptError, Ending, Key, Limit, ListenOptions, Net, Source, Time};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, Session};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -226,7 +226,12 @@ impl<N: Net, P: Protocol> Service<N, P> {
         peer: Option<SocketAddr>,
         refusal: Refusal,
     ) {
-        reactor.net.close(stream, Ending::Fin);
+        let ending = if P::Session::FIN_IS_RECEIPT {
+            Ending::Reset
+        } else {
+            Ending::Fin
+        };
+        reactor.net.close(stream, ending);
         self.counters.count_refused(refusal);
         log::debug!("refused {}: {}", shown(peer), refusal.text());
         if let Some(unsaid) = self.accepting.refused.occur(reactor.now()) {

@@ -102,8 +102,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// The time to drain is over: closes what is left.
-    fn cut_short(&mut self, reactor: &mut Connections<N, P>) {
+    /// Closes what is left. The kernel would do it when the process ends, but by FIN, and so those who were owed bytes
+    /// would take what they have for all.
+    pub(super) fn close_all(&mut self, reactor: &mut Connections<N, P>) {
         for index in 0..reactor.slots_end() {
             let Some(key) = reactor.key_at(index) else {
                 continue;
@@ -113,6 +114,11 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 self.close(reactor, key, reason);
             }
         }
+    }
+
+    /// The time to drain is over.
+    fn cut_short(&mut self, reactor: &mut Connections<N, P>) {
+        self.close_all(reactor);
         let cut = self.counters.closed_for(CloseReason::DrainExpired);
         if cut > 0 {
             log::warn!(

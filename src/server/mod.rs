@@ -163,7 +163,11 @@ impl<N: Net, P: Protocol> Server<N, P> {
         self.service.admit_waiting(&mut self.reactor);
         self.service.resume_accepting(&mut self.reactor);
         self.service.go_on_draining(&mut self.reactor);
-        self.service.exit.take().transpose()
+        let exit = self.service.exit.take();
+        if exit.is_some() {
+            self.service.close_all(&mut self.reactor);
+        }
+        exit.transpose()
     }
 
     /// What has been counted since the server began.

@@ -86,10 +86,12 @@ impl<N: Net, P: Protocol> Service<N, P> {
             _ => {
                 self.recording.is_blocked = true;
                 let kind = error.kind();
-                let told = format!(
-                    "standard output takes no more records: {error}; \
-                     give it a file, or a reader that stays"
-                );
+                let remedy = match kind {
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the disk",
+                    ErrorKind::BrokenPipe => "give it a reader that stays, or a file",
+                    _ => "give it a file, or a pipe with a reader",
+                };
+                let told = format!("standard output takes no more records: {error}; {remedy}");
                 self.exit = Some(Err(io::Error::new(kind, told)));
             }
         }

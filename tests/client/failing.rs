@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use crate::clients::{Running, assert_printed, assert_says, client, failure_of, send, text};
+use crate::harness::Daemon;
 use crate::peers::{Peer, hang, reset, speak_then_listen};
 
 #[test]
@@ -83,6 +84,15 @@ fn a_reset_is_told_with_how_much_had_come_back() {
         ],
     );
     assert_eq!(ended.stdout, b"he");
+}
+
+#[test]
+fn a_record_that_was_not_collected_is_a_failure() {
+    let daemon = Daemon::start(&["-p", "collect", "--max-message", "100"]);
+    let protocol = ["-p", "collect"];
+    assert_printed(&send(daemon.address(), &protocol, &[b'x'; 100]), b"");
+    let ended = send(daemon.address(), &protocol, &[b'x'; 101]);
+    assert_says(&failure_of(&ended), &["reset the connection"]);
 }
 
 #[test]

@@ -71,6 +71,14 @@ pub(crate) fn read_to_fin(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
+/// Reads, dropping what comes, until the daemon's reset; a FIN is not one.
+#[track_caller]
+pub(crate) fn assert_reset(mut stream: TcpStream) {
+    let read = io::copy(&mut stream, &mut io::sink());
+    let error = read.expect_err("a reset is expected, and here is a FIN");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+}
+
 /// Sends everything, half-closes, and reads to the daemon's FIN at the same time.
 #[track_caller]
 pub(crate) fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::client::{Random, connect, read_to_fin, reset};
+use crate::client::{Random, assert_refused_soon, assert_reset, connect, read_to_fin, reset};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, serve_arguments};
 
 /// A daemon that collects, and the end of the pipe that its standard output goes to.
@@ -150,6 +150,65 @@ fn who_resets_leaves_no_record() {
     let mut written = [0; 5];
     output.read_exact(&mut written).unwrap();
     assert_eq!(&written, b"whole");
+}
+
+/// A FIN is the receipt for a record. Who saw one could not know that the record is nowhere.
+#[test]
+fn who_sends_too_much_or_is_silent_for_too_long_or_comes_too_late_is_reset_and_not_told_fin() {
+    let (daemon, _output) = collecting(&["--max-message", "100"]);
+    assert_reset(send(&daemon, &[7; 101]));
+    assert!(daemon.closed(1).starts_with("too long, "));
+
+    let (daemon, _output) = collecting(&["--idle-timeout", "100ms"]);
+    let mut stream = connect(daemon.address());
+    stream.write_all(b"half of it").unwrap();
+    assert_reset(stream);
+    assert!(daemon.closed(1).starts_with("idle, "));
+
+    let (mut daemon, _output) = collecting(&[]);
+    let mut stream = connect(daemon.address());
+    stream.write_all(b"half of it").unwrap();
+    daemon.serial_of(stream.local_addr().unwrap());
+    daemon.signal(Signal::SIGTERM);
+    assert_reset(stream);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
+
+    let (daemon, _output) = collecting(&["--max-connections", "1"]);
+    let _first = connect(daemon.address());
+    daemon.wait_for_line("open", |line| line.contains("#1 open"));
+    assert_reset(connect(daemon.address()));
+}
+
+#[test]
+fn a_full_disk_is_told_and_whose_record_it_did_not_take_is_reset() {
+    let mut command = echoloop();
+    let arguments = ["--protocol", "collect"];
+    command.args(serve_arguments(&["127.0.0.1:0"], &arguments));
+    command.stdout(File::options().write(true).open("/dev/full").unwrap());
+    let mut daemon = Daemon::launch(command, 1);
+    assert_reset(send(&daemon, b"for which there is no room"));
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
+    let lines = daemon.lines();
+    let last = lines.last().unwrap();
+    assert!(last.contains("No space left on device"), "{last}");
+    assert!(last.contains("make room on the disk"), "{last}");
+}
+
+#[test]
+fn a_second_signal_resets_those_whose_records_wait() {
+    let (mut daemon, mut output) = collecting(&["--drain-timeout", "60s"]);
+    // More than a pipe holds.
+    let first = send(&daemon, &vec![7; 500_000]);
+    output.read_exact(&mut [0]).expect("it is under way");
+    let second = send(&daemon, b"the second");
+    daemon.signal(Signal::SIGTERM);
+    assert_refused_soon(daemon.address());
+    daemon.signal(Signal::SIGTERM);
+    for stream in [first, second] {
+        assert_reset(stream);
+    }
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
+    drop(output);
 }
 
 #[test]

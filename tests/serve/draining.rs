@@ -1,6 +1,7 @@
 //! The drain: what is owed is delivered, then comes FIN, then exit, and nobody can hold the daemon for ever.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
@@ -8,6 +9,21 @@ use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 use crate::client::{Torrent, assert_echo, assert_refused_soon, connect, read_to_fin};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::TcpTable;
+
+/// Sends what the kernel takes without anybody reading it, and tells how much that is.
+fn push_until_full(stream: &mut TcpStream, bytes: &[u8]) -> usize {
+    stream.set_nonblocking(true).unwrap();
+    let (mut sent, mut last_progress) = (0, Instant::now());
+    while last_progress.elapsed() < Duration::from_millis(300) {
+        match stream.write(&bytes[sent..]) {
+            Ok(count) => (sent, last_progress) = (sent + count, Instant::now()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    stream.set_nonblocking(false).unwrap();
+    sent
+}
 
 fn assert_drains_for(signal: Signal) {
     let mut daemon = Daemon::start(&["-v", "--socket-buffer", "16KiB"]);
@@ -47,6 +63,36 @@ fn what_is_owed_is_delivered_before_the_fin_on_sigint() {
 #[test]
 fn what_is_owed_is_delivered_before_the_fin_on_sighup() {
     assert_drains_for(SIGHUP);
+}
+
+#[test]
+fn what_has_come_before_the_signal_is_answered_in_however_many_turns() {
+    let mut daemon = Daemon::start(&[]);
+    let mut stream = connect(daemon.address());
+    // The kernel makes the buffers larger of those who send much and are read.
+    let (mut sender, much) = (stream.try_clone().unwrap(), vec![7; 30_000_000]);
+    let mut echo = vec![0; much.len()];
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender.write_all(&much).unwrap());
+        stream.read_exact(&mut echo).unwrap();
+    });
+    daemon.pause();
+    let sent = push_until_full(&mut stream, &much);
+    let (here, there) = (stream.local_addr().unwrap(), daemon.address());
+    let has_come = TcpTable::read().socket(there, here).unread;
+    assert!(
+        has_come > 300_000,
+        "{has_come} bytes of {sent} have come: this shows nothing"
+    );
+    daemon.signal(SIGTERM);
+    daemon.resume();
+    let received = read_to_fin(&mut stream).len();
+    assert!(
+        received >= has_come,
+        "{has_come} bytes had come, {received} came back"
+    );
+    drop(stream);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! SIGTERM, SIGINT and SIGHUP: each ends the daemon well, nobody who came before is reset, a second one is final.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 
-use crate::client::{Torrent, assert_echo, assert_refused_soon, connect, read_to_fin};
-use crate::harness::{Daemon, PATIENCE};
-use crate::machine::allow_descriptors;
+use crate::client::{
+    Torrent, assert_echo, assert_refused_soon, assert_reset, connect, connect_with_buffers,
+    read_to_fin,
+};
+use crate::harness::{Daemon, PATIENCE, eventually};
+use crate::machine::{TcpTable, allow_descriptors};
 
 fn assert_ends_well_on(signal: Signal) {
     let mut daemon = Daemon::start(&[]);
@@ -107,6 +110,28 @@ fn a_second_signal_ends_at_once_with_exit_code_1() {
         "it took {took:?} to end at once"
     );
     drop(torrent);
+}
+
+/// With FIN it could take what it has for all.
+#[test]
+fn who_is_owed_bytes_at_a_second_signal_is_reset() {
+    let arguments = ["-v", "--drain-timeout", "30s", "--socket-buffer", "16KiB"];
+    let mut daemon = Daemon::start(&[&arguments[..], &["--max-pending", "4MiB"]].concat());
+    let mut stream = connect_with_buffers(daemon.address(), 16 * 1024);
+    stream.write_all(&vec![7; 1_000_000]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    // All has been read, so that nothing but what is owed tells a reset from a FIN.
+    let (here, there) = (stream.local_addr().unwrap(), daemon.address());
+    eventually(PATIENCE, "the daemon has read everything", || {
+        let table = TcpTable::read();
+        table.socket(here, there).unacknowledged + table.socket(there, here).unread == 0
+    });
+    daemon.signal(SIGTERM);
+    assert_refused_soon(daemon.address());
+    daemon.signal(SIGTERM);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
+    assert!(daemon.closed(1).starts_with("drain expired, "));
+    assert_reset(stream);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::connection::Classes;
 use crate::connection::fifo::SMALLEST;
+use crate::connection::moving::TURNS_TO_LEAVE;
 
 const END: Readiness = Readiness::DRAIN;
 
@@ -139,6 +140,10 @@ fn a_flood_cannot_hold_up_a_drain() {
     };
     let mut rig = Rig::new(Raw, limits);
     rig.connection.drain();
+    for _ in 0..TURNS_TO_LEAVE {
+        let steps = [input(b"abcd"), takes(b"abcd")];
+        assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Turn);
+    }
     let steps = [input(b"abcd"), takes(b"abcd"), Step::Fin, input(b"efgh")];
     assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Turn);
     let steps = [input(b"ijkl")];

@@ -2,7 +2,7 @@
 
 use super::theatre::Theatre;
 use super::*;
-use crate::net::Key;
+use crate::net::{Ending, Key};
 use crate::protocol::Collect;
 use crate::reactor::Class;
 
@@ -87,12 +87,16 @@ fn a_collection_that_is_too_long_is_no_record() {
     let mut theatre = theatre(4);
     let key = theatre.open();
     assert_eq!(theatre.drive(key, READABLE, &[input(b"abcd")]), None);
-    let steps = [input(b"e"), Step::Fin, Step::NoInput];
-    assert_eq!(theatre.drive(key, READABLE, &steps), None);
-    assert_eq!(theatre.cast.driver.common.pool.held(), 0);
-    let ended = theatre.drive(key, READABLE | DRAIN, &[Step::PeerFin]);
-    assert_eq!(ended, Some(CloseReason::TooLong));
+    let ended = theatre.drive(key, READABLE, &[input(b"e")]);
+    assert_eq!(ended, Some(CloseReason::TooLong), "and no FIN");
     assert_eq!(theatre.next_record(), None);
+    let reactor = &mut theatre.reactor;
+    theatre
+        .cast
+        .driver
+        .close(reactor, key, CloseReason::TooLong);
+    assert_eq!(reactor.net.closed, [Ending::Reset]);
+    assert_eq!(theatre.cast.driver.common.pool.held(), 0);
 }
 
 #[test]
@@ -105,11 +109,27 @@ fn a_record_waits_through_the_beginning_of_a_drain_and_an_unfinished_one_does_no
         theatre.reactor.find(key).unwrap().tenant.drain();
     }
     assert_eq!(theatre.drive(whole, Readiness::NONE, &[]), None);
-    let steps = [Step::NoInput, Step::Fin, Step::NoInput];
-    assert_eq!(theatre.drive(unfinished, Readiness::NONE, &steps), None);
+    let drained = Some(CloseReason::Drained);
+    assert_eq!(
+        theatre.drive(unfinished, Readiness::NONE, &[Step::NoInput]),
+        drained,
+        "no FIN, since that would be a receipt"
+    );
+    let reactor = &mut theatre.reactor;
+    theatre
+        .cast
+        .driver
+        .close(reactor, unfinished, CloseReason::Drained);
+    assert_eq!(reactor.net.closed, [Ending::Reset]);
     assert_eq!(theatre.next_record(), Some(whole));
     let end = Some(CloseReason::PeerClosed);
     assert_eq!(theatre.take(whole, 9), (b"ab".to_vec(), end));
+    let reactor = &mut theatre.reactor;
+    theatre
+        .cast
+        .driver
+        .close(reactor, whole, CloseReason::PeerClosed);
+    assert_eq!(reactor.net.closed, [Ending::Reset, Ending::Fin]);
     let held = theatre.cast.driver.common.pool.held();
     assert_eq!(held, 0, "what is not finished is let go");
 }
