@@ -44,7 +44,7 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "D", default_value = "1s", value_parser = units::positive_duration)]
     interval: Duration,
 
-    /// Bytes of each echo
+    /// Bytes of each echo, at most 64MiB
     #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::message_size)]
     size: usize,
 

@@ -146,7 +146,7 @@ impl ListenAddress {
     pub(super) fn parse(text: &str) -> Result<ListenAddress, String> {
         let wrong = || "not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned();
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        port.parse::<u16>().map_err(|_| wrong())?;
+        port_number(port).ok_or_else(wrong)?;
         let bracketed = host.starts_with('[') && host.ends_with(']');
         if (host.contains(':') && !bracketed) || host.contains(char::is_whitespace) {
             return Err(wrong());
@@ -185,7 +185,10 @@ impl TargetAddress {
     pub(super) fn parse(text: &str) -> Result<TargetAddress, String> {
         let ListenAddress { text } = ListenAddress::parse(text)
             .map_err(|_| "not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned())?;
-        if text.ends_with(":0") {
+        let port = text
+            .rsplit_once(':')
+            .and_then(|(_, port)| port_number(port));
+        if port == Some(0) {
             return Err("nobody listens on port 0: write HOST:PORT".to_owned());
         }
         Ok(TargetAddress { text })
@@ -232,6 +235,12 @@ pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
                 .map(|ip: IpAddr| (ip, 0).into())
         })
         .map_err(|_| "not an address: write IP or IP:PORT, such as 127.0.0.2".to_owned())
+}
+
+/// A port as typed: digits, and no sign.
+fn port_number(text: &str) -> Option<u16> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 /// The number at the front of `text`, and what stands behind it.
@@ -306,7 +315,7 @@ mod tests {
             assert!(size(wrong).is_err(), "{wrong}");
             assert!(count(wrong).is_err(), "{wrong}");
         }
-        assert!(positive_count("0").is_err() && positive_count("1") == Ok(1));
+        assert!(message_size("64MiB").is_ok() && message_size("65MiB").is_err());
         assert!(backlog("0").is_err() && backlog("4096") == Ok(4096));
     }
 
@@ -328,6 +337,7 @@ mod tests {
             "[::1]",
             "[nonsense]:1",
             "a b:1",
+            "x:+1",
             "x:65536",
         ] {
             assert!(ListenAddress::parse(wrong).is_err(), "{wrong}");
@@ -335,7 +345,9 @@ mod tests {
         for address in [":8000", "localhost:1", "[::1]:8000"] {
             assert!(TargetAddress::parse(address).is_ok(), "{address}");
         }
-        assert!(TargetAddress::parse("localhost:0").is_err());
+        for nobodys in ["localhost:0", "localhost:00", ":0", "[::1]:000"] {
+            assert!(TargetAddress::parse(nobodys).is_err(), "{nobodys}");
+        }
         let here = TargetAddress::parse(":7000").unwrap().resolve().unwrap();
         assert_eq!(here[0], "127.0.0.1:7000".parse().unwrap());
         for (typed, address) in [

@@ -43,12 +43,6 @@ impl Dialing {
         }
     }
 
-    /// What the user named.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.target.name
-    }
-
     /// The address that is tried, or that has answered; before the first, the name.
     #[must_use]
     pub fn peer(&self) -> String {

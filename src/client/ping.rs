@@ -155,7 +155,10 @@ impl Crew {
 
     fn dial<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
         match self.dialing.next(&mut self.driver, reactor) {
-            Ok(key) => self.key = Some(key),
+            Ok(key) => {
+                self.key = Some(key);
+                self.echoing().peer = self.dialing.peer();
+            }
             Err(failure) => self.fail(failure),
         }
     }
@@ -171,7 +174,8 @@ impl Crew {
             return;
         }
         if self.due.is_none() {
-            self.begin(reactor);
+            self.began = reactor.net.now();
+            self.due = Some(self.began);
         }
         self.send_if_due(reactor);
         let now = reactor.net.now();
@@ -186,13 +190,6 @@ impl Crew {
             self.ended(reactor, key, CloseReason::Idle);
         }
         self.flush_output(reactor);
-    }
-
-    fn begin<N: Net>(&mut self, reactor: &Connections<N, Echoing>) {
-        self.began = reactor.net.now();
-        self.due = Some(self.began);
-        let (name, peer) = (self.dialing.name().to_owned(), self.dialing.peer());
-        self.echoing().begin(&name, peer);
     }
 
     fn send_if_due<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {

@@ -16,7 +16,9 @@ const MOST_OUTPUT: usize = 64 * 1024;
 pub struct Echoing {
     pub(super) echoes: Echoes,
     pub(super) output: Output,
-    /// The server's address, once it is known.
+    /// The server, as the user named it.
+    name: String,
+    /// The server's address: the one that is tried, or that has answered.
     pub(super) peer: String,
     pub(super) size: usize,
     pub(super) patience: Duration,
@@ -36,6 +38,7 @@ impl Echoing {
         Ok(Echoing {
             echoes: echoes.map_err(|_| Failure::NoMemory)?,
             output: Output::default(),
+            name: config.target.name.clone(),
             peer: config.target.name.clone(),
             size: config.size,
             patience: config.patience,
@@ -45,8 +48,10 @@ impl Echoing {
         })
     }
 
-    /// The connection to `peer`, an address of `name`, stands: says so.
-    pub(super) fn begin(&mut self, name: &str, peer: String) {
+    /// The connection stands: says with whom.
+    fn begin(&mut self) {
+        self.is_open = true;
+        let Echoing { name, peer, .. } = self;
         if self.style == Style::Lines {
             let address = if name == peer {
                 String::new()
@@ -56,7 +61,6 @@ impl Echoing {
             let header = format!("PING {name}{address}: {} bytes each\n", self.size);
             self.output.push(header.as_bytes());
         }
-        self.peer = peer;
     }
 
     fn print(&mut self, finding: Finding) {
@@ -97,7 +101,7 @@ impl Session for Verifying {
     type Shared = Echoing;
 
     fn open(&mut self, context: Context<'_, Echoing>, _: &mut Outbox<'_>) {
-        context.shared.is_open = true;
+        context.shared.begin();
     }
 
     fn receive(

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::clients::{assert_says, client, failure_of, ping};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{cpu_time, state};
-use crate::peers::{Peer, hang, reset};
+use crate::peers::{Peer, echo, hang, reset};
 
 fn printed(stdout: &[u8]) -> String {
     String::from_utf8(stdout.to_vec()).unwrap()
@@ -37,6 +37,25 @@ fn each_echo_has_a_line_and_all_have_a_summary() {
     }
     assert_says(&text, &["4 sent, 4 received, 0 lost (0.0%), in 0."]);
     assert_says(&text, &["round trip min/avg/p50/p99/max = "]);
+}
+
+#[test]
+fn whom_it_pings_is_said_before_all_else_even_if_the_server_speaks_or_ends_first() {
+    let peer = Peer::start(|mut stream| {
+        stream.write_all(b"welcome").unwrap();
+        echo(stream);
+    });
+    let ended = ping(peer.address, &["-c", "1"]);
+    let header = format!("PING {}: 64 bytes each\n", peer.address);
+    let text = printed(&ended.stdout);
+    assert!(text.starts_with(&header), "{text}");
+    assert_says(&failure_of(&ended), &["7 bytes too many"]);
+
+    let peer = Peer::start(drop);
+    let ended = ping(peer.address, &["-c", "1"]);
+    let header = format!("PING {}: 64 bytes each\n", peer.address);
+    let text = printed(&ended.stdout);
+    assert!(text.starts_with(&header), "{text}");
 }
 
 #[test]

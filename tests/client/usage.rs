@@ -11,6 +11,8 @@ fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
     let wrong = [
         (&["send", "nonsense"][..], "nonsense"),
         (&["send", "localhost:0"], "localhost:0"),
+        (&["send", "localhost:00"], "localhost:00"),
+        (&["send", "localhost:+7"], "localhost:+7"),
         (&["send", "-p", "frame:3"], "frame:3"),
         (&["send", "--bind", "localhost"], "localhost"),
         (&["send", "--timeout", "0"], "0"),
