@@ -123,9 +123,14 @@ impl fmt::Display for Failure {
             } => write_silent(f, end, *awaited, *timeout),
             Failure::Malformed { end, what } => write!(
                 f,
-                "what {} sent is not in the protocol: {what} ({end}); \
-                 choose the server's with --protocol, or allow more with --max-message",
-                end.peer
+                "what {} sent is not in the protocol: {what} ({end}); {}",
+                end.peer,
+                match what {
+                    Malformed::TooLong { .. } =>
+                        "choose the server's with --protocol, or allow more with --max-message",
+                    Malformed::CutShort { .. } =>
+                        "choose the server's with --protocol, or see in its log why it ended there",
+                }
             ),
             Failure::TooLong(TooLong { line, most }) => write!(
                 f,
@@ -182,6 +187,8 @@ fn write_tries(
     let any = |kind| tries.iter().any(|(_, error)| error.kind() == kind);
     f.write_str(if all(ErrorKind::ConnectionRefused) {
         "; nothing listens there: check the port, or start a server (echoloop serve)"
+    } else if any(ErrorKind::ConnectionReset) {
+        "; something listens there, but resets who comes: it has crashed, or wants nobody more; its log may say why"
     } else if is_bound && (any(ErrorKind::AddrNotAvailable) || any(ErrorKind::AddrInUse)) {
         "; check --bind (ip addr shows which addresses this machine has), or leave it out"
     } else if any(ErrorKind::TimedOut) {

@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::clients::{assert_printed, assert_says, failure_of, send};
 use crate::harness::echoloop;
-use crate::peers::{Peer, echo};
+use crate::peers::{Peer, echo, reset};
 use crate::tools::{lacking, run};
 
 fn send_to(target: &str, arguments: &[&str]) -> Output {
@@ -39,6 +39,17 @@ fn where_nobody_listens_the_line_says_so_and_what_to_do() {
     let line = failure_of(&send_to(&address.to_string(), &[]));
     let named = address.to_string();
     assert_says(&line, &[&*named, "Connection refused", "echoloop serve"]);
+}
+
+#[test]
+fn a_server_that_resets_at_once_is_not_taken_for_an_address_to_which_no_way_leads() {
+    let peer = Peer::start(reset);
+    let mut command = echoloop();
+    command.args(["send", &peer.address.to_string(), "--timeout", "10s"]);
+    // Its reset comes before or after the connection is seen to stand.
+    let line = failure_of(&run(command, &vec![b'x'; 1 << 20]));
+    assert_says(&line, &["reset", "its log may say why"]);
+    assert!(!line.contains("ip route"), "{line}");
 }
 
 #[test]
