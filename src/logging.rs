@@ -35,6 +35,8 @@ pub fn start(level: LevelFilter) -> Result<(), SetLoggerError> {
     make_stderr_non_blocking();
     hush_panics_of_logging();
     let inner = SimpleLogger::new().with_level(level).with_utc_timestamps();
+    // It tells of every descriptor that it registers, by numbers that mean nothing to a reader of this log.
+    let inner = inner.with_module_level("mio", LevelFilter::Warn.min(level));
     let dropped = AtomicU64::new(0);
     log::set_boxed_logger(Box::new(Guarded { inner, dropped }))?;
     log::set_max_level(level);

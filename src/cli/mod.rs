@@ -107,6 +107,7 @@ impl Cli {
             (false, 2..) => Ok(LevelFilter::Trace),
             (false, 0) => match std::env::var("ECHOLOOP_LOG") {
                 Err(_) => Ok(LevelFilter::Info),
+                Ok(level) if level.is_empty() => Ok(LevelFilter::Info),
                 Ok(level) => level.parse().map_err(|_| {
                     Failure(format!(
                         "ECHOLOOP_LOG={level:?} is not a level: \

@@ -4,7 +4,7 @@ use super::Failure;
 use super::units::{self, ListenAddress};
 use crate::net::{
     DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, Net, RESERVED_DESCRIPTORS,
-    raise_descriptor_limit,
+    raise_descriptor_limit, stdout_is_null,
 };
 use crate::protocol::{Collect, Discard, Frame, Line, Protocol, Raw, Width};
 use crate::server::{Config, Exit, Server};
@@ -193,6 +193,12 @@ impl Flags {
     fn net(&self) -> io::Result<MioNet> {
         let mut net = MioNet::with_signals()?;
         if self.protocol == Speaks::Collect {
+            if stdout_is_null() {
+                log::warn!(
+                    "standard output is /dev/null, or closed: what is collected will be lost; \
+                     give it a file, or a pipe with a reader"
+                );
+            }
             net.take_stdout()?;
         }
         Ok(net)
@@ -326,7 +332,7 @@ fn cannot_listen(typed: &ListenAddress, error: &io::Error) -> Failure {
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            "another process listens there (ss -ltnp shows which): \
+            "something listens there already (ss -ltnp shows what): \
              stop it, choose another port with --listen, or share the port with --reuse-port on both"
         }
         ErrorKind::PermissionDenied => {
@@ -336,9 +342,10 @@ fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::AddrNotAvailable => {
             "no interface of this machine has that address (ip addr shows which it has)"
         }
-        _ => Limit::behind(error).map_or(
-            "see the error above it in the log, if there is one",
-            Limit::hint,
-        ),
+        ErrorKind::InvalidInput => {
+            "an address of a link (fe80::) needs the number of its interface, as in [fe80::1%2]:8000 \
+             (ip -6 address shows both)"
+        }
+        _ => Limit::behind(error).map_or("try another address with --listen", Limit::hint),
     }
 }

@@ -22,6 +22,7 @@ pub use listener::{DEFAULT_BACKLOG, ListenOptions, backlog_in_force};
 pub use mio_net::MioNet;
 pub use ready::{Key, Readiness, Ready, Source};
 pub use signals::Signal;
+pub use stdio::stdout_is_null;
 
 pub use crate::time::Time;
 

@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// A pipe that says it takes something takes this much without waiting (pipe(7), `PIPE_BUF`).
 const PIPE_BUF: usize = 4096;
@@ -125,6 +125,20 @@ impl StandardStream {
         };
         let mut descriptors = [PollFd::new(self.file.as_fd(), wanted)];
         Ok(poll(&mut descriptors, PollTimeout::ZERO)? > 0)
+    }
+}
+
+/// Whether standard output is `/dev/null`. A program that is started with it closed finds that in its place.
+#[must_use]
+pub fn stdout_is_null() -> bool {
+    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    match (nix::sys::stat::fstat(io::stdout()), null) {
+        (Ok(stdout), Ok(null)) => {
+            let is_device =
+                SFlag::from_bits_truncate(stdout.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
+            is_device && stdout.st_rdev == null
+        }
+        _ => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::client::{Random, assert_refused_soon, assert_reset, connect, read_to_fin, reset};
-use crate::harness::{Daemon, PATIENCE, echoloop, eventually, serve_arguments};
+use crate::harness::{Daemon, PATIENCE, echoloop, eventually, in_shell, serve_arguments};
 
 /// A daemon that collects, and the end of the pipe that its standard output goes to.
 fn collecting(extra: &[&str]) -> (Daemon, io::PipeReader) {
@@ -192,6 +192,17 @@ fn a_full_disk_is_told_and_whose_record_it_did_not_take_is_reset() {
     let last = lines.last().unwrap();
     assert!(last.contains("No space left on device"), "{last}");
     assert!(last.contains("make room on the disk"), "{last}");
+}
+
+#[test]
+fn that_all_records_will_be_lost_is_said_at_the_start() {
+    let lost = |line: &str| line.contains("is /dev/null") && line.contains("lost");
+    // With standard output closed, the runtime opens /dev/null in its place.
+    let closed = serve_arguments(&["127.0.0.1:0"], &["-p", "collect"]);
+    let daemon = Daemon::launch(in_shell("exec \"$0\" \"$@\" >&-", &closed), 1);
+    daemon.wait_for_line("all records are lost", lost);
+    let (daemon, _output) = collecting(&[]);
+    assert!(!daemon.lines().iter().any(|line| lost(line)));
 }
 
 #[test]

@@ -174,6 +174,7 @@ fn the_trace_shows_what_was_received_without_its_control_bytes() {
         line.contains("the end mark")
     });
     for line in daemon.lines() {
+        assert!(!line.contains("[mio::"), "not of this program: {line}");
         // U+FFFD stands for what was not UTF-8.
         let raw = line
             .chars()
@@ -266,6 +267,11 @@ fn connections_are_logged_at_debug_however_that_is_asked_for_and_not_by_default(
         opened_in_the_log(Some("info"), &[]),
         0,
         "with ECHOLOOP_LOG=info"
+    );
+    assert_eq!(
+        opened_in_the_log(Some(""), &[]),
+        0,
+        "with an empty ECHOLOOP_LOG, which is as good as none"
     );
 }
 

@@ -72,6 +72,21 @@ fn when_one_of_two_listeners_fails_the_daemon_does_not_start() {
 }
 
 #[test]
+fn the_same_address_twice_is_not_blamed_on_another_process_alone() {
+    let free = TcpListener::bind("127.0.0.78:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let line = one_line(&serve(&["-q", "-l", &address, "-l", &address]), 1);
+    assert!(line.contains("something listens there already"), "{line}");
+}
+
+#[test]
+fn an_address_of_a_link_without_its_interface_is_told_what_is_missing() {
+    let line = one_line(&serve(&["--listen", "[fe80::1]:8000"]), 1);
+    assert_says_one_of(&line, &["[fe80::1%2]:8000", "-6"]);
+}
+
+#[test]
 fn a_name_that_does_not_resolve_is_named_in_one_line() {
     let line = one_line(&serve(&["--listen", "no-such-host.invalid:1"]), 1);
     assert!(
@@ -125,6 +140,7 @@ fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
     let wrong = [
         (&["--listen", "nonsense"][..], "nonsense"),
         (&["--listen", "127.0.0.1:99999"], "99999"),
+        (&["--listen", "127.0.0.1:+80"], "+80"),
         (&["--max-pending", "abc"], "abc"),
         (&["--max-buffered", "12parsecs"], "12parsecs"),
         (&["--socket-buffer", "-1"], "-1"),
