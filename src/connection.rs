@@ -19,6 +19,8 @@
 //!                  +----> handing over -------------> closed   (the peer's FIN ended a record: the program takes it)
 //! ```
 //!
+//! Where FIN is a receipt for a record, no other way than by handing over ends with FIN: "draining" then ends by reset.
+//!
 //! "Owing" is not a state but a fact: in any of these but the last, the kernel may not have taken all there was to
 //! send. A connection that owes is not read (see [`Limits`]), and so the peer's own flow control slows it down.
 

@@ -16,7 +16,8 @@ pub(super) enum State {
     /// The server stops: reads what the peer has sent already, answers it, and drains. So many of its turns may
     /// still use up their budget; then it is a flood.
     Leaving(u8),
-    /// Flushes what is owed, and then sends FIN. Reads no more.
+    /// Flushes what is owed, and then sends FIN, or ends without one where that would be a receipt
+    /// ([`FIN_IS_RECEIPT`](crate::protocol::Session::FIN_IS_RECEIPT)). Reads no more.
     Draining(CloseReason),
     /// The peer's FIN has been read, and there is more to be said ([`speak_on`](super::Connection::speak_on)).
     HeardOut,

@@ -150,7 +150,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
         }
     }
 
-    /// One turn of the loop; says how the server ended if this was its last.
+    /// One turn of the loop; says how the server ended if this was its last. Then no connection is left.
     ///
     /// # Errors
     /// As [`Server::run`].
