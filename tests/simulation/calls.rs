@@ -192,7 +192,7 @@ impl World {
         let faults = &self.faults;
         let calm = faults.memory_refused + faults.places_refused + faults.watch_refused == 0;
         // Somebody whose message is not whole may have to give way.
-        let may_be_ended = self.ends[id].may_be_ended();
+        let may_be_ended = self.ends[id].may_be_ended() || self.fin_is_receipt;
         if self.stopping && reset && calm && nobody_is_owed && !may_be_ended {
             let end = &self.ends[id];
             assert!(end.reset_arrived, "cut off without need: {end:?}");

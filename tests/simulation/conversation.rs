@@ -134,6 +134,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let mut world = World::new(rng, faults, !DRAINS);
         world.window = window;
         world.budget = config.budget;
+        world.fin_is_receipt = matches!(language, Language::Collect { .. });
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
             world: world.clone(),

@@ -66,6 +66,8 @@ pub struct World {
     pub budget: usize,
     /// When a drain is over that has begun.
     pub drained_by: Option<u64>,
+    /// FIN says that a record is taken, so whoever has left none is reset.
+    pub fin_is_receipt: bool,
 }
 
 pub type SharedWorld = Rc<RefCell<World>>;
@@ -91,6 +93,7 @@ impl World {
             before: 0,
             budget: usize::MAX,
             drained_by: None,
+            fin_is_receipt: false,
         }
     }
 
