@@ -37,9 +37,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
         while let Some(signal) = reactor.net.take_signal() {
             if self.drain.is_some() {
                 log::warn!(
-                    "{}: a second signal, ending at once with {} connections",
+                    "{}: a second signal, ending at once with {}",
                     signal.name(),
-                    reactor.len()
+                    connections(reactor.len() as u64)
                 );
                 self.exit = Some(Ok(Exit::Interrupted));
                 return;
@@ -47,9 +47,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
             self.accept_what_waits(reactor);
             self.accepting.stop();
             log::info!(
-                "{}: draining {} connections for at most {:?}; a second signal ends at once",
+                "{}: draining {} for at most {:?}; a second signal ends at once",
                 signal.name(),
-                reactor.len(),
+                connections(reactor.len() as u64),
                 self.config.drain_timeout
             );
             let began = reactor.now();
@@ -79,9 +79,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
         if reactor.is_empty() && self.exit.is_none() {
             log::info!(
-                "drained in {:.1} s: {} connections served, {} refused, {} bytes in, {} out",
+                "drained in {:.1} s: {} served, {} refused, {} bytes in, {} out",
                 now.since(began).as_secs_f64(),
-                self.counters.opened,
+                connections(self.counters.opened),
                 self.counters.refused_in_all(),
                 self.counters.bytes_in,
                 self.counters.bytes_out
@@ -122,9 +122,29 @@ impl<N: Net, P: Protocol> Service<N, P> {
         let cut = self.counters.closed_for(CloseReason::DrainExpired);
         if cut > 0 {
             log::warn!(
-                "drain expired after {:?}: {cut} connections closed before they had taken what they were owed",
-                self.config.drain_timeout
+                "drain expired after {:?}: {} closed before all that was owed had been taken",
+                self.config.drain_timeout,
+                connections(cut)
             );
         }
+    }
+}
+
+/// So many connections, in words.
+fn connections(count: u64) -> String {
+    match count {
+        1 => "1 connection".to_owned(),
+        _ => format!("{count} connections"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_connection_is_not_several() {
+        let said = [0, 1, 2].map(connections);
+        assert_eq!(said, ["0 connections", "1 connection", "2 connections"]);
     }
 }
