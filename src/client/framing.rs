@@ -62,12 +62,16 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// For messages of at most `max_message` bytes, or fewer if the framing cannot carry that.
+    /// For frames of at most `max_message` bytes, or fewer if the header cannot carry that. What is not framed has no
+    /// limit, since none of it is held.
     #[must_use]
     pub fn new(framing: Framing, max_message: usize) -> Encoder {
         Encoder {
             framing,
-            most: max_message.min(framing.most()),
+            most: match framing {
+                Framing::Raw | Framing::Line => framing.most(),
+                Framing::Frame(_) => max_message.min(framing.most()),
+            },
             partial: Vec::new(),
             is_open: false,
             lines: 0,
@@ -237,5 +241,19 @@ mod tests {
         assert_eq!(of(Framing::Raw), b"a\nb");
         assert_eq!(of(Framing::Line), b"a\nb\n");
         assert_eq!(of(Framing::Frame(1)), b"\x03a\nb");
+    }
+
+    #[test]
+    fn only_of_frames_the_length_is_limited_however_they_come() {
+        let mut framed = Vec::new();
+        for framing in [Framing::Raw, Framing::Line] {
+            let mut encoder = Encoder::new(framing, 3);
+            assert_eq!(encoder.encode(b"hello\n", &mut framed), Ok(&b"hello\n"[..]));
+            let message = encoder.message(b"hello", &mut framed).unwrap();
+            assert!(message.starts_with(b"hello"), "{framing:?}");
+        }
+        let too_long = TooLong { line: 1, most: 3 };
+        let mut encoder = Encoder::new(Framing::Frame(1), 3);
+        assert_eq!(encoder.message(b"hello", &mut framed), Err(too_long));
     }
 }
