@@ -12,7 +12,7 @@ use super::framing::{Encoder, Framing};
 use super::input::{Found, Input, Source as InputSource};
 use super::unframing::Decoder;
 use crate::connection::{
-    CloseReason, Closed, Common, Connection, Connections, Driver, LINGER, Limits,
+    CloseReason, Closed, Common, Connection, Connections, Driver, LINGER, Limits, Pool,
 };
 use crate::net::{Key, Net, Readiness, Source, Stream, Time};
 use crate::reactor::{Borrowed, CLASSES, Handler, Reactor, SCRATCH_SIZE};
@@ -61,6 +61,8 @@ struct Crew {
     input: InputSource,
     timeout: Option<Duration>,
     key: Option<Key>,
+    /// The first connection has been begun.
+    has_begun: bool,
     /// All of the input has been handed to the connection, with FIN behind it.
     has_said_all: bool,
     /// What the pool was told of the output.
@@ -69,7 +71,7 @@ struct Crew {
 }
 
 impl<N: Net> Sender<N> {
-    /// Nothing is begun yet. `net` is to have standard output, and standard input if that is what is sent.
+    /// A conversation that begins with its first turn. `net` is to have standard output, and standard input if that is what is sent.
     pub fn new(net: N, config: SendConfig) -> Sender<N> {
         let timeouts: [Option<Duration>; CLASSES] = [
             config.timeout,
@@ -98,6 +100,7 @@ impl<N: Net> Sender<N> {
                 input,
                 timeout: config.timeout,
                 key: None,
+                has_begun: false,
                 has_said_all: false,
                 accounted: 0,
                 end: None,
@@ -110,17 +113,40 @@ impl<N: Net> Sender<N> {
     /// # Errors
     /// Why that was not possible. What had come back is on standard output all the same.
     pub fn run(mut self) -> Result<Sent, Failure> {
-        self.crew.dial(&mut self.reactor);
         loop {
-            if self.crew.conversation().output.is_empty()
-                && let Some(end) = self.crew.end.take()
-            {
+            if let Some(end) = self.turn() {
                 return end;
             }
-            let turn = self.reactor.turn(&mut self.crew);
-            turn.map_err(Failure::Loop)?;
-            self.crew.driver.admit_waiting(&mut self.reactor);
         }
+    }
+
+    /// One turn of the loop. Gives back how it went once it is over, as [`run`](Sender::run) does, and is not to be
+    /// called again after that.
+    pub fn turn(&mut self) -> Option<Result<Sent, Failure>> {
+        if !std::mem::replace(&mut self.crew.has_begun, true) {
+            self.crew.dial(&mut self.reactor);
+        }
+        if self.crew.conversation().output.is_empty()
+            && let Some(end) = self.crew.end.take()
+        {
+            return Some(end);
+        }
+        if let Err(error) = self.reactor.turn(&mut self.crew) {
+            return Some(Err(Failure::Loop(error)));
+        }
+        self.crew.driver.admit_waiting(&mut self.reactor);
+        None
+    }
+
+    /// The memory held for what the server is owed and for what standard output has not taken.
+    pub fn pool(&mut self) -> &mut Pool {
+        &mut self.crew.driver.common.pool
+    }
+
+    /// From now on grants no memory for slots and further turns, as if the machine had none left, or does again. For
+    /// tests, as [`Pool::refuse`].
+    pub fn refuse_places(&mut self, refuses: bool) {
+        self.reactor.refuse(refuses);
     }
 }
 
