@@ -67,6 +67,10 @@ struct Crew {
     has_said_all: bool,
     /// What the pool was told of the output.
     accounted: usize,
+    /// Bytes that were found on a connection that was gone already.
+    salvaged: u64,
+    /// How much had been sent and received when the last connection was closed.
+    moved: Sent,
     end: Option<Result<Sent, Failure>>,
 }
 
@@ -103,6 +107,8 @@ impl<N: Net> Sender<N> {
                 has_begun: false,
                 has_said_all: false,
                 accounted: 0,
+                salvaged: 0,
+                moved: Sent::default(),
                 end: None,
             },
         }
@@ -134,7 +140,7 @@ impl<N: Net> Sender<N> {
         if let Err(error) = self.reactor.turn(&mut self.crew) {
             return Some(Err(Failure::Loop(error)));
         }
-        self.crew.driver.admit_waiting(&mut self.reactor);
+        self.crew.admit_waiting(&mut self.reactor);
         None
     }
 
@@ -174,6 +180,17 @@ impl Crew {
         self.pump_input(reactor);
     }
 
+    /// The connection is read on if it has waited for standard output, and there is room now.
+    fn admit_waiting<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+        while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
+            self.ended(reactor, key, reason);
+        }
+        if self.conversation().output.len() != self.accounted {
+            // Without memory for a turn it was read at once, and nobody has looked at what came.
+            self.flush_output(reactor);
+        }
+    }
+
     /// Standard output gets what it takes.
     fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
         let common = &mut self.driver.common;
@@ -187,11 +204,10 @@ impl Crew {
         match flushed {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                let closed = self.hang_up(reactor, CloseReason::SessionDone);
+                self.hang_up(reactor, CloseReason::SessionDone);
                 self.end = Some(Ok(Sent {
-                    sent: closed.as_ref().map_or(0, |closed| closed.bytes_out),
-                    received: closed.as_ref().map_or(0, |closed| closed.bytes_in),
                     output_closed: true,
+                    ..self.moved.clone()
                 }));
             }
             Err(error) => self.abort(reactor, Failure::Output(error)),
@@ -252,14 +268,12 @@ impl Crew {
             _ if self.input.has_ended() => Awaited::Reply,
             _ => Awaited::Anything,
         };
-        let salvaged = match reason {
-            CloseReason::PeerReset | CloseReason::WriteFailed => self.salvage(reactor, key),
-            _ => 0,
-        };
-        let Some(mut closed) = self.hang_up(reactor, reason) else {
+        if let CloseReason::PeerReset | CloseReason::WriteFailed = reason {
+            self.salvage(reactor, key);
+        }
+        let Some(closed) = self.hang_up(reactor, reason) else {
             return;
         };
-        closed.bytes_in += salvaged;
         if !self.conversation().is_open {
             self.dialing.note_failed(closed);
             return self.dial(reactor);
@@ -270,18 +284,20 @@ impl Crew {
 
     /// Reads what had come when a write found out that the connection is gone, such as why it was: a server that answers
     /// and closes without having read all of the input resets it. That is at most what the kernel holds for one socket.
-    fn salvage<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) -> u64 {
-        let mut salvaged = 0;
+    fn salvage<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) {
         let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
-            return salvaged;
+            return;
         };
-        while let Ok(count) = slot.stream.read(scratch)
-            && count > 0
-        {
-            salvaged += count as u64;
-            self.driver.common.protocol.hear(&scratch[..count]);
+        loop {
+            match slot.stream.read(scratch) {
+                Ok(count) if count > 0 => {
+                    self.salvaged += count as u64;
+                    self.driver.common.protocol.hear(&scratch[..count]);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => return,
+            }
         }
-        salvaged
     }
 
     fn judge(&mut self, closed: Closed, awaited: Awaited) -> Result<Sent, Failure> {
@@ -294,11 +310,7 @@ impl Crew {
             return Err(Failure::Malformed { end, what });
         }
         match (closed.reason, self.timeout) {
-            (CloseReason::PeerClosed, _) => Ok(Sent {
-                sent: end.sent,
-                received: end.received,
-                output_closed: false,
-            }),
+            (CloseReason::PeerClosed, _) => Ok(self.moved.clone()),
             (CloseReason::Idle | CloseReason::Stalled, Some(timeout)) => Err(Failure::Silent {
                 end,
                 awaited,
@@ -323,8 +335,19 @@ impl Crew {
         reason: CloseReason,
     ) -> Option<Closed> {
         let key = self.key.take()?;
-        self.driver.close(reactor, key, reason)
+        let mut closed = self.driver.close(reactor, key, reason)?;
+        closed.bytes_in += std::mem::take(&mut self.salvaged);
+        self.moved = Sent {
+            sent: closed.bytes_out,
+            received: closed.bytes_in,
+            output_closed: false,
+        };
+        Some(closed)
     }
+}
+
+fn bytes_in<N: Net>(reactor: &mut Connections<N, Conversation>, key: Key) -> Option<u64> {
+    reactor.find(key).map(|slot| slot.tenant.bytes_in())
 }
 
 impl<N: Net> Handler<N, Connection<Listening>> for Crew {
@@ -334,7 +357,12 @@ impl<N: Net> Handler<N, Connection<Listening>> for Crew {
         key: Key,
         readiness: Readiness,
     ) {
+        let heard = bytes_in(reactor, key);
         let ended = self.driver.drive(reactor, key, readiness);
+        if bytes_in(reactor, key) != heard {
+            // One that owes has the time of its peer's reading alone; but a server that speaks is not silent.
+            reactor.touch(key);
+        }
         // What is malformed stays so: the server's FIN is not waited for.
         let malformed = self.conversation().malformed.is_some();
         match ended.or(malformed.then_some(CloseReason::Malformed)) {

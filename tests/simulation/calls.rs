@@ -58,13 +58,14 @@ impl World {
         let end = &self.ends[id];
         assert!(end.stood, "a read where no connection stands: {end:?}");
         assert!(
-            end.watch.may_read > 0 || end.fin_sent || self.stopping,
+            end.watch.may_read > 0 || end.fin_sent || end.told_by_write || self.stopping,
             "a read without an edge since the last one blocked: {end:?}"
         );
         if self.fault(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if self.fault(self.faults.read_blocks) {
+        // Of a connection that is known to be over, a read says what there is.
+        if !self.ends[id].told_by_write && self.fault(self.faults.read_blocks) {
             self.ends[id].deceived = true;
             self.arm_read(id);
             return Err(io::ErrorKind::WouldBlock.into());
@@ -93,10 +94,13 @@ impl World {
         if count < asked && count > 0 && !weak && !end.watch.drain {
             end.watch.reads_no_more();
         }
-        if !end.is_servers || end.fin_sent || count == 0 {
+        if count == 0 || (end.is_servers && end.fin_sent) {
             return;
         }
         end.moved_at = now;
+        if !end.is_servers {
+            return;
+        }
         if owed_before == 0 {
             end.owed_since = now;
         }
@@ -118,6 +122,7 @@ impl World {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if let Some(error) = self.ends[id].write_error() {
+            self.ends[id].told_by_write = true;
             return Err(error);
         }
         if self.peer_room(id) == 0 || self.fault(self.faults.write_blocks) {

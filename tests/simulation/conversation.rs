@@ -4,13 +4,14 @@
 //! each gets its answers, that records arrive whole, and that memory full of unfinished messages stops nobody for ever.
 
 use crate::faults::Faults;
-use crate::output::{Pipe, WithOutput};
+use crate::output::Pipe;
 use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::run::Report;
 use crate::selector::SERVER;
 use crate::sim_net::{SimNet, address};
 use crate::speech::{Language, PREFIX, Speech, whose_records};
+use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::connection::CloseReason;
 use echoloop::net::ListenOptions;
@@ -74,7 +75,7 @@ fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
 
 struct Conversation<const DRAINS: bool, P: Protocol> {
     world: SharedWorld,
-    server: Server<WithOutput<DRAINS>, P>,
+    server: Server<WithStandard<DRAINS>, P>,
     pipe: Rc<RefCell<Pipe>>,
     peers: Vec<Peer>,
     language: Language,
@@ -141,8 +142,9 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             host: SERVER,
         };
         let pipe_end = pipe.clone();
-        let net = WithOutput {
+        let net = WithStandard {
             net,
+            inlet: None,
             pipe: pipe_end,
         };
         let mut server = Server::new(net, protocol, config);
@@ -235,7 +237,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let asleep = world.hosts[SERVER].asleep_until;
         asleep.is_none_or(|until| until <= world.now)
             || world.is_anything_ready(SERVER)
-            || self.pipe.borrow().is_pending
+            || self.pipe.borrow().is_pending()
     }
 
     fn server_turn(&mut self) {
@@ -278,7 +280,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             .min(sleep)
             .min(pipe.reads_at)
             .min(world.now + 10_000 * MILLISECOND);
-        if !world.is_anything_ready(SERVER) && !pipe.is_pending {
+        if !world.is_anything_ready(SERVER) && !pipe.is_pending() {
             world.now = next.max(world.now);
         }
         if pipe.reads_at <= world.now {

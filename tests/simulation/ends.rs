@@ -55,6 +55,8 @@ pub struct End {
     pub deceived: bool,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
+    /// A write has told that it is over.
+    pub told_by_write: bool,
     pub watch: Watch,
 }
 
@@ -163,9 +165,11 @@ impl World {
         let was_full = end.room() == 0;
         let before_mark = end.bytes_before_mark();
         let count = buffer.len().min(end.arrived.len()).min(before_mark);
-        for (place, byte) in buffer.iter_mut().zip(end.arrived.drain(..count)) {
-            *place = byte;
-        }
+        let (front, back) = end.arrived.as_slices();
+        let from_front = count.min(front.len());
+        buffer[..from_front].copy_from_slice(&front[..from_front]);
+        buffer[from_front..count].copy_from_slice(&back[..count - from_front]);
+        end.arrived.drain(..count);
         end.read += count as u64;
         end.urgent = end.urgent.filter(|mark| *mark >= end.read);
         if let Some(peer) = end.peer {

@@ -16,18 +16,23 @@ mod clients;
 mod connecting;
 mod contract;
 mod conversation;
+mod dialogue;
 mod ends;
 mod faults;
+mod inlet;
 mod load;
 mod output;
 mod peer;
 mod rng;
 mod run;
 mod selector;
+mod send;
 mod sim_net;
 mod speech;
+mod standard;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -109,4 +114,26 @@ fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
     // A sample that never meets the limits would show nothing.
     let is_sample = count >= SEEDS;
     assert!(!is_sample || (without_memory > 0 && too_long > 0 && records > 0));
+}
+
+#[test]
+fn every_seed_holds_for_send_and_runs_twice_alike() {
+    let mut ends = BTreeMap::<&str, u64>::new();
+    let mut count = 0;
+    for seed in seeds() {
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation send");
+        let first = panic::catch_unwind(|| send::run(seed));
+        let Ok(first) = first else {
+            panic!("seed {seed} failed; replay it: {replay}");
+        };
+        let second = send::run(seed);
+        assert_eq!(first, second, "seed {seed} is not deterministic: {replay}");
+        *ends.entry(first.end).or_default() += 1;
+        count += 1;
+    }
+    println!("{count} seeds, which ended: {ends:?}");
+    // A sample in which all goes well, or nothing, would show nothing.
+    let is_sample = count >= SEEDS;
+    let met = ["whole", "cut", "output closed", "lost", "no memory"];
+    assert!(!is_sample || met.iter().all(|end| ends.contains_key(end)));
 }

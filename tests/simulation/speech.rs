@@ -76,6 +76,16 @@ impl Speech {
         Speech::Written(script)
     }
 
+    /// Messages, framed, and what each is answered by; nothing is answered any more where there is nothing.
+    pub fn of(messages: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Speech {
+        let mut script = Script::default();
+        for (message, answer) in messages {
+            script.ends_early |= answer.is_none();
+            script.say(&message, &answer.unwrap_or_default());
+        }
+        Speech::Written(script)
+    }
+
     /// How many bytes it has, where that is settled beforehand.
     pub fn length(&self) -> u64 {
         match self {
