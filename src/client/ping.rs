@@ -8,8 +8,7 @@ use super::echoes::Echoes;
 use super::failure::{Awaited, End, Failure};
 use super::output::Output;
 use super::summary::{Style, json_of, text_of};
-use super::verifying::Echoing;
-use super::verifying::Verifying;
+use super::verifying::{Echoing, Verifying};
 use crate::connection::{CloseReason, Common, Connection, Connections, Driver, LINGER, Limits};
 use crate::net::{Key, Net, Readiness, Source, Time};
 use crate::reactor::{CLASSES, Handler, Reactor, SCRATCH_SIZE};
@@ -51,6 +50,10 @@ pub struct Pinged {
 pub struct Pinger<N: Net> {
     reactor: Connections<N, Echoing>,
     crew: Crew,
+    /// The first connection has been begun.
+    has_begun: bool,
+    /// The connection is closed, and the summary is on its way.
+    has_concluded: bool,
 }
 
 /// All of it but the loop, which calls it.
@@ -75,7 +78,7 @@ struct Crew {
 }
 
 impl<N: Net> Pinger<N> {
-    /// Nothing is begun yet. `net` is to have standard output and signals, and to keep time precisely.
+    /// One that begins with its first turn. `net` is to have standard output and signals, and to keep time precisely.
     ///
     /// # Errors
     /// There is no memory for the histogram.
@@ -109,6 +112,8 @@ impl<N: Net> Pinger<N> {
                 output_closed: false,
                 signals: 0,
             },
+            has_begun: false,
+            has_concluded: false,
             reactor,
         })
     }
@@ -119,31 +124,56 @@ impl<N: Net> Pinger<N> {
     /// # Errors
     /// No connection came to stand, or the loop cannot go on.
     pub fn run(mut self) -> Result<Pinged, Failure> {
-        self.crew.dial(&mut self.reactor);
-        while !self.crew.is_over {
-            let turn = self.reactor.turn(&mut self.crew);
-            turn.map_err(Failure::Loop)?;
-            self.crew.act(&mut self.reactor);
+        while !self.is_done() {
+            self.turn()?;
         }
-        let crew = &mut self.crew;
-        if !crew.driver.common.protocol.is_open {
-            return Err(crew.failure.take().unwrap_or_else(|| Failure::Interrupted {
-                peer: crew.dialing.peer(),
-            }));
+        self.finish()
+    }
+
+    /// One turn of the loop; the first only begins to connect.
+    ///
+    /// # Errors
+    /// The loop cannot go on.
+    pub fn turn(&mut self) -> Result<(), Failure> {
+        let Pinger { reactor, crew, .. } = self;
+        if std::mem::replace(&mut self.has_begun, true) {
+            reactor.turn(crew).map_err(Failure::Loop)?;
+            if crew.is_over {
+                crew.flush_output(reactor);
+            } else {
+                crew.act(reactor);
+            }
+        } else {
+            crew.dial(reactor);
         }
-        crew.conclude(&mut self.reactor);
-        // A second signal ends it even if standard output takes nothing.
-        while !crew.driver.common.protocol.output.is_empty() && crew.signals < 2 {
-            let turn = self.reactor.turn(crew);
-            turn.map_err(Failure::Loop)?;
-            crew.flush_output(&mut self.reactor);
+        if crew.is_over && !std::mem::replace(&mut self.has_concluded, true) {
+            crew.conclude(reactor);
         }
-        let echoing = self.crew.driver.common.protocol;
+        Ok(())
+    }
+
+    /// Whether all is over and printed. A second signal ends it even if standard output takes nothing.
+    pub fn is_done(&self) -> bool {
+        let output = &self.crew.driver.common.protocol.output;
+        self.has_concluded && (output.is_empty() || self.crew.signals >= 2)
+    }
+
+    /// How it went, once it is done.
+    ///
+    /// # Errors
+    /// No connection came to stand.
+    pub fn finish(self) -> Result<Pinged, Failure> {
+        let crew = self.crew;
+        let echoing = crew.driver.common.protocol;
+        if !echoing.is_open {
+            let peer = crew.dialing.peer();
+            return Err(crew.failure.unwrap_or(Failure::Interrupted { peer }));
+        }
         Ok(Pinged {
             peer: echoing.peer,
             echoes: echoing.echoes,
-            failure: self.crew.failure,
-            output_closed: self.crew.output_closed,
+            failure: crew.failure,
+            output_closed: crew.output_closed,
         })
     }
 }
@@ -267,6 +297,9 @@ impl Crew {
             self.driver.close(reactor, key, CloseReason::SessionDone);
         }
         let echoing = &mut self.driver.common.protocol;
+        if !echoing.is_open || self.output_closed {
+            return;
+        }
         let (echoes, peer) = (&echoing.echoes, &echoing.peer);
         let mut text = match echoing.style {
             Style::Json => json_of(echoes, echoing.size, peer, took)

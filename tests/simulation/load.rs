@@ -24,7 +24,7 @@ const MOST_TURNS: u64 = 1_000_000;
 const TURN: u64 = MILLISECOND / 20;
 
 /// Faults that delay and cut, and lose nothing.
-fn delays(rng: &mut Rng) -> Faults {
+pub fn delays(rng: &mut Rng) -> Faults {
     Faults {
         accept_aborted: 0,
         connect_fails: 0,
@@ -86,7 +86,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
         if takes_its_turn(&world, CLIENTS) {
             load.turn().unwrap();
         }
-        advance(&world);
+        advance(&world, u64::MAX);
     }
     let result = load.finding(WallTime::default()).result;
     load.close();
@@ -94,7 +94,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
     (config, result, digest)
 }
 
-fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
+pub fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
     let mut world = world.borrow_mut();
     let asleep = world.hosts[host].asleep_until;
     let is_awake = asleep.is_none_or(|until| until <= world.now) || world.is_anything_ready(host);
@@ -104,15 +104,15 @@ fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
     is_awake
 }
 
-/// A turn takes its time; where both sleep, time goes on to the first who wakes.
-fn advance(world: &SharedWorld) {
+/// A turn takes its time; where both sleep, time goes on to the first who wakes, and at most until then.
+pub fn advance(world: &SharedWorld, until: u64) {
     let mut world = world.borrow_mut();
     world.now += TURN;
     if !world.is_anything_ready(SERVER) && !world.is_anything_ready(CLIENTS) {
         let sleeps = [SERVER, CLIENTS].map(|host| world.hosts[host].asleep_until);
         if let [Some(one), Some(other)] = sleeps {
             let answer = world.next_answer().unwrap_or(u64::MAX);
-            world.now = world.now.max(one.min(other).min(answer));
+            world.now = world.now.max(one.min(other).min(answer).min(until));
         }
     }
     world.shake_hands();

@@ -23,6 +23,7 @@ mod inlet;
 mod load;
 mod output;
 mod peer;
+mod ping;
 mod rng;
 mod run;
 mod selector;

@@ -65,9 +65,9 @@ impl Watch {
 }
 
 impl World {
-    pub fn signal(&mut self, signal: Signal) {
-        self.hosts[SERVER].signals.push_back(signal);
-        self.hosts[SERVER].signal_pending = true;
+    pub fn signal(&mut self, host: usize, signal: Signal) {
+        self.hosts[host].signals.push_back(signal);
+        self.hosts[host].signal_pending = true;
     }
 
     pub fn register(&mut self, host: usize, id: EndId, key: Key, writable: bool) {

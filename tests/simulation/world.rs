@@ -7,7 +7,7 @@ use crate::connecting::Handshake;
 use crate::ends::End;
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
-use crate::selector::Host;
+use crate::selector::{Host, SERVER};
 use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -127,7 +127,7 @@ impl World {
             end.arrived_when_stopped = end.read + end.arrived.len() as u64;
             end.deceived = false;
         }
-        self.signal(Signal::Terminate);
+        self.signal(SERVER, Signal::Terminate);
     }
 
     /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.

@@ -58,8 +58,8 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             Tongue::Frame(size) => PIECE * size + self.dialogue.clients_most + size,
             _ => PIECE + 1,
         };
-        // One turn reads twice what is read at once, and the memory of what is owed may be twice as large as that.
-        let bound = 2 * piece + MOST_OUTPUT + 2 * SCRATCH_SIZE + 2 * piece;
+        // One turn reads twice what is read at once, and a buffer is at most four times what was ever in it.
+        let bound = 2 * piece + MOST_OUTPUT + 2 * SCRATCH_SIZE + 4 * piece;
         let held = self.sender.pool().held();
         assert!(held <= bound, "{held} bytes held, allowed are {bound}");
         if self.dialogue.tongue != Tongue::Raw {
