@@ -156,6 +156,7 @@ impl World {
     /// As shutdown(2) of the direction out, by a program under test.
     pub fn program_sends_fin(&mut self, id: EndId) -> io::Result<()> {
         if self.ends[id].is_over() {
+            self.ends[id].told_by_write = true;
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.trace(5, id as u64);

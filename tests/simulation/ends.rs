@@ -55,7 +55,7 @@ pub struct End {
     pub deceived: bool,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
-    /// A write has told that it is over.
+    /// A write, or an attempt to send FIN, has told that it is over.
     pub told_by_write: bool,
     pub watch: Watch,
 }
