@@ -8,6 +8,10 @@ use std::time::Duration;
 /// How many connections may wait to be accepted, unless said otherwise.
 pub const DEFAULT_BACKLOG: u32 = 4096;
 
+/// How many bytes that are not on their way yet the kernel takes for one connection; it would take megabytes for a peer that
+/// does not read, and of these nobody could make others room. As much as is written at once fits twice.
+const MOST_UNSENT: u32 = 128 * 1024;
+
 /// What is asked of a listener and, by inheritance, of the connections it accepts.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
@@ -76,6 +80,9 @@ fn inherited(socket: &Socket, options: &ListenOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     // Urgent data stays in its place in the stream and is echoed like the rest (RFC 6093, section 3).
     socket.set_out_of_band_inline(true)?;
+    // What is on its way does not count, so the rate is not limited, however long the way (`tcp_notsent_lowat` in the
+    // kernel's ip-sysctl).
+    socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     if let Some(silence) = options.keepalive {
         socket.set_keepalive(true)?;
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence))?;

@@ -120,6 +120,21 @@ fn clients_that_never_read_are_held_back_each() {
     );
 }
 
+/// By itself the kernel would take some megabytes for each.
+#[test]
+fn the_kernel_too_holds_little_for_a_client_that_never_reads() {
+    const MOST: usize = 512 << 10;
+    let daemon = Daemon::start(&[]);
+    let torrent = Torrent::never_reading(&daemon);
+    let here = torrent.stream.local_addr().unwrap();
+    let held = TcpTable::read().socket(daemon.address(), here);
+    assert!(
+        held.unacknowledged < MOST,
+        "{} bytes for one client in the kernel",
+        held.unacknowledged
+    );
+}
+
 #[test]
 fn when_clients_that_filled_the_common_buffer_leave_everything_echoes_again() {
     let mut daemon = Daemon::start(&[
