@@ -120,7 +120,7 @@ const OTHERS: [Speech; 9] = [
     },
     Speech {
         what: "line without prefix, 128 B, per line",
-        most: 420.0,
+        most: 430.0,
         ..BARE_LINE
     },
     Speech {
@@ -142,7 +142,7 @@ const OTHERS: [Speech; 9] = [
     },
     Speech {
         what: "discard, 128 B, per read",
-        most: 125.0,
+        most: 128.0,
         ..DISCARD
     },
     Speech {
@@ -153,7 +153,7 @@ const OTHERS: [Speech; 9] = [
     Speech {
         what: "collect, record of 128 B, connection included",
         work: Work::Records,
-        most: 3650.0,
+        most: 3800.0,
         ..COLLECT
     },
 ];
