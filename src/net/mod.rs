@@ -118,6 +118,13 @@ pub trait Net {
     /// As there.
     fn watch_writable(&mut self, stream: &Self::Stream, key: Key) -> io::Result<()>;
 
+    /// What the kernel knows of a connection's progress beyond what reads and writes show; `None` where that cannot be
+    /// asked for, or the connection has ended. For deadlines: a peer acknowledges bytes long after they were written.
+    fn progress(&mut self, stream: &Self::Stream) -> Option<Progress> {
+        let _ = stream;
+        None
+    }
+
     /// Closes a stream. No event comes for it any more, except one that [`wait`](Net::wait) has given out already.
     fn close(&mut self, stream: Self::Stream, ending: Ending);
 
@@ -145,6 +152,18 @@ pub trait Net {
 
     /// The next signal that has come since the last call, after an event for [`Source::SIGNALS`].
     fn take_signal(&mut self) -> Option<Signal>;
+}
+
+/// The kernel's account of one connection (`tcp_info` and `SIOCOUTQ` of tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that were written and that the peer has not acknowledged, sent or not.
+    pub unacknowledged: u64,
+    /// For how long the peer has acknowledged no byte, as far as the kernel can tell: never more than the truth by more
+    /// than a round trip, but it may be less, since the kernel notes acknowledgements of no byte too.
+    pub since_acknowledged: Duration,
+    /// How long ago the last byte arrived from the peer.
+    pub since_received: Duration,
 }
 
 /// How a stream is closed.
