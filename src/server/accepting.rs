@@ -3,7 +3,7 @@
 use super::throttle::Throttle;
 use super::{Refusal, Service};
 use crate::connection::{Connection, Connections};
-use crate::net::{AcceptError, Ending, Key, Limit, ListenOptions, Net, Source, Time};
+use crate::net::{AcceptError, Ending, Limit, ListenOptions, Net, Source, Time};
 use crate::protocol::{Protocol, Session};
 use std::io;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 Accepted::NoMore => return,
             }
         }
-        if reactor.run_again(Key::of_source(source)).is_err() {
+        if reactor.run_source_again(source).is_err() {
             self.accepting.paused_until = Some(reactor.now() + PAUSE);
         }
     }
@@ -174,7 +174,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
         self.accepting.paused_until = None;
         for source in self.accepting.sources() {
-            if reactor.run_again(Key::of_source(source)).is_err() {
+            if reactor.run_source_again(source).is_err() {
                 self.accepting.paused_until = Some(reactor.now() + PAUSE);
             }
         }

@@ -31,6 +31,7 @@ mod send;
 mod sim_net;
 mod speech;
 mod standard;
+mod stopping;
 mod world;
 
 use std::collections::BTreeMap;

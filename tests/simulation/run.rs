@@ -8,7 +8,9 @@ use crate::peer::{Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
+use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
+use echoloop::connection::LINGER;
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Counters, Exit, Server};
@@ -91,6 +93,18 @@ fn draw_config(rng: &mut Rng) -> Config {
     }
 }
 
+/// The shortest timeout that a connection of the server, or of a client with a timeout, may have, in nanoseconds.
+pub fn least_timeout(server: &Config, client: Option<Duration>) -> u64 {
+    let timeouts = [
+        server.idle_timeout,
+        server.stall_timeout,
+        client,
+        Some(LINGER),
+    ];
+    let least = timeouts.into_iter().flatten().min().unwrap_or(LINGER);
+    u64::try_from(least.as_nanos()).unwrap()
+}
+
 impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng) -> Self {
         let mut config = draw_config(&mut rng);
@@ -124,6 +138,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         world.max_pending = config.max_pending;
         world.window = window;
         world.budget = config.budget;
+        world.least_timeout = least_timeout(&config, None);
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
             world: world.clone(),
@@ -287,6 +302,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let most = world.faults.clock_jump_ms;
             world.now += world.rng.between(0, most) * MILLISECOND;
         }
+        maybe_stop_server(&mut world, &mut self.peers);
         world.shake_hands();
         let now = world.now;
         for peer in &mut self.peers {

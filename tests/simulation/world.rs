@@ -68,6 +68,8 @@ pub struct World {
     pub drained_by: Option<u64>,
     /// FIN says that a record is taken, so whoever has left none is reset.
     pub fin_is_receipt: bool,
+    /// The shortest timeout of any connection: before a deadline closes one, the program may look without an edge.
+    pub least_timeout: u64,
 }
 
 pub type SharedWorld = Rc<RefCell<World>>;
@@ -94,6 +96,7 @@ impl World {
             budget: usize::MAX,
             drained_by: None,
             fin_is_receipt: false,
+            least_timeout: u64::MAX,
         }
     }
 
