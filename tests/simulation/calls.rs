@@ -31,6 +31,8 @@ impl World {
             self.reset_arrives(client);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        self.listeners[index].accepted += 1;
+        self.arrive_during_drain();
         let id = self.ends[client].peer.expect("made when it connected");
         let end = &mut self.ends[id];
         end.is_servers = true;
@@ -94,6 +96,7 @@ impl World {
         let now = self.now;
         let weak = self.weak;
         let end = &mut self.ends[id];
+        end.read_in_iteration += count;
         if count < asked && count > 0 && !weak && !end.watch.drain {
             end.watch.reads_no_more();
         }
@@ -145,6 +148,7 @@ impl World {
         let end = &mut self.ends[id];
         end.moved_at = self.now;
         end.owed_since = self.now;
+        end.written_in_iteration += count;
         self.trace(4, count as u64);
         Ok(count)
     }

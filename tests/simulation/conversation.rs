@@ -248,12 +248,13 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let refused = {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
-            world.closed.clear();
+            world.begin_iteration();
             let chance = world.faults.memory_refused;
             world.fault(chance)
         };
         self.server.pool().refuse(refused);
         self.exit = self.server.turn().unwrap();
+        self.world.borrow().check_work(&self.config);
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);

@@ -59,6 +59,8 @@ pub struct Faults {
     /// EINTR.
     pub stopped: u64,
     pub stopped_ms: u64,
+    /// When a connection is accepted during a drain, another one arrives at some listener.
+    pub arrival_during_drain: u64,
 }
 
 impl Faults {
@@ -98,6 +100,7 @@ impl Faults {
             clock_jump_ms: knob(20_000),
             stopped: knob(200),
             stopped_ms: knob(20_000),
+            arrival_during_drain: knob(500),
         }
     }
 }

@@ -32,6 +32,7 @@ mod sim_net;
 mod speech;
 mod standard;
 mod stopping;
+mod work;
 mod world;
 
 use std::collections::BTreeMap;

@@ -145,7 +145,9 @@ impl<const DRAINS: bool> Run<DRAINS> {
             host: SERVER,
         };
         let mut server = Server::new(net, Raw, config);
-        server.listen(&ListenOptions::new(address(1))).unwrap();
+        for _ in 0..rng.between(1, 3) {
+            server.listen(&ListenOptions::new(address(1))).unwrap();
+        }
         Run {
             clients: Clients::new(&world, &mut rng, step),
             counted: server.counters().clone(),
@@ -256,10 +258,11 @@ impl<const DRAINS: bool> Run<DRAINS> {
         {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
-            world.closed.clear();
+            world.begin_iteration();
         }
         self.refuse_memory();
         self.exit = self.server.turn().unwrap();
+        self.world.borrow().check_work(&self.config);
         self.check_counts();
         self.check_deadlines();
         self.counted = self.server.counters().clone();
