@@ -29,6 +29,7 @@ mod common;
 mod driver;
 mod fifo;
 mod held;
+mod holders;
 mod moving;
 mod pool;
 mod reading;

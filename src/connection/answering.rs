@@ -206,8 +206,8 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        let room = bench.common.limits.max_pending;
-        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(self.owed()));
+        let space = self.output_space(bench.common.limits.max_pending, &bench.common.pool);
+        let mut outbox = Outbox::new(bench.gathered, space);
         let context = Context {
             now: bench.now,
             shared: &mut bench.common.protocol,
@@ -228,8 +228,8 @@ where
         bench: &mut Workbench<'_, S::Shared>,
         call: impl for<'a> FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
     ) -> Result<Said, CloseReason> {
-        let room = bench.common.limits.max_pending;
-        let mut outbox = Outbox::new(bench.gathered, room.saturating_sub(self.owed()));
+        let space = self.output_space(bench.common.limits.max_pending, &bench.common.pool);
+        let mut outbox = Outbox::new(bench.gathered, space);
         let context = Context {
             now: bench.now,
             shared: &mut bench.common.protocol,

@@ -1,5 +1,6 @@
 //! Connections on a reactor: what server and clients do alike with whoever is ready.
 
+mod eviction;
 mod expiry;
 mod records;
 
@@ -7,6 +8,7 @@ use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
 use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
 use crate::protocol::{Outbox, Protocol, RawSession, Session};
 use crate::reactor::{Borrowed, Reactor, Slot};
+use eviction::Eviction;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -35,8 +37,7 @@ pub struct Driver<P> {
     gathered: Vec<u8>,
     /// The connections whose record waits to be taken, in the order in which their peers' FINs came.
     records: VecDeque<Key>,
-    /// The slot at which the search for somebody to give way goes on.
-    next_to_ask: usize,
+    eviction: Eviction,
 }
 
 impl<P: Protocol> Driver<P> {
@@ -46,13 +47,14 @@ impl<P: Protocol> Driver<P> {
             common,
             gathered: Vec::new(),
             records: VecDeque::new(),
-            next_to_ask: 0,
+            eviction: Eviction::default(),
         }
     }
 
     /// What a connection works with in this turn.
     #[inline]
     fn bench(&mut self, key: Key, now: Time) -> Workbench<'_, P> {
+        self.common.pool.current = key;
         Workbench {
             serial: key.serial,
             now,
@@ -267,6 +269,7 @@ impl<P: Protocol> Driver<P> {
         let connection = Connection::connecting(session).tagged(tag);
         match reactor.insert(stream, connection, true) {
             Ok(key) => {
+                self.common.pool.connection_opened();
                 reactor.set_class(key, Classes::CONNECT);
                 Ok(key)
             }
@@ -284,6 +287,7 @@ impl<P: Protocol> Driver<P> {
         key: Key,
     ) -> Option<CloseReason> {
         let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        self.common.pool.connection_opened();
         let mut bench = self.bench(key, now);
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
@@ -318,6 +322,7 @@ impl<P: Protocol> Driver<P> {
     ) -> Option<Closed> {
         let connection = &mut reactor.find(key)?.tenant;
         connection.release(&mut self.common.pool);
+        self.common.pool.connection_closed();
         let closed = Closed {
             reason,
             tag: connection.tag,

@@ -47,9 +47,11 @@ impl Fifo {
         }
         let room = self.bytes.capacity() - self.bytes.len();
         if more.len() > room {
-            let least = SMALLEST.saturating_sub(self.bytes.len());
+            // By a quarter, since what is reserved counts against the connection's share of all memory.
+            let grown = self.bytes.len() + self.bytes.capacity() / 4;
+            let least = grown.max(SMALLEST).saturating_sub(self.bytes.len());
             self.bytes
-                .try_reserve(more.len().max(least))
+                .try_reserve_exact(more.len().max(least))
                 .map_err(|_| OutOfMemory)?;
         }
         self.bytes.extend_from_slice(more);

@@ -1,5 +1,7 @@
 //! Memory of a connection that is not idle: bytes that it owes, and input that its session has not consumed.
 
+use super::fifo::SMALLEST;
+use super::holders::Holders;
 use super::pool::Share;
 use super::{CloseReason, Connection, Fifo, Pool, Workbench};
 use crate::net::{Progress, Time};
@@ -41,14 +43,19 @@ impl Default for Held {
 }
 
 impl Held {
+    /// What a connection costs at least that holds anything, in bytes.
+    pub(super) const LEAST: usize = size_of::<Held>() + Holders::COST + SMALLEST;
+
+    /// How many bytes of memory it is.
+    pub(super) fn footprint(&self) -> usize {
+        self.owed.footprint() + self.input.footprint() + size_of::<Held>() + Holders::COST
+    }
+
     /// Brings the pool up to date.
     pub(super) fn account(&mut self, pool: &mut Pool) {
-        let share = Share {
-            held: self.owed.footprint() + self.input.footprint() + size_of::<Held>(),
-            is_unfinished: self.owed.is_empty() && !self.input_is_held_back,
-        };
-        pool.account_share(self.share, share);
-        self.share = share;
+        let is_unfinished = self.owed.is_empty() && !self.input_is_held_back;
+        let footprint = self.footprint();
+        pool.update(&mut self.share, footprint, is_unfinished);
     }
 }
 
@@ -86,6 +93,11 @@ where
         held.input_is_held_back = hold_back;
         held.account(&mut bench.common.pool);
         Ok(())
+    }
+
+    /// How much memory the connection holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.as_deref().map_or(0, |[held]| held.share.held)
     }
 
     /// Whether there is input that the session has seen and not answered, because too much was owed.
@@ -126,8 +138,8 @@ where
 
     /// Gives back what the connection holds of the pool; called once, when it closes.
     pub(super) fn release(&mut self, pool: &mut Pool) {
-        if let Some(held) = self.held.take() {
-            pool.account_share(held[0].share, Share::default());
+        if let Some(mut held) = self.held.take() {
+            pool.update(&mut held[0].share, 0, false);
         }
     }
 }

@@ -1,50 +1,75 @@
-//! The memory that connections hold for what they owe and for messages that are not whole yet, all together, and who
-//! waits for it.
+//! The memory that connections hold, all together: for output that peers do not read, and for messages that are not
+//! complete.
 //!
-//! While it is scarce, who holds some of it reads no more. Memory that is held for debts comes free by itself: peers take
-//! what they are owed, or are reset when they stall. Memory that is held for unfinished messages would not: their senders
-//! are not read, and so none of them is ever finished. Hence one rule more.
+//! Each connection has a share of the limit that is set aside for it: `min(16 KiB, limit / (2 * connections))`. A
+//! connection that holds less is always read, whatever the others hold. Memory is scarce when the rest of the limit is
+//! used up. Then connections that hold more than their share are not read, and some are evicted until it is no longer
+//! scarce ([`Driver::next_to_evict`](super::Driver::next_to_evict)):
 //!
-//! **While memory is scarce and more than half of what makes it so is held for unfinished messages, connections give way:
-//! one after another, those that hold at least the mean of it are closed, for lack of memory.**
+//! 1. those with pending output of which the peer has acknowledged nothing for a second, largest first;
+//! 2. then those with a message that is not complete, largest first, if these hold most of the memory, or if memory has
+//!    been scarce for a second. What they hold is not freed otherwise: they are not read, so no message of theirs is ever
+//!    completed.
 //!
-//! There is always one that holds the mean, so there is room again at the end of the same turn. Who sends short messages
-//! does not pay for those who send long ones. And if no more than half is held so, the rest is debts, and they end. A
-//! message that is too large for all memory together is the one that gives way.
+//! No connection is evicted that holds less than its share.
 
+use super::holders::{Holders, Kind, Place};
 use crate::net::Key;
 use crate::reactor::OutOfMemory;
 use std::collections::VecDeque;
 
+/// The most that is set aside for one connection, in bytes.
+const LARGEST_SHARE: usize = 16 * 1024;
+
 /// Counts the bytes of memory that all connections of a loop hold, against one limit.
 ///
-/// Invariant: `held` is the sum of what each connection has reported; `unfinished` and `unfinished_count` are those of
-/// the connections that have said so of theirs.
+/// Invariant: `held` is the sum of what each connection has reported; `unfinished` is that of the connections that hold
+/// nothing but a message that is not complete.
 #[derive(Debug)]
 pub struct Pool {
     limit: usize,
-    /// Below this there is memory for everybody.
-    plenty: usize,
     held: usize,
-    /// The part of `held` that nothing but input could free.
     unfinished: usize,
-    unfinished_count: usize,
+    /// Connections that are open or connecting.
+    connections: usize,
+    /// The connection that is being driven: what is reported next is held for it.
+    pub(super) current: Key,
+    holders: Holders,
     waiting: VecDeque<Key>,
     refuses: bool,
 }
 
 /// What one connection holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     /// Bytes of memory.
     pub(super) held: usize,
-    /// Whether it is held for a message that is not whole, and for nothing else.
+    /// Whether it is held for a message that is not complete, and for nothing else.
     pub(super) is_unfinished: bool,
+    place: Place,
+}
+
+impl Default for Share {
+    fn default() -> Share {
+        Share {
+            held: 0,
+            is_unfinished: false,
+            place: Place::NONE,
+        }
+    }
 }
 
 impl Share {
     fn unfinished(self) -> usize {
         if self.is_unfinished { self.held } else { 0 }
+    }
+
+    fn kind(self) -> Kind {
+        if self.is_unfinished {
+            Kind::Unfinished
+        } else {
+            Kind::Pending
+        }
     }
 }
 
@@ -54,33 +79,66 @@ impl Pool {
     pub fn new(limit: usize) -> Pool {
         Pool {
             limit,
-            plenty: limit - limit / 8,
             held: 0,
             unfinished: 0,
-            unfinished_count: 0,
+            connections: 0,
+            current: Key { slot: 0, serial: 0 },
+            holders: Holders::new(),
             waiting: VecDeque::new(),
             refuses: false,
         }
     }
 
-    /// Whether so much is held that nobody may read, since what is read may have to be held too.
+    /// A connection was opened or begun.
+    pub(super) fn connection_opened(&mut self) {
+        self.connections += 1;
+    }
+
+    /// A connection was closed.
+    pub(super) fn connection_closed(&mut self) {
+        self.connections = self.connections.saturating_sub(1);
+    }
+
+    /// What is set aside for each connection: one that holds less is read and never evicted.
+    pub(super) fn share(&self) -> usize {
+        LARGEST_SHARE.min(self.limit / (2 * self.connections.max(1)))
+    }
+
+    /// What may be held before only those are read that hold less than their share. An eighth of the limit is left for
+    /// what a read may bring beyond it.
+    fn plenty(&self) -> usize {
+        let set_aside = self.share().saturating_mul(self.connections);
+        self.limit - set_aside.max(self.limit / 8).min(self.limit)
+    }
+
+    /// Whether the limit is reached: no connection is read.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.held >= self.limit
     }
 
-    /// Whether so much is held that only those may read who will hardly have to hold anything of it. They have the last
-    /// eighth, because the kernel's word that it will take an answer is not a promise.
+    /// Whether so much is held that only those connections are read that hold less than their share.
     #[inline]
     #[must_use]
     pub fn is_scarce(&self) -> bool {
-        self.held >= self.plenty
+        // Half of the limit is never set aside, so the first comparison decides it nearly always.
+        self.held >= self.limit / 2 && self.is_scarce_by_shares()
+    }
+
+    #[cold]
+    fn is_scarce_by_shares(&self) -> bool {
+        self.held >= self.plenty()
     }
 
     /// How many bytes are held.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// Whether messages that are not complete hold most of the memory.
+    pub(super) fn is_mostly_unfinished(&self) -> bool {
+        self.unfinished > self.held / 2
     }
 
     /// From now on grants no memory, as if the machine had none left, or does again. For tests, which cannot make a
@@ -98,38 +156,48 @@ impl Pool {
         }
     }
 
-    /// Who held `before` bytes holds `after` now: a connection, or its owner, who keeps what connections have brought
-    /// until it can be handed on. So what cannot be handed on keeps connections from being read.
+    /// The owner of the connections held `before` bytes and holds `after` now, of what they have brought and what could
+    /// not be passed on. So what cannot be passed on keeps connections from being read.
     pub fn account(&mut self, before: usize, after: usize) {
-        let debt = |held| Share {
-            held,
-            is_unfinished: false,
-        };
-        self.account_share(debt(before), debt(after));
+        debug_assert!(before <= self.held, "more is given back than is held");
+        self.held = self.held.saturating_sub(before).saturating_add(after);
     }
 
-    /// A connection that held `before` holds `after` now.
-    pub(super) fn account_share(&mut self, before: Share, after: Share) {
-        debug_assert!(
-            before.held <= self.held && before.unfinished() <= self.unfinished,
-            "nobody gives back what he has not got"
-        );
-        let change = |sum: usize, before, after| sum.saturating_sub(before).saturating_add(after);
-        self.held = change(self.held, before.held, after.held);
-        self.unfinished = change(self.unfinished, before.unfinished(), after.unfinished());
-        let count = |share: Share| usize::from(share.is_unfinished);
-        self.unfinished_count = change(self.unfinished_count, count(before), count(after));
+    /// The current connection, which held `share`, holds `after` bytes now.
+    pub(super) fn update(&mut self, share: &mut Share, after: usize, is_unfinished: bool) {
+        debug_assert!(share.unfinished() <= self.unfinished, "it was counted");
+        let before = *share;
+        share.held = after;
+        share.is_unfinished = is_unfinished && after > 0;
+        self.account(before.held, after);
+        self.unfinished = self.unfinished.saturating_sub(before.unfinished()) + share.unfinished();
+        if after == 0 {
+            self.holders
+                .remove(std::mem::replace(&mut share.place, Place::NONE));
+        } else if share.place == Place::NONE {
+            // Without memory to list it, it is not evicted.
+            let place = self.holders.add(self.current, share.kind(), after);
+            share.place = place.unwrap_or(Place::NONE);
+        } else {
+            self.holders.change(share.place, share.kind(), after);
+        }
     }
 
-    /// How much a connection holds for an unfinished message that is to give way now, at least; `None` if nobody is to.
-    pub(super) fn gives_way_from(&self) -> Option<usize> {
-        let is_stuck = self.is_scarce() && self.unfinished > self.plenty / 2;
-        is_stuck.then(|| self.unfinished / self.unfinished_count.max(1))
+    /// The connection that holds most pending output of those not found in this round, if it may be more than its share.
+    pub(super) fn largest_pending(&mut self, round: u32) -> Option<Key> {
+        let share = self.share();
+        self.holders.largest(Kind::Pending, share, round)
+    }
+
+    /// The same of messages that are not complete.
+    pub(super) fn largest_unfinished(&mut self, round: u32) -> Option<Key> {
+        let share = self.share();
+        self.holders.largest(Kind::Unfinished, share, round)
     }
 
     /// How many more bytes may be held before memory is scarce.
     pub(super) fn room(&self) -> usize {
-        self.plenty.saturating_sub(self.held)
+        self.plenty().saturating_sub(self.held)
     }
 
     /// Remembers who would read if there were room.
@@ -175,48 +243,63 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_from_its_limit_on_and_has_room_below() {
+    fn it_is_full_at_its_limit_and_scarce_an_eighth_before() {
         let mut pool = Pool::new(100);
-        assert!(!pool.is_full());
-        pool.account(0, 99);
-        assert_eq!((pool.held(), pool.room(), pool.is_full()), (99, 0, false));
-        pool.account(9, 60);
-        assert_eq!((pool.held(), pool.room(), pool.is_full()), (150, 0, true));
-        pool.account(150, 87);
-        assert_eq!((pool.room(), pool.is_scarce()), (1, false));
+        pool.account(0, 87);
+        assert_eq!((pool.held(), pool.room(), pool.is_scarce()), (87, 1, false));
         pool.account(0, 1);
-        assert_eq!((pool.room(), pool.is_scarce()), (0, true));
-        pool.account(0, 62);
-        pool.account(50, 0);
-        assert!(pool.is_full(), "at its limit");
-    }
-
-    fn unfinished(held: usize) -> Share {
-        Share {
-            held,
-            is_unfinished: true,
-        }
+        assert_eq!(
+            (pool.room(), pool.is_scarce(), pool.is_full()),
+            (0, true, false)
+        );
+        pool.account(8, 20);
+        assert_eq!((pool.room(), pool.is_full()), (0, true));
     }
 
     #[test]
-    fn who_holds_the_mean_of_unfinished_messages_gives_way_when_they_are_most_of_what_is_held() {
-        let mut pool = Pool::new(800);
-        pool.account_share(Share::default(), unfinished(100));
-        pool.account_share(Share::default(), unfinished(251));
-        assert_eq!(pool.gives_way_from(), None, "there is memory enough");
-        pool.account(0, 349);
-        assert_eq!(pool.gives_way_from(), Some(175));
-        pool.account_share(unfinished(251), unfinished(250));
-        pool.account(0, 1);
-        assert!(pool.is_scarce());
-        assert_eq!(pool.gives_way_from(), None, "half of it is debts");
-        pool.account_share(unfinished(250), unfinished(700));
-        assert_eq!(pool.gives_way_from(), Some(400));
-        pool.account_share(unfinished(700), Share::default());
-        pool.account_share(unfinished(100), Share::default());
-        pool.account(350, 0);
-        let left = (pool.held(), pool.unfinished, pool.unfinished_count);
-        assert_eq!(left, (0, 0, 0));
+    fn half_of_the_limit_at_most_is_set_aside_in_shares() {
+        let mut pool = Pool::new(1 << 20);
+        assert_eq!(pool.share(), LARGEST_SHARE);
+        for _ in 0..16 {
+            pool.connection_opened();
+        }
+        assert_eq!(
+            (pool.share(), pool.plenty()),
+            (16 << 10, (1 << 20) - (256 << 10))
+        );
+        for _ in 16..100 {
+            pool.connection_opened();
+        }
+        assert_eq!(pool.share(), (1 << 20) / 200);
+        assert!(pool.plenty() >= 1 << 19);
+        pool.connection_closed();
+        assert_eq!(pool.share(), (1 << 20) / 198);
+    }
+
+    #[test]
+    fn what_a_connection_holds_is_counted_and_the_largest_found() {
+        let mut pool = Pool::new(1000);
+        pool.connections = 100;
+        let mut shares = [Share::default(); 3];
+        for (serial, share) in (1..).zip(&mut shares) {
+            pool.current = key(serial);
+            pool.update(share, 100 * serial as usize, serial == 3);
+        }
+        assert_eq!((pool.held(), pool.is_mostly_unfinished()), (600, false));
+        assert_eq!(pool.largest_pending(1), Some(key(2)));
+        assert_eq!(pool.largest_unfinished(1), Some(key(3)));
+        pool.update(&mut shares[1], 150, true);
+        assert_eq!((pool.held(), pool.is_mostly_unfinished()), (550, true));
+        assert_eq!(pool.largest_pending(2), Some(key(1)));
+        for share in &mut shares {
+            pool.update(share, 0, false);
+            assert_eq!(*share, Share::default());
+        }
+        assert_eq!((pool.held(), pool.unfinished), (0, 0));
+        assert_eq!(
+            (pool.largest_pending(3), pool.largest_unfinished(3)),
+            (None, None)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From the socket to its connection: how much is read and when, and what a read may bring.
 
-use super::{CloseReason, Connection, Marks, Outcome, Workbench};
+use super::held::Held;
+use super::{CloseReason, Connection, Marks, Outcome, Pool, Workbench};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -40,7 +41,7 @@ where
                 return Ok(Outcome::Turn);
             }
             let Some(size) = self.size_of_read(size, stream, bench) else {
-                return Ok(Outcome::Memory);
+                return self.wait_for_memory(stream, bench);
             };
             let asked = size.min(bench.budget);
             match stream.read(&mut scratch[..asked]) {
@@ -53,10 +54,11 @@ where
         }
     }
 
-    /// How much may be read at once, at most `size`; nothing while that would take memory that there is not.
+    /// How much may be read at once, at most `size`; `None` while there is no memory to hold it.
     ///
-    /// While memory is scarce, those are still served whose answers the kernel takes, a little at a time: it is not
-    /// they who hold the memory, and nothing of theirs will be held.
+    /// While memory is scarce, a connection is read as long as it holds less than its share, and no more than fits into
+    /// that. If a share is too small to hold anything, it is read a little at a time as long as it holds nothing and the
+    /// kernel takes its output.
     fn size_of_read<T: Stream, P>(
         &mut self,
         size: usize,
@@ -67,7 +69,14 @@ where
         if bench.may_read() {
             return Some(size);
         }
-        if self.held.is_some() || bench.common.pool.is_full() {
+        if bench.common.pool.is_full() {
+            return None;
+        }
+        let space = self.space_in_share(&bench.common.pool);
+        if space > 0 {
+            return Some(size.min(space));
+        }
+        if self.held.is_some() {
             return None;
         }
         if stream.takes_output() {
@@ -76,6 +85,45 @@ where
         self.readiness = self.readiness.without(Readiness::WRITABLE);
         self.marks.set(Marks::WAITS_FOR_ROOM);
         None
+    }
+
+    /// How many bytes a connection may still hold within its share.
+    fn space_in_share(&self, pool: &Pool) -> usize {
+        pool.share()
+            .saturating_sub(self.held_bytes().max(Held::LEAST))
+    }
+
+    /// How much output a session may produce in one call. While memory is scarce that is no more than fits into the
+    /// connection's share, since the kernel may take none of it.
+    pub(super) fn output_space(&self, max_pending: usize, pool: &Pool) -> usize {
+        let space = max_pending.saturating_sub(self.owed());
+        if !pool.is_scarce() {
+            return space;
+        }
+        match self.space_in_share(pool) {
+            0 => space.min(SMALL_READ),
+            within_share => space.min(within_share),
+        }
+    }
+
+    /// A connection that waits for memory is not read. But a peer that has reset it, or has closed it with nothing left
+    /// to read, is noticed.
+    fn wait_for_memory<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        bench: &mut Workbench<'_, S::Shared>,
+    ) -> Result<Outcome, CloseReason> {
+        let error = stream.take_error();
+        if let Some(error) = error.unwrap_or_else(Some) {
+            let reason = CloseReason::of_read_error(&error);
+            bench.common.last_error = Some(error);
+            return Err(reason);
+        }
+        if stream.is_at_fin() {
+            self.peer_ended(stream, bench)?;
+            return Ok(Outcome::Event);
+        }
+        Ok(Outcome::Memory)
     }
 
     /// Heeds what a read brings but rarely: the peer's FIN, nothing, an error.

@@ -7,14 +7,6 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// How much memory the connection holds for a message that is not whole, and for nothing else.
-    pub(super) fn unfinished(&self) -> usize {
-        match self.held.as_deref() {
-            Some([held]) if held.share.is_unfinished => held.share.held,
-            _ => 0,
-        }
-    }
-
     /// Makes a record of the input, which waits to be taken from now on.
     pub(super) fn keep_record(&mut self, record: Fifo, pool: &mut Pool) {
         if let Some([held]) = self.held.as_deref_mut() {

@@ -112,6 +112,15 @@ impl Stream for Scripted {
         }
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        // The connection does not read it again.
+        let is_at_fin = matches!(self.steps.front(), Some(Step::PeerFin));
+        if is_at_fin {
+            self.steps.pop_front();
+        }
+        is_at_fin
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self.next("a FIN") {
             Step::Fin => Ok(()),

@@ -284,6 +284,10 @@ impl Stream for TcpStream {
         poll(&mut asked, PollTimeout::ZERO) != Ok(0)
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        matches!(self.peek(&mut [0]), Ok(0))
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }

@@ -198,6 +198,9 @@ pub trait Stream {
     /// watched for that. An error counts as a yes: the write tells.
     fn takes_output(&mut self) -> bool;
 
+    /// Whether the peer has sent FIN and everything before it has been read.
+    fn is_at_fin(&mut self) -> bool;
+
     /// Sends FIN after what was written.
     ///
     /// # Errors

@@ -80,6 +80,11 @@ impl Default for Link {
 }
 
 impl Link {
+    /// A point in time before which the connection's time was started.
+    pub(super) fn started_before(self) -> Time {
+        self.since.end()
+    }
+
     /// Whether the connection's time was started in this tick.
     #[inline]
     pub(super) fn is_since(self, tick: Tick) -> bool {

@@ -216,6 +216,13 @@ impl<N: Net, T> Reactor<N, T> {
         slot.is_some_and(|slot| self.deadlines.is_expired(slot, now))
     }
 
+    /// For how long at least a connection's timer has not restarted; zero for one that has none.
+    pub fn quiet_for(&mut self, key: Key) -> Duration {
+        let now = self.now;
+        let slot = self.slots.find(key);
+        slot.map_or(Duration::ZERO, |slot| now.since(slot.link.started_before()))
+    }
+
     /// The timeout of a class; `None` if its connections have no deadline.
     pub fn timeout(&self, class: Class) -> Option<Duration> {
         self.deadlines.timeout(class)

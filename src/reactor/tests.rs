@@ -33,6 +33,10 @@ impl Stream for NoStream {
         true
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        false
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         unreachable!("the loop ends nothing")
     }

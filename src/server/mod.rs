@@ -245,13 +245,13 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
-    /// Closes those who are to give way, since memory is full of unfinished messages.
+    /// Evicts connections while memory is scarce.
     #[inline]
     fn make_room(&mut self, reactor: &mut Connections<N, P>) {
-        if !self.driver.common.pool.is_scarce() {
+        if !self.driver.begin_eviction(reactor.now()) {
             return;
         }
-        while let Some(key) = self.driver.next_to_give_way(reactor) {
+        while let Some(key) = self.driver.next_to_evict(reactor) {
             self.close(reactor, key, CloseReason::NoMemory);
         }
     }

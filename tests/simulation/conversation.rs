@@ -3,6 +3,7 @@
 //! What holds of connections whatever they speak (deadlines, sources, refusals) is checked in `run.rs`; here it is that
 //! each gets its answers, that records arrive whole, and that memory full of unfinished messages stops nobody for ever.
 
+use crate::attack::{Attack, MAX_MESSAGE};
 use crate::faults::Faults;
 use crate::output::Pipe;
 use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
@@ -49,9 +50,14 @@ pub fn run(seed: u64) -> Told {
 }
 
 fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
-    let max_message = 16 + usize::try_from(rng.magnitude(60_000)).unwrap();
+    let is_attack = rng.chance(80);
+    let max_message = if is_attack {
+        MAX_MESSAGE
+    } else {
+        16 + usize::try_from(rng.magnitude(60_000)).unwrap()
+    };
     let (width, bytes) = rng.one_of(&[(Width::One, 1), (Width::Two, 2), (Width::Four, 4)]);
-    match rng.between(0, 9) {
+    match rng.between(0, if is_attack { 6 } else { 9 }) {
         0..=3 => {
             let language = Language::Line { max_message };
             let line = Line::echo(max_message, PREFIX);
@@ -86,6 +92,7 @@ struct Conversation<const DRAINS: bool, P: Protocol> {
     exit: Option<Exit>,
     turning_point: u64,
     stops_early: bool,
+    attack: Option<Attack>,
 }
 
 fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
@@ -111,9 +118,9 @@ fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
 
 impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
     fn new(mut rng: Rng, protocol: P, language: Language, max_message: usize) -> Self {
-        let config = draw_config(&mut rng, max_message);
-        let faults = Faults::draw(&mut rng);
-        let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
+        let mut config = draw_config(&mut rng, max_message);
+        let mut faults = Faults::draw(&mut rng);
+        let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
         let step = window.min(config.max_pending).min(config.budget) as u64;
         let peers = (0..rng.between(1, 25)).map(|id| {
             let mut plan = Plan::draw(&mut rng, step);
@@ -126,7 +133,16 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             plan.says(speech.length());
             Peer::speaking(id, plan, speech)
         });
-        let peers: Vec<Peer> = peers.collect();
+        let mut peers: Vec<Peer> = peers.collect();
+        let mut attack = None;
+        if max_message == MAX_MESSAGE {
+            // What an honest client waits for is to be the attackers' doing alone.
+            faults = Faults::default();
+            window = 1_000 + rng.index(20_000);
+            let drawn = Attack::draw(&mut rng, language, window);
+            attack = Some(drawn.0);
+            (config, peers) = (drawn.1, drawn.2);
+        }
         // Large records pass through a small pipe in many steps, but not in very many.
         let pipe_room = 1 + max_message / 100 + rng.index(1 + max_message);
         let pipe = Pipe::new(pipe_room, rng.magnitude(500) * MILLISECOND);
@@ -163,6 +179,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             exit: None,
             turning_point,
             stops_early,
+            attack,
         }
     }
 
@@ -294,6 +311,10 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             if peer.outcome.is_none() && peer.wakes_at <= world.now {
                 peer.act(&mut world);
             }
+        }
+        if let Some(attack) = self.attack.as_mut().filter(|_| !world.stopping) {
+            let window = world.window;
+            attack.go_on(&mut world, &mut self.peers, window);
         }
     }
 

@@ -108,6 +108,11 @@ impl End {
         may
     }
 
+    /// The peer's FIN is the next thing that a read would find.
+    pub fn is_at_fin(&self) -> bool {
+        self.arrived.is_empty() && self.fin_arrived
+    }
+
     pub fn room(&self) -> usize {
         self.window.saturating_sub(self.arrived.len())
     }

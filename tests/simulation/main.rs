@@ -11,6 +11,7 @@
     reason = "a test binary has no users; its casts and panics are its business"
 )]
 
+mod attack;
 mod calls;
 mod clients;
 mod connecting;

@@ -175,6 +175,11 @@ impl Peer {
         all && self.received == self.speech.due(self.sent, self.has_sent_fin)
     }
 
+    /// Whether it has sent a whole message and not got its answer.
+    pub fn waits_for_answer(&self) -> bool {
+        self.outcome.is_none() && self.received < self.speech.due(self.sent, self.has_sent_fin)
+    }
+
     /// Does what is to be done now, and decides when to look again.
     pub fn act(&mut self, world: &mut World) {
         world.trace(7, self.id);

@@ -150,6 +150,10 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
         self.world.borrow_mut().program_looks_for_room(self.id)
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        self.world.borrow().ends[self.id].is_at_fin()
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.world.borrow_mut().program_sends_fin(self.id)
     }

@@ -14,6 +14,18 @@ pub enum Language {
     Collect { max_message: usize },
 }
 
+impl Language {
+    /// The same with messages of at most so many bytes.
+    pub fn with_most(self, max_message: usize) -> Language {
+        match self {
+            Language::Line { .. } => Language::Line { max_message },
+            Language::Frame { width, .. } => Language::Frame { width, max_message },
+            Language::Discard => Language::Discard,
+            Language::Collect { .. } => Language::Collect { max_message },
+        }
+    }
+}
+
 /// What stands before each line that comes back.
 pub const PREFIX: &[u8] = b"ECHO ";
 
@@ -57,13 +69,20 @@ impl Script {
 impl Speech {
     /// Draws what a peer says in a language, about `total` bytes of it.
     pub fn draw(rng: &mut Rng, language: Language, id: u64, total: u64) -> Speech {
+        Speech::draw_with(rng, language, id, total, 10)
+    }
+
+    /// The same, where so many messages in a thousand are too long.
+    fn draw_with(rng: &mut Rng, language: Language, id: u64, total: u64, too_long: u64) -> Speech {
         let mut script = Script::default();
         let total = usize::try_from(total).unwrap();
         match language {
             Language::Discard => script.say(&bytes(id, 0, total), &[]),
-            Language::Line { max_message } => lines(rng, &mut script, id, total, max_message),
+            Language::Line { max_message } => {
+                lines(rng, &mut script, id, total, max_message, too_long)
+            }
             Language::Frame { width, max_message } => {
-                frames(rng, &mut script, id, total, width, max_message);
+                frames(rng, &mut script, id, total, (width, max_message), too_long);
             }
             Language::Collect { max_message } => {
                 let total = if rng.chance(900) {
@@ -74,6 +93,35 @@ impl Speech {
                 script.say(&record(id, total), &[]);
             }
         }
+        Speech::Written(script)
+    }
+
+    /// Draws messages of at most `most` bytes, none of which is too long for the server.
+    pub fn draw_short(
+        rng: &mut Rng,
+        language: Language,
+        id: u64,
+        total: u64,
+        most: usize,
+    ) -> Speech {
+        Speech::draw_with(rng, language.with_most(most), id, total, 0)
+    }
+
+    /// The beginning of a message of so many bytes, without its last byte.
+    pub fn unfinished(language: Language, length: usize) -> Speech {
+        let header = match language {
+            Language::Frame { width, .. } => {
+                let length = length.min((1 << (8 * width)) - 1);
+                (length as u64).to_be_bytes()[8 - width..].to_vec()
+            }
+            _ => Vec::new(),
+        };
+        let length = match language {
+            Language::Frame { width, .. } => length.min((1 << (8 * width)) - 1),
+            _ => length,
+        };
+        let mut script = Script::default();
+        script.said = [header, vec![b'x'; length - 1]].concat();
         Speech::Written(script)
     }
 
@@ -145,11 +193,18 @@ fn bytes(id: u64, from: usize, count: usize) -> Vec<u8> {
     (from..from + count as u64).map(|at| byte(id, at)).collect()
 }
 
-fn lines(rng: &mut Rng, script: &mut Script, id: u64, total: usize, max_message: usize) {
+fn lines(
+    rng: &mut Rng,
+    script: &mut Script,
+    id: u64,
+    total: usize,
+    max_message: usize,
+    too_long: u64,
+) {
     // A flood of empty lines is little to read and much to answer.
     let is_flood = rng.chance(100);
     while script.said.len() < total {
-        let is_too_long = !is_flood && rng.chance(10);
+        let is_too_long = !is_flood && rng.chance(too_long);
         let length = if is_flood {
             0
         } else {
@@ -174,10 +229,17 @@ fn lines(rng: &mut Rng, script: &mut Script, id: u64, total: usize, max_message:
     }
 }
 
-fn frames(rng: &mut Rng, script: &mut Script, id: u64, total: usize, width: usize, most: usize) {
+fn frames(
+    rng: &mut Rng,
+    script: &mut Script,
+    id: u64,
+    total: usize,
+    (width, most): (usize, usize),
+    too_long: u64,
+) {
     let largest = (1_usize << (8 * width)) - 1;
     while script.said.len() < total {
-        let is_too_long = most < largest && rng.chance(10);
+        let is_too_long = most < largest && rng.chance(too_long);
         let length = length(rng, most, is_too_long).min(largest);
         let header = &(length as u64).to_be_bytes()[8 - width..];
         let frame = [header, &bytes(id, script.said.len(), length)].concat();

@@ -1,4 +1,4 @@
-//! Who waits to be heard out by others than the network: those whose record is to be taken, and those who give way.
+//! Records that wait to be taken by the program.
 
 use super::{Connections, Driver};
 use crate::connection::CloseReason;
@@ -8,26 +8,6 @@ use crate::reactor::OutOfMemory;
 use std::io;
 
 impl<P: Protocol> Driver<P> {
-    /// A connection that is to give way, since memory is full of unfinished messages; its owner is to close it for
-    /// [`CloseReason::NoMemory`] and to ask again. The rule is at the top of `pool.rs`.
-    ///
-    /// The search goes on where the last one ended, so all take their part of the harm, and its cost is shared too.
-    pub fn next_to_give_way<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
-        let least = self.common.pool.gives_way_from()?.max(1);
-        let end = reactor.slots_end();
-        for _ in 0..end {
-            let index = self.next_to_ask % end;
-            self.next_to_ask = index + 1;
-            if let Some(key) = reactor.key_at(index)
-                && let Some(slot) = reactor.find(key)
-                && slot.tenant.unfinished() >= least
-            {
-                return Some(key);
-            }
-        }
-        None
-    }
-
     pub(super) fn queue_record(&mut self, key: Key) -> Result<(), OutOfMemory> {
         self.records.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.records.push_back(key);

@@ -185,6 +185,10 @@ impl Stream for Weak {
         self.0.write(bytes)
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        self.0.is_at_fin()
+    }
+
     fn takes_output(&mut self) -> bool {
         self.0.takes_output()
     }

@@ -9,7 +9,7 @@ use std::iter;
 
 type Frames = Frame<crate::protocol::Echo>;
 
-const LIMIT: usize = 100_000;
+const LIMIT: usize = 200_000;
 
 /// Of each message.
 const LENGTH: usize = 50_000;
@@ -37,65 +37,112 @@ impl Theatre<Frames> {
         &mut self.cast.driver.common.pool
     }
 
-    /// Closes those who are to give way.
-    fn make_room(&mut self) -> Vec<Key> {
+    /// Evicts connections as the server does, this many seconds after the beginning.
+    fn evict_at(&mut self, second: u64) -> Vec<Key> {
+        self.turn_at(second);
         let Theatre { reactor, cast } = self;
-        let give_way = iter::from_fn(|| {
-            let key = cast.driver.next_to_give_way(reactor)?;
+        if !cast.driver.begin_eviction(reactor.now()) {
+            return Vec::new();
+        }
+        let evicted = iter::from_fn(|| {
+            let key = cast.driver.next_to_evict(reactor)?;
             cast.close(reactor, key, CloseReason::NoMemory);
             Some(key)
         });
-        give_way.collect()
+        evicted.collect()
+    }
+
+    /// Opens connections that hold nothing, so that each has a smaller share.
+    fn open_idle(&mut self, count: usize) {
+        for _ in 0..count {
+            self.open();
+        }
     }
 }
 
 #[test]
-fn while_there_is_memory_nobody_gives_way() {
+fn while_there_is_memory_no_connection_is_evicted() {
     let mut theatre = theatre();
     let big = theatre.with_unfinished(40_000);
-    theatre.with_unfinished(40_000);
-    assert_eq!(theatre.make_room(), []);
-    let steps = [input(&whole()[40_000..]), takes(&whole())];
-    theatre.drive(big, READABLE, &steps);
-    assert_eq!(theatre.make_room(), []);
+    theatre.with_unfinished(30_000);
+    assert_eq!(theatre.evict_at(0), []);
+    let rest = whole().split_off(40_000);
+    theatre.drive(big, READABLE, &[input(&rest), takes(&whole())]);
+    assert_eq!(theatre.evict_at(10), []);
 }
 
 #[test]
-fn when_unfinished_messages_make_memory_scarce_one_that_holds_much_gives_way_and_the_others_go_on()
-{
+fn most_memory_in_unfinished_messages_evicts_the_largest() {
     let mut theatre = theatre();
     let small = theatre.with_unfinished(100);
-    let big: Vec<Key> = (0..3).map(|_| theatre.with_unfinished(35_000)).collect();
+    let big: Vec<Key> = [30_000, 49_000, 25_000]
+        .map(|length| theatre.with_unfinished(length))
+        .into();
+    theatre.pool().account(0, 32_000);
     assert!(theatre.pool().is_scarce());
-    assert_eq!(theatre.make_room(), [big[0]], "and one is enough");
+    assert_eq!(theatre.evict_at(0), [big[1]], "and one is enough");
     assert!(!theatre.pool().is_scarce());
-    // The next time, the search goes on behind the one who gave way.
-    theatre.with_unfinished(35_000);
-    assert_eq!(theatre.make_room(), [big[1]]);
     let steps = [input(&whole()[100..]), takes(&whole())];
     assert_eq!(theatre.drive(small, READABLE, &steps), None);
-    assert_eq!(theatre.make_room(), []);
 }
 
 #[test]
-fn when_most_of_the_memory_is_owed_nobody_gives_way_since_debts_end() {
+fn below_its_share_an_unfinished_message_is_not_evicted() {
     let mut theatre = theatre();
-    let debtor = theatre.open();
-    theatre.drive(debtor, READABLE, &[input(&whole()), Step::NoRoom]);
-    theatre.with_unfinished(25_000);
-    theatre.with_unfinished(14_000);
+    let shares: Vec<Key> = (0..5).map(|_| theatre.with_unfinished(3_000)).collect();
+    let big = theatre.with_unfinished(49_000);
+    theatre.pool().account(0, 32_000);
+    assert!(theatre.pool().share() > 5_000);
+    assert_eq!(theatre.evict_at(0), [big]);
+    theatre.pool().account(0, 80_000);
     assert!(theatre.pool().is_scarce());
-    assert_eq!(theatre.make_room(), []);
-    assert_eq!(theatre.drive(debtor, WRITABLE, &[takes(&whole())]), None);
-    assert!(!theatre.pool().is_scarce(), "paid");
+    assert_eq!(
+        theatre.evict_at(5),
+        [],
+        "{shares:?} hold less than their share"
+    );
 }
 
 #[test]
-fn a_message_that_alone_is_too_large_for_all_memory_gives_way() {
+fn pending_output_is_evicted_after_a_second_largest_first() {
+    let mut theatre = theatre();
+    let hogs = [10_000, 34_000, 34_000].map(|length| {
+        let key = theatre.open();
+        let frame = [&(length as u32).to_be_bytes()[..], &vec![7; length]].concat();
+        theatre.drive(key, READABLE, &[input(&frame), Step::NoRoom]);
+        key
+    });
+    let unfinished = theatre.with_unfinished(5_000);
+    theatre.open_idle(20);
+    theatre.pool().account(0, 15_000);
+    assert!(theatre.pool().is_scarce());
+    assert_eq!(theatre.evict_at(1), [], "they have had no second yet");
+    // One of the two largest takes some.
+    theatre.drive(hogs[1], WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
+    assert_eq!(theatre.evict_at(2), [hogs[2]]);
+    assert!(!theatre.pool().is_scarce());
+    assert!(theatre.reactor.find(unfinished).is_some());
+}
+
+#[test]
+fn steadily_read_output_lets_unfinished_be_evicted_later() {
+    let mut theatre = theatre();
+    let reader = theatre.open();
+    theatre.drive(reader, READABLE, &[input(&whole()), Step::NoRoom]);
+    let large = theatre.with_unfinished(25_000);
+    theatre.pool().account(0, 95_000);
+    for (second, evicted) in [(1, vec![]), (2, vec![large])] {
+        theatre.drive(reader, WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
+        assert_eq!(theatre.evict_at(second), evicted, "{second}");
+    }
+}
+
+#[test]
+fn a_message_too_large_for_all_memory_is_evicted() {
     let mut theatre = theatre();
     theatre.cast.driver.common.pool = Pool::new(30_000);
     let key = theatre.with_unfinished(40_000);
-    assert_eq!(theatre.make_room(), [key]);
+    assert_eq!(theatre.evict_at(0), [key]);
     assert_eq!(theatre.pool().held(), 0);
 }
 

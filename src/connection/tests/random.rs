@@ -50,6 +50,10 @@ impl Stream for Pieces {
         Ok(count)
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        false
+    }
+
     fn takes_output(&mut self) -> bool {
         true
     }

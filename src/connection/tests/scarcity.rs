@@ -1,7 +1,9 @@
-//! What happens while memory is scarce: who holds none of it is served on, in small reads, as long as the kernel takes
-//! the answers.
+//! What happens while memory is scarce: a connection is read up to its share. Where the share is too small to hold
+//! anything, it is read in small reads, as long as the kernel takes the output.
 
 use super::*;
+use crate::connection::fifo::SMALLEST;
+use crate::connection::held::Held;
 use crate::connection::reading::SMALL_READ;
 use crate::connection::{Classes, Pool};
 use crate::reactor::Class;
@@ -10,8 +12,49 @@ use crate::reactor::Class;
 fn rig(held: usize) -> Rig<Raw> {
     let mut rig = Rig::raw();
     rig.common.pool = Pool::new(1_000_000);
+    for _ in 0..1_000 {
+        rig.common.pool.connection_opened();
+    }
     rig.common.pool.account(0, held * 1000);
     rig
+}
+
+/// As `rig`, with so few connections that each has a large share.
+fn rig_with_shares(held: usize) -> Rig<Raw> {
+    let mut rig = Rig::raw();
+    rig.common.pool = Pool::new(1_000_000);
+    rig.common.pool.account(0, held * 1000);
+    rig
+}
+
+#[test]
+fn below_its_share_a_connection_is_read_without_a_look() {
+    let mut rig = rig_with_shares(900);
+    let steps = [input(b"abc"), takes(b"a"), Step::NoRoom];
+    assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Event);
+    assert!(rig.connection.held_bytes() < rig.common.pool.share());
+}
+
+#[test]
+fn above_its_share_a_connection_waits_for_memory() {
+    let mut rig = rig_with_shares(900);
+    rig.common.limits.max_pending = 4 * SCRATCH_SIZE;
+    let much = vec![b'x'; rig.common.pool.share() - Held::LEAST];
+    // What it takes to hold anything is granted again, and then its share is used up.
+    let steps = [input(&much), Step::NoRoom, input(&[b'y'; SMALLEST])];
+    let outcome = rig.drive_beside_others(READABLE | DRAIN, &steps);
+    assert_eq!(outcome, Outcome::Memory);
+}
+
+#[test]
+fn one_that_waits_for_memory_notices_a_reset_and_a_fin() {
+    let mut rig = rig(1000);
+    let reset = io::ErrorKind::ConnectionReset;
+    let outcome = rig.drive_beside_others(READABLE, &[Step::Connected(Err(reset))]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::PeerReset));
+    let mut rig = self::rig(1000);
+    let outcome = rig.drive_beside_others(READABLE, &[Step::PeerFin]);
+    assert_eq!(outcome, Outcome::Closed(CloseReason::PeerClosed));
 }
 
 impl Rig<Raw> {
@@ -30,7 +73,7 @@ impl Rig<Raw> {
 
 #[test]
 fn with_plenty_of_memory_nobody_looks_for_room() {
-    let mut rig = rig(874);
+    let mut rig = rig(499);
     let steps = [input(b"abc"), takes(b"abc")];
     assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Input);
 }

@@ -1,0 +1,106 @@
+//! Which connections are closed while memory is scarce. The rule is at the top of `pool.rs`.
+
+use super::{Classes, Connections, Driver};
+use crate::net::{Key, Net, Time};
+use crate::protocol::Protocol;
+use std::time::Duration;
+
+/// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long memory is
+/// scarce before a message that is not complete is evicted for output that peers do read.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many connections are looked at in one iteration, and for how many of them the kernel is asked.
+const LOOKS: usize = 32;
+const QUESTIONS: usize = 4;
+
+/// What the search for a connection to evict remembers.
+#[derive(Debug)]
+pub(super) struct Eviction {
+    /// Since when memory has been scarce without a break.
+    scarce_since: Option<Time>,
+    /// All that may be evicted are looked at once in a round, which may take several iterations.
+    round: u32,
+    looks: usize,
+    questions: usize,
+}
+
+impl Default for Eviction {
+    fn default() -> Eviction {
+        Eviction {
+            scarce_since: None,
+            // Nothing was found in it yet.
+            round: 1,
+            looks: 0,
+            questions: 0,
+        }
+    }
+}
+
+impl<P: Protocol> Driver<P> {
+    /// Whether connections are to be evicted in this iteration; then [`next_to_evict`](Driver::next_to_evict) is to be
+    /// called until it returns `None`.
+    #[inline]
+    pub fn begin_eviction(&mut self, now: Time) -> bool {
+        if !self.common.pool.is_scarce() {
+            self.eviction.scarce_since = None;
+            return false;
+        }
+        self.eviction.scarce_since.get_or_insert(now);
+        (self.eviction.looks, self.eviction.questions) = (LOOKS, QUESTIONS);
+        true
+    }
+
+    /// A connection that is to be closed for [`CloseReason::NoMemory`](crate::connection::CloseReason::NoMemory) now;
+    /// `None` when memory is no longer scarce, or no connection is to be evicted in this iteration.
+    pub fn next_to_evict<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
+        while self.common.pool.is_scarce() && self.eviction.looks > 0 {
+            self.eviction.looks -= 1;
+            let Some(key) = self.common.pool.largest_pending(self.eviction.round) else {
+                self.eviction.round = self.eviction.round.wrapping_add(1);
+                break;
+            };
+            if self.holds_its_share(reactor, key) && self.is_stalled(reactor, key) {
+                return Some(key);
+            }
+        }
+        self.next_unfinished(reactor)
+    }
+
+    fn next_unfinished<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
+        let now = reactor.now();
+        let scarce_since = self.eviction.scarce_since;
+        let is_lasting = scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
+        let pool = &mut self.common.pool;
+        if !pool.is_scarce() || !(is_lasting || pool.is_mostly_unfinished()) {
+            return None;
+        }
+        let key = pool.largest_unfinished(self.eviction.round)?;
+        self.holds_its_share(reactor, key).then_some(key)
+    }
+
+    /// Whether a connection holds as much as is set aside for it, or more.
+    fn holds_its_share<N: Net>(&self, reactor: &mut Connections<N, P>, key: Key) -> bool {
+        let held = reactor.find(key).map(|slot| slot.tenant.held_bytes());
+        held >= Some(self.common.pool.share().max(1))
+    }
+
+    /// Whether the peer of a connection has acknowledged none of its pending output for a while.
+    fn is_stalled<N: Net>(&mut self, reactor: &mut Connections<N, P>, key: Key) -> bool {
+        let now = reactor.now();
+        if reactor.quiet_for(key) < PATIENCE {
+            return false;
+        }
+        let Some((slot, net)) = reactor.find_with_net(key) else {
+            return false;
+        };
+        // A record that waits to be taken is not the peer's doing.
+        if Classes::base(slot.class()) != Classes::STALLED || self.eviction.questions == 0 {
+            return false;
+        }
+        self.eviction.questions -= 1;
+        match net.progress(&slot.stream) {
+            Some(progress) => slot.tenant.since_acknowledged(progress, now) >= PATIENCE,
+            None => true,
+        }
+    }
+}
