@@ -30,7 +30,9 @@ Examples:
   echoloop serve --spin 100us                     lowest latency, for a busy core
   printf 'hello\\n' | nc -N 127.0.0.1 8000         try it
 
-SIGTERM, SIGINT or SIGHUP drain it: what clients are owed is sent, then FIN. A second signal ends it at once.";
+SIGTERM, SIGINT or SIGHUP drain it: pending output is sent, then FIN. A second
+SIGTERM or SIGINT more than 500 ms later ends it at once; SIGHUP does not.
+SIGHUP and SIGINT are ignored if they were at the start (nohup, jobs of sh).";
 
 /// Echo to everybody: a TCP echo daemon (RFC 862) on one thread
 #[derive(Debug, Args)]

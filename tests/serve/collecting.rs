@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::client::{Random, assert_refused_soon, assert_reset, connect, read_to_fin, reset};
+use crate::client::{Random, assert_reset, connect, read_to_fin, reset};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, in_shell, serve_arguments};
+use crate::signals::wait_for_second_request;
 
 /// A daemon that collects, and the end of the pipe that its standard output goes to.
 fn collecting(extra: &[&str]) -> (Daemon, io::PipeReader) {
@@ -213,7 +214,7 @@ fn a_second_signal_resets_those_whose_records_wait() {
     output.read_exact(&mut [0]).expect("it is under way");
     let second = send(&daemon, b"the second");
     daemon.signal(Signal::SIGTERM);
-    assert_refused_soon(daemon.address());
+    wait_for_second_request(&daemon);
     daemon.signal(Signal::SIGTERM);
     for stream in [first, second] {
         assert_reset(stream);
