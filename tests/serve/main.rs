@@ -27,6 +27,7 @@ mod frames;
 mod idle;
 mod limits;
 mod lines;
+mod log_lines;
 mod logging;
 mod resets;
 mod signals;
