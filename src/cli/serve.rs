@@ -124,13 +124,22 @@ enum Speaks {
 }
 
 impl Flags {
-    /// What is wrong with the flags together, if anything is.
+    /// What is wrong with the flags, each of which has the right form, if anything is.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.prefix.is_some() && self.protocol != Speaks::Line {
             return Err(
                 "--prefix is what stands before each line: add --protocol line, or leave it out"
                     .to_owned(),
             );
+        }
+        let limits = [
+            ("--max-connections", self.max_connections),
+            ("--max-per-source", self.max_per_source),
+        ];
+        if let Some((flag, _)) = limits.iter().find(|(_, limit)| *limit == Some(0)) {
+            return Err(format!(
+                "{flag} 0 would refuse every client: give at least 1, or leave it out"
+            ));
         }
         let mut seen = Vec::new();
         for listen in &self.listen {
