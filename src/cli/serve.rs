@@ -83,7 +83,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", value_parser = units::socket_buffer)]
     socket_buffer: Option<usize>,
 
-    /// Probe a silent client after D, to notice when it has vanished (TCP keepalive) [default: never]
+    /// TCP keepalive: probe after D of silence; a dead peer is detected within 2 x D, minimum 3s [default: never]
     #[arg(long, value_name = "D", value_parser = units::keepalive)]
     keepalive: Option<Duration>,
 

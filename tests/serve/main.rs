@@ -29,6 +29,7 @@ mod limits;
 mod lines;
 mod log_lines;
 mod logging;
+mod namespace;
 mod resets;
 mod signals;
 mod urgent;
