@@ -38,12 +38,14 @@ mod sending;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
-pub use common::{Common, Limits, Workbench};
+pub use common::{Common, Limits, MESSAGE_COST, Workbench};
 pub use driver::{Closed, Connections, Driver};
 pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
+pub use timeouts::{Classes, LINGER, Timeouts};
 
 use crate::net::{Ending, Readiness, Stream};
 use crate::protocol::{Protocol, Session};
@@ -51,25 +53,6 @@ use crate::reactor::{Class, Scratch};
 use held::Held;
 use reading::short_read_drains;
 use state::{Marks, State};
-use std::time::Duration;
-
-/// For how long a connection is read after our FIN before it is closed all the same.
-pub const LINGER: Duration = Duration::from_secs(2);
-
-/// The classes of deadlines that connections stand in.
-#[derive(Debug)]
-pub struct Classes;
-
-impl Classes {
-    /// Open and owing nothing: no byte either way for the idle timeout ends it.
-    pub const IDLE: Class = Class::new(0);
-    /// Owing: not a byte taken by the peer for the stall timeout ends it.
-    pub const STALLED: Class = Class::new(1);
-    /// After our FIN: [`LINGER`] ends it.
-    pub const LINGER: Class = Class::new(2);
-    /// Not yet open: the connect timeout ends it.
-    pub const CONNECT: Class = Class::new(3);
-}
 
 /// What a connection waits for after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,12 +222,10 @@ where
         self.readiness = readiness;
         // The way of nearly every message is short so that it is fast: one read empties the socket, and one write
         // takes the answer. Whatever else may be is seen to in the cold.
-        let mut used = 0;
         if self.is_caught_up() && readiness.contains(Readiness::READABLE) && bench.may_read() {
             let size = bench.common.read_size;
             let taken = match stream.read(&mut scratch[..size]) {
                 Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {
-                    used = count;
                     self.readiness = readiness.without(Readiness::READABLE);
                     match self.take_in_caught_up(&scratch[..count], stream, bench) {
                         Ok(true) => return Outcome::Input,
@@ -252,7 +233,7 @@ where
                     }
                 }
                 Ok(count) if count > 0 => {
-                    used = count;
+                    bench.charge(count);
                     self.take_in(&scratch[..count], count < size, stream, bench)
                 }
                 found => self.take_rarity(found, stream, bench),
@@ -264,7 +245,7 @@ where
                 return Outcome::Input;
             }
         }
-        self.drive_slowly(used, stream, scratch.as_mut_slice(), bench)
+        self.drive_slowly(stream, scratch.as_mut_slice(), bench)
     }
 
     /// Whether the connection is open, owes nothing and holds no input back.
@@ -273,18 +254,16 @@ where
         self.is_open() && self.held.is_none()
     }
 
-    /// Drives a connection that owes, holds input back, has more input, or is on its way in or out. Of its budget,
-    /// `used` bytes are used up.
+    /// Drives a connection that owes, holds input back, has more input, or is on its way in or out.
     #[cold]
     #[inline(never)]
     fn drive_slowly<T: Stream>(
         &mut self,
-        used: usize,
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Outcome {
-        self.take_steps(used, stream, scratch, bench)
+        self.take_steps(stream, scratch, bench)
             .unwrap_or_else(Outcome::Closed)
     }
 

@@ -53,6 +53,14 @@ pub struct End {
     pub arrived_when_stopped: u64,
     /// A call was made to block although something was there, since the server was told to stop.
     pub deceived: bool,
+    /// When a read last failed with EAGAIN although there was input, and a write although there was room.
+    pub read_deceived_at: Option<u64>,
+    pub write_deceived_at: Option<u64>,
+    /// When the server last read or wrote here without an edge, because a deadline had passed.
+    pub looked_at: u64,
+    /// Bytes read in this iteration of the server's loop, and what had been written before it.
+    pub read_in_iteration: usize,
+    pub written_before: u64,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
     /// A write, or an attempt to send FIN, has told that it is over.
@@ -78,6 +86,26 @@ impl End {
 
     pub fn is_readable(&self) -> bool {
         !self.arrived.is_empty() || self.fin_arrived || self.reset_arrived
+    }
+
+    /// Whether the program may read without an edge now: nothing has moved here for a whole timeout.
+    pub fn may_read_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
+        self.is_deadline(self.moved_at, now, least_timeout)
+    }
+
+    /// Whether it may write without an edge: the peer has taken nothing for a whole timeout.
+    pub fn may_write_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
+        self.is_deadline(self.owed_since, now, least_timeout)
+    }
+
+    fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
+        let quiet_since = since.max(self.looked_at);
+        // One look may take several calls at the same time.
+        let may = now == self.looked_at || now >= quiet_since.saturating_add(least_timeout);
+        if may {
+            self.looked_at = now;
+        }
+        may
     }
 
     pub fn room(&self) -> usize {

@@ -55,6 +55,12 @@ pub struct Faults {
     /// The clock jumps forward by up to this many milliseconds between two turns.
     pub clock_jump: u64,
     pub clock_jump_ms: u64,
+    /// The server's process is stopped for up to this many milliseconds while its peers go on; its wait then fails with
+    /// EINTR.
+    pub stopped: u64,
+    pub stopped_ms: u64,
+    /// When a connection is accepted during a drain, another one arrives at some listener.
+    pub arrival_during_drain: u64,
 }
 
 impl Faults {
@@ -92,6 +98,9 @@ impl Faults {
             sources_refused: knob(100),
             clock_jump: knob(20),
             clock_jump_ms: knob(20_000),
+            stopped: knob(200),
+            stopped_ms: knob(20_000),
+            arrival_during_drain: knob(500),
         }
     }
 }

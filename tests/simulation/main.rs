@@ -31,6 +31,8 @@ mod send;
 mod sim_net;
 mod speech;
 mod standard;
+mod stopping;
+mod work;
 mod world;
 
 use std::collections::BTreeMap;

@@ -9,9 +9,11 @@ mod plan;
 mod scripted;
 
 use crate::dialogue::{Dialogue, Tongue};
+use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
+use crate::run::least_timeout;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
 use crate::speech::{PREFIX, Speech};
@@ -118,12 +120,18 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     ) -> Self {
         let inlet = inlet.map(|inlet| Rc::new(RefCell::new(inlet)));
         let pipe = Rc::new(RefCell::new(pipe));
-        let mut world = World::new(rng, plan.faults.clone(), !DRAINS);
+        // The client under test is the only one.
+        let faults = Faults {
+            arrival_during_drain: 0,
+            ..plan.faults.clone()
+        };
+        let mut world = World::new(rng, faults, !DRAINS);
         world.window = plan.window;
         if dialogue.tongue == Tongue::Raw {
             world.max_pending = plan.server.max_pending;
         }
         world.budget = plan.server.budget;
+        world.least_timeout = least_timeout(&plan.server, plan.timeout);
         let world = Rc::new(RefCell::new(world));
         let net = |host| SimNet {
             world: world.clone(),
