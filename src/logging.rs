@@ -1,8 +1,12 @@
-//! Log lines that can neither stop nor end the loop.
+//! Log lines that can neither block nor end the loop: what stderr does not take now is dropped, and counted.
 //!
-//! `simple_logger` writes each line to stderr, waits while stderr does not take it, and panics when that fails. Here
-//! it is asked to write only what stderr takes now; the rest is dropped, and counted.
+//! `simple_logger` decides what is logged, by level and target. Its own output does not fit a daemon: it writes the text
+//! and the newline of a line in two calls, so that programs on one pipe tear each other's lines apart, blocks while stderr
+//! is full, and panics when it is closed; and it gives its text to nothing but stderr. So a line is formatted here, in the
+//! same form, and written by one write(2).
 
+use crate::load::WallTime;
+use crate::net;
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,19 +15,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The longest message in bytes. Below the 4,096 that a pipe takes in one piece or not at all (pipe(7), `PIPE_BUF`),
-/// with room for the time, the level and the target.
-const LONGEST_MESSAGE: usize = 3072;
+/// The longest line in bytes, with its newline: what a pipe takes whole or not at all (pipe(7), 4,096 on Linux).
+const LONGEST_LINE: usize = libc::PIPE_BUF;
 
-/// A line is being written: a panic now is stderr's, and nobody is to be told of it on stderr.
-static WRITING: AtomicBool = AtomicBool::new(false);
+/// The end of a line that was cut.
+const CUT: &str = "...";
 
-/// The logger: `simple_logger`, asked only when stderr would take a line.
+/// The logger: lines that `simple_logger` lets through, written only when stderr would take them.
 struct Guarded {
-    inner: SimpleLogger,
+    filter: SimpleLogger,
     dropped: AtomicU64,
 }
 
@@ -33,19 +35,18 @@ struct Guarded {
 /// There is a logger already.
 pub fn start(level: LevelFilter) -> Result<(), SetLoggerError> {
     make_stderr_non_blocking();
-    hush_panics_of_logging();
-    let inner = SimpleLogger::new().with_level(level).with_utc_timestamps();
-    // It tells of every descriptor that it registers, by numbers that mean nothing to a reader of this log.
-    let inner = inner.with_module_level("mio", LevelFilter::Warn.min(level));
+    let filter = SimpleLogger::new().with_level(level);
+    // mio logs every file descriptor that it registers, by numbers that mean nothing to a reader of this log.
+    let filter = filter.with_module_level("mio", LevelFilter::Warn.min(level));
     let dropped = AtomicU64::new(0);
-    log::set_boxed_logger(Box::new(Guarded { inner, dropped }))?;
+    log::set_boxed_logger(Box::new(Guarded { filter, dropped }))?;
     log::set_max_level(level);
     Ok(())
 }
 
 impl Log for Guarded {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.inner.enabled(metadata)
+        self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -60,12 +61,12 @@ impl Log for Guarded {
                 .level(log::Level::Warn)
                 .target(record.target())
                 .build();
-            if !self.write(&notice) {
+            if !write(&notice) {
                 self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
                 return;
             }
         }
-        if !self.write(record) {
+        if !write(record) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -73,29 +74,27 @@ impl Log for Guarded {
     fn flush(&self) {}
 }
 
-impl Guarded {
-    /// Writes a line if stderr takes it; false if it does not.
-    fn write(&self, record: &Record<'_>) -> bool {
-        if !stderr_takes_a_line() {
-            return false;
-        }
-        let message = cut(record.args().to_string());
-        WRITING.store(true, Ordering::Relaxed);
-        let written = panic::catch_unwind(AssertUnwindSafe(|| {
-            let args = format_args!("{message}");
-            let metadata = record.metadata().clone();
-            self.inner
-                .log(&Record::builder().metadata(metadata).args(args).build());
-        }));
-        WRITING.store(false, Ordering::Relaxed);
-        written.is_ok()
-    }
+/// Writes a record to stderr; false if stderr does not take it.
+fn write(record: &Record<'_>) -> bool {
+    let time = WallTime(net::time_of_day());
+    let (level, target) = (record.level(), record.target());
+    say(&format!("{time} {level:<5} [{target}] {}", record.args()))
 }
 
 /// Writes a line to stderr as it is, for people who watch; false if stderr does not take it now.
 #[expect(clippy::must_use_candidate, reason = "nothing need be done about it")]
 pub fn say(line: &str) -> bool {
-    stderr_takes_a_line() && writeln!(io::stderr(), "{}", cut(line.to_owned())).is_ok()
+    stderr_takes_a_line() && write_once(&with_newline(line.to_owned()))
+}
+
+/// Writes a line by one write(2); false if stderr does not take all of it.
+fn write_once(line: &str) -> bool {
+    loop {
+        match io::stderr().write(line.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.is_ok_and(|written| written == line.len()),
+        }
+    }
 }
 
 /// Whether stderr can be written to now, without waiting and without an error.
@@ -132,24 +131,17 @@ fn reopen_stderr() -> io::Result<File> {
         .open(STDERR)
 }
 
-/// Keeps the panic hook quiet about a panic that only means that stderr took no line: `Guarded` catches it.
-fn hush_panics_of_logging() {
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        if !WRITING.load(Ordering::Relaxed) {
-            usual(panic);
-        }
-    }));
-}
-
-fn cut(mut message: String) -> String {
-    if message.len() > LONGEST_MESSAGE {
-        let mut ends = (0..=LONGEST_MESSAGE).rev();
-        let end = ends.find(|end| message.is_char_boundary(*end));
-        message.truncate(end.unwrap_or_default());
-        message.push_str("...");
+/// Ends a line, and cuts it first where it would be longer than [`LONGEST_LINE`].
+fn with_newline(mut line: String) -> String {
+    let longest = LONGEST_LINE - 1;
+    if line.len() > longest {
+        let mut ends = (0..=longest - CUT.len()).rev();
+        let end = ends.find(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or_default());
+        line.push_str(CUT);
     }
-    message
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
@@ -157,10 +149,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
-        let message = cut("é".repeat(LONGEST_MESSAGE));
-        assert!(message.len() <= LONGEST_MESSAGE + 3);
-        assert!(message.ends_with("é..."));
-        assert_eq!(cut("short".to_owned()), "short");
+    fn a_line_is_cut_between_characters_to_what_a_pipe_takes_whole() {
+        for text in ["é".repeat(LONGEST_LINE), "x".repeat(LONGEST_LINE)] {
+            let line = with_newline(text);
+            assert!((LONGEST_LINE - 1..=LONGEST_LINE).contains(&line.len()));
+            assert!(line.ends_with("...\n"));
+        }
+        let longest = "x".repeat(LONGEST_LINE - 1);
+        assert_eq!(with_newline(longest.clone()), longest + "\n");
     }
 }

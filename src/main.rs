@@ -21,6 +21,8 @@ fn main() -> ExitCode {
 
 /// Says in one line what failed. That stderr is gone is no reason to fail otherwise.
 fn fail(failure: &Failure) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "echoloop: {failure}");
+    // In one write, so that no other program on the same stderr writes within the line.
+    let line = format!("echoloop: {failure}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
     ExitCode::FAILURE
 }

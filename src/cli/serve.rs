@@ -30,7 +30,9 @@ Examples:
   echoloop serve --spin 100us                     lowest latency, for a busy core
   printf 'hello\\n' | nc -N 127.0.0.1 8000         try it
 
-SIGTERM, SIGINT or SIGHUP drain it: what clients are owed is sent, then FIN. A second signal ends it at once.";
+SIGTERM, SIGINT or SIGHUP drain it: pending output is sent, then FIN. A second
+SIGTERM or SIGINT more than 500 ms later ends it at once; SIGHUP does not.
+SIGHUP and SIGINT are ignored if they were at the start (nohup, jobs of sh).";
 
 /// Echo to everybody: a TCP echo daemon (RFC 862) on one thread
 #[derive(Debug, Args)]
@@ -81,7 +83,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", value_parser = units::socket_buffer)]
     socket_buffer: Option<usize>,
 
-    /// Probe a silent client after D, to notice when it has vanished (TCP keepalive) [default: never]
+    /// TCP keepalive: probe after D of silence; a dead peer is detected within 2 x D, minimum 3s [default: never]
     #[arg(long, value_name = "D", value_parser = units::keepalive)]
     keepalive: Option<Duration>,
 
@@ -122,13 +124,22 @@ enum Speaks {
 }
 
 impl Flags {
-    /// What is wrong with the flags together, if anything is.
+    /// What is wrong with the flags, each of which has the right form, if anything is.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.prefix.is_some() && self.protocol != Speaks::Line {
             return Err(
                 "--prefix is what stands before each line: add --protocol line, or leave it out"
                     .to_owned(),
             );
+        }
+        let limits = [
+            ("--max-connections", self.max_connections),
+            ("--max-per-source", self.max_per_source),
+        ];
+        if let Some((flag, _)) = limits.iter().find(|(_, limit)| *limit == Some(0)) {
+            return Err(format!(
+                "{flag} 0 would refuse every client: give at least 1, or leave it out"
+            ));
         }
         let mut seen = Vec::new();
         for listen in &self.listen {

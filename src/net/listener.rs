@@ -85,7 +85,7 @@ fn inherited(socket: &Socket, options: &ListenOptions) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     if let Some(silence) = options.keepalive {
         socket.set_keepalive(true)?;
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence))?;
+        socket.set_tcp_keepalive(&keepalive_of(silence))?;
     }
     if let Some(size) = options.socket_buffer {
         // Before listen: the receive buffer decides the window scale that the handshake offers (tcp(7)).
@@ -93,4 +93,43 @@ fn inherited(socket: &Socket, options: &ListenOptions) -> io::Result<()> {
         socket.set_recv_buffer_size(size)?;
     }
     Ok(())
+}
+
+/// Probes that start after this much silence and end, unanswered, within twice that, or 3 s if that is more.
+///
+/// The kernel gives up one interval after the last probe. Its timers may be an eighth late, hence D/4 in place of D/3. At
+/// least two probes, so that one lost packet closes no connection; the kernel counts in whole seconds.
+fn keepalive_of(silence: Duration) -> TcpKeepalive {
+    let interval = Duration::from_secs((silence.as_secs() / 4).max(1));
+    let probes = if silence.as_secs() < 4 { 2 } else { 3 };
+    TcpKeepalive::new()
+        .with_time(silence)
+        .with_interval(interval)
+        .with_retries(probes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{getsockopt, sockopt};
+
+    #[test]
+    fn keepalive_gives_up_within_2_d_or_3_s() {
+        for silence in (1..=100).chain([1_000, 32_767]) {
+            let mut options = ListenOptions::new(([127, 0, 0, 1], 0).into());
+            options.keepalive = Some(Duration::from_secs(silence));
+            let listener = open(&options).unwrap();
+            let value = |value: Result<u32, _>| u64::from(value.unwrap());
+            let idle = value(getsockopt(&listener, sockopt::TcpKeepIdle));
+            let interval = value(getsockopt(&listener, sockopt::TcpKeepInterval));
+            let probes = value(getsockopt(&listener, sockopt::TcpKeepCount));
+            assert_eq!(idle, silence);
+            assert!(probes >= 2, "one lost packet closes: {silence} s");
+            let gives_up = idle + probes * interval;
+            assert!(gives_up <= (2 * silence).max(3), "{silence} s: {gives_up}");
+            let with_late_timers = gives_up + gives_up / 8;
+            let in_time = silence < 3 || with_late_timers <= 2 * silence;
+            assert!(in_time, "{silence} s: {with_late_timers}");
+        }
+    }
 }

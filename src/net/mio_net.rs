@@ -1,6 +1,6 @@
 //! The real network: mio's selector over the kernel's sockets.
 
-use super::signals::WATCHED;
+use super::signals::signals_to_catch;
 use super::stdio::{Direction, StandardStream};
 use super::timer::Timer;
 use super::{
@@ -62,13 +62,14 @@ impl MioNet {
         })
     }
 
-    /// A network to which SIGTERM, SIGINT and SIGHUP come as events under [`Source::SIGNALS`].
+    /// A network to which SIGTERM, SIGINT and SIGHUP come as events under [`Source::SIGNALS`]. SIGINT and SIGHUP stay
+    /// ignored where the process inherited them so, as under `nohup`.
     ///
     /// # Errors
     /// As [`MioNet::new`], and when the signals cannot be caught.
     pub fn with_signals() -> io::Result<MioNet> {
         let mut net = MioNet::new()?;
-        let mut signals = Signals::new(WATCHED)?;
+        let mut signals = Signals::new(signals_to_catch())?;
         let token = token(Key::of_source(Source::SIGNALS));
         let registry = net.poll.registry();
         registry.register(&mut signals, token, Interest::READABLE)?;

@@ -279,7 +279,11 @@ impl<N: Net, P: Protocol> Service<N, P> {
 
 /// A peer's address as people know it: an IPv4 client of a `[::]` listener is shown as IPv4.
 pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+    match peer.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, peer.port()),
+        // As it is: a link-local address means nothing without the interface (`%2`) that it carries beside the IP.
+        _ => peer,
+    }
 }
 
 /// A peer in the log, where its address was asked for.
@@ -311,5 +315,12 @@ mod tests {
         let shown = |text: &str| shown(Some(text.parse().unwrap()));
         assert_eq!(shown("[::ffff:10.1.2.3]:80"), "10.1.2.3:80");
         assert_eq!(shown("[2001:db8::1]:80"), "[2001:db8::1]:80");
+        assert_eq!(shown("10.1.2.3:80"), "10.1.2.3:80");
+    }
+
+    #[test]
+    fn a_link_local_client_is_shown_with_its_interface() {
+        let shown = shown(Some("[fe80::1%2]:80".parse().unwrap()));
+        assert_eq!(shown, "[fe80::1%2]:80");
     }
 }

@@ -2,11 +2,16 @@
 
 use super::{Exit, Service};
 use crate::connection::{CloseReason, Connections};
-use crate::net::{Key, Net, Readiness, Time};
+use crate::net::{Key, Net, Readiness, Signal, Time};
 use crate::protocol::Protocol;
+use std::time::Duration;
 
 /// How many slots one turn tells of the end, so that a million of them do not hold up those who are served.
 const SLOTS_PER_TURN: usize = 1024;
+
+/// A second SIGTERM or SIGINT within this time of the first signal is the same request: GNU `timeout` signals its child
+/// and then the process group, and a terminal or a service manager may signal both too.
+const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 
 /// A drain under way.
 #[derive(Debug)]
@@ -32,21 +37,24 @@ impl Drain {
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
-    /// Heeds the signals that have come: the first begins a drain, the second ends the server at once.
-    pub(super) fn heed_signals(&mut self, reactor: &mut Connections<N, P>) {
+    /// Applies the signals that have come: the first starts a drain, a later one may end the server.
+    pub(super) fn on_signals(&mut self, reactor: &mut Connections<N, P>) {
         while let Some(signal) = reactor.net.take_signal() {
-            if self.drain.is_some() {
-                log::warn!(
-                    "{}: a second signal, ending at once with {}",
-                    signal.name(),
-                    connections(reactor.len() as u64)
-                );
-                self.exit = Some(Ok(Exit::Interrupted));
-                return;
+            if let Some(drain) = &self.drain {
+                let since_first = reactor.now().since(drain.began);
+                if self.exit.is_none() && ends_drain(signal, since_first) {
+                    log::warn!(
+                        "{}: a second signal, ending at once with {}",
+                        signal.name(),
+                        connections(reactor.len() as u64)
+                    );
+                    self.exit = Some(Ok(Exit::Interrupted));
+                }
+                continue;
             }
             self.close_listeners(reactor);
             log::info!(
-                "{}: draining {} for at most {:?}; a second signal ends at once",
+                "{}: draining {} for at most {:?}; another SIGTERM or SIGINT ends at once",
                 signal.name(),
                 connections(reactor.len() as u64),
                 self.config.drain_timeout
@@ -130,6 +138,22 @@ impl<N: Net, P: Protocol> Service<N, P> {
     }
 }
 
+/// Whether a signal that comes this long after the first one cuts the drain short; if not, it is logged here.
+fn ends_drain(signal: Signal, since_first: Duration) -> bool {
+    let name = signal.name();
+    if signal == Signal::Hangup {
+        log::info!("{name}: ignored, since the drain has started");
+        return false;
+    }
+    if since_first <= REPEAT_WINDOW {
+        log::info!(
+            "{name}: within {REPEAT_WINDOW:?} of the first signal, taken as the same request"
+        );
+        return false;
+    }
+    true
+}
+
 /// So many connections, in words.
 fn connections(count: u64) -> String {
     match count {
@@ -141,6 +165,17 @@ fn connections(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_ends_a_drain_after_500_ms_unless_it_is_sighup() {
+        let at = Duration::from_millis;
+        for signal in [Signal::Terminate, Signal::Interrupt] {
+            assert!(!ends_drain(signal, at(0)), "{signal:?}");
+            assert!(!ends_drain(signal, at(500)), "{signal:?}");
+            assert!(ends_drain(signal, at(501)), "{signal:?}");
+        }
+        assert!(!ends_drain(Signal::Hangup, at(60_000)));
+    }
 
     #[test]
     fn one_connection_is_not_several() {

@@ -80,7 +80,7 @@ impl Config {
 pub enum Exit {
     /// A signal came, and all connections were closed in good order or by the drain's time limit.
     Drained,
-    /// A second signal came while the server drained.
+    /// A second SIGTERM or SIGINT came while the server drained, more than 500 ms after the first signal.
     Interrupted,
 }
 
@@ -229,7 +229,7 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
 
     fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         match source {
-            Source::SIGNALS => self.heed_signals(reactor),
+            Source::SIGNALS => self.on_signals(reactor),
             Source::STDOUT => self.recording.unblock(),
             _ => self.accept(reactor, source),
         }

@@ -4,7 +4,12 @@ use super::Refusal;
 use crate::reactor::has_room;
 use slab::Slab;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+
+/// Into how many parts the table is divided. Each grows alone, so that a connection waits for a thousandth of the table
+/// to be moved, and not for all of it.
+const PARTS: usize = 1024;
 
 /// Counts connections per source: an IPv4 address, or the /64 of an IPv6 address, since that is what one host is
 /// given (RFC 6177) and may take any address from.
@@ -14,9 +19,17 @@ use std::net::IpAddr;
 #[derive(Debug)]
 pub(super) struct Sources {
     limit: usize,
-    indices: HashMap<u128, u32>,
-    counts: Slab<Source>,
+    /// Decides which part a source belongs to, by random keys, so that no peer can choose one part for all its addresses.
+    hasher: RandomState,
+    parts: Box<[Part]>,
     refuses: bool,
+}
+
+/// The sources whose hash leads here.
+#[derive(Debug, Default)]
+struct Part {
+    indices: HashMap<u128, usize>,
+    counts: Slab<Source>,
 }
 
 #[derive(Debug)]
@@ -30,8 +43,8 @@ impl Sources {
     pub(super) fn new(limit: usize) -> Self {
         Sources {
             limit,
-            indices: HashMap::new(),
-            counts: Slab::new(),
+            hasher: RandomState::new(),
+            parts: (0..PARTS).map(|_| Part::default()).collect(),
             refuses: false,
         }
     }
@@ -44,39 +57,58 @@ impl Sources {
     /// Counts one more connection from `address`; gives the index that [`leave`](Sources::leave) is to be told.
     pub(super) fn enter(&mut self, address: IpAddr) -> Result<u32, Refusal> {
         let prefix = prefix_of(address);
-        if let Some(&index) = self.indices.get(&prefix) {
-            return match self.counts.get_mut(index as usize) {
+        let number = self.part_of(prefix);
+        let part = &mut self.parts[number];
+        if let Some(&place) = part.indices.get(&prefix) {
+            return match part.counts.get_mut(place) {
                 Some(source) if source.connections < self.limit => {
                     source.connections += 1;
-                    Ok(index)
+                    index_of(number, place)
                 }
                 _ => Err(Refusal::MaxPerSource),
             };
         }
-        if self.refuses || self.indices.try_reserve(1).is_err() || !has_room(&self.counts) {
+        if self.refuses || part.indices.try_reserve(1).is_err() || !has_room(&part.counts) {
             return Err(Refusal::NoMemory);
         }
-        let index = u32::try_from(self.counts.vacant_key()).map_err(|_| Refusal::NoMemory)?;
-        self.counts.insert(Source {
+        let index = index_of(number, part.counts.vacant_key())?;
+        let place = part.counts.insert(Source {
             prefix,
             connections: 1,
         });
-        self.indices.insert(prefix, index);
+        part.indices.insert(prefix, place);
         Ok(index)
     }
 
     /// A connection from the source of this index has ended.
     pub(super) fn leave(&mut self, index: u32) {
-        let Some(source) = self.counts.get_mut(index as usize) else {
+        let (number, place) = (index as usize % PARTS, index as usize / PARTS);
+        let part = &mut self.parts[number];
+        let Some(source) = part.counts.get_mut(place) else {
             return;
         };
         source.connections -= 1;
         if source.connections == 0 {
             let prefix = source.prefix;
-            self.indices.remove(&prefix);
-            self.counts.try_remove(index as usize);
+            part.indices.remove(&prefix);
+            part.counts.try_remove(place);
         }
     }
+
+    /// The number of the part that a source belongs to.
+    fn part_of(&self, prefix: u128) -> usize {
+        // The part's own map hashes by other keys, so that its buckets do not depend on which part it is.
+        let hash = self.hasher.hash_one(prefix) % PARTS as u64;
+        usize::try_from(hash).unwrap_or_default()
+    }
+}
+
+/// What a connection keeps of its source: the part, and the place in it.
+fn index_of(part: usize, place: usize) -> Result<u32, Refusal> {
+    let index = place.checked_mul(PARTS).map(|start| start + part);
+    index
+        .and_then(|index| u32::try_from(index).ok())
+        .ok_or(Refusal::NoMemory)
 }
 
 /// One number for each source. The low half tells the families apart: zero for IPv6, never for IPv4.
@@ -136,10 +168,34 @@ mod tests {
     fn a_source_without_connections_is_forgotten() {
         let mut sources = Sources::new(1);
         for last in 0..=255 {
-            let index = sources.enter(IpAddr::from([10, 0, 0, last])).unwrap();
-            assert_eq!(index, 0, "the place is used again");
+            let address = IpAddr::from([10, 0, 0, last]);
+            let index = sources.enter(address).unwrap();
+            sources.leave(index);
+            assert_eq!(sources.enter(address), Ok(index), "the place is free again");
             sources.leave(index);
         }
-        assert!(sources.indices.is_empty() && sources.counts.is_empty());
+        let mut parts = sources.parts.iter();
+        assert!(parts.all(|part| part.indices.is_empty() && part.counts.is_empty()));
+    }
+
+    #[test]
+    fn no_connection_waits_for_more_than_1_000_sources_to_be_moved() {
+        const SOURCES: u32 = 300_000;
+        let mut sources = Sources::new(1);
+        for number in 0..SOURCES {
+            let address = IpAddr::from(number.to_be_bytes());
+            let part = sources.part_of(prefix_of(address));
+            let size = |sources: &Sources| {
+                let part = &sources.parts[part];
+                (part.indices.capacity(), part.counts.capacity())
+            };
+            let (before, length) = (size(&sources), sources.parts[part].counts.len());
+            let index = sources.enter(address).unwrap();
+            assert_eq!(index as usize % PARTS, part);
+            let has_grown = size(&sources) != before;
+            assert!(!has_grown || length <= 1_000, "{length} were moved");
+        }
+        let count: usize = sources.parts.iter().map(|part| part.counts.len()).sum();
+        assert_eq!(count, SOURCES as usize);
     }
 }

@@ -1,7 +1,7 @@
 //! `ping`: on schedule, verified, with what was lost and how long the rest took.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -107,6 +107,25 @@ fn ctrl_c_ends_it_with_the_summary() {
         &["echo statistics", " 0 lost (0.0%)", "min/avg"],
     );
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn sigint_inherited_as_ignored_does_not_end_it() {
+    let daemon = Daemon::start(&[]);
+    let ping = client("ping", daemon.address(), &["-c", "6", "-i", "50ms"]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"trap "" INT; exec "$0" "$@""#])
+        .arg(ping.get_program())
+        .args(ping.get_args());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let header = lines.next().unwrap().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_says(&rest.join("\n"), &["6 sent, 6 received, 0 lost"]);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{header}");
 }
 
 #[test]

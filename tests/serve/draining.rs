@@ -8,7 +8,7 @@ use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 
 use crate::client::{Torrent, assert_echo, assert_refused_soon, connect, read_to_fin};
 use crate::harness::{Daemon, PATIENCE, eventually};
-use crate::machine::TcpTable;
+use crate::machine::{TcpTable, allow_descriptors};
 
 /// Sends what the kernel takes without anybody reading it, and tells how much that is.
 fn push_until_full(stream: &mut TcpStream, bytes: &[u8]) -> usize {
@@ -229,4 +229,39 @@ fn who_goes_on_sending_after_the_fin_is_not_reset_before_it_has_read_everything(
         Some(0),
         "exit code after a drain"
     );
+}
+
+/// More than are drained in one iteration.
+#[test]
+fn drain_timeout_0_closes_1_500_connections_at_once() {
+    const CONNECTIONS: usize = 1_500;
+    if !allow_descriptors(2 * CONNECTIONS as u64) {
+        return;
+    }
+    let mut daemon = Daemon::start(&["-v", "--drain-timeout", "0"]);
+    let mut streams: Vec<TcpStream> = (0..CONNECTIONS)
+        .map(|_| connect(daemon.address()))
+        .collect();
+    for stream in &mut streams {
+        assert_echo(stream, b"accepted");
+    }
+    let start = Instant::now();
+    daemon.signal(SIGTERM);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    for stream in &mut streams {
+        // FIN or RST: what is left at the end of the drain is reset.
+        let end = stream.read(&mut [0]);
+        let closed = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+        let is_closed = end.as_ref().map_or_else(closed, |count| *count == 0);
+        assert!(is_closed, "{end:?}");
+    }
+    let lines = daemon.lines();
+    let closed = lines.iter().filter(|line| line.contains(" closed: "));
+    assert_eq!(closed.count(), CONNECTIONS, "closed in the log");
+    let served = format!("{CONNECTIONS} connections served");
+    assert!(lines.iter().any(|line| line.contains(&served)), "{served}");
+    let expired = |line: &String| line.contains("drain expired after 0ns: ");
+    assert!(lines.iter().any(expired), "the drain that expired");
 }

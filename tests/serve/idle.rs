@@ -119,18 +119,19 @@ impl SystemCalls {
     }
 }
 
+/// True if strace is there and may trace. If not: as [`have_tool`].
+#[track_caller]
+pub(crate) fn may_trace() -> bool {
+    let mut trace = Command::new("strace");
+    trace.args(["-o", "/dev/null", "true"]);
+    let traces = |mut trace: Command| trace.status().unwrap().success();
+    have_tool("strace") && (traces(trace) || lacking("strace may not trace here"))
+}
+
 #[test]
 fn a_caught_up_message_costs_one_recv_and_one_send_and_nothing_else_but_the_wait() {
     const MESSAGES: usize = 500;
-    if !have_tool("strace") {
-        return;
-    }
-    let may_trace = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .status()
-        .unwrap();
-    if !may_trace.success() {
-        lacking("strace may not trace here");
+    if !may_trace() {
         return;
     }
     let calls = SystemCalls::of_answering(MESSAGES);

@@ -55,7 +55,7 @@ fn logging_into_a_pipe(nonblocking: bool) -> (Daemon, PipeReader, PipeWriter) {
 }
 
 /// One line, byte by byte, so that nothing behind it is taken out of the pipe.
-fn read_line(pipe: &mut PipeReader) -> String {
+pub(crate) fn read_line(pipe: &mut PipeReader) -> String {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let timeout = PollTimeout::try_from(PATIENCE).unwrap();

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 
 use crate::tools::skip;
 
@@ -33,6 +34,17 @@ fn stat_fields(pid: u32) -> Vec<String> {
         .rsplit_once(") ")
         .expect("the name stands in parentheses");
     fields.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether the process ignores a signal (`SigIgn` of proc(5)).
+pub(crate) fn ignores(pid: u32, signal: Signal) -> bool {
+    let status = process_file(pid, "status");
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .expect("the kernel says which signals are ignored");
+    let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+    mask >> (signal as i32 - 1) & 1 == 1
 }
 
 /// `R` running, `S` asleep, `T` stopped, and so on.

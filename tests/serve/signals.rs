@@ -1,17 +1,30 @@
-//! SIGTERM, SIGINT and SIGHUP: each ends the daemon well, nobody who came before is reset, a second one is final.
+//! SIGTERM, SIGINT and SIGHUP: each starts a drain, and one that was inherited as ignored stays ignored. A second SIGTERM
+//! or SIGINT ends the drain, unless it comes within 500 ms of the first signal and so is the same request.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::client::{
     Torrent, assert_echo, assert_refused_soon, assert_reset, connect, connect_with_buffers,
     read_to_fin,
 };
-use crate::harness::{Daemon, PATIENCE, eventually};
-use crate::machine::{TcpTable, allow_descriptors};
+use crate::harness::{Daemon, PATIENCE, eventually, in_shell, serve_arguments};
+use crate::machine::{TcpTable, allow_descriptors, ignores};
+use crate::tools::have_tool;
+
+/// Waits until the drain has started, and for so long after that a second signal is a second request.
+pub(crate) fn wait_for_second_request(daemon: &Daemon) {
+    assert_refused_soon(daemon.address());
+    let drained_since = Instant::now();
+    eventually(PATIENCE, "500 ms since the first signal", || {
+        drained_since.elapsed() > Duration::from_millis(550)
+    });
+}
 
 fn assert_ends_well_on(signal: Signal) {
     let mut daemon = Daemon::start(&[]);
@@ -91,8 +104,7 @@ fn a_second_signal_ends_at_once_with_exit_code_1() {
     let mut daemon = Daemon::start(&["--drain-timeout", "30s", "--socket-buffer", "16KiB"]);
     let torrent = Torrent::never_reading(&daemon);
     daemon.signal(SIGTERM);
-    // Else the kernel might fold both signals into one.
-    assert_refused_soon(daemon.address());
+    wait_for_second_request(&daemon);
     assert!(
         daemon.is_running(),
         "the daemon ended although it owes bytes"
@@ -127,7 +139,7 @@ fn who_is_owed_bytes_at_a_second_signal_is_reset() {
         table.socket(here, there).unacknowledged + table.socket(there, here).unread == 0
     });
     daemon.signal(SIGTERM);
-    assert_refused_soon(daemon.address());
+    wait_for_second_request(&daemon);
     daemon.signal(SIGTERM);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
     assert!(daemon.closed(1).starts_with("drain expired, "));
@@ -139,7 +151,7 @@ fn a_second_signal_of_another_kind_counts_too() {
     let mut daemon = Daemon::start(&["--drain-timeout", "30s", "--socket-buffer", "16KiB"]);
     let torrent = Torrent::never_reading(&daemon);
     daemon.signal(SIGHUP);
-    assert_refused_soon(daemon.address());
+    wait_for_second_request(&daemon);
     daemon.signal(SIGINT);
     assert_eq!(
         daemon.wait_exit(PATIENCE),
@@ -147,4 +159,89 @@ fn a_second_signal_of_another_kind_counts_too() {
         "exit code after a second signal"
     );
     drop(torrent);
+}
+
+/// A client with pending output reads it all, while `again` sends signals to the daemon that drains.
+#[track_caller]
+fn assert_drains_in_spite_of(mut daemon: Daemon, again: impl FnOnce(&mut Daemon)) {
+    let mut torrent = Torrent::never_reading(&daemon);
+    let read = torrent.account(&daemon, &TcpTable::read()).read;
+    again(&mut daemon);
+    torrent.pull_to_fin();
+    let received = torrent.received;
+    assert!(received >= read, "{read} bytes read, {received} echoed");
+    drop(torrent);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
+}
+
+const SMALL_BUFFERS: [&str; 4] = ["--drain-timeout", "30s", "--socket-buffer", "16KiB"];
+
+#[test]
+fn two_signals_within_500_ms_are_one_request_and_drain() {
+    assert_drains_in_spite_of(Daemon::start(&SMALL_BUFFERS), |daemon| {
+        // Of two kinds, or the kernel would merge them while the daemon is stopped.
+        daemon.pause();
+        daemon.signal(SIGTERM);
+        daemon.signal(SIGINT);
+        daemon.resume();
+        daemon.wait_for_line("the second signal", |line| {
+            line.contains("SIGTERM: within 500ms of the first signal")
+        });
+    });
+}
+
+/// GNU `timeout` sends what ends it to its child, and then to its process group, the child included.
+#[test]
+fn sigterm_by_way_of_timeout_drains() {
+    if !have_tool("timeout") {
+        return;
+    }
+    let arguments = [&SMALL_BUFFERS[..], &["--end-with-parent"]].concat();
+    let arguments = serve_arguments(&["127.0.0.1:0"], &arguments);
+    let command = in_shell(r#"exec timeout 60s "$0" "$@""#, &arguments);
+    assert_drains_in_spite_of(Daemon::launch(command, 1), |timeout| {
+        timeout.signal(SIGTERM);
+        assert_refused_soon(timeout.address());
+    });
+}
+
+#[test]
+fn sighup_during_a_drain_is_ignored() {
+    assert_drains_in_spite_of(Daemon::start(&SMALL_BUFFERS), |daemon| {
+        daemon.signal(SIGTERM);
+        wait_for_second_request(daemon);
+        daemon.signal(SIGHUP);
+        daemon.wait_for_line("the signal", |line| line.contains("SIGHUP: ignored"));
+    });
+}
+
+/// As `nohup` does it.
+#[test]
+fn sighup_inherited_as_ignored_stays_ignored() {
+    let arguments = serve_arguments(&["127.0.0.1:0"], &[]);
+    let command = in_shell(r#"trap "" HUP; exec "$0" "$@""#, &arguments);
+    let mut daemon = Daemon::launch(command, 1);
+    assert!(ignores(daemon.pid(), SIGHUP));
+    assert!(!ignores(daemon.pid(), SIGINT));
+    daemon.signal(SIGHUP);
+    assert_echo(&mut connect(daemon.address()), b"after SIGHUP");
+    daemon.signal(SIGINT);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
+}
+
+#[test]
+fn sigint_to_a_background_job_of_sh_stays_ignored() {
+    // It ends with the shell, whatever becomes of this test.
+    let arguments = serve_arguments(&["127.0.0.1:0"], &["--end-with-parent"]);
+    let script = r#""$0" "$@" & echo "job $!" >&2; wait $!"#;
+    let mut shell = Daemon::launch(in_shell(script, &arguments), 1);
+    let line = shell.wait_for_line("its process id", |line| line.starts_with("job "));
+    let daemon: u32 = line["job ".len()..].parse().unwrap();
+    assert!(ignores(daemon, SIGINT));
+    assert!(!ignores(daemon, SIGHUP));
+    let pid = Pid::from_raw(i32::try_from(daemon).unwrap());
+    kill(pid, SIGINT).unwrap();
+    assert_echo(&mut connect(shell.address()), b"after SIGINT");
+    kill(pid, SIGTERM).unwrap();
+    assert_eq!(shell.wait_exit(PATIENCE), Some(0), "exit code");
 }

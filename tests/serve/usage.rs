@@ -187,6 +187,15 @@ fn flags_that_do_not_go_together_are_exit_code_2_in_one_line() {
 }
 
 #[test]
+fn a_limit_of_0_connections_is_exit_code_2_in_one_line() {
+    for flag in ["--max-connections", "--max-per-source"] {
+        let line = one_line(&serve(&[flag, "0"]), 2);
+        assert!(line.contains(&format!("{flag} 0 ")), "{line}");
+        assert_says_one_of(&line, &["at least 1"]);
+    }
+}
+
+#[test]
 fn the_help_shows_every_flag_and_examples() {
     let help = serve(&["--help"]);
     assert_eq!(help.status.code(), Some(0), "exit code of --help");

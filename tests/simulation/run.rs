@@ -11,7 +11,7 @@ use crate::sim_net::{SimNet, address};
 use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
-use echoloop::net::ListenOptions;
+use echoloop::net::{ListenOptions, Signal};
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Counters, Exit, Server};
 use std::cell::RefCell;
@@ -27,6 +27,9 @@ const CALM: u64 = 600_000 * MILLISECOND;
 /// More memory than all connections of a run could fill.
 const PLENTY: usize = 1 << 40;
 
+/// For so long after the first signal a second one is the same request.
+const REPEAT_WINDOW: u64 = 500 * MILLISECOND;
+
 /// What a run came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
@@ -39,11 +42,26 @@ pub struct Report {
 /// Runs a seed; panics where something does not hold.
 pub fn run(seed: u64) -> Report {
     let mut rng = Rng::new(seed);
+    let repeat = draw_repeat(seed);
     if rng.chance(500) {
-        Run::<true>::new(rng).run()
+        Run::<true>::new(rng, repeat).run()
     } else {
-        Run::<false>::new(rng).run()
+        Run::<false>::new(rng, repeat).run()
     }
+}
+
+/// In half of the runs, a signal that comes during the drain, and how long after the first one. It is not to cut the drain
+/// short: it is SIGHUP, or soon enough to be the first one repeated.
+fn draw_repeat(seed: u64) -> Option<(Signal, u64)> {
+    // From a sequence apart, so that all else that a seed decides does not depend on it.
+    let mut rng = Rng::new(seed ^ 0x5167_4A15);
+    let signal = rng.one_of(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup]);
+    let latest = if signal == Signal::Hangup {
+        30_000 * MILLISECOND
+    } else {
+        REPEAT_WINDOW
+    };
+    rng.chance(500).then(|| (signal, rng.magnitude(latest)))
 }
 
 struct Run<const DRAINS: bool> {
@@ -64,6 +82,8 @@ struct Run<const DRAINS: bool> {
     cut_at: u64,
     /// Whether SIGTERM comes in the middle of it all, and not when everybody is served.
     stops_early: bool,
+    /// A signal to be sent during the drain, and how long after the first one.
+    repeat: Option<(Signal, u64)>,
 }
 
 fn draw_config(rng: &mut Rng) -> Config {
@@ -106,7 +126,7 @@ pub fn least_timeout(server: &Config, client: Option<Duration>) -> u64 {
 }
 
 impl<const DRAINS: bool> Run<DRAINS> {
-    fn new(mut rng: Rng) -> Self {
+    fn new(mut rng: Rng, repeat: Option<(Signal, u64)>) -> Self {
         let mut config = draw_config(&mut rng);
         let mut faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
@@ -161,6 +181,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             cut_at,
             turning_point,
             stops_early,
+            repeat,
         }
     }
 
@@ -177,6 +198,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             .stop(u64::try_from(drain_timeout).unwrap());
         let stopped_at = self.now();
         while self.exit.is_none() {
+            self.repeat_signal(stopped_at);
             self.step();
         }
         self.check_the_end(stopped_at);
@@ -186,6 +208,23 @@ impl<const DRAINS: bool> Run<DRAINS> {
             nanoseconds: world.now,
             turns: self.turns,
             tally: world.tally,
+        }
+    }
+
+    /// Sends the second signal when it is time, unless that has been passed by so much that it would end the server.
+    fn repeat_signal(&mut self, stopped_at: u64) {
+        let since = self.now() - stopped_at;
+        let Some((signal, after)) = self.repeat else {
+            return;
+        };
+        if since < after {
+            return;
+        }
+        self.repeat = None;
+        if signal == Signal::Hangup || since <= REPEAT_WINDOW {
+            let mut world = self.world.borrow_mut();
+            world.signal(SERVER, signal);
+            world.tally.signals_repeated += 1;
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Tally {
     /// Connections that failed when they were accepted, and attempts to accept for which nothing was left.
     pub aborted: u64,
     pub exhausted: u64,
+    /// Signals that came during the drain.
+    pub signals_repeated: u64,
 }
 
 #[derive(Debug)]
