@@ -6,9 +6,6 @@ use super::surroundings::Stage;
 use super::tally::{MOST_LAG_US, Mismatches, Tally};
 use std::time::Duration;
 
-/// From here on a connect has taken so long that its SYN must have been sent twice (RFC 6298, 2.1).
-const SYN_SENT_AGAIN_US: u64 = 1_000_000;
-
 /// By how much response time exceeds service time when messages wait to be sent.
 const QUEUEING: u64 = 2;
 
@@ -117,16 +114,13 @@ fn failed(result: &LoadResult) -> Vec<String> {
         .collect()
 }
 
-/// A backlog that is full shows only in what the kernel does about it: it drops SYNs, which are sent again after a second.
+/// A full backlog shows only in the SYNs that the server's kernel drops, which are retransmitted after a second.
 fn overflow(result: &LoadResult) -> Option<String> {
-    let connect = &result.connect;
-    let slow = connect.time_us.max >= SYN_SENT_AGAIN_US;
-    let timed_out = result.connections.failed.timeout > 0;
-    (connect.retransmitted > 0 && (slow || timed_out)).then(|| {
+    let count = result.connect.retransmitted;
+    (count > 0).then(|| {
         format!(
-            "BACKLOG OVERFLOW: {} SYNs were sent again, since the server does not accept as fast as connections come: \
-             raise its backlog (and net.core.somaxconn), or slow down with --ramp or --window",
-            connect.retransmitted
+            "BACKLOG OVERFLOW: {count} SYN retransmits, since the server does not accept as fast as connections come: \
+             raise its backlog (and net.core.somaxconn), or slow down with --ramp or --window"
         )
     })
 }

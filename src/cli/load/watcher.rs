@@ -1,7 +1,7 @@
 //! The world around a load that a person watches: a progress bar, a line for each second, the machine's readings.
 
 use super::output::{self, Output};
-use crate::load::{Interval, Machine, Progress, Readings, Stage, Surroundings};
+use crate::load::{Interval, Machine, Progress, Readings, Stage, Surroundings, SynTimers};
 use crate::logging;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LevelFilter;
@@ -72,6 +72,10 @@ impl Watcher {
 impl Surroundings for Watcher {
     fn readings(&mut self) -> Readings {
         self.machine.look()
+    }
+
+    fn syn_timers(&self) -> SynTimers {
+        Machine::syn_timers()
     }
 
     fn closed(&mut self) {
