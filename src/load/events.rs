@@ -200,7 +200,7 @@ impl<S: Surroundings> Tester<S> {
         }
         let done = self.driver.common.protocol.is_done_asking(number);
         if self.probing.is_awaited(number) {
-            self.probe_answered(number, verdict, done);
+            self.probe_answered(number, verdict, done, now);
         } else if verdict.is_err() {
             self.tally.mismatched_elsewhere += 1;
         }

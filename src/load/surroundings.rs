@@ -56,6 +56,17 @@ pub struct Progress {
     pub of: u64,
 }
 
+/// No reply to any probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Probes in flight.
+    pub unanswered: u64,
+    /// How long ago the last reply came, or the probing began.
+    pub lasted: Duration,
+    /// How long it lasts until the probes have failed.
+    pub timeout: Duration,
+}
+
 /// The world around a load. But for the end, nothing here may wait.
 pub trait Surroundings {
     /// Looks at the machine.
@@ -75,6 +86,11 @@ pub trait Surroundings {
     /// Is told how far the load is, once a turn.
     fn progress(&mut self, progress: Progress) {
         let _ = progress;
+    }
+
+    /// Is told, once, that no reply to the probes has come for a while.
+    fn silence(&mut self, silence: Silence) {
+        let _ = silence;
     }
 
     /// Is told what a second of the measured part has brought.

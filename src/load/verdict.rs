@@ -18,7 +18,7 @@ pub(super) fn warnings(
 ) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(wrong_replies(result, tally));
-    found.extend(lost(result));
+    found.extend(lost(result, config));
     found.extend(failed(result));
     found.extend(overflow(result));
     found.extend(saturated(result, config));
@@ -60,7 +60,7 @@ fn wrong_replies(result: &LoadResult, tally: &Tally) -> Vec<String> {
     found
 }
 
-fn lost(result: &LoadResult) -> Vec<String> {
+fn lost(result: &LoadResult, config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let (lost, opened) = (result.connections.lost, result.connections.opened);
     if lost > 0 {
@@ -71,7 +71,8 @@ fn lost(result: &LoadResult) -> Vec<String> {
     let silent = result.probe.dead.saturating_sub(lost);
     if silent > 0 {
         found.push(format!(
-            "{silent} idle connections stood and did not answer their probe"
+            "{silent} idle connections stood and did not answer their probe within {} s of the last reply to any probe",
+            config.connect_timeout.as_secs_f64()
         ));
     }
     if result.echo.unanswered > 0 {

@@ -54,6 +54,11 @@ impl Waits {
         self.events += 1;
     }
 
+    /// When the current wait began: every event that occurred before has been handled once its events are.
+    pub(super) fn began(&self) -> Time {
+        self.began
+    }
+
     /// A time before which an event of the current wait, which ended at `ended`, cannot have occurred.
     ///
     /// The selector sleeps only while there is no event. If it did so for longer than the loop had been away from it,

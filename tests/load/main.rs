@@ -12,6 +12,7 @@
 //! - [`form`]: the JSON is as the schema says.
 //! - [`network`]: a network of a test's own.
 //! - [`retransmits`]: SYN retransmits, its own and the machine's.
+//! - [`probes`]: probing a server that hangs, and one that is slow.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,6 +31,7 @@ mod lies;
 mod limits;
 mod network;
 mod output;
+mod probes;
 mod retransmits;
 mod run;
 mod servers;

@@ -24,6 +24,7 @@ mod load;
 mod output;
 mod peer;
 mod ping;
+mod probing;
 mod rng;
 mod run;
 mod selector;
