@@ -56,7 +56,7 @@ pub(crate) fn run(report: &mut Report) {
     report.bar("lost", lost, "none", lost == 0);
     report.bar("alive by probe", alive, &format!("{asked}"), alive == asked);
     report.time_bar(
-        "SYNs sent again",
+        "SYN retransmits",
         sum(|result| result.connect.retransmitted),
         "none",
         sum(|result| result.connect.retransmitted) == 0,

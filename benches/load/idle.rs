@@ -35,7 +35,7 @@ pub(crate) fn opening(report: &mut Report) {
         "at least 20000",
         rate >= LEAST_OPENED,
     );
-    report.time_bar("SYNs sent again", retransmitted, "none", retransmitted == 0);
+    report.time_bar("SYN retransmits", retransmitted, "none", retransmitted == 0);
     report.bar("all 19,000 stood and answered", alive, "true", alive);
 }
 

@@ -76,7 +76,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "R", default_value = "max", value_parser = rate)]
     ramp: Rate,
 
-    /// How long a connection may take to stand, and an idle one to answer its probe
+    /// How long a connection may take to stand, and how long after the last reply probes fail
     #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
     connect_timeout: Duration,
 

@@ -14,6 +14,7 @@ const CONNECTS_PER_TURN: usize = 32;
 impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> {
     #[inline]
     fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
+        self.waits.event();
         let ended = self.driver.drive(reactor, key, readiness);
         let echoes = &mut self.driver.common.protocol;
         if let Some(number) = echoes.opened.take() {
@@ -115,6 +116,9 @@ impl<S: Surroundings> Tester<S> {
     /// A connection has come to stand.
     fn stands<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, number: u32) {
         let now = reactor.net.now();
+        if let Some(begun) = self.connecting_since(number) {
+            self.count_syn_retransmits(reactor, begun);
+        }
         let Some((took, is_proof)) = self.opening.stands(number, now) else {
             self.churned(number, now);
             return;
@@ -203,7 +207,7 @@ impl<S: Surroundings> Tester<S> {
         }
         let done = self.driver.common.protocol.is_done_asking(number);
         if self.probing.is_awaited(number) {
-            self.probe_answered(number, verdict, done);
+            self.probe_answered(number, verdict, done, now);
         } else if verdict.is_err() {
             self.tally.mismatched_elsewhere += 1;
         }
@@ -212,6 +216,7 @@ impl<S: Surroundings> Tester<S> {
     /// A connection has ended by itself: while it was begun, or while it was to be held.
     #[cold]
     pub(super) fn ended<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+        self.count_syn_retransmits_of_failed(reactor, key, reason);
         let Some(closed) = self.driver.close(reactor, key, reason) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! What the machine says of processes and of TCP, read from /proc (proc(5)).
 
 use super::surroundings::{Readings, ServerReadings};
+use super::syn::SynTimers;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use std::fs::{self, File};
@@ -38,6 +39,21 @@ impl Machine {
         };
         self.spare = File::open("/proc/self/stat").ok();
         readings
+    }
+
+    /// When this kernel retransmits a SYN, by its settings (ip-sysctl in the kernel's documentation). An old one has no
+    /// `tcp_syn_linear_timeouts`.
+    #[must_use]
+    pub fn syn_timers() -> SynTimers {
+        let setting = |name| {
+            let text = read(&format!("/proc/sys/net/ipv4/{name}"));
+            text.trim().parse().ok()
+        };
+        let rfc = SynTimers::default();
+        SynTimers {
+            linear: setting("tcp_syn_linear_timeouts").unwrap_or(rfc.linear),
+            retries: setting("tcp_syn_retries").unwrap_or(rfc.retries),
+        }
     }
 
     /// How many descriptors the server has open, if that may be seen.
@@ -159,6 +175,7 @@ mod tests {
         let readings = machine.look();
         assert!(readings.server.unwrap().rss_bytes > 100_000);
         assert!(ephemeral_ports() > 0);
+        assert!(Machine::syn_timers().retries > 0);
         assert!(machine.server_descriptors().unwrap() >= 3);
         assert!(read("/proc/net/netstat").contains(" TCPSynRetrans "));
     }

@@ -20,10 +20,12 @@ mod probing;
 mod result;
 mod session;
 mod surroundings;
+mod syn;
 mod tally;
 mod telling;
 mod tester;
 mod verdict;
+mod waits;
 mod wall;
 
 pub use child::Child;
@@ -39,6 +41,7 @@ pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,
     Interval, LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,
 };
-pub use surroundings::{Progress, Readings, ServerReadings, Stage, Surroundings};
+pub use surroundings::{Progress, Readings, ServerReadings, Silence, Stage, Surroundings};
+pub use syn::SynTimers;
 pub use tester::Load;
 pub use wall::WallTime;

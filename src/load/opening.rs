@@ -123,6 +123,16 @@ impl Opening {
         Some((now.since(began), is_asked))
     }
 
+    /// Whether a connection is begun and not established.
+    pub(super) fn is_connecting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// When a connection was begun that is not established.
+    pub(super) fn begun_at(&self, connection: u32) -> Option<Time> {
+        self.pending.get(&connection).copied()
+    }
+
     /// A connection has failed before it stood; true if it was awaited.
     pub(super) fn failed(&mut self, connection: u32) -> bool {
         let was_awaited = self.pending.remove(&connection).is_some();

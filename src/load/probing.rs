@@ -1,14 +1,28 @@
 //! The end of a load: is every idle connection still good? Each is asked for an echo, some at a time.
+//!
+//! A probe has failed when the connect timeout has passed since it was sent and since the last reply to any probe. So a
+//! slow server may take as long as it likes while it replies; and to a server that hangs all probes are sent soon, since
+//! the window doubles while no reply comes, and fail together.
 
 use super::session::Verdict;
-use super::surroundings::{Stage, Surroundings};
+use super::surroundings::{Silence, Stage, Surroundings};
 use super::tester::{Loop, Tester};
 use crate::net::{Net, Time};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-/// How many are asked at once.
-const AT_ONCE: usize = 256;
+/// How many probes are in flight at first.
+const WINDOW: usize = 256;
+
+/// How many probes one iteration sends at most, so that replies are read in between.
+const SENDS_PER_STEP: usize = 256;
+
+/// The window doubles after this part of the timeout without a reply: twelve times, for a million connections, within a
+/// twentieth of it.
+const WIDENS_AFTER: u32 = 256;
+
+/// Silence is reported after this part of the timeout.
+const REPORTED_AFTER: u32 = 4;
 
 /// How far the probing is.
 #[derive(Debug)]
@@ -23,6 +37,12 @@ pub(super) struct Probing {
     /// Who was asked when, in that order; some have answered since.
     asked: VecDeque<(Time, u32)>,
     answered: u64,
+    /// How many may be awaited at once.
+    window: usize,
+    /// When the last reply came; at first, when probing began.
+    last_reply: Time,
+    widened_at: Time,
+    is_silence_reported: bool,
 }
 
 impl Probing {
@@ -35,6 +55,10 @@ impl Probing {
             awaited: HashSet::new(),
             asked: VecDeque::new(),
             answered: 0,
+            window: WINDOW,
+            last_reply: Time::ZERO,
+            widened_at: Time::ZERO,
+            is_silence_reported: false,
         }
     }
 
@@ -48,10 +72,52 @@ impl Probing {
     }
 
     pub(super) fn wake_at(&self) -> Option<Time> {
-        if self.awaited.len() < AT_ONCE && self.left > 0 || self.awaited.is_empty() {
+        if self.can_ask() || self.awaited.is_empty() {
             return Some(Time::ZERO);
         }
-        self.asked.front().map(|(asked, _)| *asked + self.patience)
+        let fails = self.asked.front().map(|(asked, _)| self.fails_at(*asked));
+        let widens = (self.left > 0).then(|| self.widens_at());
+        let reports = (!self.is_silence_reported).then(|| self.reports_at());
+        [fails, widens, reports].into_iter().flatten().min()
+    }
+
+    fn can_ask(&self) -> bool {
+        self.left > 0 && self.awaited.len() < self.window
+    }
+
+    /// When a probe that was sent at `asked` has failed, unless a reply to it or to another one comes before.
+    fn fails_at(&self, asked: Time) -> Time {
+        asked.max(self.last_reply) + self.patience
+    }
+
+    fn widens_at(&self) -> Time {
+        self.last_reply.max(self.widened_at) + self.patience / WIDENS_AFTER
+    }
+
+    fn reports_at(&self) -> Time {
+        self.last_reply + self.patience / REPORTED_AFTER
+    }
+
+    /// Widens the window if no reply has come for a while.
+    fn widen(&mut self, now: Time) {
+        if self.left > 0 && !self.can_ask() && self.widens_at() <= now {
+            self.window = self.window.saturating_mul(2);
+            self.widened_at = now;
+        }
+    }
+
+    /// The silence that is to be reported now, which happens once.
+    fn silence(&mut self, now: Time) -> Option<Silence> {
+        let is_due = !self.is_silence_reported && self.reports_at() <= now;
+        if !is_due || self.awaited.is_empty() {
+            return None;
+        }
+        self.is_silence_reported = true;
+        Some(Silence {
+            unanswered: self.awaited.len() as u64,
+            lasted: now.since(self.last_reply),
+            timeout: self.patience,
+        })
     }
 
     fn strike_off(&mut self, number: u32) -> bool {
@@ -75,12 +141,17 @@ impl<S: Surroundings> Tester<S> {
         }
         self.stage = Stage::Probing;
         let now = reactor.net.now();
+        self.probing.last_reply = now;
         self.step_probing(reactor, now);
     }
 
     pub(super) fn step_probing<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
-        self.give_up_on_the_silent(now);
-        while self.probing.left > 0 && self.probing.awaited.len() < AT_ONCE {
+        self.expire_probes();
+        self.probing.widen(now);
+        for _ in 0..SENDS_PER_STEP {
+            if !self.probing.can_ask() {
+                break;
+            }
             if self.probing.cursor >= reactor.slots_end() {
                 // Some were lost meanwhile that could not be asked any more.
                 self.tally.probe.dead += self.probing.left;
@@ -88,6 +159,9 @@ impl<S: Surroundings> Tester<S> {
                 break;
             }
             self.probe_next(reactor, now);
+        }
+        if let Some(silence) = self.probing.silence(now) {
+            self.surroundings.silence(silence);
         }
         if self.probing.left == 0 && self.probing.awaited.is_empty() {
             self.stage = Stage::Done;
@@ -114,10 +188,12 @@ impl<S: Surroundings> Tester<S> {
         self.say(reactor, key, number, sequence);
     }
 
-    fn give_up_on_the_silent(&mut self, now: Time) {
+    /// Counts the probes that have failed.
+    fn expire_probes(&mut self) {
+        // Replies that had arrived by then have been read, however late this iteration is.
+        let now = self.waits.began();
         while let Some((asked, number)) = self.probing.asked.front().copied() {
-            let is_late = asked + self.probing.patience <= now;
-            if self.probing.is_awaited(number) && !is_late {
+            if self.probing.is_awaited(number) && self.probing.fails_at(asked) > now {
                 return;
             }
             self.probing.asked.pop_front();
@@ -129,7 +205,8 @@ impl<S: Surroundings> Tester<S> {
     }
 
     /// An idle connection that was asked has answered: all of it, if it is `done`.
-    pub(super) fn probe_answered(&mut self, number: u32, verdict: Verdict, done: bool) {
+    pub(super) fn probe_answered(&mut self, number: u32, verdict: Verdict, done: bool, now: Time) {
+        self.probing.last_reply = now;
         if verdict.is_ok() && !done {
             return;
         }

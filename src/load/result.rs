@@ -85,8 +85,13 @@ pub struct Connect {
     pub seconds: f64,
     /// Opened per second of that time; with churn, opened per second of the measured part.
     pub per_second: f64,
-    /// SYNs that this machine had to send again (`TCPSynRetrans`): a backlog that overflowed, or packets lost.
+    /// SYN retransmits of the load's own connections, inferred from how long each took to connect (see
+    /// [`SynTimers`](super::SynTimers)): a backlog that overflowed, or packets lost.
     pub retransmitted: u64,
+    /// SYN retransmits of all programs in the network namespace meanwhile (`TCPSynRetrans`). None in a result that was
+    /// saved before the two were kept apart: there `retransmitted` is this figure.
+    #[serde(default)]
+    pub machine_retransmitted: Option<u64>,
     /// From connect to the moment at which the connection stood.
     pub time_us: Summary,
 }

@@ -1,6 +1,7 @@
 //! What a load cannot learn from its connections, and whom it tells how it goes.
 
 use super::result::Interval;
+use super::syn::SynTimers;
 use std::time::Duration;
 
 /// What the machine says at one moment.
@@ -8,7 +9,7 @@ use std::time::Duration;
 pub struct Readings {
     /// Processor time that the load itself has taken.
     pub own_processor: Duration,
-    /// SYNs that this machine has sent again since it was started.
+    /// SYN retransmits of all programs in this network namespace, since it was made (`TCPSynRetrans`).
     pub syn_retransmits: u64,
     /// The server's process, where it is known and still there.
     pub server: Option<ServerReadings>,
@@ -55,11 +56,27 @@ pub struct Progress {
     pub of: u64,
 }
 
+/// No reply to any probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Probes in flight.
+    pub unanswered: u64,
+    /// How long ago the last reply came, or the probing began.
+    pub lasted: Duration,
+    /// How long it lasts until the probes have failed.
+    pub timeout: Duration,
+}
+
 /// The world around a load. But for the end, nothing here may wait.
 pub trait Surroundings {
     /// Looks at the machine.
     fn readings(&mut self) -> Readings {
         Readings::default()
+    }
+
+    /// When the kernel retransmits a SYN.
+    fn syn_timers(&self) -> SynTimers {
+        SynTimers::default()
     }
 
     /// All connections have been closed from here: the last readings come next. The one place where waiting is allowed,
@@ -69,6 +86,11 @@ pub trait Surroundings {
     /// Is told how far the load is, once a turn.
     fn progress(&mut self, progress: Progress) {
         let _ = progress;
+    }
+
+    /// Is told, once, that no reply to the probes has come for a while.
+    fn silence(&mut self, silence: Silence) {
+        let _ = silence;
     }
 
     /// Is told what a second of the measured part has brought.

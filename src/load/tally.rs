@@ -76,6 +76,8 @@ pub(super) struct Tally {
     lost_before: u64,
     pub(super) failed: Failed,
     pub(super) connect: Distribution,
+    /// SYN retransmits of the load's own connections, as inferred.
+    pub(super) retransmitted: u64,
     pub(super) last_stood: Time,
     /// Connects of churn in the measured part that came to stand.
     pub(super) churned: u64,
@@ -125,6 +127,7 @@ impl Tally {
             lost_before: 0,
             failed: Failed::default(),
             connect: Distribution::new(),
+            retransmitted: 0,
             last_stood: Time::ZERO,
             churned: 0,
             sent: 0,
@@ -245,7 +248,7 @@ impl Tally {
     pub(super) fn connect(&self, began: Time, churns: bool) -> Connect {
         let seconds = self.last_stood.since(began).as_secs_f64();
         let stations = &self.readings;
-        let retransmitted = stations
+        let on_machine = stations
             .to
             .syn_retransmits
             .max(stations.after.syn_retransmits);
@@ -256,7 +259,8 @@ impl Tally {
             } else {
                 per_second(self.opened, seconds)
             },
-            retransmitted: retransmitted.saturating_sub(stations.before.syn_retransmits),
+            retransmitted: self.retransmitted,
+            machine_retransmitted: Some(on_machine.saturating_sub(stations.before.syn_retransmits)),
             time_us: self.connect.summary(),
         }
     }

@@ -15,9 +15,11 @@ use super::pattern::Pattern;
 use super::probing::Probing;
 use super::session::{EchoSession, Echoes};
 use super::surroundings::{Progress, Readings, Stage, Surroundings};
+use super::syn::SynTimers;
 use super::tally::{Span, Tally};
 use super::telling::Telling;
 use super::verdict;
+use super::waits::Waits;
 use super::wall::WallTime;
 use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Timeouts};
 use crate::net::{Net, Time};
@@ -63,6 +65,8 @@ pub(super) struct Tester<S> {
     /// What is to be said of the run beside its figures.
     pub(super) remarks: Vec<String>,
     wake_at: Option<Time>,
+    pub(super) waits: Waits,
+    pub(super) syn_timers: SynTimers,
     pub(super) origin: Time,
 }
 
@@ -136,6 +140,7 @@ impl<N: Net, S: Surroundings> Load<N, S> {
     /// made.
     pub fn finding(&mut self, begun: WallTime) -> Finding {
         let tester = &mut self.tester;
+        tester.count_syn_retransmits_of_connecting(&mut self.reactor);
         tester.tally.readings.after = tester.surroundings.readings();
         tester.finding(begun, self.reactor.net.now())
     }
@@ -190,6 +195,8 @@ impl<S: Surroundings> Tester<S> {
             without_port: 0,
             remarks: Vec::new(),
             wake_at: Some(now),
+            waits: Waits::new(now),
+            syn_timers: surroundings.syn_timers(),
             origin: now,
             config,
             pattern,
@@ -220,6 +227,8 @@ impl<S: Surroundings> Tester<S> {
         self.surroundings.progress(Progress { stage, done, of });
         self.tell(reactor);
         self.wake_at = self.next_wake();
+        self.waits
+            .begin(reactor.now(), reactor.net.now(), self.wake_at);
     }
 
     /// When there is something to do even if nothing happens.

@@ -6,9 +6,6 @@ use super::surroundings::Stage;
 use super::tally::{MOST_LAG_US, Mismatches, Tally};
 use std::time::Duration;
 
-/// From here on a connect has taken so long that its SYN must have been sent twice (RFC 6298, 2.1).
-const SYN_SENT_AGAIN_US: u64 = 1_000_000;
-
 /// By how much response time exceeds service time when messages wait to be sent.
 const QUEUEING: u64 = 2;
 
@@ -21,7 +18,7 @@ pub(super) fn warnings(
 ) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(wrong_replies(result, tally));
-    found.extend(lost(result));
+    found.extend(lost(result, config));
     found.extend(failed(result));
     found.extend(overflow(result));
     found.extend(saturated(result, config));
@@ -63,7 +60,7 @@ fn wrong_replies(result: &LoadResult, tally: &Tally) -> Vec<String> {
     found
 }
 
-fn lost(result: &LoadResult) -> Vec<String> {
+fn lost(result: &LoadResult, config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let (lost, opened) = (result.connections.lost, result.connections.opened);
     if lost > 0 {
@@ -74,7 +71,8 @@ fn lost(result: &LoadResult) -> Vec<String> {
     let silent = result.probe.dead.saturating_sub(lost);
     if silent > 0 {
         found.push(format!(
-            "{silent} idle connections stood and did not answer their probe"
+            "{silent} idle connections stood and did not answer their probe within {} s of the last reply to any probe",
+            config.connect_timeout.as_secs_f64()
         ));
     }
     if result.echo.unanswered > 0 {
@@ -117,16 +115,13 @@ fn failed(result: &LoadResult) -> Vec<String> {
         .collect()
 }
 
-/// A backlog that is full shows only in what the kernel does about it: it drops SYNs, which are sent again after a second.
+/// A full backlog shows only in the SYNs that the server's kernel drops, which are retransmitted after a second.
 fn overflow(result: &LoadResult) -> Option<String> {
-    let connect = &result.connect;
-    let slow = connect.time_us.max >= SYN_SENT_AGAIN_US;
-    let timed_out = result.connections.failed.timeout > 0;
-    (connect.retransmitted > 0 && (slow || timed_out)).then(|| {
+    let count = result.connect.retransmitted;
+    (count > 0).then(|| {
         format!(
-            "BACKLOG OVERFLOW: {} SYNs were sent again, since the server does not accept as fast as connections come: \
-             raise its backlog (and net.core.somaxconn), or slow down with --ramp or --window",
-            connect.retransmitted
+            "BACKLOG OVERFLOW: {count} SYN retransmits, since the server does not accept as fast as connections come: \
+             raise its backlog (and net.core.somaxconn), or slow down with --ramp or --window"
         )
     })
 }

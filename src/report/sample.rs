@@ -31,6 +31,7 @@ pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
             seconds: 0.5,
             per_second: 24.0,
             retransmitted: 1,
+            machine_retransmitted: Some(1),
             time_us: summary(&[30, 40]),
         },
         echo: Echo {

@@ -1,6 +1,6 @@
 //! A result on one screen: what is wrong first, then the figures, aligned.
 
-use super::units::{bytes, bytes_per_second, process, whole};
+use super::units::{bytes, bytes_per_second, process, syn_retransmits, whole};
 use crate::load::{LoadResult, Summary};
 use crate::numbers::grouped;
 use std::fmt::{self, Write};
@@ -74,10 +74,10 @@ impl Page {
         self.line(
             "opening",
             format_args!(
-                "{:.2} s, {} per second, {} SYNs sent again",
+                "{:.2} s, {} per second, {}",
                 connect.seconds,
                 grouped(whole(connect.per_second)),
-                grouped(connect.retransmitted)
+                syn_retransmits(connect)
             ),
         );
     }
@@ -193,6 +193,23 @@ impl Page {
 mod tests {
     use super::*;
     use crate::load::Expectation;
+
+    #[test]
+    fn syn_retransmits_of_the_machine_are_labelled() {
+        let mut result = LoadResult::default();
+        result.connect.retransmitted = 3;
+        let old = text(&result);
+        assert!(
+            old.contains(", 3 SYN retransmits on the machine\n"),
+            "{old}"
+        );
+        result.connect.machine_retransmitted = Some(1_770);
+        let new = text(&result);
+        assert!(
+            new.contains(", 3 SYN retransmits (machine: 1,770)\n"),
+            "{new}"
+        );
+    }
 
     #[test]
     fn what_is_wrong_comes_first() {

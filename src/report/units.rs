@@ -1,5 +1,6 @@
 //! Figures as people read them: times and sizes in the unit that suits them.
 
+use crate::load::Connect;
 use crate::numbers::grouped;
 
 /// The nearest whole number; zero for what is negative or no number.
@@ -16,6 +17,15 @@ pub(super) fn whole(number: f64) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
 pub(super) fn as_f64(count: u64) -> f64 {
     count as f64
+}
+
+/// SYN retransmits: the load's own, and those of all programs on its machine. An old result has only the latter.
+pub(super) fn syn_retransmits(connect: &Connect) -> String {
+    let count = grouped(connect.retransmitted);
+    match connect.machine_retransmitted {
+        Some(all) => format!("{count} SYN retransmits (machine: {})", grouped(all)),
+        None => format!("{count} SYN retransmits on the machine"),
+    }
 }
 
 /// A size in bytes.

@@ -10,18 +10,29 @@
 //! - [`closing`]: what was found is told before the connections are closed.
 //! - [`terminal`]: the progress bar, on a screen.
 //! - [`form`]: the JSON is as the schema says.
+//! - [`network`]: a network of a test's own.
+//! - [`retransmits`]: SYN retransmits, its own and the machine's.
+//! - [`probes`]: probing a server that hangs, and one that is slow.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "in a test a panic with its message is the report of a failure"
 )]
 
+// As the tests of `serve` have them, which use more of them.
+#[allow(dead_code, reason = "the tests of serve use the rest")]
+#[path = "../serve/tools.rs"]
+mod tools;
+
 mod closing;
 mod ending;
 mod form;
 mod lies;
 mod limits;
+mod network;
 mod output;
+mod probes;
+mod retransmits;
 mod run;
 mod servers;
 mod terminal;

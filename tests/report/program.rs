@@ -77,6 +77,28 @@ fn two_processes_become_one_result_whichever_comes_first() {
 }
 
 #[test]
+fn results_without_a_figure_of_the_machine_can_be_merged() {
+    let text = fs::read_to_string(run("together-1")).unwrap();
+    assert!(!text.contains("machine_retransmitted"), "it is an old one");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.json");
+    let key = "\"retransmitted\":0";
+    let other = fs::read_to_string(run("together-2")).unwrap();
+    assert!(other.contains(key), "it has retransmits");
+    let new = other.replace(key, "\"retransmitted\":2,\"machine_retransmitted\":7");
+    fs::write(&path, new).unwrap();
+    let json = |paths: [&str; 2]| {
+        let json = stdout(&report(&[paths[0], paths[1], "-o", "json"]));
+        let result: LoadResult = serde_json::from_str(&json).unwrap();
+        let connect = result.connect;
+        (connect.retransmitted, connect.machine_retransmitted)
+    };
+    let old = run("together-1");
+    assert_eq!(json([&old, &run("together-2")]), (0, None));
+    assert_eq!(json([&old, path.to_str().unwrap()]), (2, Some(7)));
+}
+
+#[test]
 fn what_is_merged_can_be_saved_and_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("both.json");

@@ -15,6 +15,7 @@ const RETRANSMISSION: u64 = 1_000 * MILLISECOND;
 pub struct Handshake {
     end: EndId,
     listener: usize,
+    begun_at: u64,
     /// When the answer comes.
     pub answered_at: u64,
     /// What it says, if it is not for the listener to say.
@@ -55,6 +56,7 @@ impl World {
         self.handshakes.push(Handshake {
             end,
             listener,
+            begun_at: self.now,
             answered_at,
             refusal,
         });
@@ -110,6 +112,7 @@ impl World {
                 handshake.answered_at = self.now + RETRANSMISSION;
                 self.handshakes.push(handshake);
             } else {
+                self.connect_times.push(self.now - handshake.begun_at);
                 self.stands(handshake.end, handshake.listener);
             }
         }

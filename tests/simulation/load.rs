@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld, World};
-use echoloop::load::{Config, Load, LoadResult, WallTime};
+use echoloop::load::{Config, Load, LoadResult, SynTimers, WallTime};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::server::{self, Server};
@@ -22,6 +22,9 @@ const MOST_TURNS: u64 = 1_000_000;
 
 /// How long a turn of either program takes, so that a closed loop does not stand still in time.
 const TURN: u64 = MILLISECOND / 20;
+
+/// By how many nanoseconds at most a load sees its connects later or earlier than they are answered.
+const LATENESS: i64 = 100 * MILLISECOND as i64;
 
 /// Faults that delay and cut, and lose nothing.
 pub fn delays(rng: &mut Rng) -> Faults {
@@ -64,10 +67,22 @@ fn draw_config(rng: &mut Rng) -> Config {
     }
 }
 
+/// What came of a run.
+#[derive(Debug)]
+struct Outcome {
+    config: Config,
+    result: LoadResult,
+    connect_times: Vec<u64>,
+    /// Waits were interrupted, after which an event may be older than the load knows.
+    is_interrupted: bool,
+    digest: u64,
+}
+
 /// Runs both programs in turn, while time goes on, until the load is done.
-fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
+fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     let config = draw_config(&mut rng);
     let faults = delays(&mut rng);
+    let is_interrupted = faults.wait_interrupted > 0;
     let world: SharedWorld = Rc::new(RefCell::new(World::new(rng.clone(), faults, !DRAINS)));
     let net = |host| SimNet::<DRAINS> {
         world: world.clone(),
@@ -90,8 +105,15 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
     }
     let result = load.finding(WallTime::default()).result;
     load.close();
+    let connect_times = world.borrow().connect_times.clone();
     let digest = world.borrow().digest();
-    (config, result, digest)
+    Outcome {
+        config,
+        result,
+        connect_times,
+        is_interrupted,
+        digest,
+    }
 }
 
 pub fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
@@ -130,7 +152,19 @@ fn on_schedule(config: &Config) -> Option<u64> {
     Some(before_the_end.filter(|due| *due >= warmup).count() as u64)
 }
 
-fn check(config: &Config, result: &LoadResult) {
+/// SYN retransmits that connects of these lengths imply, each shorter or longer than it was by a little.
+fn syn_retransmits(connect_times: &[u64], moved: i64) -> u64 {
+    let moved = connect_times
+        .iter()
+        .map(|time| time.saturating_add_signed(moved));
+    let timers = SynTimers::default();
+    moved
+        .map(|time| timers.retransmits(Duration::from_nanos(time)))
+        .sum()
+}
+
+fn check(outcome: &Outcome) {
+    let Outcome { config, result, .. } = outcome;
     let asked = u64::from(config.connections());
     assert_eq!(
         (result.connections.asked, result.connections.opened),
@@ -158,6 +192,16 @@ fn check(config: &Config, result: &LoadResult) {
         .map(|interval| interval.echoes)
         .sum();
     assert!(in_time <= echo.received);
+    let fewest = match outcome.is_interrupted {
+        true => 0,
+        false => syn_retransmits(&outcome.connect_times, -LATENESS),
+    };
+    let most = syn_retransmits(&outcome.connect_times, LATENESS);
+    let counted = result.connect.retransmitted;
+    assert!(
+        (fewest..=most).contains(&counted),
+        "{fewest} to {most}: {counted}"
+    );
     let idle = u64::from(config.idle);
     assert_eq!((result.probe.asked, result.probe.alive), (idle, idle));
 }
@@ -176,13 +220,13 @@ fn a_load_finds_nothing_wrong_with_an_honest_server_in_whatever_pieces_its_answe
             }
         };
         println!("seed {seed}");
-        let (config, result, digest) = run(seed);
-        println!("{config:?}\n{result:#?}");
-        check(&config, &result);
-        let (_, again, second) = run(seed);
+        let outcome = run(seed);
+        println!("{outcome:#?}");
+        check(&outcome);
+        let again = run(seed);
         assert_eq!(
-            (result, digest),
-            (again, second),
+            (outcome.result, outcome.digest),
+            (again.result, again.digest),
             "seed {seed} is not deterministic"
         );
     }

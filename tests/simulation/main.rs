@@ -25,6 +25,7 @@ mod load;
 mod output;
 mod peer;
 mod ping;
+mod probing;
 mod rng;
 mod run;
 mod selector;

@@ -51,6 +51,8 @@ pub struct World {
     pub ends: Vec<End>,
     pub listeners: Vec<Listener>,
     pub handshakes: Vec<Handshake>,
+    /// How long each connect of a program took that was answered.
+    pub connect_times: Vec<u64>,
     pub hosts: [Host; 2],
     /// Until when descriptors are exhausted.
     pub exhausted_until: u64,
@@ -88,6 +90,7 @@ impl World {
             ends: Vec::new(),
             listeners: Vec::new(),
             handshakes: Vec::new(),
+            connect_times: Vec::new(),
             hosts: Default::default(),
             exhausted_until: 0,
             tally: Tally::default(),

@@ -1,7 +1,7 @@
 //! The world around a load that a person watches: a progress bar, a line for each second, the machine's readings.
 
 use super::output::{self, Output};
-use crate::load::{Interval, Machine, Progress, Readings, Stage, Surroundings};
+use crate::load::{Interval, Machine, Progress, Readings, Silence, Stage, Surroundings, SynTimers};
 use crate::logging;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LevelFilter;
@@ -74,6 +74,10 @@ impl Surroundings for Watcher {
         self.machine.look()
     }
 
+    fn syn_timers(&self) -> SynTimers {
+        Machine::syn_timers()
+    }
+
     fn closed(&mut self) {
         self.clear();
         let Some(before) = self.descriptors_before else {
@@ -97,6 +101,20 @@ impl Surroundings for Watcher {
             _ if self.bar.is_some() => self.clear(),
             _ => {}
         }
+    }
+
+    fn silence(&mut self, silence: Silence) {
+        if !speaks() {
+            return;
+        }
+        // The bar is drawn anew below the line.
+        self.clear();
+        logging::say(&format!(
+            "probing: no reply for {:.1} s, {} probes unanswered; they fail {:.1} s after the last reply",
+            silence.lasted.as_secs_f64(),
+            silence.unanswered,
+            silence.timeout.as_secs_f64()
+        ));
     }
 
     fn interval(&mut self, interval: &Interval) {

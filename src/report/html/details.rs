@@ -6,7 +6,8 @@ use crate::numbers::grouped;
 use crate::report::chart::Escaped;
 use crate::report::timeline::Step;
 use crate::report::units::{
-    as_f64, bytes, bytes_per_second, process, processor, seconds, short, time, whole,
+    as_f64, bytes, bytes_per_second, process, processor, seconds, short, syn_retransmits, time,
+    whole,
 };
 use std::fmt::Write;
 
@@ -146,9 +147,9 @@ fn counts(saved: &Saved) -> Vec<Fact> {
         (
             "opening",
             format!(
-                "{} per second, {} SYNs sent again",
+                "{} per second, {}",
                 grouped(whole(connect.per_second)),
-                grouped(connect.retransmitted)
+                syn_retransmits(connect)
             ),
         ),
         (

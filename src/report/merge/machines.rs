@@ -6,12 +6,36 @@ use crate::load::{Part, ServerSide};
 use crate::report::units::as_f64;
 use std::collections::BTreeMap;
 
-/// SYNs sent again: the kernel's count is of the whole host, so that of each host the highest is taken.
+/// SYN retransmits of the loads' own connections, added up. An old result has only its machine's figure under this name:
+/// of those the highest of each host is taken.
 pub(super) fn retransmitted(parts: &[Part]) -> u64 {
+    let (old, new): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| is_old(part));
+    let own = total(&new, |part| part.result.connect.retransmitted);
+    own.saturating_add(highest_of_each_host(&old))
+}
+
+/// SYN retransmits of the machines: two loads of one host see the same kernel, so that of each host the highest is taken.
+/// None if all results are old.
+pub(super) fn machine_retransmitted(parts: &[Part]) -> Option<u64> {
+    let all: Vec<&Part> = parts.iter().collect();
+    let is_known = !parts.iter().all(is_old);
+    is_known.then(|| highest_of_each_host(&all))
+}
+
+/// Whether a result was saved before the two figures were kept apart.
+fn is_old(part: &Part) -> bool {
+    part.result.connect.machine_retransmitted.is_none()
+}
+
+fn highest_of_each_host(parts: &[&Part]) -> u64 {
     let mut hosts: BTreeMap<&str, u64> = BTreeMap::new();
     for part in parts {
+        let connect = &part.result.connect;
+        let counted = connect
+            .machine_retransmitted
+            .unwrap_or(connect.retransmitted);
         let highest = hosts.entry(&part.host).or_default();
-        *highest = (*highest).max(part.result.connect.retransmitted);
+        *highest = (*highest).max(counted);
     }
     hosts.into_values().fold(0, u64::saturating_add)
 }

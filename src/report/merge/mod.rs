@@ -172,6 +172,7 @@ fn connect(inputs: &[Input], parts: &[Part], histograms: &Histograms, span: Span
             ratio(as_f64(opened), seconds)
         },
         retransmitted: machines::retransmitted(parts),
+        machine_retransmitted: machines::machine_retransmitted(parts),
         time_us: Distribution::of_counts(&histograms.connect_us).summary(),
     }
 }

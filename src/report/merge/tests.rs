@@ -91,11 +91,40 @@ fn one_process_watched_by_two_is_one_server() {
 }
 
 #[test]
-fn a_host_counts_its_repeated_syns_once() {
+fn own_syn_retransmits_are_added_a_hosts_count_once() {
     let mut other = sample::load();
     other.result.connect.retransmitted = 5;
+    other.result.connect.machine_retransmitted = Some(9);
     let both = merged(vec![sample::load(), other, there(sample::load())]);
-    assert_eq!(both.result.connect.retransmitted, 6);
+    let connect = &both.result.connect;
+    assert_eq!(connect.retransmitted, 1 + 5 + 1);
+    assert_eq!(connect.machine_retransmitted, Some(9 + 1));
+}
+
+/// One from before the load's own retransmits were inferred.
+fn old(mut saved: Saved, retransmitted: u64) -> Saved {
+    saved.result.connect.retransmitted = retransmitted;
+    saved.result.connect.machine_retransmitted = None;
+    saved
+}
+
+#[test]
+fn syn_retransmits_of_old_results_are_their_machines() {
+    let mut second = old(sample::load(), 5);
+    second.command.push("--idle".to_owned());
+    let olds = vec![
+        old(sample::load(), 1),
+        second,
+        old(there(sample::load()), 1),
+    ];
+    let both = merged(olds.clone());
+    assert_eq!(both.result.connect.retransmitted, 5 + 1);
+    assert_eq!(both.result.connect.machine_retransmitted, None);
+    let mut new = sample::load();
+    new.command.push("--active".to_owned());
+    let mixed = merged([olds, vec![new]].concat());
+    assert_eq!(mixed.result.connect.retransmitted, 5 + 1 + 1);
+    assert_eq!(mixed.result.connect.machine_retransmitted, Some(5 + 1));
 }
 
 #[test]

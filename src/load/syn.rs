@@ -1,0 +1,153 @@
+//! SYN retransmits of the load's own connections, inferred from how long each connect took.
+//!
+//! The kernel counts SYN retransmits for a whole network namespace (`TCPSynRetrans`), so its figure includes those of
+//! other programs. What is inferred here is at least what the schedule of the kernel's timer implies: a connection that
+//! was still connecting one second after connect(2) has had one retransmit.
+
+use super::surroundings::Surroundings;
+use super::tester::{Loop, Tester};
+use crate::connection::CloseReason;
+use crate::net::{Key, Net, Stream, Time};
+use std::time::Duration;
+
+/// When the kernel retransmits a SYN: one second after it was sent (RFC 6298, 2.1), then after intervals that double.
+/// Since version 6.5 Linux repeats the first interval some times before it doubles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SynTimers {
+    /// Further intervals of one second before they double (`net.ipv4.tcp_syn_linear_timeouts`); 0 as in RFC 6298.
+    pub linear: u32,
+    /// Retransmits after which the kernel gives up, beside the linear ones (`net.ipv4.tcp_syn_retries`).
+    pub retries: u32,
+}
+
+impl Default for SynTimers {
+    /// As in RFC 6298, and the kernel's default of six retransmits (tcp(7)).
+    fn default() -> SynTimers {
+        SynTimers {
+            linear: 0,
+            retries: 6,
+        }
+    }
+}
+
+impl SynTimers {
+    /// How often a SYN has been retransmitted if no answer came for `waited`.
+    ///
+    /// Without linear intervals: at 1 s, 3 s, 7 s and so on, the whole part of log2(seconds + 1). That an interval ends at
+    /// 120 s is left out; only a wait of more than two minutes would show it.
+    #[must_use]
+    pub fn retransmits(self, waited: Duration) -> u64 {
+        let regular = u64::from(self.linear) + 1;
+        let seconds = waited.as_secs();
+        let sent = match seconds.checked_sub(regular) {
+            None => seconds,
+            // From here on intervals of 2 s, 4 s, 8 s and so on.
+            Some(doubling) => regular + u64::from((doubling / 2 + 1).ilog2()),
+        };
+        sent.min(u64::from(self.linear) + u64::from(self.retries))
+    }
+}
+
+impl<S: Surroundings> Tester<S> {
+    /// A connection that was begun at `begun` has been established: counts its SYN retransmits.
+    pub(super) fn count_syn_retransmits<N: Net>(&mut self, reactor: &Loop<N>, begun: Time) {
+        let connected = self.waits.event_not_before(reactor.now());
+        self.tally.retransmitted += self.syn_timers.retransmits(connected.since(begun));
+    }
+
+    /// A connection has ended for this `reason` before it was established: counts its SYN retransmits. Called while its
+    /// socket is still there.
+    pub(super) fn count_syn_retransmits_of_failed<N: Net>(
+        &mut self,
+        reactor: &mut Loop<N>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        let Some(slot) = reactor.find(key) else {
+            return;
+        };
+        let number = slot.tenant.tag();
+        let Some(begun) = self.connecting_since(number) else {
+            return;
+        };
+        // What the socket says counts: the answer may have come while this process was stopped.
+        let is_connecting = reason == CloseReason::ConnectTimeout
+            && slot.stream.connected().is_ok_and(|connected| !connected);
+        if is_connecting {
+            let waited = reactor.net.now().since(begun);
+            self.tally.retransmitted += self.syn_timers.retransmits(waited);
+        } else {
+            self.count_syn_retransmits(reactor, begun);
+        }
+    }
+
+    /// Counts the SYN retransmits of all connections that are still connecting at the end.
+    pub(super) fn count_syn_retransmits_of_connecting<N: Net>(&mut self, reactor: &mut Loop<N>) {
+        let lanes = &self.driver.common.protocol.lanes;
+        if !self.opening.is_connecting() && lanes.iter().all(|lane| lane.begun.is_none()) {
+            return;
+        }
+        for index in 0..reactor.slots_end() {
+            if let Some(key) = reactor.key_at(index) {
+                self.count_syn_retransmits_of_failed(reactor, key, CloseReason::ConnectTimeout);
+            }
+        }
+    }
+
+    /// When a connection was begun that is not established.
+    pub(super) fn connecting_since(&mut self, number: u32) -> Option<Time> {
+        let churning = self.lane(number).and_then(|lane| lane.begun);
+        churning.or_else(|| self.opening.begun_at(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The retransmits after so many milliseconds.
+    fn after(timers: SynTimers, milliseconds: &[u64]) -> Vec<u64> {
+        let waits = milliseconds.iter().copied().map(Duration::from_millis);
+        waits.map(|waited| timers.retransmits(waited)).collect()
+    }
+
+    #[test]
+    fn intervals_double_from_one_second_as_in_rfc_6298() {
+        let timers = SynTimers::default();
+        let waits = [0, 999, 1_000, 2_999, 3_000, 6_999, 7_000, 14_999, 15_000];
+        assert_eq!(after(timers, &waits), [0, 0, 1, 1, 2, 2, 3, 3, 4]);
+        for count in 1..=6_u32 {
+            let at = Duration::from_secs((1 << count) - 1);
+            let before = at.saturating_sub(Duration::from_nanos(1));
+            let counted = [before, at].map(|waited| timers.retransmits(waited));
+            assert_eq!(counted, [u64::from(count) - 1, u64::from(count)]);
+        }
+    }
+
+    #[test]
+    fn linear_intervals_go_before_those_that_double() {
+        // As the kernel's documentation has it: "1, 1, 1, 1, 1, 2, 4, ..." (ip-sysctl, tcp_syn_linear_timeouts).
+        let timers = SynTimers {
+            linear: 4,
+            retries: 6,
+        };
+        let waits = [
+            999, 1_000, 2_000, 4_999, 5_000, 6_999, 7_000, 10_999, 11_000,
+        ];
+        assert_eq!(after(timers, &waits), [0, 1, 2, 4, 5, 5, 6, 6, 7]);
+    }
+
+    #[test]
+    fn retransmits_end_with_the_retries_that_are_allowed() {
+        let timers = SynTimers {
+            linear: 0,
+            retries: 2,
+        };
+        assert_eq!(after(timers, &[3_000, 7_000, u64::MAX]), [2, 2, 2]);
+        let timers = SynTimers {
+            linear: u32::MAX,
+            retries: u32::MAX,
+        };
+        assert_eq!(after(timers, &[4_000]), [4]);
+    }
+}

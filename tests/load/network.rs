@@ -1,0 +1,94 @@
+//! A network of a test's own, in which only its programs cause what the kernel counts.
+
+use crate::run::echoloop;
+use crate::tools::lacking;
+use nix::unistd::Uid;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::net::SocketAddr;
+use std::process::Command;
+use std::{env, fs};
+
+/// Set where a test runs in a network of its own.
+const INSIDE: &str = "ECHOLOOP_TEST_IN_OWN_NETWORK";
+
+/// Runs the test of this full name in a network namespace of its own (`network_namespaces(7)`): by running this binary
+/// there, for this test alone. Skips it where that is not permitted.
+pub(crate) fn in_own_network(name: &str, test: impl FnOnce()) {
+    if env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    if !can_have_own_network() {
+        return;
+    }
+    let mut inside = unshare("ip link set lo up && exec \"$@\"");
+    inside.arg(env::current_exe().unwrap());
+    inside
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1");
+    let output = inside.output().unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "no test {name}: {stdout}");
+}
+
+fn can_have_own_network() -> bool {
+    let output = unshare("ip link set lo up").output();
+    output.is_ok_and(|output| output.status.success())
+        || lacking("a network namespace (unshare -n, ip link) is not permitted")
+}
+
+/// A shell in a network namespace of its own; its arguments follow.
+fn unshare(script: &str) -> Command {
+    // Without root, a user namespace makes its user root there.
+    let flags = if Uid::effective().is_root() {
+        "-n"
+    } else {
+        "-rn"
+    };
+    let mut command = Command::new("unshare");
+    command.args([flags, "sh", "-c", script, "sh"]);
+    command
+}
+
+/// A listener that holds this many connections and one more, and drops SYNs beyond that until some are accepted
+/// (listen(2), tcp(7)).
+pub(crate) fn listener_with_backlog(backlog: i32) -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&SockAddr::from(any)).unwrap();
+    socket.listen(backlog).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+/// Begins so many connections, of which the listener answers only those that it holds.
+pub(crate) fn connect_in_background(target: SocketAddr, count: usize) -> Vec<Socket> {
+    let connect = |_| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        // In progress: it returns before there is an answer.
+        let _ = socket.connect(&SockAddr::from(target));
+        socket
+    };
+    (0..count).map(connect).collect()
+}
+
+/// The kernel's count of SYN retransmits in the network of this process.
+pub(crate) fn syn_retransmits() -> u64 {
+    let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap();
+    let mut rows = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
+    let mut columns = names.split(' ').zip(values.split(' '));
+    let (_, value) = columns.find(|(name, _)| *name == "TCPSynRetrans").unwrap();
+    value.parse().unwrap()
+}
+
+/// A load as JSON, to be started.
+pub(crate) fn load_command(target: SocketAddr, arguments: &[&str]) -> Command {
+    let target = target.to_string();
+    let fixed = ["load", &target, "-o", "json", "--warmup", "0"];
+    echoloop(&[&fixed, arguments].concat())
+}

@@ -1,0 +1,144 @@
+//! How long probing takes when the server hangs, and what becomes of probes that are answered late.
+
+use crate::network::load_command;
+use crate::run::Running;
+use crate::servers::{Fate, serve};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// `echoloop serve`, which ends with the test.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start() -> Server {
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_echoloop"));
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .env_remove("ECHOLOOP_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = serve.spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        let (_, rest) = line.split_once("listening on ").unwrap();
+        let address = rest.split_whitespace().next().unwrap().parse().unwrap();
+        Server { process, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.process.id().try_into().unwrap());
+        kill(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn probes_to_a_hung_server_all_fail_within_a_timeout() {
+    let server = Server::start();
+    let arguments = ["--idle", "2000", "--connect-timeout", "1s"];
+    let arguments = [&arguments[..], &["--duration", "2s"]].concat();
+    let mut load = Running::start(load_command(server.address, &arguments));
+    load.wait_for_the_first_second();
+    server.signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    let said = load.finish();
+    let took = stopped.elapsed();
+    let result = said.result();
+    let probe = &result.probe;
+    assert_eq!((probe.asked, probe.dead), (2_000, 2_000), "{result:#?}");
+    assert_eq!(result.connections.lost, 0);
+    // What was left of the measured part, one timeout, and the lateness of a busy machine.
+    let most = Duration::from_secs(1) + 3 * Duration::from_secs(1);
+    assert!(took < most, "{took:?}: {said:#?}");
+    assert!(said.stderr.contains("probing: no reply for"), "{said:#?}");
+}
+
+#[test]
+fn probes_to_a_slow_server_all_succeed_beyond_a_timeout() {
+    // One reply in four milliseconds, but for the proofs at the start: two timeouts for all.
+    let turnstile = Mutex::new(());
+    let server = serve(move |message| {
+        let is_proof =
+            message.number == 0 && (message.connection % 16 == 15 || message.connection == 499);
+        if !is_proof {
+            let _turn = turnstile.lock().unwrap();
+            thread::sleep(Duration::from_millis(4));
+        }
+        Fate::Answered
+    });
+    let arguments = ["--idle", "500", "--connect-timeout", "1s"];
+    let arguments = [&arguments[..], &["--duration", "100ms"]].concat();
+    let start = Instant::now();
+    let load = Running::start(load_command(server, &arguments));
+    let result = load.finish().result();
+    assert!(start.elapsed() > Duration::from_secs(2), "it was slow");
+    let probe = &result.probe;
+    assert_eq!((probe.asked, probe.alive), (500, 500), "{result:#?}");
+}
+
+#[test]
+fn silent_connections_do_not_hold_up_the_probes_of_others() {
+    // The first 1,000 do not answer, which is more than are asked at first.
+    let server = serve(|message| {
+        let is_proof =
+            message.number == 0 && (message.connection % 16 == 15 || message.connection == 1_199);
+        if message.connection < 1_000 && !is_proof {
+            Fate::Ignored
+        } else {
+            Fate::Answered
+        }
+    });
+    let arguments = ["--idle", "1200", "--connect-timeout", "2s"];
+    let arguments = [&arguments[..], &["--duration", "100ms"]].concat();
+    let start = Instant::now();
+    let load = Running::start(load_command(server, &arguments));
+    let result = load.finish().result();
+    let took = start.elapsed();
+    let probe = &result.probe;
+    assert_eq!((probe.asked, probe.alive), (1_200, 200), "{result:#?}");
+    assert!(took < 3 * Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn probes_answered_while_the_load_is_stopped_succeed() {
+    let (asked, is_asked) = mpsc::channel();
+    let server = serve(move |message| {
+        let is_proof =
+            message.number == 0 && (message.connection % 16 == 15 || message.connection == 99);
+        if !is_proof {
+            // Until then the load is stopped.
+            asked.send(()).unwrap();
+            thread::sleep(Duration::from_millis(300));
+        }
+        Fate::Answered
+    });
+    let arguments = ["--idle", "100", "--connect-timeout", "1s"];
+    let arguments = [&arguments[..], &["--duration", "100ms"]].concat();
+    let load = Running::start(load_command(server, &arguments));
+    let pid = Pid::from_raw(load.process.id().try_into().unwrap());
+    is_asked.recv().unwrap();
+    kill(pid, Signal::SIGSTOP).unwrap();
+    // What is held up is the program under test; no condition is waited for.
+    thread::sleep(Duration::from_secs(2));
+    kill(pid, Signal::SIGCONT).unwrap();
+    let result = load.finish().result();
+    let probe = &result.probe;
+    assert_eq!((probe.asked, probe.alive), (100, 100), "{result:#?}");
+}

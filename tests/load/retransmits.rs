@@ -1,0 +1,147 @@
+//! SYN retransmits: the load's own, as it infers them, beside those that the kernel counts.
+
+use crate::network::{
+    connect_in_background, in_own_network, listener_with_backlog, load_command, syn_retransmits,
+};
+use crate::run::{Running, load};
+use crate::servers::{Fate, serve};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must happen; only a test that is failing waits so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[track_caller]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn load_of(target: SocketAddr, arguments: &[&str]) -> echoloop::load::LoadResult {
+    Running::start(load_command(target, arguments))
+        .finish()
+        .result()
+}
+
+#[test]
+fn syn_retransmits_of_other_programs_are_kept_apart() {
+    in_own_network(
+        "retransmits::syn_retransmits_of_other_programs_are_kept_apart",
+        || {
+            let (_full, full) = listener_with_backlog(1);
+            let server = serve(|_| Fate::Answered);
+            let _connecting = connect_in_background(full, 20);
+            let arguments = ["--active", "5", "--rate", "50", "--duration", "2500ms"];
+            let result = load_of(server, &arguments);
+            assert_eq!(result.connect.retransmitted, 0, "{result:#?}");
+            let machine = result.connect.machine_retransmitted;
+            assert!(machine.is_some_and(|count| count >= 18), "{result:#?}");
+            let warnings = result.warnings.concat();
+            assert!(!warnings.contains("BACKLOG"), "{warnings}");
+        },
+    );
+}
+
+#[test]
+fn the_text_labels_the_figure_of_the_machine() {
+    let server = serve(|_| Fate::Answered).to_string();
+    let said = load(&[&server, "--active", "1", "--duration", "100ms"]);
+    let text = &said.stdout;
+    assert!(text.contains(", 0 SYN retransmits (machine: "), "{text}");
+}
+
+#[test]
+fn connects_that_time_out_count_as_the_kernel_counts_them() {
+    in_own_network(
+        "retransmits::connects_that_time_out_count_as_the_kernel_counts_them",
+        || {
+            let (_full, full) = listener_with_backlog(1);
+            let arguments = ["--idle", "10", "--connect-timeout", "2500ms"];
+            let result = load_of(full, &[&arguments[..], &["--duration", "100ms"]].concat());
+            assert_eq!(result.connections.failed.timeout, 8, "{result:#?}");
+            let own = result.connect.retransmitted;
+            assert!(own >= 8, "{result:#?}");
+            assert_eq!(Some(own), result.connect.machine_retransmitted);
+        },
+    );
+}
+
+#[test]
+fn slow_connects_count_as_the_kernel_counts_them() {
+    in_own_network(
+        "retransmits::slow_connects_count_as_the_kernel_counts_them",
+        || {
+            let (full, address) = listener_with_backlog(1);
+            let listener = TcpListener::from(full);
+            let accepted = thread::spawn(move || {
+                // It accepts only when SYNs have been dropped, and dropped once more.
+                eventually("SYNs are retransmitted", || syn_retransmits() >= 9);
+                for stream in listener.incoming().take(10) {
+                    let stream = stream.unwrap();
+                    thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+                }
+            });
+            let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "30s"];
+            let mut load = Running::start(load_command(address, &arguments));
+            accepted.join().unwrap();
+            load.wait_for_the_first_second();
+            kill(pid_of(&load), Signal::SIGINT).unwrap();
+            let result = load.finish().result();
+            assert_eq!(result.connections.opened, 10, "{result:#?}");
+            let own = result.connect.retransmitted;
+            assert!(own >= 8, "{result:#?}");
+            assert_eq!(Some(own), result.connect.machine_retransmitted);
+        },
+    );
+}
+
+fn pid_of(load: &Running) -> Pid {
+    Pid::from_raw(load.process.id().try_into().unwrap())
+}
+
+#[test]
+fn connections_that_still_connect_at_the_end_are_counted() {
+    in_own_network(
+        "retransmits::connections_that_still_connect_at_the_end_are_counted",
+        || {
+            let (_full, full) = listener_with_backlog(1);
+            let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "60s"];
+            let load = Running::start(load_command(full, &arguments));
+            eventually("each SYN is retransmitted", || syn_retransmits() >= 8);
+            kill(pid_of(&load), Signal::SIGINT).unwrap();
+            let result = load.finish().result();
+            assert_eq!(result.connections.failed.total(), 0, "{result:#?}");
+            let own = result.connect.retransmitted;
+            assert!(own >= 8, "{result:#?}");
+            assert_eq!(Some(own), result.connect.machine_retransmitted);
+        },
+    );
+}
+
+#[test]
+fn a_load_that_was_stopped_meanwhile_counts_no_retransmits() {
+    let server = serve(|_| Fate::Answered);
+    let arguments = ["--active", "4", "--churn", "reset", "--duration", "6s"];
+    let load = Running::start(load_command(server, &arguments));
+    let pid = pid_of(&load);
+    for _ in 0..4 {
+        thread::sleep(Duration::from_millis(200));
+        kill(pid, Signal::SIGSTOP).unwrap();
+        // What is held up is the program under test; no condition is waited for.
+        thread::sleep(Duration::from_millis(1_100));
+        kill(pid, Signal::SIGCONT).unwrap();
+    }
+    let result = load.finish().result();
+    assert!(result.connect.time_us.max > 1_000, "{result:#?}");
+    assert_eq!(result.connect.retransmitted, 0, "{result:#?}");
+}
