@@ -280,6 +280,8 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let beyond = 4 * (self.max_message + self.config.max_pending + 65_536) + 4096 * live;
         let bound = self.config.max_buffered.saturating_add(beyond);
         let buffered = self.server.buffered();
+        let counted = self.server.count_buffered();
+        assert_eq!(buffered, counted, "held in all, and by each connection");
         assert!(
             buffered <= bound,
             "{buffered} bytes held, allowed are {bound}"

@@ -136,6 +136,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut peers: Vec<Peer> = peers.collect();
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
         let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
+        let mut stops_early = rng.chance(400);
         // With small steps and large windows it would take too many turns to fill them.
         if window as u64 <= 100 * step && rng.chance(200) {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
@@ -143,6 +144,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config.max_connections = 60;
             config.stall_timeout = Some(Duration::from_secs(60));
             cut_at = rng.between(2_000, 10_000) * MILLISECOND;
+            if rng.chance(300) {
+                // The server is told to stop while connections wait for memory, which there is soon after.
+                stops_early = true;
+                turning_point = cut_at - rng.between(100, 1_500) * MILLISECOND;
+                config.drain_timeout = Duration::from_secs(30);
+            }
             for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
                 peer.plan
                     .never_reads(4 * window as u64 + config.max_pending as u64);
@@ -150,10 +157,11 @@ impl<const DRAINS: bool> Run<DRAINS> {
             if rng.chance(500) {
                 // Just when there is memory for them, there is often none to remember whose turn it is.
                 faults.places_refused = rng.between(100, 400);
-                turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
+                if !stops_early {
+                    turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
+                }
             }
         }
-        let stops_early = rng.chance(400);
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
         world.window = window;
@@ -167,6 +175,10 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut server = Server::new(net, Raw, config);
         for _ in 0..rng.between(1, 3) {
             server.listen(&ListenOptions::new(address(1))).unwrap();
+        }
+        if rng.chance(300) {
+            // Numbers of connections wrap after a few.
+            server.number_after(u32::MAX - rng.index(20) as u32);
         }
         Run {
             clients: Clients::new(&world, &mut rng, step),
@@ -304,6 +316,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.world.borrow().check_work(&self.config);
         self.check_counts();
         self.check_deadlines();
+        self.check_resets_noticed();
         self.counted = self.server.counters().clone();
     }
 

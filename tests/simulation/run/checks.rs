@@ -11,7 +11,9 @@ use std::time::Duration;
 
 impl<const DRAINS: bool> Run<DRAINS> {
     /// What holds after each turn.
-    pub(super) fn check_counts(&self) {
+    pub(super) fn check_counts(&mut self) {
+        let (counted, buffered) = (self.server.count_buffered(), self.server.buffered());
+        assert_eq!(buffered, counted, "held in all, and by each connection");
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
@@ -107,6 +109,18 @@ impl<const DRAINS: bool> Run<DRAINS> {
                 !refused || was_full || turned_away.is_empty(),
                 "refused without need"
             );
+        }
+    }
+
+    /// A server that sleeps has noticed every reset, whatever its connection waits for.
+    pub(super) fn check_resets_noticed(&self) {
+        let world = self.world.borrow();
+        // What only mio promises need not tell of it.
+        let is_asleep = world.hosts[SERVER].asleep_until.is_some();
+        if self.exit.is_none() && is_asleep && !world.weak {
+            for end in world.open() {
+                assert!(!end.reset_arrived, "its reset was not noticed: {end:?}");
+            }
         }
     }
 
