@@ -40,6 +40,7 @@ pub struct MioNet {
     stdin: Option<StandardStream>,
     stdout: Option<StandardStream>,
     sock_diag: Option<SockDiag>,
+    orphan_timeout: Option<Duration>,
     /// Always ready, and not yet told: no selector will do it.
     untold: Vec<Source>,
     origin: Instant,
@@ -60,6 +61,7 @@ impl MioNet {
             stdin: None,
             stdout: None,
             sock_diag: None,
+            orphan_timeout: None,
             untold: Vec::new(),
             origin: Instant::now(),
         })
@@ -119,6 +121,14 @@ impl MioNet {
     pub fn open_sock_diag(&mut self) -> io::Result<()> {
         self.sock_diag = Some(SockDiag::open()?);
         Ok(())
+    }
+
+    /// Lets the kernel reset a closed connection whose peer acknowledges no byte, or keeps its window at zero, for
+    /// `timeout`. Otherwise such a connection keeps its memory for minutes, where no limit counts it.
+    pub fn set_orphan_timeout(&mut self, timeout: Duration) {
+        // The kernel takes an int of milliseconds, and 0 for its own default (tcp(7), TCP_USER_TIMEOUT).
+        let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        self.orphan_timeout = Some(timeout.clamp(Duration::from_millis(1), most));
     }
 
     fn watch_standard(
@@ -253,9 +263,16 @@ impl Net for MioNet {
     }
 
     fn close(&mut self, stream: TcpStream, ending: Ending) {
-        if ending == Ending::Reset {
+        match ending {
             // Lingering for zero seconds makes close send RST (socket(7), SO_LINGER). Should it fail, it is a FIN.
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            Ending::Reset => {
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }
+            // Not before: on an open connection the user timeout replaces that of keepalive.
+            Ending::Fin if self.orphan_timeout.is_some() => {
+                let _ = SockRef::from(&stream).set_tcp_user_timeout(self.orphan_timeout);
+            }
+            Ending::Fin | Ending::Empty => {}
         }
         // Closing the only descriptor of a socket takes it out of epoll (epoll(7), question 6).
         drop(stream);
