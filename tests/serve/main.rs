@@ -25,6 +25,7 @@ mod echo;
 mod foreign;
 mod frames;
 mod idle;
+mod kernel;
 mod limits;
 mod lines;
 mod log_lines;

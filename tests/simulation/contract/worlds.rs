@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use crate::selector::SERVER;
 use crate::sim_net::SimNet;
 use crate::world::{EndId, SharedWorld, World};
-use echoloop::net::{ListenOptions, MioNet, Net, Source};
+use echoloop::net::{ListenOptions, MioNet, Net, SocketBuffer, Source};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -109,7 +109,7 @@ impl Worlds for Kernel {
     fn listen(&mut self) -> <MioNet as Net>::Listener {
         let mut options = ListenOptions::new(self.address);
         // Small, so that they are soon full.
-        options.socket_buffer = Some(16 * 1024);
+        options.socket_buffer = SocketBuffer::Size(16 * 1024);
         let listener = self.net.listen(&options, Source::listener(0)).unwrap();
         self.address = self.net.local_addr(&listener).unwrap();
         listener
