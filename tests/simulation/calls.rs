@@ -35,6 +35,7 @@ impl World {
         let end = &mut self.ends[id];
         end.is_servers = true;
         end.moved_at = self.now;
+        end.acknowledged_at = self.now;
         end.watch.may_write = 1;
         let source = end.source;
         self.trace(2, id as u64);
@@ -125,7 +126,7 @@ impl World {
             self.ends[id].told_by_write = true;
             return Err(error);
         }
-        if self.peer_room(id) == 0 || self.fault(self.faults.write_blocks) {
+        if self.send_room(id) == 0 || self.fault(self.faults.write_blocks) {
             self.arm_write(id);
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -146,7 +147,7 @@ impl World {
         if self.ends[id].is_over() {
             return true;
         }
-        if self.peer_room(id) > 0 && !self.fault(self.faults.write_blocks) {
+        if self.is_writable(id) && !self.fault(self.faults.write_blocks) {
             return true;
         }
         self.asks_for_an_edge(id);
@@ -217,7 +218,8 @@ impl World {
             self.check_told(id, reset);
             self.closed.push(id);
             self.ends[id].was_refused = self.ends[id].watch.key().is_none();
-            self.ends[id].room_when_closed = self.peer_room(id);
+            let room = self.is_writable(id).then(|| self.send_room(id));
+            self.ends[id].room_when_closed = room.unwrap_or(0);
         }
         self.deregister(id);
         self.close(id, reset);

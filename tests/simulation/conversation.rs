@@ -9,6 +9,7 @@ use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::run::Report;
 use crate::selector::SERVER;
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::speech::{Language, PREFIX, Speech, whose_records};
 use crate::standard::WithStandard;
@@ -111,9 +112,10 @@ fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
 impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
     fn new(mut rng: Rng, protocol: P, language: Language, max_message: usize) -> Self {
         let config = draw_config(&mut rng, max_message);
-        let faults = Faults::draw(&mut rng);
+        let mut faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
         let step = window.min(config.max_pending).min(config.budget) as u64;
+        let kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let peers = (0..rng.between(1, 25)).map(|id| {
             let mut plan = Plan::draw(&mut rng, step);
             if matches!(language, Language::Collect { .. }) && rng.chance(800) {
@@ -134,6 +136,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let stops_early = rng.chance(300);
         let mut world = World::new(rng, faults, !DRAINS);
         world.window = window;
+        world.kernel = kernel;
         world.budget = config.budget;
         world.fin_is_receipt = matches!(language, Language::Collect { .. });
         let world = Rc::new(RefCell::new(world));

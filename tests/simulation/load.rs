@@ -4,6 +4,7 @@
 use crate::faults::Faults;
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::load::{Config, Load, LoadResult, WallTime};
@@ -22,6 +23,9 @@ const MOST_TURNS: u64 = 1_000_000;
 
 /// How long a turn of either program takes, so that a closed loop does not stand still in time.
 const TURN: u64 = MILLISECOND / 20;
+
+/// Send buffers in the kernel take at least an eighth of this at once.
+const STEP: usize = 8_192;
 
 /// Faults that delay and cut, and lose nothing.
 pub fn delays(rng: &mut Rng) -> Faults {
@@ -67,8 +71,11 @@ fn draw_config(rng: &mut Rng) -> Config {
 /// Runs both programs in turn, while time goes on, until the load is done.
 fn run<const DRAINS: bool>(mut rng: Rng) -> (Config, LoadResult, u64) {
     let config = draw_config(&mut rng);
-    let faults = delays(&mut rng);
-    let world: SharedWorld = Rc::new(RefCell::new(World::new(rng.clone(), faults, !DRAINS)));
+    let mut faults = delays(&mut rng);
+    let kernel = Kernel::draw(&rng, STEP, &mut faults);
+    let mut world = World::new(rng.clone(), faults, !DRAINS);
+    world.kernel = kernel;
+    let world: SharedWorld = Rc::new(RefCell::new(world));
     let net = |host| SimNet::<DRAINS> {
         world: world.clone(),
         host,

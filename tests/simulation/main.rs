@@ -28,6 +28,7 @@ mod rng;
 mod run;
 mod selector;
 mod send;
+mod send_queue;
 mod sim_net;
 mod speech;
 mod standard;

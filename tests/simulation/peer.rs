@@ -258,7 +258,7 @@ impl Peer {
     }
 
     fn send(&mut self, world: &mut World, end: EndId) {
-        let room = world.peer_room(end) as u64;
+        let room = world.send_room(end) as u64;
         let chunk = self.plan.chunk.min(self.plan.total - self.sent).min(room);
         if chunk == 0 || world.ends[end].fin_sent {
             return;

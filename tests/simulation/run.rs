@@ -7,6 +7,7 @@ use crate::faults::Faults;
 use crate::peer::{Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::net::ListenOptions;
@@ -97,6 +98,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
+        let kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
@@ -110,8 +112,9 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config.stall_timeout = Some(Duration::from_secs(60));
             cut_at = rng.between(2_000, 10_000) * MILLISECOND;
             for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
+                let in_transit = 4 * window + 2 * kernel.send_buffer;
                 peer.plan
-                    .never_reads(4 * window as u64 + config.max_pending as u64);
+                    .never_reads((in_transit + config.max_pending) as u64);
             }
             if rng.chance(500) {
                 // Just when there is memory for them, there is often none to remember whose turn it is.
@@ -123,6 +126,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
         world.window = window;
+        world.kernel = kernel;
         world.budget = config.budget;
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {

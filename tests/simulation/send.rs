@@ -120,6 +120,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let pipe = Rc::new(RefCell::new(pipe));
         let mut world = World::new(rng, plan.faults.clone(), !DRAINS);
         world.window = plan.window;
+        world.kernel = plan.kernel;
         if dialogue.tongue == Tongue::Raw {
             world.max_pending = plan.server.max_pending;
         }

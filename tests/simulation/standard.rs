@@ -5,7 +5,7 @@ use crate::output::Pipe;
 use crate::selector::SERVER;
 use crate::sim_net::{SimListener, SimNet, SimStream};
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Readiness, Ready, Signal, Source, Time,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source, Time,
 };
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -127,6 +127,10 @@ impl<const DRAINS: bool> Net for WithStandard<DRAINS> {
 
     fn watch_writable(&mut self, stream: &Self::Stream, key: Key) -> io::Result<()> {
         self.net.watch_writable(stream, key)
+    }
+
+    fn progress(&mut self, stream: &Self::Stream) -> Option<Progress> {
+        self.net.progress(stream)
     }
 
     fn close(&mut self, stream: Self::Stream, ending: Ending) {

@@ -132,7 +132,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     fn check_stalled(&self, world: &World) {
         for &id in &world.closed {
             let end = &world.ends[id];
-            let only_just = end.room_since >= world.before;
+            let only_just = end.writable_since >= world.before;
             assert!(end.room_when_closed == 0 || only_just, "not paid: {end:?}");
         }
     }
