@@ -192,6 +192,12 @@ impl Flags {
 
     fn net(&self) -> io::Result<MioNet> {
         let mut net = MioNet::with_signals()?;
+        if let Err(error) = net.open_sock_diag() {
+            log::warn!(
+                "cannot open a sock_diag socket: {error}; --stall-timeout and --idle-timeout are judged by \
+                 whether output could be written, not by what the client acknowledged"
+            );
+        }
         if self.protocol == Speaks::Collect {
             if stdout_is_null() {
                 log::warn!(

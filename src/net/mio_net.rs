@@ -1,11 +1,12 @@
 //! The real network: mio's selector over the kernel's sockets.
 
 use super::signals::WATCHED;
+use super::sock_diag::SockDiag;
 use super::stdio::{Direction, StandardStream};
 use super::timer::Timer;
 use super::{
-    AcceptError, Ending, Key, ListenOptions, Net, Readiness, Ready, Signal, Source, Stream, Time,
-    listener,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
+    Stream, Time, listener,
 };
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -38,6 +39,7 @@ pub struct MioNet {
     timer: Option<Timer>,
     stdin: Option<StandardStream>,
     stdout: Option<StandardStream>,
+    sock_diag: Option<SockDiag>,
     /// Always ready, and not yet told: no selector will do it.
     untold: Vec<Source>,
     origin: Instant,
@@ -57,6 +59,7 @@ impl MioNet {
             timer: None,
             stdin: None,
             stdout: None,
+            sock_diag: None,
             untold: Vec::new(),
             origin: Instant::now(),
         })
@@ -106,6 +109,15 @@ impl MioNet {
         let stdout = StandardStream::open(Direction::Out)?;
         self.watch_standard(&stdout, Source::STDOUT, Interest::WRITABLE)?;
         self.stdout = Some(stdout);
+        Ok(())
+    }
+
+    /// Opens a socket to `sock_diag`, so that [`progress`](Net::progress) has answers. It takes one file descriptor.
+    ///
+    /// # Errors
+    /// What `socket(2)` says, or that the kernel lacks `tcp_diag`.
+    pub fn open_sock_diag(&mut self) -> io::Result<()> {
+        self.sock_diag = Some(SockDiag::open()?);
         Ok(())
     }
 
@@ -233,6 +245,11 @@ impl Net for MioNet {
         let mut source = SourceFd(&descriptor);
         let registry = self.poll.registry();
         registry.reregister(&mut source, token(key), interest(true))
+    }
+
+    fn progress(&mut self, stream: &TcpStream) -> Option<Progress> {
+        let sock_diag = self.sock_diag.as_mut()?;
+        sock_diag.progress(stream.local_addr().ok()?, stream.peer_addr().ok()?)
     }
 
     fn close(&mut self, stream: TcpStream, ending: Ending) {

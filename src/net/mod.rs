@@ -11,6 +11,7 @@ mod listener;
 mod mio_net;
 mod ready;
 mod signals;
+mod sock_diag;
 mod stdio;
 mod timer;
 
