@@ -38,12 +38,14 @@ mod sending;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 pub use common::{Common, Limits, Workbench};
 pub use driver::{Closed, Connections, Driver};
 pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
+pub use timeouts::{Classes, LINGER, Timeouts};
 
 use crate::net::{Ending, Readiness, Stream};
 use crate::protocol::{Protocol, Session};
@@ -51,25 +53,6 @@ use crate::reactor::{Class, Scratch};
 use held::Held;
 use reading::short_read_drains;
 use state::{Marks, State};
-use std::time::Duration;
-
-/// For how long a connection is read after our FIN before it is closed all the same.
-pub const LINGER: Duration = Duration::from_secs(2);
-
-/// The classes of deadlines that connections stand in.
-#[derive(Debug)]
-pub struct Classes;
-
-impl Classes {
-    /// Open and owing nothing: no byte either way for the idle timeout ends it.
-    pub const IDLE: Class = Class::new(0);
-    /// Owing: not a byte taken by the peer for the stall timeout ends it.
-    pub const STALLED: Class = Class::new(1);
-    /// After our FIN: [`LINGER`] ends it.
-    pub const LINGER: Class = Class::new(2);
-    /// Not yet open: the connect timeout ends it.
-    pub const CONNECT: Class = Class::new(3);
-}
 
 /// What a connection waits for after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

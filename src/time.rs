@@ -31,6 +31,13 @@ impl Time {
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The point `duration` earlier, or the origin where that does not fit.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Time {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_sub(nanoseconds))
+    }
 }
 
 impl Add<Duration> for Time {
@@ -53,6 +60,11 @@ mod tests {
         assert_eq!(late + Duration::from_secs(1), Time::from_nanos(u64::MAX));
         assert_eq!(Time::ZERO + Duration::MAX, Time::from_nanos(u64::MAX));
         assert_eq!(Time::ZERO.since(late), Duration::ZERO);
+        assert_eq!(
+            late.before(Duration::from_nanos(1)).as_nanos(),
+            u64::MAX - 2
+        );
+        assert_eq!(late.before(Duration::MAX), Time::ZERO);
         assert_eq!(
             (Time::ZERO + Duration::from_millis(3)).since(Time::ZERO),
             Duration::from_millis(3)

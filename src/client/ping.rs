@@ -9,9 +9,11 @@ use super::failure::{Awaited, End, Failure};
 use super::output::Output;
 use super::summary::{Style, json_of, text_of};
 use super::verifying::{Echoing, Verifying};
-use crate::connection::{CloseReason, Common, Connection, Connections, Driver, LINGER, Limits};
+use crate::connection::{
+    Classes, CloseReason, Common, Connection, Connections, Driver, Limits, Timeouts,
+};
 use crate::net::{Key, Net, Readiness, Source, Time};
-use crate::reactor::{CLASSES, Handler, Reactor, SCRATCH_SIZE};
+use crate::reactor::{Handler, Reactor, SCRATCH_SIZE};
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -83,19 +85,18 @@ impl<N: Net> Pinger<N> {
     /// # Errors
     /// There is no memory for the histogram.
     pub fn new(net: N, config: PingConfig) -> Result<Pinger<N>, Failure> {
-        let timeouts: [Option<Duration>; CLASSES] = [
-            None,
-            Some(config.patience),
-            Some(LINGER),
-            config.target.connect_timeout,
-        ];
+        let timeouts = Timeouts {
+            idle: None,
+            stall: Some(config.patience),
+            connect: config.target.connect_timeout,
+        };
         let limits = Limits {
             // A client that owes is read all the same: else neither might read until the other has.
             max_pending: config.size.saturating_add(2 * SCRATCH_SIZE),
             ..Limits::default()
         };
         let echoing = Echoing::new(&config)?;
-        let reactor = Reactor::new(net, timeouts, Duration::ZERO);
+        let reactor = Reactor::new(net, timeouts.by_class(), Duration::ZERO);
         Ok(Pinger {
             crew: Crew {
                 driver: Driver::new(Common::new(echoing, limits, usize::MAX)),
@@ -347,7 +348,14 @@ impl<N: Net> Handler<N, Connection<Verifying>> for Crew {
     }
 
     fn expired(&mut self, reactor: &mut Connections<N, Echoing>, key: Key) {
+        // What has arrived comes first: events may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
+            let readiness = Classes::readiness_at_deadline(slot.class());
+            self.ready(reactor, key, readiness);
+        }
+        if reactor.is_expired(key)
+            && let Some(slot) = reactor.find(key)
+        {
             let reason = slot.tenant.expire();
             self.ended(reactor, key, reason);
         }

@@ -12,10 +12,10 @@ use super::framing::{Encoder, Framing};
 use super::input::{Found, Input, Source as InputSource};
 use super::unframing::Decoder;
 use crate::connection::{
-    CloseReason, Closed, Common, Connection, Connections, Driver, LINGER, Limits, Pool,
+    Classes, CloseReason, Closed, Common, Connection, Connections, Driver, Limits, Pool, Timeouts,
 };
 use crate::net::{Key, Net, Readiness, Source, Stream, Time};
-use crate::reactor::{Borrowed, CLASSES, Handler, Reactor, SCRATCH_SIZE};
+use crate::reactor::{Borrowed, Handler, Reactor, SCRATCH_SIZE};
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -77,12 +77,11 @@ struct Crew {
 impl<N: Net> Sender<N> {
     /// A conversation that begins with its first turn. `net` is to have standard output, and standard input if that is what is sent.
     pub fn new(net: N, config: SendConfig) -> Sender<N> {
-        let timeouts: [Option<Duration>; CLASSES] = [
-            config.timeout,
-            config.timeout,
-            Some(LINGER),
-            config.target.connect_timeout,
-        ];
+        let timeouts = Timeouts {
+            idle: config.timeout,
+            stall: config.timeout,
+            connect: config.target.connect_timeout,
+        };
         let encoder = Encoder::new(config.framing, config.max_message);
         let input = InputSource::new(config.input, encoder);
         let most_owed = input.most_at_once();
@@ -97,7 +96,7 @@ impl<N: Net> Sender<N> {
         let conversation = Conversation::new(Decoder::new(config.framing, config.max_message));
         let common = Common::new(conversation, limits, max_held);
         Sender {
-            reactor: Reactor::new(net, timeouts, Duration::ZERO),
+            reactor: Reactor::new(net, timeouts.by_class(), Duration::ZERO),
             crew: Crew {
                 driver: Driver::new(common),
                 dialing: Dialing::new(config.target),
@@ -372,6 +371,14 @@ impl<N: Net> Handler<N, Connection<Listening>> for Crew {
     }
 
     fn expired(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) {
+        // What has arrived comes first: events may still be queued in the kernel.
+        if let Some(slot) = reactor.find(key) {
+            let readiness = Classes::readiness_at_deadline(slot.class());
+            self.ready(reactor, key, readiness);
+        }
+        if !reactor.is_expired(key) {
+            return;
+        }
         let Some(slot) = reactor.find(key) else {
             return;
         };

@@ -1,5 +1,6 @@
 //! Connections on a reactor: what server and clients do alike with whoever is ready.
 
+mod expiry;
 mod records;
 
 use super::{Classes, CloseReason, Common, Connection, Outcome, Workbench};
@@ -83,7 +84,11 @@ impl<P: Protocol> Driver<P> {
         let connection = &mut slot.tenant;
         let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut bench);
         if outcome == Outcome::Input {
-            debug_assert_eq!(slot.class(), slot.tenant.class(), "it was settled before");
+            debug_assert_eq!(
+                Classes::base(slot.class()),
+                slot.tenant.class(),
+                "it was settled before"
+            );
             return None;
         }
         // Its time has been started anew in this tick already.
@@ -99,14 +104,25 @@ impl<P: Protocol> Driver<P> {
         key: Key,
         readiness: Readiness,
     ) -> Option<CloseReason> {
-        let Borrowed {
-            slot, scratch, now, ..
-        } = reactor.borrow(key)?;
+        let slot = reactor.find(key)?;
         if slot.is_queued() {
             // Nobody has two turns in one.
             slot.tenant.note(readiness);
             return None;
         }
+        self.drive_now(reactor, key, readiness)
+    }
+
+    /// Drives a connection whether it is queued to be run again or not.
+    fn drive_now<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        readiness: Readiness,
+    ) -> Option<CloseReason> {
+        let Borrowed {
+            slot, scratch, now, ..
+        } = reactor.borrow(key)?;
         let connection = &mut slot.tenant;
         let before = (connection.bytes_in(), connection.bytes_out());
         let mut bench = self.bench(key, now);
@@ -142,8 +158,10 @@ impl<P: Protocol> Driver<P> {
         if waits.is_err() && class != Classes::LINGER {
             return Some(CloseReason::NoMemory);
         }
-        let changes_class = class != slot.class();
-        if changes_class {
+        let changes_class = class != Classes::base(slot.class());
+        // A byte has moved, so a connection that is looked at more often is again as any other.
+        let ends_rechecks = starts_anew && class != slot.class();
+        if changes_class || ends_rechecks {
             reactor.set_class(key, class);
         } else if starts_anew {
             reactor.touch(key);
@@ -179,7 +197,7 @@ impl<P: Protocol> Driver<P> {
                 places -= 1;
                 slot.tenant.ends_to_wait_for_memory();
                 let class = slot.tenant.class();
-                if class != slot.class() {
+                if class != Classes::base(slot.class()) {
                     // One that owes has waited for its peer all the while: that time goes on.
                     reactor.set_class(key, class);
                 }

@@ -2,7 +2,9 @@
 
 use super::pool::Share;
 use super::{CloseReason, Connection, Fifo, Pool, Workbench};
+use crate::net::{Progress, Time};
 use crate::protocol::{Protocol, Session};
+use std::time::Duration;
 
 /// What a connection holds only while it must.
 ///
@@ -20,6 +22,8 @@ pub(super) struct Held {
     pub(super) input_is_held_back: bool,
     /// The part of the pool that is this connection's.
     pub(super) share: Share,
+    /// How many bytes the peer had acknowledged, and since when at the latest, as the last passed deadline found it.
+    acknowledged: Option<(u64, Time)>,
     _size: [u8; 1024],
 }
 
@@ -30,6 +34,7 @@ impl Default for Held {
             input: Fifo::default(),
             input_is_held_back: false,
             share: Share::default(),
+            acknowledged: None,
             _size: [0; 1024],
         }
     }
@@ -99,6 +104,24 @@ where
         } else {
             held.account(pool);
         }
+    }
+
+    /// For how long at least the peer of a connection with pending output has acknowledged no byte.
+    ///
+    /// The kernel may say less than that: a peer that acknowledges what it has acknowledged before looks alive to it. So
+    /// the count is kept from one call to the next.
+    pub(super) fn since_acknowledged(&mut self, progress: Progress, now: Time) -> Duration {
+        let acknowledged = self.bytes_out.saturating_sub(progress.unacknowledged);
+        let latest = now.before(progress.since_acknowledged);
+        let Some([held]) = self.held.as_deref_mut() else {
+            return progress.since_acknowledged;
+        };
+        let since = match held.acknowledged {
+            Some((before, since)) if before == acknowledged => since.min(latest),
+            _ => latest,
+        };
+        held.acknowledged = Some((acknowledged, since));
+        now.since(since)
     }
 
     /// Gives back what the connection holds of the pool; called once, when it closes.

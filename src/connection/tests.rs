@@ -48,6 +48,8 @@ enum Step {
     FinFails,
     /// Whether a connection that was begun stands.
     Connected(Result<bool, io::ErrorKind>),
+    /// From here on nothing moves: every call would block, however many there are.
+    Quiet,
 }
 
 fn input(bytes: &[u8]) -> Step {
@@ -66,6 +68,9 @@ struct Scripted {
 
 impl Scripted {
     fn next(&mut self, call: &str) -> Step {
+        if let Some(Step::Quiet) = self.steps.front() {
+            return Step::Quiet;
+        }
         let step = self.steps.pop_front();
         step.unwrap_or_else(|| panic!("{call}, but no step is left"))
     }
@@ -80,7 +85,7 @@ impl Stream for Scripted {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
             }
-            Step::NoInput => Err(io::ErrorKind::WouldBlock.into()),
+            Step::NoInput | Step::Quiet => Err(io::ErrorKind::WouldBlock.into()),
             Step::PeerFin => Ok(0),
             Step::ReadFails(kind) => Err(kind.into()),
             step => panic!("a read, but the step is {step:?}"),
@@ -94,7 +99,7 @@ impl Stream for Scripted {
                 Ok(taken.len())
             }
             Step::TakesCount(count) => Ok(count.min(bytes.len())),
-            Step::NoRoom => Err(io::ErrorKind::WouldBlock.into()),
+            Step::NoRoom | Step::Quiet => Err(io::ErrorKind::WouldBlock.into()),
             Step::WriteFails(kind) => Err(kind.into()),
             step => panic!("a write of {} bytes, but the step is {step:?}", bytes.len()),
         }
@@ -129,7 +134,9 @@ impl Stream for Scripted {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.steps.front() {
             Some(Step::Connected(Ok(true))) => Ok(SocketAddr::from(([127, 0, 0, 1], 1))),
-            Some(Step::Connected(Ok(false))) => Err(io::ErrorKind::NotConnected.into()),
+            Some(Step::Connected(Ok(false)) | Step::Quiet) => {
+                Err(io::ErrorKind::NotConnected.into())
+            }
             step => panic!("a look at the peer's address, but the step is {step:?}"),
         }
     }
@@ -139,7 +146,7 @@ impl Stream for Scripted {
             return Err(error);
         }
         let stands = self.peer_addr().is_ok();
-        self.steps.pop_front();
+        self.next("a look whether it is connected");
         Ok(stands)
     }
 }

@@ -4,7 +4,7 @@ use super::cause::Cause;
 use super::session::{EchoSession, Flight, Verdict};
 use super::surroundings::{Stage, Surroundings};
 use super::tester::{Loop, Tester};
-use crate::connection::{CloseReason, Connection};
+use crate::connection::{Classes, CloseReason, Connection};
 use crate::net::{Key, Net, Readiness, Source, Time};
 use crate::reactor::Handler;
 
@@ -29,7 +29,14 @@ impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> 
     }
 
     fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
+        // What has arrived comes first: events may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
+            let readiness = Classes::readiness_at_deadline(slot.class());
+            self.ready(reactor, key, readiness);
+        }
+        if reactor.is_expired(key)
+            && let Some(slot) = reactor.find(key)
+        {
             let reason = slot.tenant.expire();
             self.ended(reactor, key, reason);
         }

@@ -19,7 +19,7 @@ use super::tally::{Span, Tally};
 use super::telling::Telling;
 use super::verdict;
 use super::wall::WallTime;
-use crate::connection::{CloseReason, Common, Connection, Driver, LINGER, Limits};
+use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Timeouts};
 use crate::net::{Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
 use std::collections::VecDeque;
@@ -85,8 +85,11 @@ pub(super) struct Schedule {
 impl<N: Net, S: Surroundings> Load<N, S> {
     /// A load that begins with its first turn.
     pub fn new(net: N, config: Config, surroundings: S) -> Self {
-        let timeouts = [None, None, Some(LINGER), Some(config.connect_timeout)];
-        let reactor = Reactor::new(net, timeouts, config.spin);
+        let timeouts = Timeouts {
+            connect: Some(config.connect_timeout),
+            ..Timeouts::default()
+        };
+        let reactor = Reactor::new(net, timeouts.by_class(), config.spin);
         let tester = Tester::new(config, surroundings, reactor.now());
         Load { reactor, tester }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub const TICK: Duration = Duration::from_millis(250);
 
 /// How many classes of timeout there are.
-pub const CLASSES: usize = 4;
+pub const CLASSES: usize = 6;
 
 /// A list of deadlines of one length. What the classes mean is for the loop's user to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,17 @@ impl Deadlines {
         heads.map(|(time, _)| time).min()
     }
 
+    /// The timeout of a class.
+    pub(super) fn timeout(&self, class: Class) -> Option<Duration> {
+        self.lists.get(usize::from(class.0))?.length
+    }
+
+    /// Whether the time of a connection is up.
+    pub(super) fn is_expired<S, T>(&self, slot: &Slot<S, T>, now: Time) -> bool {
+        let timeout = self.timeout(slot.class);
+        timeout.is_some_and(|timeout| deadline(slot, timeout) <= now)
+    }
+
     /// A connection whose time is up.
     pub(super) fn expired<S, T>(&self, slots: &mut Slots<S, T>, now: Time) -> Option<Key> {
         let mut heads = self.lists.iter().filter_map(|list| due(list, slots));
@@ -195,8 +206,12 @@ fn due<S, T>(list: &List, slots: &mut Slots<S, T>) -> Option<(Time, Key)> {
         slot: list.first,
         serial: head.serial(),
     };
-    // From the end of the tick, since the last activity may have been that late in it: never early.
-    Some((head.link.since.end() + length, key))
+    Some((deadline(head, length), key))
+}
+
+/// When the time of a slot is up: from the end of the tick, since the last activity may have been that late in it.
+fn deadline<S, T>(slot: &Slot<S, T>, length: Duration) -> Time {
+    slot.link.since.end() + length
 }
 
 #[cfg(test)]
@@ -215,7 +230,7 @@ mod tests {
             slots.insert(key, (), ());
         }
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        let lengths = [seconds(10), seconds(3), None, None];
+        let lengths = [seconds(10), seconds(3), None, None, None, None];
         (slots, Deadlines::new(lengths))
     }
 

@@ -45,7 +45,8 @@ pub trait Handler<N: Net, T> {
     /// A connection is ready; or, with [`Readiness::NONE`], it is its turn again.
     fn ready(&mut self, reactor: &mut Reactor<N, T>, key: Key, readiness: Readiness);
 
-    /// A connection's deadline has passed. It must leave its class, or the loop will say so again and again.
+    /// A connection's deadline has passed. It must leave its class or its timer must restart, or the loop will report it
+    /// again and again. Its input may not have been read yet: events may still be queued in the kernel.
     fn expired(&mut self, reactor: &mut Reactor<N, T>, key: Key);
 
     /// A listener or another source is ready, or it is its turn again.
@@ -74,6 +75,8 @@ pub struct Reactor<N: Net, T> {
     slots: Slots<N::Stream, T>,
     deadlines: Deadlines,
     run_queue: VecDeque<Key>,
+    /// Sources to handle in the next iteration without an event, each once.
+    source_queue: Vec<Source>,
     ready: Vec<Ready>,
     scratch: Box<Scratch>,
     spin: Duration,
@@ -92,6 +95,7 @@ impl<N: Net, T> Reactor<N, T> {
             slots: Slots::new(),
             deadlines: Deadlines::new(timeouts),
             run_queue: VecDeque::new(),
+            source_queue: Vec::new(),
             ready: Vec::new(),
             scratch: scratch(),
             spin,
@@ -205,13 +209,25 @@ impl<N: Net, T> Reactor<N, T> {
         }
     }
 
+    /// Whether the deadline of a connection has passed.
+    pub fn is_expired(&mut self, key: Key) -> bool {
+        let now = self.now;
+        let slot = self.slots.find(key);
+        slot.is_some_and(|slot| self.deadlines.is_expired(slot, now))
+    }
+
+    /// The timeout of a class; `None` if its connections have no deadline.
+    pub fn timeout(&self, class: Class) -> Option<Duration> {
+        self.deadlines.timeout(class)
+    }
+
     /// Starts a connection's time anew, within its class.
     #[inline]
     pub fn touch(&mut self, key: Key) {
         self.deadlines.touch(&mut self.slots, key.slot, self.tick);
     }
 
-    /// Gives a connection or a source another turn without an event, because none need come.
+    /// Gives a connection another turn without an event, because none need come.
     ///
     /// # Errors
     /// There is no memory to remember it.
@@ -219,12 +235,27 @@ impl<N: Net, T> Reactor<N, T> {
         let refused = self.refuses || self.run_queue.try_reserve(1).is_err();
         match self.slots.find(key) {
             Some(slot) if slot.queued => return Ok(()),
-            None if key.source().is_none() => return Ok(()),
+            None => return Ok(()),
             _ if refused => return Err(OutOfMemory),
             Some(slot) => slot.queued = true,
-            None => {}
         }
         self.run_queue.push_back(key);
+        Ok(())
+    }
+
+    /// Handles a source in the next iteration without an event, because none need come. It is handled once there,
+    /// whether it has an event as well or not, so that its budget holds for each iteration.
+    ///
+    /// # Errors
+    /// There is no memory to remember it.
+    pub fn run_source_again(&mut self, source: Source) -> Result<(), OutOfMemory> {
+        if self.source_queue.contains(&source) {
+            return Ok(());
+        }
+        if self.refuses || self.source_queue.try_reserve(1).is_err() {
+            return Err(OutOfMemory);
+        }
+        self.source_queue.push(source);
         Ok(())
     }
 
@@ -237,7 +268,7 @@ impl<N: Net, T> Reactor<N, T> {
         // Who asks to be run again in this turn is run again in the next.
         let again = self.run_queue.len();
         let ready = std::mem::take(&mut self.ready);
-        let mut sources = false;
+        let mut sources = !self.source_queue.is_empty();
         for event in &ready {
             if event.key.source().is_some() {
                 sources = true;
@@ -248,17 +279,29 @@ impl<N: Net, T> Reactor<N, T> {
         self.fire_deadlines(handler);
         self.run_queued(again, handler);
         if sources {
-            for source in ready.iter().filter_map(|event| event.key.source()) {
-                handler.source_ready(self, source);
-            }
+            self.handle_sources(&ready, handler);
         }
         self.ready = ready;
         Ok(())
     }
 
+    /// Handles each source that has an event or was to be handled again, once.
+    fn handle_sources(&mut self, ready: &[Ready], handler: &mut impl Handler<N, T>) {
+        let queued = std::mem::take(&mut self.source_queue);
+        for source in &queued {
+            handler.source_ready(self, *source);
+        }
+        for source in ready.iter().filter_map(|event| event.key.source()) {
+            // What has arrived was there when the queued ones were handled, since the wait came before.
+            if !queued.contains(&source) {
+                handler.source_ready(self, source);
+            }
+        }
+    }
+
     /// Waits until something is ready or due, and reads the clock.
     fn wait(&mut self, wake_at: Option<Time>) -> io::Result<()> {
-        if !self.run_queue.is_empty() {
+        if !self.run_queue.is_empty() || !self.source_queue.is_empty() {
             self.poll(Some(Duration::ZERO))?;
             return Ok(());
         }
@@ -314,9 +357,7 @@ impl<N: Net, T> Reactor<N, T> {
                 // It grew when many had to be let in again, behind what they held: that could not go back to the kernel.
                 self.run_queue = VecDeque::new();
             }
-            if let Some(source) = key.source() {
-                handler.source_ready(self, source);
-            } else if let Some(slot) = self.slots.find(key) {
+            if let Some(slot) = self.slots.find(key) {
                 slot.queued = false;
                 handler.ready(self, key, Readiness::NONE);
             } else {

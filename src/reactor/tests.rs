@@ -148,7 +148,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const LINE: Class = Class::new(0);
 
 fn reactor(spin: Duration) -> Reactor<Diary, ()> {
-    let lengths = [Some(Duration::from_secs(1)), None, None, None];
+    let lengths = [Some(Duration::from_secs(1)), None, None, None, None, None];
     Reactor::new(Diary::default(), lengths, spin)
 }
 
@@ -279,11 +279,28 @@ fn a_turn_asked_for_by_the_dead_is_nobodys() {
     assert_eq!(heir.slot, gone.slot);
     reactor.run_again(gone).unwrap();
     let source = Source::listener(0);
-    reactor.run_again(Key::of_source(source)).unwrap();
+    reactor.run_source_again(source).unwrap();
     let mut scribe = Scribe::default();
     reactor.turn(&mut scribe).unwrap();
     assert_eq!(scribe.told, [Told::Source(source.0)]);
     assert!(reactor.run_queue.is_empty());
+}
+
+#[test]
+fn a_queued_source_with_an_event_is_handled_once() {
+    let mut reactor = reactor(Duration::ZERO);
+    let [first, second] = [0, 1].map(Source::listener);
+    for source in [first, second, first] {
+        reactor.run_source_again(source).unwrap();
+    }
+    let event = |source| ready(Key::of_source(source));
+    *reactor.net.found.borrow_mut() = [vec![event(second)], vec![event(second)]].into();
+    let mut scribe = Scribe::default();
+    reactor.turn(&mut scribe).unwrap();
+    assert_eq!(scribe.told, [Told::Source(first.0), Told::Source(second.0)]);
+    reactor.turn(&mut scribe).unwrap();
+    assert_eq!(scribe.told[2..], [Told::Source(second.0)]);
+    assert_eq!(waits(&reactor)[0], Some(Duration::ZERO), "no sleep before");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::throttle::Throttle;
 use super::{Refusal, Service};
 use crate::connection::{Connection, Connections};
-use crate::net::{AcceptError, Ending, Key, Limit, ListenOptions, Net, Source, Time};
+use crate::net::{AcceptError, Ending, Limit, ListenOptions, Net, Source, Time};
 use crate::protocol::{Protocol, Session};
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The listeners, and whether they may be listened to.
 pub(super) struct Accepting<N: Net> {
-    listeners: Vec<N::Listener>,
+    /// By the index of the source; `None` once closed.
+    listeners: Vec<Option<N::Listener>>,
+    /// Each listener is closed as soon as its queue is empty.
+    is_closing: bool,
     /// Accepting is paused until then; the edge that told of waiting connections is used up.
     pub(super) paused_until: Option<Time>,
     exhausted: Throttle,
@@ -26,6 +29,7 @@ impl<N: Net> Accepting<N> {
     pub(super) fn new() -> Self {
         Accepting {
             listeners: Vec::new(),
+            is_closing: false,
             paused_until: None,
             exhausted: Throttle::default(),
             refused: Throttle::default(),
@@ -41,14 +45,27 @@ impl<N: Net> Accepting<N> {
         let index = u32::try_from(self.listeners.len()).map_err(io::Error::other)?;
         let listener = net.listen(options, Source::listener(index))?;
         let address = net.local_addr(&listener)?;
-        self.listeners.push(listener);
+        self.listeners.push(Some(listener));
         Ok(address)
     }
 
-    /// Closes all listeners. What is queued on them is reset, so it is to be taken first.
-    pub(super) fn stop(&mut self) {
-        self.listeners.clear();
+    /// Closes all listeners. The kernel resets the connections that are queued on them.
+    pub(super) fn close_all(&mut self) {
+        self.listeners.fill_with(|| None);
         self.paused_until = None;
+    }
+
+    /// Whether a listener is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.listeners.iter().any(Option::is_some)
+    }
+
+    fn close(&mut self, source: Source) {
+        let index = source.listener_index();
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(listener) = index.and_then(|index| self.listeners.get_mut(index)) {
+            *listener = None;
+        }
     }
 
     /// A connection has closed, so a paused listener may try again at once.
@@ -63,7 +80,8 @@ impl<N: Net> Accepting<N> {
     }
 
     fn listener(&self, source: Source) -> Option<&N::Listener> {
-        self.listeners.get(source.listener_index()? as usize)
+        let listener = self.listeners.get(source.listener_index()? as usize)?;
+        listener.as_ref()
     }
 }
 
@@ -71,39 +89,55 @@ impl<N: Net> Accepting<N> {
 enum Accepted {
     /// Try again: there may be more in the queue.
     More,
-    /// Wait for an event, or for the end of a pause.
-    NoMore,
+    /// The queue is empty: wait for an event.
+    Empty,
+    /// Wait for the end of a pause.
+    Paused,
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
     /// Takes in what waits on a listener, within the budget.
     pub(super) fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+        if self.accepting.is_closing {
+            self.empty_and_close(reactor, source);
+            return;
+        }
         for taken in 0..self.config.accepts_per_turn {
             if taken > 0 && !self.has_waiting(reactor, source) {
                 return;
             }
             match self.accept_one(reactor, source) {
                 Accepted::More => {}
-                Accepted::NoMore => return,
+                Accepted::Empty | Accepted::Paused => return,
             }
         }
-        if reactor.run_again(Key::of_source(source)).is_err() {
+        if reactor.run_source_again(source).is_err() {
             self.accepting.paused_until = Some(reactor.now() + PAUSE);
         }
     }
 
-    /// Takes in all that waits on all listeners, at the end of accepting.
-    pub(super) fn accept_what_waits(&mut self, reactor: &mut Connections<N, P>) {
-        /// Far above any backlog: who still comes then is not one who was waiting.
-        const MOST: usize = 1 << 17;
+    /// Accepts what is queued on each listener and closes it, one listener after the other: while the queue of one is
+    /// accepted, those of the others fill.
+    pub(super) fn close_listeners(&mut self, reactor: &mut Connections<N, P>) {
+        self.accepting.is_closing = true;
         for source in self.accepting.sources() {
-            for _ in 0..MOST {
-                match self.accept_one(reactor, source) {
-                    Accepted::More => {}
-                    Accepted::NoMore => break,
-                }
+            self.empty_and_close(reactor, source);
+        }
+    }
+
+    /// Accepts what is queued on a listener and closes it. If file descriptors run out, it stays open until others are
+    /// closed: closing a listener resets its queue.
+    fn empty_and_close(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+        /// Far above any backlog: connections beyond it have come since.
+        const MOST: usize = 1 << 17;
+        for _ in 0..MOST {
+            match self.accept_one(reactor, source) {
+                Accepted::More => {}
+                Accepted::Empty => break,
+                Accepted::Paused => return,
             }
         }
+        self.accepting.close(source);
     }
 
     fn has_waiting(&self, reactor: &mut Connections<N, P>, source: Source) -> bool {
@@ -113,7 +147,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
 
     fn accept_one(&mut self, reactor: &mut Connections<N, P>, source: Source) -> Accepted {
         let Some(listener) = self.accepting.listener(source) else {
-            return Accepted::NoMore;
+            return Accepted::Empty;
         };
         let accepted = if self.wants_peers() {
             let accepted = reactor.net.accept_from(listener);
@@ -126,7 +160,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 self.admit(reactor, stream, peer);
                 Accepted::More
             }
-            Err(AcceptError::Empty) => Accepted::NoMore,
+            Err(AcceptError::Empty) => Accepted::Empty,
             Err(AcceptError::ThisConnection(error)) => {
                 self.counters.accept_failed += 1;
                 if let Some(unsaid) = self.accepting.failed.occur(reactor.now()) {
@@ -139,11 +173,11 @@ impl<N: Net, P: Protocol> Service<N, P> {
             }
             Err(AcceptError::Exhausted(error)) => {
                 self.pause_accepting(reactor.now(), &error);
-                Accepted::NoMore
+                Accepted::Paused
             }
             Err(AcceptError::Fatal(error)) => {
                 self.exit = Some(Err(error));
-                Accepted::NoMore
+                Accepted::Paused
             }
         }
     }
@@ -174,7 +208,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
         self.accepting.paused_until = None;
         for source in self.accepting.sources() {
-            if reactor.run_again(Key::of_source(source)).is_err() {
+            if reactor.run_source_again(source).is_err() {
                 self.accepting.paused_until = Some(reactor.now() + PAUSE);
             }
         }
@@ -216,6 +250,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
         log::debug!("#{} open {}", key.serial, shown(peer));
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
+        } else if self.drain.is_some() {
+            // It was queued when the drain began, and may have got a slot that the drain has passed already.
+            self.drain_connection(reactor, key);
         }
     }
 

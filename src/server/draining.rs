@@ -2,7 +2,7 @@
 
 use super::{Exit, Service};
 use crate::connection::{CloseReason, Connections};
-use crate::net::{Net, Readiness, Time};
+use crate::net::{Key, Net, Readiness, Time};
 use crate::protocol::Protocol;
 
 /// How many slots one turn tells of the end, so that a million of them do not hold up those who are served.
@@ -44,8 +44,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 self.exit = Some(Ok(Exit::Interrupted));
                 return;
             }
-            self.accept_what_waits(reactor);
-            self.accepting.stop();
+            self.close_listeners(reactor);
             log::info!(
                 "{}: draining {} for at most {:?}; a second signal ends at once",
                 signal.name(),
@@ -72,12 +71,14 @@ impl<N: Net, P: Protocol> Service<N, P> {
         (drain.told, drain.all_told) = (to, to == end);
         let (deadline, began) = (drain.deadline, drain.began);
         for index in from..to {
-            self.drain_slot(reactor, index);
+            if let Some(key) = reactor.key_at(index) {
+                self.drain_connection(reactor, key);
+            }
         }
         if now >= deadline {
             self.cut_short(reactor);
         }
-        if reactor.is_empty() && self.exit.is_none() {
+        if reactor.is_empty() && !self.accepting.is_open() && self.exit.is_none() {
             log::info!(
                 "drained in {:.1} s: {} served, {} refused, {} bytes in, {} out",
                 now.since(began).as_secs_f64(),
@@ -90,10 +91,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    fn drain_slot(&mut self, reactor: &mut Connections<N, P>, index: usize) {
-        let Some(key) = reactor.key_at(index) else {
-            return;
-        };
+    /// Has a connection answer what has arrived, flush and send FIN.
+    pub(super) fn drain_connection(&mut self, reactor: &mut Connections<N, P>, key: Key) {
         if let Some(slot) = reactor.find(key) {
             slot.tenant.drain();
         }
@@ -118,6 +117,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
 
     /// The time to drain is over.
     fn cut_short(&mut self, reactor: &mut Connections<N, P>) {
+        self.accepting.close_all();
         self.close_all(reactor);
         let cut = self.counters.closed_for(CloseReason::DrainExpired);
         if cut > 0 {

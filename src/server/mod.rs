@@ -11,10 +11,10 @@ mod throttle;
 
 pub use counters::{Counters, Refusal};
 
-use crate::connection::{CloseReason, Common, Connections, Driver, LINGER, Limits, Pool};
+use crate::connection::{CloseReason, Common, Connections, Driver, Limits, Pool, Timeouts};
 use crate::net::{Key, ListenOptions, Net, Readiness, Source, Time, backlog_in_force};
 use crate::protocol::Protocol;
-use crate::reactor::{CLASSES, Handler, Reactor};
+use crate::reactor::{Handler, Reactor};
 use accepting::Accepting;
 use draining::Drain;
 use recording::Recording;
@@ -66,9 +66,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The lengths of the classes of deadlines, in the order of their indices ([`Classes`](crate::connection::Classes)).
-    fn timeouts(&self) -> [Option<Duration>; CLASSES] {
-        [self.idle_timeout, self.stall_timeout, Some(LINGER), None]
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            idle: self.idle_timeout,
+            stall: self.stall_timeout,
+            connect: None,
+        }
     }
 }
 
@@ -109,7 +112,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
         };
         let common = Common::new(protocol, limits, config.max_buffered);
         Server {
-            reactor: Reactor::new(net, config.timeouts(), config.spin),
+            reactor: Reactor::new(net, config.timeouts().by_class(), config.spin),
             service: Service {
                 driver: Driver::new(common),
                 accepting: Accepting::new(),
@@ -219,8 +222,7 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
     }
 
     fn expired(&mut self, reactor: &mut Connections<N, P>, key: Key) {
-        if let Some(slot) = reactor.find(key) {
-            let reason = slot.tenant.expire();
+        if let Some(reason) = self.driver.expire(reactor, key) {
             self.close(reactor, key, reason);
         }
     }

@@ -31,6 +31,8 @@ impl World {
             self.reset_arrives(client);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        self.listeners[index].accepted += 1;
+        self.arrive_during_drain();
         let id = self.ends[client].peer.expect("made when it connected");
         let end = &mut self.ends[id];
         end.is_servers = true;
@@ -56,10 +58,12 @@ impl World {
 
     /// As read(2), by a program under test.
     pub fn program_reads(&mut self, id: EndId, buffer: &mut [u8]) -> io::Result<usize> {
-        let end = &self.ends[id];
+        let (now, least_timeout, stopping) = (self.now, self.least_timeout, self.stopping);
+        let end = &mut self.ends[id];
         assert!(end.stood, "a read where no connection stands: {end:?}");
+        let has_edge = end.watch.may_read > 0 || end.fin_sent || end.told_by_write || stopping;
         assert!(
-            end.watch.may_read > 0 || end.fin_sent || end.told_by_write || self.stopping,
+            has_edge || end.may_read_at_deadline(now, least_timeout),
             "a read without an edge since the last one blocked: {end:?}"
         );
         if self.fault(self.faults.interrupted) {
@@ -68,6 +72,7 @@ impl World {
         // Of a connection that is known to be over, a read says what there is.
         if !self.ends[id].told_by_write && self.fault(self.faults.read_blocks) {
             self.ends[id].deceived = true;
+            self.ends[id].read_deceived_at = Some(now);
             self.arm_read(id);
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -92,6 +97,7 @@ impl World {
         let now = self.now;
         let weak = self.weak;
         let end = &mut self.ends[id];
+        end.read_in_iteration += count;
         if count < asked && count > 0 && !weak && !end.watch.drain {
             end.watch.reads_no_more();
         }
@@ -112,11 +118,12 @@ impl World {
 
     /// As send(2), by a program under test.
     pub fn program_writes(&mut self, id: EndId, bytes: &[u8]) -> io::Result<usize> {
-        let end = &self.ends[id];
+        let (now, least_timeout) = (self.now, self.least_timeout);
+        let end = &mut self.ends[id];
         assert!(end.stood, "a write where no connection stands: {end:?}");
         assert!(!end.fin_sent, "bytes written behind a FIN");
         assert!(
-            end.watch.may_write > 0,
+            end.watch.may_write > 0 || end.may_write_at_deadline(now, least_timeout),
             "a write without an edge since the last one blocked: {end:?}"
         );
         if self.fault(self.faults.interrupted) {
@@ -126,7 +133,11 @@ impl World {
             self.ends[id].told_by_write = true;
             return Err(error);
         }
-        if self.send_room(id) == 0 || self.fault(self.faults.write_blocks) {
+        let is_full = self.send_room(id) == 0;
+        if is_full || self.fault(self.faults.write_blocks) {
+            if !is_full {
+                self.ends[id].write_deceived_at = Some(now);
+            }
             self.arm_write(id);
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -138,6 +149,7 @@ impl World {
         let end = &mut self.ends[id];
         end.moved_at = self.now;
         end.owed_since = self.now;
+        end.written_in_iteration += count;
         self.trace(4, count as u64);
         Ok(count)
     }
@@ -218,8 +230,7 @@ impl World {
             self.check_told(id, reset);
             self.closed.push(id);
             self.ends[id].was_refused = self.ends[id].watch.key().is_none();
-            let room = self.is_writable(id).then(|| self.send_room(id));
-            self.ends[id].room_when_closed = room.unwrap_or(0);
+            self.ends[id].room_when_closed = self.send_room(id);
         }
         self.deregister(id);
         self.close(id, reset);

@@ -6,7 +6,7 @@ use crate::selector::CLIENTS;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld};
 use echoloop::connection::{
-    Classes, CloseReason, Common, Connection, Connections, Driver, LINGER, Limits,
+    Classes, CloseReason, Common, Connection, Connections, Driver, Limits, Timeouts,
 };
 use echoloop::net::{Key, Readiness, Source, Time};
 use echoloop::protocol::{Context, Outbox, Protocol, Session};
@@ -128,10 +128,13 @@ impl<const DRAINS: bool> Clients<DRAINS> {
         };
         let common = Common::new(checker, Limits::default(), 1 << 30);
         let connect_timeout = Duration::from_millis(rng.between(100, 10_000));
-        let timeouts = [None, None, Some(LINGER), Some(connect_timeout)];
+        let timeouts = Timeouts {
+            connect: Some(connect_timeout),
+            ..Timeouts::default()
+        };
         Clients {
             world: world.clone(),
-            reactor: Reactor::new(net, timeouts, Duration::ZERO),
+            reactor: Reactor::new(net, timeouts.by_class(), Duration::ZERO),
             crew: Crew {
                 driver: Driver::new(common),
                 connect_timeout,
@@ -316,15 +319,13 @@ impl<const DRAINS: bool> Handler<SimNet<DRAINS>, Connection<CheckerSession>> for
 
     fn expired(&mut self, reactor: &mut Connections<SimNet<DRAINS>, Checker>, key: Key) {
         let now = reactor.now();
-        let Some(slot) = reactor.find(key) else {
-            unreachable!("who is due is there");
+        let Some(reason) = self.driver.expire(reactor, key) else {
+            return;
         };
-        let reason = slot.tenant.expire();
-        assert_eq!(
-            reason,
-            CloseReason::ConnectTimeout,
-            "no other deadline was set"
-        );
+        if reason != CloseReason::ConnectTimeout {
+            // It was driven before, and has come to its end so.
+            return self.close(reactor, key, reason);
+        }
         let mut clients = self.clients.iter();
         let client = clients.find(|client| client.key == Some(key));
         let waited = client.map(|client| now.since(client.begun_at));

@@ -35,6 +35,11 @@ impl World {
         Ok(client)
     }
 
+    /// The listener that the peer of this number connects to.
+    pub fn listener_of(&self, id: u64) -> usize {
+        usize::try_from(id).unwrap() % self.listeners.len()
+    }
+
     /// As connect(2) on a socket that does not block: the outcome is told by an event.
     pub fn program_connects(&mut self, listener: usize, source: u8) -> io::Result<EndId> {
         if self.fault(self.faults.connect_fails) {

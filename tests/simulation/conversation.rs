@@ -7,12 +7,13 @@ use crate::faults::Faults;
 use crate::output::Pipe;
 use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
-use crate::run::Report;
+use crate::run::{Report, least_timeout};
 use crate::selector::SERVER;
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::speech::{Language, PREFIX, Speech, whose_records};
 use crate::standard::WithStandard;
+use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::connection::CloseReason;
 use echoloop::net::ListenOptions;
@@ -138,6 +139,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         world.window = window;
         world.kernel = kernel;
         world.budget = config.budget;
+        world.least_timeout = least_timeout(&config, None);
         world.fin_is_receipt = matches!(language, Language::Collect { .. });
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
@@ -249,12 +251,13 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let refused = {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
-            world.closed.clear();
+            world.begin_iteration();
             let chance = world.faults.memory_refused;
             world.fault(chance)
         };
         self.server.pool().refuse(refused);
         self.exit = self.server.turn().unwrap();
+        self.world.borrow().check_work(&self.config);
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
@@ -286,6 +289,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         if !world.is_anything_ready(SERVER) && !pipe.is_pending() {
             world.now = next.max(world.now);
         }
+        maybe_stop_server(&mut world, &mut self.peers);
         if pipe.reads_at <= world.now {
             pipe.is_read(&mut world);
         }

@@ -57,9 +57,7 @@ pub struct End {
     pub acknowledged_at: u64,
     /// When a byte last arrived from the peer, or the connection was begun.
     pub received_at: u64,
-    /// Since when the kernel has reported that there is room for a write, if it had not; and for how much there was when
-    /// the end was closed: 0 where the kernel did not report it.
-    pub writable_since: u64,
+    /// How much a write would have taken when the end was closed.
     pub room_when_closed: usize,
     /// It was accepted and closed, and never listened to.
     pub was_refused: bool,
@@ -68,6 +66,14 @@ pub struct End {
     pub arrived_when_stopped: u64,
     /// A call was made to block although something was there, since the server was told to stop.
     pub deceived: bool,
+    /// When a read last failed with EAGAIN although there was input, and a write although there was room.
+    pub read_deceived_at: Option<u64>,
+    pub write_deceived_at: Option<u64>,
+    /// When the server last read or wrote here without an edge, because a deadline had passed.
+    pub looked_at: u64,
+    /// Bytes read and written in this iteration of the server's loop.
+    pub read_in_iteration: usize,
+    pub written_in_iteration: usize,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
     /// A write, or an attempt to send FIN, has told that it is over.
@@ -101,6 +107,28 @@ impl End {
 
     pub fn is_readable(&self) -> bool {
         !self.arrived.is_empty() || self.fin_arrived || self.reset_arrived
+    }
+
+    /// Whether the program may read without an edge now: nothing has moved here for a whole timeout.
+    pub fn may_read_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
+        self.is_deadline(self.moved_at, now, least_timeout)
+    }
+
+    /// Whether it may write without an edge: the peer has taken nothing for a whole timeout.
+    pub fn may_write_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
+        self.is_deadline(self.owed_since, now, least_timeout)
+    }
+
+    fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
+        let is_quiet = now >= since.saturating_add(least_timeout);
+        // Where the kernel reports progress, the next look comes after an eighth of the timeout.
+        let looks_again = now >= self.looked_at.saturating_add(least_timeout / 8);
+        // One look may take several calls at the same time.
+        let may = now == self.looked_at || (is_quiet && looks_again);
+        if may {
+            self.looked_at = now;
+        }
+        may
     }
 
     pub fn room(&self) -> usize {

@@ -57,6 +57,12 @@ pub struct Faults {
     pub clock_jump_ms: u64,
     /// What the kernel reports is less than the time since a byte was acknowledged.
     pub progress_hidden: u64,
+    /// The server's process is stopped for up to this many milliseconds while its peers go on; its wait then fails with
+    /// EINTR.
+    pub stopped: u64,
+    pub stopped_ms: u64,
+    /// When a connection is accepted during a drain, another one arrives at some listener.
+    pub arrival_during_drain: u64,
 }
 
 impl Faults {
@@ -96,6 +102,9 @@ impl Faults {
             clock_jump_ms: knob(20_000),
             // Drawn with the kernels (`send_queue.rs`).
             progress_hidden: 0,
+            stopped: knob(200),
+            stopped_ms: knob(20_000),
+            arrival_during_drain: knob(500),
         }
     }
 }

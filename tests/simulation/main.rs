@@ -32,6 +32,8 @@ mod send_queue;
 mod sim_net;
 mod speech;
 mod standard;
+mod stopping;
+mod work;
 mod world;
 
 use std::collections::BTreeMap;

@@ -191,7 +191,7 @@ impl Peer {
 
     fn act_now(&mut self, world: &mut World) {
         let Some(end) = self.end else {
-            match world.connect(0, self.plan.source) {
+            match world.connect(world.listener_of(self.id), self.plan.source) {
                 Ok(end) => self.end = Some(end),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.outcome = Some(Outcome::Refused),

@@ -9,7 +9,9 @@ use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
+use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
+use echoloop::connection::LINGER;
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Counters, Exit, Server};
@@ -92,6 +94,18 @@ fn draw_config(rng: &mut Rng) -> Config {
     }
 }
 
+/// The shortest timeout that a connection of the server, or of a client with a timeout, may have, in nanoseconds.
+pub fn least_timeout(server: &Config, client: Option<Duration>) -> u64 {
+    let timeouts = [
+        server.idle_timeout,
+        server.stall_timeout,
+        client,
+        Some(LINGER),
+    ];
+    let least = timeouts.into_iter().flatten().min().unwrap_or(LINGER);
+    u64::try_from(least.as_nanos()).unwrap()
+}
+
 impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng) -> Self {
         let mut config = draw_config(&mut rng);
@@ -128,13 +142,16 @@ impl<const DRAINS: bool> Run<DRAINS> {
         world.window = window;
         world.kernel = kernel;
         world.budget = config.budget;
+        world.least_timeout = least_timeout(&config, None);
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
             world: world.clone(),
             host: SERVER,
         };
         let mut server = Server::new(net, Raw, config);
-        server.listen(&ListenOptions::new(address(1))).unwrap();
+        for _ in 0..rng.between(1, 3) {
+            server.listen(&ListenOptions::new(address(1))).unwrap();
+        }
         Run {
             clients: Clients::new(&world, &mut rng, step),
             counted: server.counters().clone(),
@@ -245,10 +262,11 @@ impl<const DRAINS: bool> Run<DRAINS> {
         {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
-            world.closed.clear();
+            world.begin_iteration();
         }
         self.refuse_memory();
         self.exit = self.server.turn().unwrap();
+        self.world.borrow().check_work(&self.config);
         self.check_counts();
         self.check_deadlines();
         self.counted = self.server.counters().clone();
@@ -291,6 +309,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let most = world.faults.clock_jump_ms;
             world.now += world.rng.between(0, most) * MILLISECOND;
         }
+        maybe_stop_server(&mut world, &mut self.peers);
         world.shake_hands();
         let now = world.now;
         for peer in &mut self.peers {

@@ -22,6 +22,8 @@ pub struct Host {
     pub asleep_until: Option<u64>,
     /// Keys of connections that have been closed.
     stale: Vec<Key>,
+    /// The wait that it is in fails with EINTR.
+    is_interrupted: bool,
 }
 
 /// What is watched for at one end, and what its owner has been told.
@@ -68,6 +70,12 @@ impl World {
     pub fn signal(&mut self, host: usize, signal: Signal) {
         self.hosts[host].signals.push_back(signal);
         self.hosts[host].signal_pending = true;
+    }
+
+    /// A program's wait ends with EINTR, and the next one reports what is ready.
+    pub fn interrupt_wait(&mut self, host: usize) {
+        self.hosts[host].is_interrupted = true;
+        self.hosts[host].asleep_until = None;
     }
 
     pub fn register(&mut self, host: usize, id: EndId, key: Key, writable: bool) {
@@ -165,7 +173,8 @@ impl World {
         for watch in watches.filter(|watch| watch.is_of(host)) {
             watch.was_heeded();
         }
-        if self.fault(self.faults.wait_interrupted) {
+        let is_interrupted = std::mem::take(&mut self.hosts[host].is_interrupted);
+        if is_interrupted || self.fault(self.faults.wait_interrupted) {
             return;
         }
         self.collect(host, ready);

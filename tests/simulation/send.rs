@@ -12,6 +12,7 @@ use crate::dialogue::{Dialogue, Tongue};
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
+use crate::run::least_timeout;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
 use crate::speech::{PREFIX, Speech};
@@ -125,6 +126,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             world.max_pending = plan.server.max_pending;
         }
         world.budget = plan.server.budget;
+        world.least_timeout = least_timeout(&plan.server, plan.timeout);
         let world = Rc::new(RefCell::new(world));
         let net = |host| SimNet {
             world: world.clone(),

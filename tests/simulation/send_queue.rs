@@ -171,7 +171,6 @@ impl World {
         let Some(peer) = self.ends[id].peer else {
             return;
         };
-        let was_writable = self.is_writable(peer);
         let room = self.ends[id].room();
         let step = self.kernel.window_step(self.window);
         if room < self.ends[id].window + step {
@@ -180,9 +179,6 @@ impl World {
         self.ends[id].window = room;
         self.transmit(peer);
         if self.is_writable(peer) {
-            if !was_writable {
-                self.ends[peer].writable_since = self.now;
-            }
             self.writable(peer);
         }
     }

@@ -27,6 +27,8 @@ pub struct Listener {
     pub armed: bool,
     pub pending: bool,
     pub closed: bool,
+    /// Connections accepted in this iteration of the server's loop.
+    pub accepted: usize,
 }
 
 /// What a run has seen, for the report.
@@ -72,6 +74,8 @@ pub struct World {
     pub fin_is_receipt: bool,
     /// How the kernels treat bytes in transit.
     pub kernel: Kernel,
+    /// The shortest timeout of any connection: before a deadline closes one, the program may look without an edge.
+    pub least_timeout: u64,
 }
 
 pub type SharedWorld = Rc<RefCell<World>>;
@@ -99,6 +103,7 @@ impl World {
             drained_by: None,
             fin_is_receipt: false,
             kernel: Kernel::default(),
+            least_timeout: u64::MAX,
         }
     }
 
@@ -144,6 +149,24 @@ impl World {
             || end.read - end.read_when_stopped >= self.budget as u64
     }
 
+    /// While the server empties one accept queue for a drain, a connection arrives in another that is open.
+    pub fn arrive_during_drain(&mut self) {
+        if !self.stopping || !self.fault(self.faults.arrival_during_drain) {
+            return;
+        }
+        let open: Vec<usize> = (0..self.listeners.len())
+            .filter(|index| !self.listeners[*index].closed)
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let listener = self.rng.one_of(&open);
+        let source = 1 + self.rng.index(4) as u8;
+        if let Ok(client) = self.connect(listener, source) {
+            self.close(client, false);
+        }
+    }
+
     pub fn listen(&mut self, source: Source) -> usize {
         let index = self.listeners.len();
         assert_eq!(source, Source::listener(u32::try_from(index).unwrap()));
@@ -158,10 +181,10 @@ impl World {
         self.listeners[index].closed = true;
         self.listeners[index].pending = false;
         let queue = std::mem::take(&mut self.listeners[index].queue);
-        let could_accept = self.faults.exhausted == 0;
+        let drain_is_over = self.drained_by.is_some_and(|by| self.now >= by);
         assert!(
-            queue.is_empty() || !could_accept,
-            "the queue is reset, not taken in"
+            queue.is_empty() || drain_is_over,
+            "connections in the accept queue are reset"
         );
         for client in queue {
             self.reset_arrives(client);

@@ -178,7 +178,6 @@ fn one_that_owes_and_waits_for_memory_is_stalled_in_its_time() {
     theatre.cast.driver.common.pool.wait(key).unwrap();
     let ended = theatre.cast.driver.admit_waiting(&mut theatre.reactor);
     assert_eq!(ended, None);
-    theatre.reactor.find(key).unwrap().stream.steps = [Step::NoInput].into();
     assert_eq!(theatre.turn_at(9), []);
     assert_eq!(theatre.turn_at(11), [(key.serial, CloseReason::Stalled)]);
 }

@@ -1,7 +1,7 @@
 //! A theatre for connections: a reactor over scripted sockets, with a driver, in which time is what the test says.
 
 use super::*;
-use crate::connection::{Connections, Driver, LINGER};
+use crate::connection::{Connections, Driver, Timeouts};
 use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source};
 use crate::reactor::{Handler, Reactor};
 use std::time::Duration;
@@ -83,8 +83,9 @@ impl<P: Protocol> Handler<Stage, Connection<P::Session>> for Cast<P> {
     }
 
     fn expired(&mut self, reactor: &mut Connections<Stage, P>, key: Key) {
-        let reason = reactor.find(key).unwrap().tenant.expire();
-        self.close(reactor, key, reason);
+        if let Some(reason) = self.driver.expire(reactor, key) {
+            self.close(reactor, key, reason);
+        }
     }
 
     fn source_ready(&mut self, _: &mut Connections<Stage, P>, _: Source) {}
@@ -123,13 +124,14 @@ impl Theatre {
 impl<P: Protocol> Theatre<P> {
     pub(super) fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
         let ten = Some(Duration::from_secs(10));
+        let timeouts = Timeouts {
+            idle: ten,
+            stall: ten,
+            connect: ten,
+        };
         let common = Common::new(protocol, limits, max_buffered);
         Theatre {
-            reactor: Reactor::new(
-                Stage::default(),
-                [ten, ten, Some(LINGER), ten],
-                Duration::ZERO,
-            ),
+            reactor: Reactor::new(Stage::default(), timeouts.by_class(), Duration::ZERO),
             cast: Cast {
                 driver: Driver::new(common),
                 ended: Vec::new(),
@@ -152,6 +154,16 @@ impl<P: Protocol> Theatre<P> {
         key
     }
 
+    fn for_each_stream(&mut self, mut change: impl FnMut(&mut Scripted)) {
+        for index in 0..self.reactor.slots_end() {
+            if let Some(key) = self.reactor.key_at(index)
+                && let Some(slot) = self.reactor.find(key)
+            {
+                change(&mut slot.stream);
+            }
+        }
+    }
+
     pub(super) fn drive(
         &mut self,
         key: Key,
@@ -169,7 +181,10 @@ impl<P: Protocol> Theatre<P> {
     /// A turn at this second, and who ended in it.
     pub(super) fn turn_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
         self.reactor.net.now = second * SECOND;
+        // Before a deadline closes a connection, it is driven once: nothing moves then.
+        self.for_each_stream(|stream| stream.steps.push_back(Step::Quiet));
         self.reactor.turn(&mut self.cast).unwrap();
+        self.for_each_stream(|stream| stream.steps.retain(|step| !matches!(step, Step::Quiet)));
         std::mem::take(&mut self.cast.ended)
     }
 }

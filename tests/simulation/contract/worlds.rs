@@ -209,8 +209,8 @@ impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
     }
 
     fn close_listener(&mut self, listener: <SimNet<DRAINS> as Net>::Listener) {
-        // A server that leaves somebody in the queue is excused only where descriptors may be exhausted.
-        self.world.borrow_mut().faults.exhausted = 1;
+        // A server may leave connections in the queue only when a drain is over.
+        self.world.borrow_mut().drained_by = Some(0);
         drop(listener);
     }
 

@@ -7,6 +7,7 @@ use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
+use crate::run::least_timeout;
 use crate::selector::CLIENTS;
 use crate::sim_net::SimNet;
 use crate::standard::WithStandard;
@@ -14,6 +15,7 @@ use crate::world::{EndId, MILLISECOND, SharedWorld, World};
 use echoloop::client::{Awaited, Failure, Sender, Sent};
 use echoloop::net::Source;
 use echoloop::protocol::Raw;
+use echoloop::server::Config;
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -36,6 +38,7 @@ impl Alone {
     fn new(faults: Faults, bytes: usize, pipe: Pipe, timeout: Option<Duration>) -> Alone {
         let mut world = World::new(Rng::new(0), faults, false);
         world.listen(Source::listener(0));
+        world.least_timeout = least_timeout(&Config::default(), timeout);
         let world = Rc::new(RefCell::new(world));
         let dialogue = typed(bytes);
         let inlet = Inlet::file(dialogue.typed());

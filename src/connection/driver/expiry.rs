@@ -1,0 +1,72 @@
+//! What happens when a deadline passes: the connection is driven once more, the kernel is asked about the peer's
+//! progress, and only then the connection is to be closed.
+//!
+//! A deadline says that the program has seen no byte move, not that none did. After a pause of the whole process
+//! (SIGSTOP, a suspended machine) input may be unread and output space unused, with events that are still queued in the
+//! kernel. And a peer that reads steadily may get bytes from the kernel's send buffer for a long time before there is
+//! space for the program to write again.
+
+use super::{Classes, CloseReason, Connections, Driver};
+use crate::net::{Key, Net};
+use crate::protocol::Protocol;
+use crate::reactor::{Class, TICK};
+use std::time::Duration;
+
+impl<P: Protocol> Driver<P> {
+    /// Handles a deadline that has passed. Returns why the connection has ended, if it has; then
+    /// [`close`](Driver::close) is to be called.
+    pub fn expire<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        let class = reactor.find(key)?.class();
+        let ended = self.drive_now(reactor, key, Classes::readiness_at_deadline(class));
+        if ended.is_some() || !reactor.is_expired(key) {
+            return ended;
+        }
+        if let Some(recheck) = Classes::recheck(class)
+            && self.has_progressed(reactor, key, Classes::base(class))
+        {
+            reactor.set_class(key, recheck);
+            return None;
+        }
+        Some(reactor.find(key)?.tenant.expire())
+    }
+
+    /// Whether the kernel knows of a byte that was acknowledged, or arrived, within the timeout of `class`.
+    fn has_progressed<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        class: Class,
+    ) -> bool {
+        let now = reactor.now();
+        let Some(timeout) = reactor.timeout(class) else {
+            return false;
+        };
+        let Some((slot, net)) = reactor.find_with_net(key) else {
+            return false;
+        };
+        let connection = &mut slot.tenant;
+        if class == Classes::IDLE && connection.bytes_out() == 0 {
+            // Nothing was ever written that could be acknowledged.
+            return false;
+        }
+        let Some(progress) = net.progress(&slot.stream) else {
+            return false;
+        };
+        let quiet = if class == Classes::IDLE {
+            progress.since_acknowledged.min(progress.since_received)
+        } else {
+            connection.since_acknowledged(progress, now)
+        };
+        quiet + tolerance(timeout) < timeout
+    }
+}
+
+/// By how much a deadline may be early with regard to the last acknowledgement, which follows the write that started the
+/// time by a round trip or a delayed ACK.
+fn tolerance(timeout: Duration) -> Duration {
+    TICK.min(timeout / 8)
+}

@@ -1,0 +1,39 @@
+//! How much one iteration of the server's loop may do, so that no connection and no listener holds up the others.
+
+use crate::world::World;
+use echoloop::server::Config;
+
+/// A connection is driven at most so often in one iteration: for its event, its deadline, its turn in the run queue, and
+/// by a drain.
+const DRIVES: usize = 4;
+
+impl World {
+    /// An iteration of the server's loop begins.
+    pub fn begin_iteration(&mut self) {
+        self.closed.clear();
+        for listener in &mut self.listeners {
+            listener.accepted = 0;
+        }
+        for end in &mut self.ends {
+            end.read_in_iteration = 0;
+            end.written_in_iteration = 0;
+        }
+    }
+
+    /// What an iteration did is within its budgets.
+    pub fn check_work(&self, config: &Config) {
+        for end in self.ends.iter().filter(|end| end.is_servers) {
+            // The last read may go a whole buffer beyond the budget.
+            let most = DRIVES * config.budget + 65_536;
+            let read = end.read_in_iteration;
+            assert!(read <= most, "{read} bytes read in one iteration: {end:?}");
+        }
+        // A drain empties the queues at once.
+        if !self.stopping {
+            for listener in &self.listeners {
+                let (accepted, most) = (listener.accepted, config.accepts_per_turn);
+                assert!(accepted <= most, "{accepted} accepted in one iteration");
+            }
+        }
+    }
+}
