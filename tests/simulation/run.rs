@@ -1,5 +1,6 @@
 //! One run: a server with its faults, a crowd of peers and clients, and a seed that decides everything.
 
+mod acknowledged;
 mod checks;
 
 use crate::clients::Clients;

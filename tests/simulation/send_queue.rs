@@ -6,10 +6,14 @@
 //! FIN is transmitted behind them. A closed socket goes on transmitting (an orphan); RST in either direction discards
 //! the queue.
 
+mod tests;
+
+use crate::ends::End;
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
 use crate::world::{EndId, World};
 use echoloop::net::Progress;
+use echoloop::reactor::TICK;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -239,6 +243,31 @@ impl World {
         self.readable(peer);
     }
 
+    /// When the kernel last noted progress of a connection: until then a deadline may be prolonged.
+    pub fn progressed_at(&self, end: &End) -> u64 {
+        if self.kernel.hides_progress {
+            0
+        } else {
+            end.acknowledged_at.max(end.received_at)
+        }
+    }
+
+    /// The most that a timeout may take after the last progress: where the kernel reported some at a deadline, the next
+    /// look comes after an eighth of the timeout. Where it reports some that there was not, that may happen many times;
+    /// with so many, it hardly ever does.
+    pub fn until_recheck(&self, timeout: Duration) -> Duration {
+        let timeouts = if self.faults.progress_hidden > 0 {
+            4
+        } else {
+            1
+        };
+        if self.kernel.hides_progress {
+            timeout
+        } else {
+            timeouts * timeout + timeout / 8 + TICK
+        }
+    }
+
     /// What the kernel reports of a connection's progress to the program at this end ([`Progress`]).
     pub fn program_progress(&mut self, id: EndId) -> Option<Progress> {
         let end = &self.ends[id];
@@ -248,8 +277,9 @@ impl World {
         let unacknowledged = end.send_queue.len() as u64;
         let since_received = Duration::from_nanos(self.now - end.received_at);
         let mut since_acknowledged = self.now - end.acknowledged_at;
-        if self.fault(self.faults.progress_hidden) {
-            // An acknowledgement of no byte was noted since.
+        if unacknowledged > 0 && self.fault(self.faults.progress_hidden) {
+            // An acknowledgement of no byte was noted since, or a retransmission. Once all is acknowledged, the time
+            // when a byte was last sent tells.
             since_acknowledged = self.rng.between(0, since_acknowledged);
         }
         Some(Progress {

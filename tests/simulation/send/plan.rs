@@ -200,6 +200,8 @@ fn draw_faults(rng: &mut Rng, trouble: Trouble) -> Faults {
         connect_fails: when(trouble.connecting, drawn.connect_fails),
         connect_refused: when(trouble.connecting, drawn.connect_refused),
         connect_lost: when(trouble.connecting, drawn.connect_lost),
+        // There is one client.
+        arrival_during_drain: 0,
         watch_refused: when(trouble.memory, drawn.watch_refused),
         memory_refused: when(trouble.memory, drawn.memory_refused),
         places_refused: when(trouble.memory, drawn.places_refused),
