@@ -40,7 +40,7 @@ mod state;
 mod tests;
 mod timeouts;
 
-pub use common::{Common, Limits, Workbench};
+pub use common::{Common, Limits, MESSAGE_COST, Workbench};
 pub use driver::{Closed, Connections, Driver};
 pub use fifo::Fifo;
 pub use pool::Pool;
@@ -222,12 +222,10 @@ where
         self.readiness = readiness;
         // The way of nearly every message is short so that it is fast: one read empties the socket, and one write
         // takes the answer. Whatever else may be is seen to in the cold.
-        let mut used = 0;
         if self.is_caught_up() && readiness.contains(Readiness::READABLE) && bench.may_read() {
             let size = bench.common.read_size;
             let taken = match stream.read(&mut scratch[..size]) {
                 Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {
-                    used = count;
                     self.readiness = readiness.without(Readiness::READABLE);
                     match self.take_in_caught_up(&scratch[..count], stream, bench) {
                         Ok(true) => return Outcome::Input,
@@ -235,7 +233,7 @@ where
                     }
                 }
                 Ok(count) if count > 0 => {
-                    used = count;
+                    bench.charge(count);
                     self.take_in(&scratch[..count], count < size, stream, bench)
                 }
                 found => self.take_rarity(found, stream, bench),
@@ -247,7 +245,7 @@ where
                 return Outcome::Input;
             }
         }
-        self.drive_slowly(used, stream, scratch.as_mut_slice(), bench)
+        self.drive_slowly(stream, scratch.as_mut_slice(), bench)
     }
 
     /// Whether the connection is open, owes nothing and holds no input back.
@@ -256,18 +254,16 @@ where
         self.is_open() && self.held.is_none()
     }
 
-    /// Drives a connection that owes, holds input back, has more input, or is on its way in or out. Of its budget,
-    /// `used` bytes are used up.
+    /// Drives a connection that owes, holds input back, has more input, or is on its way in or out.
     #[cold]
     #[inline(never)]
     fn drive_slowly<T: Stream>(
         &mut self,
-        used: usize,
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Outcome {
-        self.take_steps(used, stream, scratch, bench)
+        self.take_steps(stream, scratch, bench)
             .unwrap_or_else(Outcome::Closed)
     }
 

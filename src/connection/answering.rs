@@ -1,6 +1,6 @@
 //! From the connection to its session: handing over what was read, and heeding what is said to it.
 
-use super::{CloseReason, Common, Connection, Fifo, Marks, State, Workbench};
+use super::{CloseReason, Common, Connection, Fifo, MESSAGE_COST, Marks, State, Workbench};
 use crate::net::Stream;
 use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
 
@@ -45,6 +45,7 @@ where
         let consumed = self.session.receive(bytes, context, &mut outbox);
         if consumed < bytes.len() || !outbox.is_ordinary() {
             let said = self.heed(consumed.min(bytes.len()), &outbox, stream, bench.common)?;
+            bench.charge(bytes.len() + said.work());
             return self.answer_rest(said, bytes, stream, bench).map(|()| false);
         }
         self.deliver_caught_up(outbox.bytes(), stream, bench.common)
@@ -130,6 +131,7 @@ where
         let mut done = 0;
         loop {
             let said = self.consult(&input[done..], stream, bench, receive)?;
+            bench.charge(said.work());
             done += said.consumed;
             if done == input.len() {
                 return Ok(done);
@@ -152,7 +154,8 @@ where
             // The session has ended the connection: nothing more is for it.
             return Ok(Some(rest.len()));
         }
-        if !said.filled_the_outbox || said.consumed == 0 || self.owes() {
+        let may_go_on = bench.budget > 0 && said.consumed > 0 && !self.owes();
+        if !said.filled_the_outbox || !may_go_on {
             self.hold_back(said.filled_the_outbox, bench)?;
             return Ok(Some(0));
         }
@@ -253,6 +256,8 @@ where
         self.deliver(outbox.bytes(), stream, common)?;
         Ok(Said {
             consumed,
+            produced: outbox.bytes().len(),
+            messages: outbox.messages(),
             filled_the_outbox: outbox.is_full(),
         })
     }
@@ -277,8 +282,20 @@ where
 pub(super) struct Said {
     /// How many bytes of the input it consumed.
     consumed: usize,
+    /// How many bytes of output it produced.
+    produced: usize,
+    /// How many messages it answered.
+    messages: usize,
     /// Whether it said so much that it should wait until the peer has read some of it.
     filled_the_outbox: bool,
+}
+
+impl Said {
+    /// The work that the call was beyond its input, as [`Limits::budget`](super::Limits::budget) counts it: input is
+    /// counted when it is read.
+    fn work(self) -> usize {
+        self.produced.saturating_sub(self.consumed) + MESSAGE_COST * self.messages
+    }
 }
 
 /// [`Session::receive`], as `consult` calls it.

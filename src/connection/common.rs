@@ -13,9 +13,13 @@ pub struct Limits {
     /// A connection that owes is read only while a whole read would still fit below this. So with the default, the
     /// size of one read, a connection that owes anything is not read.
     pub max_pending: usize,
-    /// Bytes that one connection may read in one turn, before it is the others' turn.
+    /// Work that one connection may cause in one iteration, in bytes read or written, whichever are more. Each message
+    /// counts as [`MESSAGE_COST`] bytes besides.
     pub budget: usize,
 }
+
+/// What answering a message costs beside its bytes, in bytes of raw echo that take as long.
+pub const MESSAGE_COST: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -80,9 +84,16 @@ pub struct Workbench<'a, P> {
     pub common: &'a mut Common<P>,
     /// The buffer that answers in several pieces are gathered in; of no value afterwards.
     pub gathered: &'a mut Vec<u8>,
+    /// What is left of the connection's [budget](Limits::budget) in this iteration.
+    pub budget: usize,
 }
 
 impl<P> Workbench<'_, P> {
+    /// Takes work that was done from the budget.
+    pub(super) fn charge(&mut self, work: usize) {
+        self.budget = self.budget.saturating_sub(work);
+    }
+
     /// Whether there is memory to hold what an answer to more input may come to.
     #[inline]
     pub(super) fn may_read(&self) -> bool {

@@ -56,6 +56,7 @@ impl<P: Protocol> Driver<P> {
         Workbench {
             serial: key.serial,
             now,
+            budget: self.common.limits.budget,
             common: &mut self.common,
             gathered: &mut self.gathered,
         }

@@ -89,7 +89,6 @@ where
 
     pub(super) fn take_steps<T: Stream>(
         &mut self,
-        used: usize,
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
@@ -102,7 +101,7 @@ where
         }
         self.flush(stream, bench)?;
         let outcome = if self.may_receive() {
-            self.read(used, stream, scratch, bench)?
+            self.read(stream, scratch, bench)?
         } else {
             Outcome::Event
         };

@@ -12,38 +12,45 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Reads and answers until there is no more input, the peer is owed too much, or the budget, of which `used` bytes
-    /// are used up already, has come to its end.
+    /// Reads and answers until there is no more input, the peer is owed too much, or the budget is used up.
     pub(super) fn read<T: Stream>(
         &mut self,
-        used: usize,
         stream: &mut T,
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
         let limits = bench.common.limits;
         let size = bench.common.read_size.min(scratch.len());
-        let mut budget = limits.budget.saturating_sub(used);
-        while self.may_receive() && self.readiness.contains(Readiness::READABLE) {
-            if self.owes() && (self.owed() + size > limits.max_pending || self.holds_back()) {
+        loop {
+            if !self.may_receive() || self.owes() && self.owed() + size > limits.max_pending {
                 return Ok(Outcome::Event);
             }
-            if budget == 0 {
+            if self.holds_back() {
+                // It goes on when the peer has read some of the output, or when others have been served.
+                return Ok(if self.owes() {
+                    Outcome::Event
+                } else {
+                    Outcome::Turn
+                });
+            }
+            if !self.readiness.contains(Readiness::READABLE) {
+                return Ok(Outcome::Event);
+            }
+            if bench.budget == 0 {
                 return Ok(Outcome::Turn);
             }
             let Some(size) = self.size_of_read(size, stream, bench) else {
                 return Ok(Outcome::Memory);
             };
-            let asked = size.min(budget);
+            let asked = size.min(bench.budget);
             match stream.read(&mut scratch[..asked]) {
                 Ok(count) if count > 0 => {
-                    budget -= count;
+                    bench.charge(count);
                     self.take_in(&scratch[..count], count < asked, stream, bench)?;
                 }
                 found => self.take_rarity(found, stream, bench)?,
             }
         }
-        Ok(Outcome::Event)
     }
 
     /// How much may be read at once, at most `size`; nothing while that would take memory that there is not.

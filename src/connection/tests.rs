@@ -154,6 +154,7 @@ impl Stream for Scripted {
 /// What connection number 1 is driven with, at the beginning of time.
 fn bench<'a, P>(common: &'a mut Common<P>, gathered: &'a mut Vec<u8>) -> Workbench<'a, P> {
     Workbench {
+        budget: common.limits.budget,
         serial: 1,
         now: Time::ZERO,
         common,

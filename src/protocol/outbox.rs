@@ -5,6 +5,10 @@
 
 use std::ops::Range;
 
+/// How many messages a session answers in one call, at most: then the outbox counts as full, however short the answers
+/// are. So a call takes a bounded time.
+pub(crate) const MESSAGES_PER_CALL: usize = 512;
+
 /// Why a session ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -27,6 +31,7 @@ pub struct Outbox<'a> {
     borrowed: &'a [u8],
     gathered: &'a mut Vec<u8>,
     room: usize,
+    messages: usize,
     finish: Option<Finish>,
     out_of_memory: bool,
 }
@@ -40,6 +45,7 @@ impl<'a> Outbox<'a> {
             borrowed: &[],
             gathered,
             room,
+            messages: 0,
             finish: None,
             out_of_memory: false,
         }
@@ -132,11 +138,25 @@ impl<'a> Outbox<'a> {
         self.finish.get_or_insert(finish);
     }
 
-    /// Whether so much is said that the session should wait until the peer has read some of it.
+    /// Counts a message that has been answered. Sessions that answer several in one call count them, so that a flood of
+    /// short ones does not hold up other connections.
+    #[inline]
+    pub fn count_message(&mut self) {
+        self.messages += 1;
+    }
+
+    /// How many messages have been answered.
+    #[inline]
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether the session should stop and return: it is called again once the peer has read some of the output, or
+    /// when other connections have been served.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bytes().len() >= self.room
+        self.bytes().len() >= self.room || self.messages >= MESSAGES_PER_CALL
     }
 
     /// Whether nothing is said yet.

@@ -139,6 +139,7 @@ impl<'r, 'a> Reply<'r, 'a> {
     /// Frames what has been written. An answer that is too large for its header is not sent, and ends the connection.
     #[inline]
     pub(super) fn complete(mut self) {
+        self.outbox.count_message();
         if let Said::Message = self.said {
             self.outbox.send_part(self.input, self.framed);
             return;

@@ -149,7 +149,6 @@ impl World {
         let end = &mut self.ends[id];
         end.moved_at = self.now;
         end.owed_since = self.now;
-        end.written_in_iteration += count;
         self.trace(4, count as u64);
         Ok(count)
     }

@@ -71,9 +71,9 @@ pub struct End {
     pub write_deceived_at: Option<u64>,
     /// When the server last read or wrote here without an edge, because a deadline had passed.
     pub looked_at: u64,
-    /// Bytes read and written in this iteration of the server's loop.
+    /// Bytes read in this iteration of the server's loop, and what had been written before it.
     pub read_in_iteration: usize,
-    pub written_in_iteration: usize,
+    pub written_before: u64,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
     /// A write, or an attempt to send FIN, has told that it is over.

@@ -9,6 +9,7 @@ mod plan;
 mod scripted;
 
 use crate::dialogue::{Dialogue, Tongue};
+use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
@@ -119,7 +120,12 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     ) -> Self {
         let inlet = inlet.map(|inlet| Rc::new(RefCell::new(inlet)));
         let pipe = Rc::new(RefCell::new(pipe));
-        let mut world = World::new(rng, plan.faults.clone(), !DRAINS);
+        // The client under test is the only one.
+        let faults = Faults {
+            arrival_during_drain: 0,
+            ..plan.faults.clone()
+        };
+        let mut world = World::new(rng, faults, !DRAINS);
         world.window = plan.window;
         world.kernel = plan.kernel;
         if dialogue.tongue == Tongue::Raw {

@@ -30,6 +30,8 @@ pub struct Kernel {
     pub segment: usize,
     /// No account of progress is to be had: there is no `sock_diag`.
     pub hides_progress: bool,
+    /// So many times in a thousand the account is false, while there are faults ([`Faults::progress_hidden`]).
+    pub progress_hidden: u64,
 }
 
 impl Default for Kernel {
@@ -39,6 +41,7 @@ impl Default for Kernel {
             notsent_lowat: usize::MAX,
             segment: 0,
             hides_progress: false,
+            progress_hidden: 0,
         }
     }
 }
@@ -60,6 +63,7 @@ impl Kernel {
             notsent_lowat: size(&mut rng, 200_000).max(1),
             segment: size(&mut rng, 70_000),
             hides_progress: rng.chance(100),
+            progress_hidden: faults.progress_hidden,
         };
         let [is_straight, has_lowat, has_steps] = [250, 700, 700].map(|chance| rng.chance(chance));
         Kernel {
@@ -243,29 +247,30 @@ impl World {
         self.readable(peer);
     }
 
-    /// When the kernel last noted progress of a connection: until then a deadline may be prolonged.
-    pub fn progressed_at(&self, end: &End) -> u64 {
-        if self.kernel.hides_progress {
-            0
-        } else {
+    /// For how long a connection has waited with which no byte moved since `start`, and how long it may. What the kernel
+    /// reports at a deadline prolongs it: bytes acknowledged, and where the connection is `idle`, bytes arrived.
+    pub fn waits_for(
+        &self,
+        end: &End,
+        start: u64,
+        timeout: Option<Duration>,
+        idle: bool,
+    ) -> (Duration, Option<Duration>) {
+        let since = |then| Duration::from_nanos(self.now - then);
+        let reported = if idle {
             end.acknowledged_at.max(end.received_at)
-        }
-    }
-
-    /// The most that a timeout may take after the last progress: where the kernel reported some at a deadline, the next
-    /// look comes after an eighth of the timeout. Where it reports some that there was not, that may happen many times;
-    /// with so many, it hardly ever does.
-    pub fn until_recheck(&self, timeout: Duration) -> Duration {
-        let timeouts = if self.faults.progress_hidden > 0 {
-            4
         } else {
-            1
+            end.acknowledged_at
         };
-        if self.kernel.hides_progress {
-            timeout
-        } else {
-            timeouts * timeout + timeout / 8 + TICK
+        let may_be_hidden = self.kernel.progress_hidden > 0 && end.send_queue.len() > 0;
+        if self.kernel.hides_progress || (reported <= start && !may_be_hidden) {
+            return (since(start), timeout);
         }
+        // The next look comes after an eighth of the timeout. Progress that there was not may be reported again and
+        // again, but with a chance that falls each time.
+        let timeouts = if may_be_hidden { 4 } else { 1 };
+        let most = timeout.map(|timeout| timeouts * timeout + timeout / 8 + TICK);
+        (since(start.max(reported)), most)
     }
 
     /// What the kernel reports of a connection's progress to the program at this end ([`Progress`]).

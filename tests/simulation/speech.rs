@@ -3,6 +3,7 @@
 use crate::peer::byte;
 use crate::rng::Rng;
 use std::fmt;
+use std::ops::Range;
 
 /// What is spoken, with its limits, where it is not raw echo.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,18 @@ impl Speech {
         }
     }
 
+    /// How many messages have an answer that ends within these bytes of the answers.
+    pub fn messages(&self, answers: Range<u64>) -> usize {
+        let Speech::Written(script) = self else {
+            return 0;
+        };
+        let up_to = |end: u64| {
+            let ends = &script.due;
+            ends.partition_point(|(_, answered)| *answered as u64 <= end)
+        };
+        up_to(answers.end) - up_to(answers.start)
+    }
+
     /// How many bytes of answers are due when so many have been said, and perhaps FIN behind them.
     pub fn due(&self, said: u64, fin: bool) -> u64 {
         let Speech::Written(script) = self else {
@@ -133,9 +146,15 @@ fn bytes(id: u64, from: usize, count: usize) -> Vec<u8> {
 }
 
 fn lines(rng: &mut Rng, script: &mut Script, id: u64, total: usize, max_message: usize) {
+    // A flood of empty lines is little to read and much to answer.
+    let is_flood = rng.chance(100);
     while script.said.len() < total {
-        let is_too_long = rng.chance(10);
-        let length = length(rng, max_message, is_too_long);
+        let is_too_long = !is_flood && rng.chance(10);
+        let length = if is_flood {
+            0
+        } else {
+            length(rng, max_message, is_too_long)
+        };
         let mut line = bytes(id, script.said.len(), length);
         for byte in &mut line {
             // Ends of lines only where they are meant.

@@ -1,11 +1,16 @@
 //! How much one iteration of the server's loop may do, so that no connection and no listener holds up the others.
 
 use crate::world::World;
+use echoloop::connection::MESSAGE_COST;
 use echoloop::server::Config;
 
 /// A connection is driven at most so often in one iteration: for its event, its deadline, its turn in the run queue, and
 /// by a drain.
 const DRIVES: usize = 4;
+
+/// Messages that may be answered whatever is left of the budget: those of one call of a session, and those whose answers
+/// were pending output already.
+const MOST_AT_ONCE: usize = 1_500;
 
 impl World {
     /// An iteration of the server's loop begins.
@@ -16,7 +21,7 @@ impl World {
         }
         for end in &mut self.ends {
             end.read_in_iteration = 0;
-            end.written_in_iteration = 0;
+            end.written_before = end.written;
         }
     }
 
@@ -27,6 +32,14 @@ impl World {
             let most = DRIVES * config.budget + 65_536;
             let read = end.read_in_iteration;
             assert!(read <= most, "{read} bytes read in one iteration: {end:?}");
+            if let Some(speech) = &end.speech {
+                let answered = speech.messages(end.written_before..end.written);
+                let most = DRIVES * (config.budget / MESSAGE_COST + MOST_AT_ONCE);
+                assert!(
+                    answered <= most,
+                    "{answered} messages answered in one iteration, allowed are {most}: {end:?}"
+                );
+            }
         }
         // A drain empties the queues at once.
         if !self.stopping {

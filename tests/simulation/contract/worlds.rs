@@ -196,7 +196,7 @@ impl<const DRAINS: bool, const BUFFERS: bool> Worlds for Simulated<DRAINS, BUFFE
                 send_buffer: 32 * 1024,
                 notsent_lowat: 128 * 1024,
                 segment: 65_483,
-                hides_progress: false,
+                ..SimulatedKernel::default()
             };
         }
         let world = Rc::new(RefCell::new(world));

@@ -152,27 +152,16 @@ impl<const DRAINS: bool> Run<DRAINS> {
     /// How long a connection has waited for what it waits for, and how long it may.
     fn waits_for(&self, world: &World, end: &End) -> (Duration, Option<Duration>) {
         let since = |then| Duration::from_nanos(world.now - then);
-        // What the kernel reports of the peer's progress prolongs a deadline.
-        let kernels_since = world.progressed_at(end);
         if end.fin_sent {
             (since(end.fin_at), Some(LINGER))
         } else if end.owed() > 0 {
-            let stall_timeout = self.config.stall_timeout;
-            let start = end.owed_since.max(kernels_since);
-            (
-                since(start),
-                stall_timeout.map(|all| world.until_recheck(all)),
-            )
+            world.waits_for(end, end.owed_since, self.config.stall_timeout, false)
         } else {
             // Who waits for memory is not idle, and neither is who may have waited for a moment.
             let idle_timeout = self.config.idle_timeout;
             let plenty = self.config.max_buffered == PLENTY;
             let idle_timeout = idle_timeout.filter(|_| plenty);
-            let start = end.moved_at.max(kernels_since);
-            (
-                since(start),
-                idle_timeout.map(|all| world.until_recheck(all)),
-            )
+            world.waits_for(end, end.moved_at, idle_timeout, true)
         }
     }
 
