@@ -32,6 +32,7 @@ mod send_queue;
 mod sim_net;
 mod speech;
 mod standard;
+mod steady;
 mod stopping;
 mod work;
 mod world;

@@ -10,6 +10,7 @@ use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
+use crate::steady::draw_steady_readers;
 use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
@@ -117,6 +118,9 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
+        if window as u64 <= 100 * step {
+            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers);
+        }
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
         let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
         // With small steps and large windows it would take too many turns to fill them.
