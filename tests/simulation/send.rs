@@ -19,7 +19,7 @@ use crate::sim_net::{SimNet, address};
 use crate::speech::{PREFIX, Speech};
 use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
-use checks::clients_ends;
+pub use checks::clients_ends;
 use echoloop::client::{Failure, Sender, Sent};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::{Discard, Frame, Line, Protocol, Raw, Width};
@@ -245,12 +245,6 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             let chances = [world.faults.memory_refused, world.faults.places_refused];
             chances.map(|chance| world.fault(chance))
         };
-        if let Some(inlet) = &self.inlet {
-            // Who has heard all is to know at once whether there is something left to say.
-            let world = self.world.borrow();
-            let is_heard_out = clients_ends(&world).any(|end| end.fin_arrived);
-            inlet.borrow_mut().may_be_looked_at = is_heard_out;
-        }
         self.sender.pool().refuse(memory);
         self.sender.refuse_places(places);
         let end = self.sender.turn();

@@ -3,6 +3,7 @@
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::selector::SERVER;
+use crate::send::clients_ends;
 use crate::sim_net::{SimListener, SimNet, SimStream};
 use echoloop::net::{
     AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source, Time,
@@ -86,7 +87,10 @@ impl<const DRAINS: bool> Net for WithStandard<DRAINS> {
             return Err(ErrorKind::NotConnected.into());
         };
         let mut world = self.net.world.borrow_mut();
-        inlet.borrow_mut().read(&mut world, buffer)
+        let mut inlet = inlet.borrow_mut();
+        // Who has heard all is to know at once whether there is something left to say.
+        inlet.may_be_looked_at = clients_ends(&world).any(|end| end.fin_arrived);
+        inlet.read(&mut world, buffer)
     }
 
     fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {

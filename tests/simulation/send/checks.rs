@@ -18,7 +18,7 @@ const PIECE: usize = 32 * 1024;
 const MOST_OUTPUT: usize = 256 * 1024;
 
 /// The client's ends of all connections that it has begun: the server's come to be behind them.
-pub(super) fn clients_ends(world: &World) -> impl Iterator<Item = &End> {
+pub fn clients_ends(world: &World) -> impl Iterator<Item = &End> {
     let ends = world.ends.iter().enumerate();
     let own = ends.filter(|(id, end)| end.peer.is_none_or(|peer| peer > *id));
     own.map(|(_, end)| end)
