@@ -61,7 +61,8 @@ impl Attack {
     fn attacker(&mut self, rng: &mut Rng, now: u64, window: usize) -> Peer {
         let id = self.next_id;
         self.next_id += 1;
-        let total = 2 * window as u64 + 80_000;
+        // More than the kernels and the server hold for it.
+        let total = 2 * window as u64 + 110_000;
         let speech = if rng.chance(700) {
             Speech::draw_short(rng, self.language, id, total, HONEST_MESSAGE)
         } else {

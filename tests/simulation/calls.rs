@@ -37,6 +37,7 @@ impl World {
         let end = &mut self.ends[id];
         end.is_servers = true;
         end.moved_at = self.now;
+        end.acknowledged_at = self.now;
         end.watch.may_write = 1;
         let source = end.source;
         self.trace(2, id as u64);
@@ -132,7 +133,7 @@ impl World {
             self.ends[id].told_by_write = true;
             return Err(error);
         }
-        let is_full = self.peer_room(id) == 0;
+        let is_full = self.send_room(id) == 0;
         if is_full || self.fault(self.faults.write_blocks) {
             if !is_full {
                 self.ends[id].write_deceived_at = Some(now);
@@ -157,7 +158,7 @@ impl World {
         if self.ends[id].is_over() {
             return true;
         }
-        if self.peer_room(id) > 0 && !self.fault(self.faults.write_blocks) {
+        if self.is_writable(id) && !self.fault(self.faults.write_blocks) {
             return true;
         }
         self.asks_for_an_edge(id);
@@ -228,7 +229,7 @@ impl World {
             self.check_told(id, reset);
             self.closed.push(id);
             self.ends[id].was_refused = self.ends[id].watch.key().is_none();
-            self.ends[id].room_when_closed = self.peer_room(id);
+            self.ends[id].room_when_closed = self.send_room(id);
         }
         self.deregister(id);
         self.close(id, reset);

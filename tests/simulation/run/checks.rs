@@ -184,12 +184,13 @@ impl<const DRAINS: bool> Run<DRAINS> {
         if end.fin_sent {
             (since(end.fin_at), Some(LINGER))
         } else if end.owed() > 0 {
-            (since(end.owed_since), self.config.stall_timeout)
+            world.waits_for(end, end.owed_since, self.config.stall_timeout, false)
         } else {
             // Who waits for memory is not idle, and neither is who may have waited for a moment.
             let idle_timeout = self.config.idle_timeout;
             let plenty = self.config.max_buffered == PLENTY;
-            (since(end.moved_at), idle_timeout.filter(|_| plenty))
+            let idle_timeout = idle_timeout.filter(|_| plenty);
+            world.waits_for(end, end.moved_at, idle_timeout, true)
         }
     }
 
