@@ -106,9 +106,11 @@ impl Attack {
             let waited = world.now - progress.1;
             // A client looks for its answer after a pause of its own.
             let bound = BOUND + peer.wakes_at.saturating_sub(world.now);
+            let servers_end = peer.end.and_then(|end| world.ends[end].peer);
+            let servers_end = servers_end.map(|end| &world.ends[end]);
             assert!(
                 waited <= bound,
-                "an honest client has waited for {waited} ns: {peer:?}"
+                "an honest client has waited for {waited} ns: {peer:?}, {servers_end:?}"
             );
         }
     }
