@@ -125,9 +125,9 @@ fn since_acknowledged_grows_while_the_peer_does_not_read() {
         since >= Duration::from_millis(1500)
     });
     let slack = Duration::from_millis(300);
-    let (most, least) = (start.elapsed() + slack, settled.elapsed());
-    assert!(last <= most, "{last:?}, and {most:?} at most");
-    assert!(last + slack >= least, "{last:?}, and {least:?} at least");
+    let (upper, lower) = (start.elapsed() + slack, settled.elapsed());
+    assert!(last <= upper, "{last:?}, and {upper:?} at most");
+    assert!(last + slack >= lower, "{last:?}, and {lower:?} at least");
 }
 
 #[test]
