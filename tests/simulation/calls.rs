@@ -104,12 +104,12 @@ impl World {
         if count == 0 || (end.is_servers && end.fin_sent) {
             return;
         }
-        end.moved_at = now;
+        end.moves(now);
         if !end.is_servers {
             return;
         }
         if owed_before == 0 {
-            end.owed_since = now;
+            end.owes_since(now);
         }
         let owed = end.owed();
         let most = self.max_pending;
@@ -147,8 +147,8 @@ impl World {
         }
         let count = self.send(id, offered);
         let end = &mut self.ends[id];
-        end.moved_at = self.now;
-        end.owed_since = self.now;
+        end.moves(self.now);
+        end.owes_since(self.now);
         self.trace(4, count as u64);
         Ok(count)
     }

@@ -71,6 +71,9 @@ pub struct End {
     pub write_deceived_at: Option<u64>,
     /// When the server last read or wrote here without an edge, because a deadline had passed.
     pub looked_at: u64,
+    /// What `moved_at` and `owed_since` were at the latest of the times before.
+    moved_before: u64,
+    owed_before: u64,
     /// Bytes read in this iteration of the server's loop, and what had been written before it.
     pub read_in_iteration: usize,
     pub written_before: u64,
@@ -111,12 +114,41 @@ impl End {
 
     /// Whether the program may read without an edge now: nothing has moved here for a whole timeout.
     pub fn may_read_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
-        self.is_deadline(self.moved_at, now, least_timeout)
+        let at_once = self.moved_at == now;
+        let since = if at_once {
+            self.moved_before
+        } else {
+            self.moved_at
+        };
+        self.is_deadline(since, now, least_timeout)
     }
 
     /// Whether it may write without an edge: the peer has taken nothing for a whole timeout.
     pub fn may_write_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
-        self.is_deadline(self.owed_since, now, least_timeout)
+        let at_once = self.owed_since == now;
+        let since = if at_once {
+            self.owed_before
+        } else {
+            self.owed_since
+        };
+        self.is_deadline(since, now, least_timeout)
+    }
+
+    /// A byte is read or written at this end. At a deadline a write may be behind a read that is not, or the reverse:
+    /// so the time before is known as well.
+    pub fn moves(&mut self, now: u64) {
+        if self.moved_at != now {
+            self.moved_before = self.moved_at;
+        }
+        self.moved_at = now;
+    }
+
+    /// The time of what is owed starts.
+    pub fn owes_since(&mut self, now: u64) {
+        if self.owed_since != now {
+            self.owed_before = self.owed_since;
+        }
+        self.owed_since = now;
     }
 
     fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
