@@ -1,5 +1,6 @@
 //! What holds of a run: after each turn of the server, and when it has ended.
 
+use super::acknowledged::check_acknowledged;
 use super::{PLENTY, Run};
 use crate::ends::End;
 use crate::selector::SERVER;
@@ -148,6 +149,11 @@ impl<const DRAINS: bool> Run<DRAINS> {
                 due += u64::from(allowed.is_some_and(|allowed| waited >= allowed));
             }
             assert!(closed <= due, "closed too early: {reason}");
+            let timeout = match reason {
+                CloseReason::Stalled => self.config.stall_timeout,
+                _ => self.config.idle_timeout,
+            };
+            check_acknowledged(&world, closed, timeout);
             if closed == world.closed.len() as u64 {
                 match reason {
                     CloseReason::Stalled => self.check_stalled(&world),
