@@ -33,5 +33,6 @@ mod logging;
 mod namespace;
 mod resets;
 mod signals;
+mod steady_readers;
 mod urgent;
 mod usage;
