@@ -1,8 +1,8 @@
 //! What `echoloop serve` promises, asked of the real executable over real sockets, from outside.
 //!
 //! One binary of tests. Each module says at its top what belongs there; [`harness`] starts and watches
-//! the daemon, [`client`] is the other end of the wire, [`machine`] reads what the kernel knows of both,
-//! [`tools`] runs other people's programs.
+//! the daemon, [`client`] is the other end of the wire, [`machine`]
+//! reads what the kernel knows of both, [`tools`] runs other people's programs.
 //! Only loopback, only port 0, every wait with a deadline.
 
 #![allow(
@@ -32,5 +32,6 @@ mod logging;
 mod namespace;
 mod resets;
 mod signals;
+mod stops;
 mod urgent;
 mod usage;
