@@ -30,6 +30,7 @@ mod lines;
 mod log_lines;
 mod logging;
 mod namespace;
+mod queues;
 mod resets;
 mod signals;
 mod stops;
