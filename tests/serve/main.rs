@@ -16,6 +16,7 @@ mod harness;
 mod machine;
 mod tools;
 
+mod accepting;
 mod closing;
 mod collecting;
 mod deadlines;
