@@ -23,6 +23,7 @@ mod deadlines;
 mod descriptors;
 mod draining;
 mod echo;
+mod floods;
 mod foreign;
 mod frames;
 mod idle;
