@@ -1,7 +1,7 @@
 //! What `echoloop serve` promises, asked of the real executable over real sockets, from outside.
 //!
 //! One binary of tests. Each module says at its top what belongs there; [`harness`] starts and watches
-//! the daemon, [`client`] is the other end of the wire, [`machine`]
+//! the daemon, [`client`] is the other end of the wire, [`attackers`] take the daemon's memory, [`machine`]
 //! reads what the kernel knows of both, [`tools`] runs other people's programs.
 //! Only loopback, only port 0, every wait with a deadline.
 
@@ -11,6 +11,7 @@
     reason = "in a test a panic with its message is the report of a failure"
 )]
 
+mod attackers;
 mod client;
 mod harness;
 mod machine;
@@ -34,6 +35,7 @@ mod logging;
 mod namespace;
 mod queues;
 mod resets;
+mod scarcity;
 mod signals;
 mod stops;
 mod urgent;
