@@ -1,5 +1,6 @@
 //! The units in which people type: durations, sizes, counts, addresses.
 
+use crate::net::SocketBuffer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -78,11 +79,14 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The size of a socket buffer: the kernel doubles it, in an `int` (socket(7), `SO_SNDBUF`).
-pub(super) fn socket_buffer(text: &str) -> Result<usize, String> {
+/// The size of a socket buffer: the kernel doubles it, in an `int` (socket(7), `SO_SNDBUF`). Or `kernel`.
+pub(super) fn socket_buffer(text: &str) -> Result<SocketBuffer, String> {
+    if text == "kernel" {
+        return Ok(SocketBuffer::Kernel);
+    }
     match positive_size(text)? {
-        size if size <= 1 << 30 => Ok(size),
-        _ => Err("at most 1GiB".to_owned()),
+        size if size <= 1 << 30 => Ok(SocketBuffer::Size(size)),
+        _ => Err("at most 1GiB, or `kernel`".to_owned()),
     }
 }
 
@@ -289,6 +293,15 @@ mod tests {
         }
         assert!(positive_duration("0").is_err());
         assert!(keepalive("100ms").is_err() && keepalive("30s").is_ok());
+    }
+
+    #[test]
+    fn socket_buffer_is_a_size_or_kernel() {
+        assert_eq!(socket_buffer("64KiB"), Ok(SocketBuffer::Size(65_536)));
+        assert_eq!(socket_buffer("kernel"), Ok(SocketBuffer::Kernel));
+        for wrong in ["0", "Kernel", "kernel1", "2GiB", ""] {
+            assert!(socket_buffer(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Driver<P> {
     pub common: Common<P>,
     gathered: Vec<u8>,
     /// The connections whose record waits to be taken, in the order in which their peers' FINs came.
-    records: VecDeque<Key>,
+    pub(super) records: VecDeque<Key>,
     eviction: Eviction,
 }
 

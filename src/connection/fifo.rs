@@ -110,6 +110,26 @@ mod tests {
         assert_eq!(fifo.footprint(), SMALLEST);
     }
 
+    #[test]
+    fn memory_is_given_back_only_where_it_is_much_and_mostly_unused() {
+        let with = |footprint: usize, left: usize| {
+            let mut fifo = Fifo::default();
+            fifo.push(&vec![7; footprint]).unwrap();
+            fifo.take(footprint - left);
+            fifo.give_back();
+            assert_eq!(fifo.as_slice(), vec![7; left]);
+            fifo.footprint()
+        };
+        assert_eq!(with(65_536, 10), 65_536, "not worth the trouble");
+        assert_eq!(
+            with(80_000, 10_001),
+            80_000,
+            "more than an eighth is in use"
+        );
+        assert_eq!(with(80_000, 10_000), 10_000);
+        assert_eq!(with(65_544, 10), SMALLEST);
+    }
+
     proptest! {
         #[test]
         fn it_is_a_queue(steps in proptest::collection::vec((any::<bool>(), 0_usize..500), 1..100)) {

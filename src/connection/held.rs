@@ -100,6 +100,11 @@ where
         self.held.as_deref().map_or(0, |[held]| held.share.held)
     }
 
+    /// How much memory the connection holds, counted here and now.
+    pub fn footprint(&self) -> usize {
+        self.held.as_deref().map_or(0, |[held]| held.footprint())
+    }
+
     /// Whether there is input that the session has seen and not answered, because too much was owed.
     pub(super) fn holds_back(&self) -> bool {
         let held = self.held.as_deref();

@@ -207,7 +207,7 @@ mod tests {
                 let kind = if pending { Kind::Pending } else { Kind::Unfinished };
                 model[index] = match (step, model[index].take()) {
                     (0, None) => {
-                        let place = holders.add(key(index as u32), kind, bytes).unwrap();
+                        let place = holders.add(key(u32::try_from(index).unwrap()), kind, bytes).unwrap();
                         Some((place, kind, bytes))
                     }
                     (1, Some((place, ..))) => {

@@ -29,6 +29,8 @@ const LARGEST_SHARE: usize = 16 * 1024;
 pub struct Pool {
     limit: usize,
     held: usize,
+    /// The part of `held` that is not any connection's.
+    owners: usize,
     unfinished: usize,
     /// Connections that are open or connecting.
     connections: usize,
@@ -80,6 +82,7 @@ impl Pool {
         Pool {
             limit,
             held: 0,
+            owners: 0,
             unfinished: 0,
             connections: 0,
             current: Key { slot: 0, serial: 0 },
@@ -111,7 +114,7 @@ impl Pool {
         self.limit - set_aside.max(self.limit / 8).min(self.limit)
     }
 
-    /// Whether the limit is reached: no connection is read.
+    /// Whether the limit is reached.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.held >= self.limit
@@ -159,8 +162,14 @@ impl Pool {
     /// The owner of the connections held `before` bytes and holds `after` now, of what they have brought and what could
     /// not be passed on. So what cannot be passed on keeps connections from being read.
     pub fn account(&mut self, before: usize, after: usize) {
-        debug_assert!(before <= self.held, "more is given back than is held");
+        debug_assert!(before <= self.owners, "more is given back than is held");
+        self.owners = self.owners.saturating_sub(before).saturating_add(after);
         self.held = self.held.saturating_sub(before).saturating_add(after);
+    }
+
+    /// Whether each connection may use up its share. The owner's memory has none, so that it slows down all of them.
+    pub(super) fn grants_shares(&self) -> bool {
+        self.owners < self.plenty()
     }
 
     /// The current connection, which held `share`, holds `after` bytes now.
@@ -169,7 +178,7 @@ impl Pool {
         let before = *share;
         share.held = after;
         share.is_unfinished = is_unfinished && after > 0;
-        self.account(before.held, after);
+        self.held = self.held.saturating_sub(before.held).saturating_add(after);
         self.unfinished = self.unfinished.saturating_sub(before.unfinished()) + share.unfinished();
         if after == 0 {
             self.holders

@@ -69,14 +69,11 @@ where
         if bench.may_read() {
             return Some(size);
         }
-        if bench.common.pool.is_full() {
-            return None;
-        }
         let space = self.space_in_share(&bench.common.pool);
         if space > 0 {
             return Some(size.min(space));
         }
-        if self.held.is_some() {
+        if self.held.is_some() || bench.common.pool.is_full() {
             return None;
         }
         if stream.takes_output() {
@@ -89,8 +86,11 @@ where
 
     /// How many bytes a connection may still hold within its share.
     fn space_in_share(&self, pool: &Pool) -> usize {
-        pool.share()
-            .saturating_sub(self.held_bytes().max(Held::LEAST))
+        if !pool.grants_shares() {
+            return 0;
+        }
+        let held = self.held_bytes().max(Held::LEAST);
+        pool.share().saturating_sub(held)
     }
 
     /// How much output a session may produce in one call. While memory is scarce that is no more than fits into the

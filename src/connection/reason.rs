@@ -74,6 +74,7 @@ impl CloseReason {
             | CloseReason::WriteFailed
             | CloseReason::NoMemory
             | CloseReason::DrainExpired => Ending::Reset,
+            CloseReason::PeerReset | CloseReason::PeerLost => Ending::Empty,
             _ => Ending::Fin,
         }
     }

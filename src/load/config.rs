@@ -88,7 +88,7 @@ impl Config {
             ramp: self.ramp,
             connect_timeout_seconds: self.connect_timeout.as_secs_f64(),
             churn: self.churn.map(|ending| match ending {
-                Ending::Fin => "fin".to_owned(),
+                Ending::Fin | Ending::Empty => "fin".to_owned(),
                 Ending::Reset => "reset".to_owned(),
             }),
             sources: self.sources.network().map(|network| network.to_string()),

@@ -3,8 +3,8 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 
-/// Descriptors that are not for connections: the standard streams, the selector, the signals' pair, and some to spare.
-/// Each listener is one more.
+/// Descriptors that are not for connections: the standard streams, the selector, the signals' pair, the `sock_diag`
+/// socket, and some to spare. Each listener is one more.
 pub const RESERVED_DESCRIPTORS: usize = 32;
 
 /// The soft and the hard limit of open descriptors (getrlimit(2), `RLIMIT_NOFILE`).

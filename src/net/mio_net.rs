@@ -1,11 +1,12 @@
 //! The real network: mio's selector over the kernel's sockets.
 
 use super::signals::signals_to_catch;
+use super::sock_diag::SockDiag;
 use super::stdio::{Direction, StandardStream};
 use super::timer::Timer;
 use super::{
-    AcceptError, Ending, Key, ListenOptions, Net, Readiness, Ready, Signal, Source, Stream, Time,
-    listener,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
+    Stream, Time, listener,
 };
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -28,6 +29,11 @@ const _: () = assert!(usize::BITS == 64, "echoloop needs a 64-bit machine");
 /// How many events one wait takes from the kernel; more are given out by the next.
 const EVENTS_PER_WAIT: usize = 1024;
 
+/// The shortest time after which the kernel resets a closed connection that makes no progress. The kernel counts from when
+/// the peer's window first was too small for the next segment, even if the peer then reads steadily, a little at a time;
+/// so a shorter time would cut off slow readers of the last buffer.
+const LEAST_ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The kernel's sockets, clock and signals, over one mio `Poll`.
 pub struct MioNet {
     poll: Poll,
@@ -38,6 +44,8 @@ pub struct MioNet {
     timer: Option<Timer>,
     stdin: Option<StandardStream>,
     stdout: Option<StandardStream>,
+    sock_diag: Option<SockDiag>,
+    orphan_timeout: Option<Duration>,
     /// Always ready, and not yet told: no selector will do it.
     untold: Vec<Source>,
     origin: Instant,
@@ -57,6 +65,8 @@ impl MioNet {
             timer: None,
             stdin: None,
             stdout: None,
+            sock_diag: None,
+            orphan_timeout: None,
             untold: Vec::new(),
             origin: Instant::now(),
         })
@@ -108,6 +118,24 @@ impl MioNet {
         self.watch_standard(&stdout, Source::STDOUT, Interest::WRITABLE)?;
         self.stdout = Some(stdout);
         Ok(())
+    }
+
+    /// Opens a socket to `sock_diag`, so that [`progress`](Net::progress) has answers. It takes one file descriptor.
+    ///
+    /// # Errors
+    /// What `socket(2)` says, or that the kernel lacks `tcp_diag`.
+    pub fn open_sock_diag(&mut self) -> io::Result<()> {
+        self.sock_diag = Some(SockDiag::open()?);
+        Ok(())
+    }
+
+    /// Lets the kernel reset a closed connection whose peer acknowledges no byte, or keeps its window at zero, for
+    /// `timeout`, or [`LEAST_ORPHAN_TIMEOUT`] if that is longer. Otherwise such a connection keeps its memory for minutes,
+    /// where no limit counts it.
+    pub fn set_orphan_timeout(&mut self, timeout: Duration) {
+        // The kernel takes an int of milliseconds (tcp(7), TCP_USER_TIMEOUT).
+        let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        self.orphan_timeout = Some(timeout.clamp(LEAST_ORPHAN_TIMEOUT, most));
     }
 
     fn watch_standard(
@@ -236,10 +264,22 @@ impl Net for MioNet {
         registry.reregister(&mut source, token(key), interest(true))
     }
 
+    fn progress(&mut self, stream: &TcpStream) -> Option<Progress> {
+        let sock_diag = self.sock_diag.as_mut()?;
+        sock_diag.progress(stream.local_addr().ok()?, stream.peer_addr().ok()?)
+    }
+
     fn close(&mut self, stream: TcpStream, ending: Ending) {
-        if ending == Ending::Reset {
+        match ending {
             // Lingering for zero seconds makes close send RST (socket(7), SO_LINGER). Should it fail, it is a FIN.
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            Ending::Reset => {
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }
+            // Not before: on an open connection the user timeout replaces that of keepalive.
+            Ending::Fin if self.orphan_timeout.is_some() => {
+                let _ = SockRef::from(&stream).set_tcp_user_timeout(self.orphan_timeout);
+            }
+            Ending::Fin | Ending::Empty => {}
         }
         // Closing the only descriptor of a socket takes it out of epoll (epoll(7), question 6).
         drop(stream);

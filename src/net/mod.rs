@@ -11,6 +11,7 @@ mod listener;
 mod mio_net;
 mod ready;
 mod signals;
+mod sock_diag;
 mod stdio;
 mod timer;
 
@@ -18,7 +19,7 @@ pub use accept_error::AcceptError;
 pub use descriptors::{RESERVED_DESCRIPTORS, descriptor_limits, raise_descriptor_limit};
 pub use interfaces::interface_addresses;
 pub use limit::Limit;
-pub use listener::{DEFAULT_BACKLOG, ListenOptions, backlog_in_force};
+pub use listener::{DEFAULT_BACKLOG, ListenOptions, SocketBuffer, backlog_in_force};
 pub use mio_net::MioNet;
 pub use ready::{Key, Readiness, Ready, Source};
 pub use signals::Signal;
@@ -171,6 +172,8 @@ pub struct Progress {
 pub enum Ending {
     /// With FIN, after what the kernel still holds. (With RST all the same where the peer sent what nobody read.)
     Fin,
+    /// As `Fin`, where the kernel holds no output: nothing was written, or the peer has reset the connection.
+    Empty,
     /// With RST: the peer learns that it did not get everything.
     Reset,
 }

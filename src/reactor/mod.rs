@@ -111,6 +111,11 @@ impl<N: Net, T> Reactor<N, T> {
         self.refuses = refuses;
     }
 
+    /// The next connection gets the number after this one. For tests.
+    pub fn number_after(&mut self, serial: u32) {
+        self.slots.number_after(serial);
+    }
+
     /// When this turn began.
     pub fn now(&self) -> Time {
         self.now

@@ -93,6 +93,11 @@ impl<S, T> Slots<S, T> {
         self.slab.capacity()
     }
 
+    /// The next slot that is filled gets the serial after this one.
+    pub(super) fn number_after(&mut self, serial: u32) {
+        self.last_serial = serial;
+    }
+
     /// The key that the next insertion will give out, if there is memory for it.
     pub(super) fn next_key(&self) -> Result<Key, OutOfMemory> {
         let slot = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;

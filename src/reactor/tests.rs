@@ -308,6 +308,29 @@ fn a_queued_source_with_an_event_is_handled_once() {
 }
 
 #[test]
+fn a_run_queue_that_has_grown_gives_its_memory_back() {
+    let mut reactor = reactor(Duration::ZERO);
+    let keys: Vec<Key> = (0..3 * RUNS_PER_TURN)
+        .map(|_| insert(&mut reactor))
+        .collect();
+    for key in &keys[..RUNS_PER_TURN] {
+        reactor.run_again(*key).unwrap();
+    }
+    let small = reactor.run_queue.capacity();
+    assert!(small > 0 && small <= RUNS_PER_TURN);
+    reactor.turn(&mut Scribe::default()).unwrap();
+    assert_eq!(reactor.run_queue.capacity(), small, "it is used again");
+    for key in &keys {
+        reactor.run_again(*key).unwrap();
+    }
+    for _ in 0..3 {
+        assert!(reactor.run_queue.capacity() >= keys.len());
+        reactor.turn(&mut Scribe::default()).unwrap();
+    }
+    assert_eq!(reactor.run_queue.capacity(), 0);
+}
+
+#[test]
 fn one_turn_fires_so_many_deadlines_and_no_more() {
     let mut reactor = reactor(Duration::ZERO);
     for _ in 0..=DEADLINES_PER_TURN {

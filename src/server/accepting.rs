@@ -266,7 +266,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
         let ending = if P::Session::FIN_IS_RECEIPT {
             Ending::Reset
         } else {
-            Ending::Fin
+            Ending::Empty
         };
         reactor.net.close(stream, ending);
         self.counters.count_refused(refusal);

@@ -188,6 +188,23 @@ impl<N: Net, P: Protocol> Server<N, P> {
         self.service.driver.common.pool.held()
     }
 
+    /// The same, counted connection by connection, for tests.
+    pub fn count_buffered(&mut self) -> usize {
+        let mut held = 0;
+        for index in 0..self.reactor.slots_end() {
+            let key = self.reactor.key_at(index);
+            if let Some(slot) = key.and_then(|key| self.reactor.find(key)) {
+                held += slot.tenant.footprint();
+            }
+        }
+        held
+    }
+
+    /// The next connection gets the number after this one. For tests, in which numbers are to wrap soon.
+    pub fn number_after(&mut self, serial: u32) {
+        self.reactor.number_after(serial);
+    }
+
     /// The memory that connections hold, all together.
     pub fn pool(&mut self) -> &mut Pool {
         &mut self.service.driver.common.pool

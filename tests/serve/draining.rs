@@ -67,9 +67,9 @@ fn what_is_owed_is_delivered_before_the_fin_on_sighup() {
 
 #[test]
 fn what_has_come_before_the_signal_is_answered_in_however_many_turns() {
-    let mut daemon = Daemon::start(&[]);
+    let mut daemon = Daemon::start(&["--socket-buffer", "kernel"]);
     let mut stream = connect(daemon.address());
-    // The kernel makes the buffers larger of those who send much and are read.
+    // With autotuning the kernel grows the buffers of a connection that sends much and is read.
     let (mut sender, much) = (stream.try_clone().unwrap(), vec![7; 30_000_000]);
     let mut echo = vec![0; much.len()];
     std::thread::scope(|scope| {

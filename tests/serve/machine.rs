@@ -119,6 +119,8 @@ pub(crate) struct TcpTable(HashMap<(u16, u16), TcpSocket>);
 /// One row of the table.
 #[derive(Clone, Copy)]
 pub(crate) struct TcpSocket {
+    /// As in the kernel's `net/tcp_states.h`.
+    pub(crate) state: u8,
     /// Bytes given to the kernel which the other side has not yet acknowledged.
     pub(crate) unacknowledged: usize,
     /// Bytes received which the process has not yet read.
@@ -141,6 +143,14 @@ impl TcpTable {
         let row = self.0.get(&(local.port(), remote.port()));
         *row.unwrap_or_else(|| panic!("the kernel knows no connection from {local} to {remote}"))
     }
+
+    /// How many sockets with this local port are in `state`.
+    pub(crate) fn count(&self, local: SocketAddr, state: u8) -> usize {
+        let sockets = self.0.iter();
+        let found =
+            sockets.filter(|((port, _), socket)| *port == local.port() && socket.state == state);
+        found.count()
+    }
 }
 
 fn table_row(row: &str) -> ((u16, u16), TcpSocket) {
@@ -154,6 +164,7 @@ fn table_row(row: &str) -> ((u16, u16), TcpSocket) {
     let (unacknowledged, unread) = pair(fields[4]);
     let (timer, timer_left) = pair(fields[5]);
     let socket = TcpSocket {
+        state: u8::from_str_radix(fields[3], 16).unwrap(),
         unacknowledged: hex(&unacknowledged),
         unread,
         timer: timer.parse().unwrap(),

@@ -61,7 +61,8 @@ impl Attack {
     fn attacker(&mut self, rng: &mut Rng, now: u64, window: usize) -> Peer {
         let id = self.next_id;
         self.next_id += 1;
-        let total = 2 * window as u64 + 80_000;
+        // More than the kernels and the server hold for it.
+        let total = 2 * window as u64 + 110_000;
         let speech = if rng.chance(700) {
             Speech::draw_short(rng, self.language, id, total, HONEST_MESSAGE)
         } else {
@@ -105,9 +106,11 @@ impl Attack {
             let waited = world.now - progress.1;
             // A client looks for its answer after a pause of its own.
             let bound = BOUND + peer.wakes_at.saturating_sub(world.now);
+            let servers_end = peer.end.and_then(|end| world.ends[end].peer);
+            let servers_end = servers_end.map(|end| &world.ends[end]);
             assert!(
                 waited <= bound,
-                "an honest client has waited for {waited} ns: {peer:?}"
+                "an honest client has waited for {waited} ns: {peer:?}, {servers_end:?}"
             );
         }
     }

@@ -37,6 +37,7 @@ impl World {
         let end = &mut self.ends[id];
         end.is_servers = true;
         end.moved_at = self.now;
+        end.acknowledged_at = self.now;
         end.watch.may_write = 1;
         let source = end.source;
         self.trace(2, id as u64);
@@ -103,12 +104,12 @@ impl World {
         if count == 0 || (end.is_servers && end.fin_sent) {
             return;
         }
-        end.moved_at = now;
+        end.moves(now);
         if !end.is_servers {
             return;
         }
         if owed_before == 0 {
-            end.owed_since = now;
+            end.owes_since(now);
         }
         let owed = end.owed();
         let most = self.max_pending;
@@ -132,7 +133,7 @@ impl World {
             self.ends[id].told_by_write = true;
             return Err(error);
         }
-        let is_full = self.peer_room(id) == 0;
+        let is_full = self.send_room(id) == 0;
         if is_full || self.fault(self.faults.write_blocks) {
             if !is_full {
                 self.ends[id].write_deceived_at = Some(now);
@@ -146,8 +147,8 @@ impl World {
         }
         let count = self.send(id, offered);
         let end = &mut self.ends[id];
-        end.moved_at = self.now;
-        end.owed_since = self.now;
+        end.moves(self.now);
+        end.owes_since(self.now);
         self.trace(4, count as u64);
         Ok(count)
     }
@@ -157,7 +158,7 @@ impl World {
         if self.ends[id].is_over() {
             return true;
         }
-        if self.peer_room(id) > 0 && !self.fault(self.faults.write_blocks) {
+        if self.is_writable(id) && !self.fault(self.faults.write_blocks) {
             return true;
         }
         self.asks_for_an_edge(id);
@@ -228,7 +229,7 @@ impl World {
             self.check_told(id, reset);
             self.closed.push(id);
             self.ends[id].was_refused = self.ends[id].watch.key().is_none();
-            self.ends[id].room_when_closed = self.peer_room(id);
+            self.ends[id].room_when_closed = self.send_room(id);
         }
         self.deregister(id);
         self.close(id, reset);

@@ -10,6 +10,7 @@ mod input;
 mod listening;
 mod output;
 mod resets;
+mod unacknowledged;
 mod worlds;
 
 use echoloop::net::{AcceptError, Key, Net, Readiness, Ready, Source, Stream};
@@ -20,6 +21,23 @@ use worlds::{Peer, Worlds};
 
 /// Makes a test in each world of each of these functions over [`Stage`].
 macro_rules! in_every_world {
+    ($($name:ident),+ $(,)?) => {
+        crate::contract::in_every_world_with_send_buffers! { $($name),+ }
+        mod in_the_simulation_without_send_buffers {
+            use crate::contract::{Stage, worlds::Simulated};
+            $(
+                #[test]
+                fn $name() {
+                    super::$name(Stage::<Simulated<true, false>>::new());
+                }
+            )+
+        }
+    };
+}
+use in_every_world;
+
+/// As `in_every_world!`, without the world that has no send buffers.
+macro_rules! in_every_world_with_send_buffers {
     ($($name:ident),+ $(,)?) => {
         mod in_the_kernel {
             use crate::contract::{Stage, worlds::Kernel};
@@ -35,7 +53,7 @@ macro_rules! in_every_world {
             $(
                 #[test]
                 fn $name() {
-                    super::$name(Stage::<Simulated<true>>::new());
+                    super::$name(Stage::<Simulated<true, true>>::new());
                 }
             )+
         }
@@ -44,13 +62,13 @@ macro_rules! in_every_world {
             $(
                 #[test]
                 fn $name() {
-                    super::$name(Stage::<Simulated<false>>::new());
+                    super::$name(Stage::<Simulated<false, true>>::new());
                 }
             )+
         }
     };
 }
-use in_every_world;
+use in_every_world_with_send_buffers;
 
 const READABLE: Readiness = Readiness::READABLE;
 const WRITABLE: Readiness = Readiness::WRITABLE;

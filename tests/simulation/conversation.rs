@@ -10,6 +10,7 @@ use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::run::{Report, least_timeout};
 use crate::selector::SERVER;
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::speech::{Language, PREFIX, Speech, whose_records};
 use crate::standard::WithStandard;
@@ -122,6 +123,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let mut faults = Faults::draw(&mut rng);
         let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
         let step = window.min(config.max_pending).min(config.budget) as u64;
+        let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let peers = (0..rng.between(1, 25)).map(|id| {
             let mut plan = Plan::draw(&mut rng, step);
             if matches!(language, Language::Collect { .. }) && rng.chance(800) {
@@ -139,6 +141,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             // What an honest client waits for is to be the attackers' doing alone.
             faults = Faults::default();
             window = 1_000 + rng.index(20_000);
+            kernel.send_buffer = kernel.send_buffer.min(30_000);
             let drawn = Attack::draw(&mut rng, language, window);
             attack = Some(drawn.0);
             (config, peers) = (drawn.1, drawn.2);
@@ -151,6 +154,7 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let stops_early = rng.chance(300);
         let mut world = World::new(rng, faults, !DRAINS);
         world.window = window;
+        world.kernel = kernel;
         world.budget = config.budget;
         world.least_timeout = least_timeout(&config, None);
         world.fin_is_receipt = matches!(language, Language::Collect { .. });
@@ -280,6 +284,8 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         let beyond = 4 * (self.max_message + self.config.max_pending + 65_536) + 4096 * live;
         let bound = self.config.max_buffered.saturating_add(beyond);
         let buffered = self.server.buffered();
+        let counted = self.server.count_buffered();
+        assert_eq!(buffered, counted, "held in all, and by each connection");
         assert!(
             buffered <= bound,
             "{buffered} bytes held, allowed are {bound}"

@@ -2,6 +2,7 @@
 //! both to.
 
 use crate::selector::Watch;
+use crate::send_queue::SendQueue;
 use crate::speech::Speech;
 use crate::world::{EndId, World};
 use std::collections::VecDeque;
@@ -20,16 +21,23 @@ pub struct End {
     /// Since when something has been there that was not read, while there is.
     pub unread_since: u64,
     /// How much may have arrived unread.
-    window: usize,
+    receive_buffer: usize,
+    /// What is left of the window that was announced to the peer.
+    pub window: usize,
+    /// What was written here and is not acknowledged.
+    pub send_queue: SendQueue,
     /// Where in the stream of arriving bytes the urgent mark is, counted from the first byte. A new one takes the place
     /// of the last.
-    urgent: Option<u64>,
+    pub urgent: Option<u64>,
     pub fin_arrived: bool,
     /// The peer has reset the connection, or it was never let in.
     pub reset_arrived: bool,
     /// What the next call tells of the end, and only that one.
     error: Option<ErrorKind>,
+    /// The program has sent FIN; it may still be behind unacknowledged bytes.
     pub fin_sent: bool,
+    /// It has arrived at the peer.
+    pub fin_acknowledged: bool,
     pub closed: bool,
     /// Bytes read and written at this end.
     pub read: u64,
@@ -43,8 +51,13 @@ pub struct End {
     /// When the first of what is owed was read, or the last of it that has gone was written.
     pub owed_since: u64,
     pub fin_at: u64,
-    /// When there was room at the other end again, and how much there was when this one was closed.
-    pub room_since: u64,
+    /// FIN was sent before the peer's had arrived.
+    pub fin_was_first: bool,
+    /// When a byte of this end was last acknowledged, or the connection was accepted or begun.
+    pub acknowledged_at: u64,
+    /// When a byte last arrived from the peer, or the connection was begun.
+    pub received_at: u64,
+    /// How much a write would have taken when the end was closed.
     pub room_when_closed: usize,
     /// It was accepted and closed, and never listened to.
     pub was_refused: bool,
@@ -58,6 +71,9 @@ pub struct End {
     pub write_deceived_at: Option<u64>,
     /// When the server last read or wrote here without an edge, because a deadline had passed.
     pub looked_at: u64,
+    /// What `moved_at` and `owed_since` were at the latest of the times before.
+    moved_before: u64,
+    owed_before: u64,
     /// Bytes read in this iteration of the server's loop, and what had been written before it.
     pub read_in_iteration: usize,
     pub written_before: u64,
@@ -70,17 +86,25 @@ pub struct End {
 
 impl End {
     /// An end that nobody has answered yet.
-    pub fn new(window: usize, source: u8, now: u64) -> End {
+    pub fn new(receive_buffer: usize, source: u8, now: u64) -> End {
         End {
-            window,
+            receive_buffer,
+            window: receive_buffer,
             source,
             moved_at: now,
+            acknowledged_at: now,
+            received_at: now,
             ..End::default()
         }
     }
 
-    /// Nothing passes either way any more, because of a reset or since both have sent FIN (TCP's state CLOSED).
+    /// Nothing passes either way any more, because of a reset or since FIN has passed both ways (TCP's state CLOSED).
     pub fn is_over(&self) -> bool {
+        self.reset_arrived || (self.fin_acknowledged && self.fin_arrived)
+    }
+
+    /// Both have sent FIN, though the peer may not have got it yet, or there was a reset (EPOLLHUP).
+    pub fn is_hung_up(&self) -> bool {
         self.reset_arrived || (self.fin_sent && self.fin_arrived)
     }
 
@@ -90,18 +114,49 @@ impl End {
 
     /// Whether the program may read without an edge now: nothing has moved here for a whole timeout.
     pub fn may_read_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
-        self.is_deadline(self.moved_at, now, least_timeout)
+        let at_once = self.moved_at == now;
+        let since = if at_once {
+            self.moved_before
+        } else {
+            self.moved_at
+        };
+        self.is_deadline(since, now, least_timeout)
     }
 
     /// Whether it may write without an edge: the peer has taken nothing for a whole timeout.
     pub fn may_write_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
-        self.is_deadline(self.owed_since, now, least_timeout)
+        let at_once = self.owed_since == now;
+        let since = if at_once {
+            self.owed_before
+        } else {
+            self.owed_since
+        };
+        self.is_deadline(since, now, least_timeout)
+    }
+
+    /// A byte is read or written at this end. At a deadline a write may be behind a read that is not, or the reverse:
+    /// so the time before is known as well.
+    pub fn moves(&mut self, now: u64) {
+        if self.moved_at != now {
+            self.moved_before = self.moved_at;
+        }
+        self.moved_at = now;
+    }
+
+    /// The time of what is owed starts.
+    pub fn owes_since(&mut self, now: u64) {
+        if self.owed_since != now {
+            self.owed_before = self.owed_since;
+        }
+        self.owed_since = now;
     }
 
     fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
-        let quiet_since = since.max(self.looked_at);
+        let is_quiet = now >= since.saturating_add(least_timeout);
+        // Where the kernel reports progress, the next look comes after an eighth of the timeout.
+        let looks_again = now >= self.looked_at.saturating_add(least_timeout / 8);
         // One look may take several calls at the same time.
-        let may = now == self.looked_at || now >= quiet_since.saturating_add(least_timeout);
+        let may = now == self.looked_at || (is_quiet && looks_again);
         if may {
             self.looked_at = now;
         }
@@ -114,7 +169,7 @@ impl End {
     }
 
     pub fn room(&self) -> usize {
-        self.window.saturating_sub(self.arrived.len())
+        self.receive_buffer.saturating_sub(self.arrived.len())
     }
 
     /// What is due for what the server has read here, and not yet written.
@@ -180,22 +235,16 @@ impl End {
     fn ends_with(&mut self, error: ErrorKind) {
         self.reset_arrived = true;
         self.error = Some(error);
+        self.send_queue.discard();
     }
 }
 
 impl World {
-    /// How much the other end can take.
-    pub fn peer_room(&self, id: EndId) -> usize {
-        let peer = self.ends[id].peer;
-        peer.map_or(0, |peer| self.ends[peer].room())
-    }
-
     pub fn read(&mut self, id: EndId, buffer: &mut [u8]) -> io::Result<usize> {
         let end = &mut self.ends[id];
         if end.arrived.is_empty() {
             return end.read_nothing();
         }
-        let was_full = end.room() == 0;
         let before_mark = end.bytes_before_mark();
         let count = buffer.len().min(end.arrived.len()).min(before_mark);
         let (front, back) = end.arrived.as_slices();
@@ -205,46 +254,8 @@ impl World {
         end.arrived.drain(..count);
         end.read += count as u64;
         end.urgent = end.urgent.filter(|mark| *mark >= end.read);
-        if let Some(peer) = end.peer {
-            if was_full {
-                self.ends[peer].room_since = self.now;
-            }
-            self.writable(peer);
-        }
+        self.announce_window(id);
         Ok(count)
-    }
-
-    /// Sends as much as there is room for at the other end.
-    pub fn send(&mut self, id: EndId, bytes: &[u8]) -> usize {
-        let Some(peer) = self.ends[id].peer else {
-            return 0;
-        };
-        if self.ends[id].is_over() {
-            return 0;
-        }
-        let count = bytes.len().min(self.ends[peer].room());
-        self.ends[id].written += count as u64;
-        if self.ends[peer].closed {
-            // Nobody is there any more: that is what a reset says (RFC 9293, 3.10.7.1).
-            self.reset_arrives(id);
-        } else if count > 0 {
-            let now = self.now;
-            let peers_end = &mut self.ends[peer];
-            if peers_end.arrived.is_empty() {
-                peers_end.unread_since = now;
-            }
-            peers_end.arrived.extend(&bytes[..count]);
-            self.readable(peer);
-        }
-        count
-    }
-
-    /// Marks the next byte that is sent as urgent.
-    pub fn mark_urgent(&mut self, id: EndId) {
-        let at = self.ends[id].written;
-        if let Some(peer) = self.ends[id].peer {
-            self.ends[peer].urgent = Some(at);
-        }
     }
 
     pub fn fin(&mut self, id: EndId) {
@@ -255,14 +266,11 @@ impl World {
         let end = &mut self.ends[id];
         end.fin_sent = true;
         end.fin_at = now;
-        if end.is_over() {
-            // That it has come to its end is news too.
+        end.fin_was_first = !end.fin_arrived;
+        if end.is_hung_up() {
             self.readable(id);
         }
-        if let Some(peer) = self.ends[id].peer {
-            self.ends[peer].fin_arrived = true;
-            self.readable(peer);
-        }
+        self.transmit(id);
     }
 
     /// Closes an end. With input unread that is a reset, whatever was meant (RFC 9293, 3.10.4).
@@ -276,22 +284,24 @@ impl World {
         let fin_sent = end.fin_sent;
         let Some(peer) = end.peer else { return };
         if reset || unread {
+            self.ends[id].send_queue.discard();
             self.reset_arrives(peer);
         } else if !fin_sent {
             self.fin(id);
         }
     }
 
-    /// A reset arrives. What has come before it can still be read.
+    /// A reset arrives. What has come before it can still be read; what was not acknowledged is discarded.
     pub fn reset_arrives(&mut self, id: EndId) {
         let end = &mut self.ends[id];
         if end.is_over() {
             return;
         }
-        let has_fin = end.fin_arrived;
+        // TCP's state CLOSE-WAIT, and no other.
+        let waits_for_close = end.fin_arrived && !end.fin_sent;
         self.comes_to_its_end(
             id,
-            if has_fin {
+            if waits_for_close {
                 ErrorKind::BrokenPipe
             } else {
                 ErrorKind::ConnectionReset

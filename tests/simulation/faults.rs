@@ -55,6 +55,8 @@ pub struct Faults {
     /// The clock jumps forward by up to this many milliseconds between two turns.
     pub clock_jump: u64,
     pub clock_jump_ms: u64,
+    /// What the kernel reports is less than the time since a byte was acknowledged.
+    pub progress_hidden: u64,
     /// The server's process is stopped for up to this many milliseconds while its peers go on; its wait then fails with
     /// EINTR.
     pub stopped: u64,
@@ -98,6 +100,8 @@ impl Faults {
             sources_refused: knob(100),
             clock_jump: knob(20),
             clock_jump_ms: knob(20_000),
+            // Drawn with the kernels (`send_queue.rs`).
+            progress_hidden: 0,
             stopped: knob(200),
             stopped_ms: knob(20_000),
             arrival_during_drain: knob(500),

@@ -4,6 +4,7 @@
 use crate::faults::Faults;
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::load::{Config, Load, LoadResult, SynTimers, WallTime};
@@ -25,6 +26,9 @@ const TURN: u64 = MILLISECOND / 20;
 
 /// By how many nanoseconds at most a load sees its connects later or earlier than they are answered.
 const LATENESS: i64 = 100 * MILLISECOND as i64;
+
+/// Send buffers in the kernel take at least an eighth of this at once.
+const STEP: usize = 8_192;
 
 /// Faults that delay and cut, and lose nothing.
 pub fn delays(rng: &mut Rng) -> Faults {
@@ -81,9 +85,12 @@ struct Outcome {
 /// Runs both programs in turn, while time goes on, until the load is done.
 fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     let config = draw_config(&mut rng);
-    let faults = delays(&mut rng);
+    let mut faults = delays(&mut rng);
+    let kernel = Kernel::draw(&rng, STEP, &mut faults);
     let is_interrupted = faults.wait_interrupted > 0;
-    let world: SharedWorld = Rc::new(RefCell::new(World::new(rng.clone(), faults, !DRAINS)));
+    let mut world = World::new(rng.clone(), faults, !DRAINS);
+    world.kernel = kernel;
+    let world: SharedWorld = Rc::new(RefCell::new(world));
     let net = |host| SimNet::<DRAINS> {
         world: world.clone(),
         host,

@@ -263,18 +263,26 @@ impl Peer {
     }
 
     fn send(&mut self, world: &mut World, end: EndId) {
-        let room = world.peer_room(end) as u64;
-        let chunk = self.plan.chunk.min(self.plan.total - self.sent).min(room);
-        if chunk == 0 || world.ends[end].fin_sent {
+        let chunk = self.plan.chunk.min(self.plan.total - self.sent);
+        if chunk == 0 || world.send_room(end) == 0 || world.ends[end].fin_sent {
             return;
         }
         if world.rng.chance(self.plan.urgent) {
             world.mark_urgent(end);
         }
-        let bytes: Vec<u8> = (0..chunk)
-            .map(|offset| self.speech.said(self.id, self.sent + offset))
-            .collect();
-        self.sent += world.send(end, &bytes) as u64;
+        let until = self.sent + chunk;
+        // A send buffer takes only a part at a time of what passes through it.
+        loop {
+            let piece = (until - self.sent).min(world.send_room(end) as u64);
+            let bytes: Vec<u8> = (0..piece)
+                .map(|offset| self.speech.said(self.id, self.sent + offset))
+                .collect();
+            let count = world.send(end, &bytes);
+            if count == 0 {
+                return;
+            }
+            self.sent += count as u64;
+        }
     }
 
     fn leave(&mut self, world: &mut World, end: EndId) {

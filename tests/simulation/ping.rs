@@ -5,6 +5,7 @@ use crate::load::{advance, delays, takes_its_turn};
 use crate::output::Pipe;
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
@@ -85,9 +86,11 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Told {
     let mut signal_at =
         (config.count.is_none() || rng.chance(200)).then(|| rng.between(1, 3_000) * MILLISECOND);
     let drawn_signal = signal_at;
-    let faults = delays(&mut rng);
+    let mut faults = delays(&mut rng);
+    let kernel = Kernel::draw(&rng, config.size, &mut faults);
     let mut world = World::new(rng.clone(), faults, !DRAINS);
     world.window = 1 + config.size / 10 + rng.index(20_000);
+    world.kernel = kernel;
     let world: SharedWorld = Rc::new(RefCell::new(world));
     let net = |host| SimNet::<DRAINS> {
         world: world.clone(),

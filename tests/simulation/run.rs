@@ -1,5 +1,6 @@
 //! One run: a server with its faults, a crowd of peers and clients, and a seed that decides everything.
 
+mod acknowledged;
 mod checks;
 
 use crate::clients::Clients;
@@ -7,7 +8,9 @@ use crate::faults::Faults;
 use crate::peer::{Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
+use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
+use crate::steady::draw_steady_readers;
 use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
@@ -131,11 +134,16 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
+        let kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
+        if window as u64 <= 100 * step {
+            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers);
+        }
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
         let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
+        let mut stops_early = rng.chance(400);
         // With small steps and large windows it would take too many turns to fill them.
         if window as u64 <= 100 * step && rng.chance(200) {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
@@ -143,20 +151,29 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config.max_connections = 60;
             config.stall_timeout = Some(Duration::from_secs(60));
             cut_at = rng.between(2_000, 10_000) * MILLISECOND;
+            if rng.chance(300) {
+                // The server is told to stop while connections wait for memory, which there is soon after.
+                stops_early = true;
+                turning_point = cut_at - rng.between(100, 1_500) * MILLISECOND;
+                config.drain_timeout = Duration::from_secs(30);
+            }
             for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
+                let in_transit = 4 * window + 2 * kernel.send_buffer;
                 peer.plan
-                    .never_reads(4 * window as u64 + config.max_pending as u64);
+                    .never_reads((in_transit + config.max_pending) as u64);
             }
             if rng.chance(500) {
                 // Just when there is memory for them, there is often none to remember whose turn it is.
                 faults.places_refused = rng.between(100, 400);
-                turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
+                if !stops_early {
+                    turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
+                }
             }
         }
-        let stops_early = rng.chance(400);
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
         world.window = window;
+        world.kernel = kernel;
         world.budget = config.budget;
         world.least_timeout = least_timeout(&config, None);
         let world = Rc::new(RefCell::new(world));
@@ -167,6 +184,10 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut server = Server::new(net, Raw, config);
         for _ in 0..rng.between(1, 3) {
             server.listen(&ListenOptions::new(address(1))).unwrap();
+        }
+        if rng.chance(300) {
+            // Numbers of connections wrap after a few.
+            server.number_after(u32::MAX - rng.index(20) as u32);
         }
         Run {
             clients: Clients::new(&world, &mut rng, step),
@@ -304,6 +325,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.world.borrow().check_work(&self.config);
         self.check_counts();
         self.check_deadlines();
+        self.check_resets_noticed();
         self.counted = self.server.counters().clone();
     }
 

@@ -91,11 +91,11 @@ impl World {
     /// asked (EPOLLHUP), and of room only who has.
     fn level(&self, id: EndId) -> Readiness {
         let end = &self.ends[id];
-        let is_over = end.is_over();
-        let room = end.stood && (end.fin_sent || self.peer_room(id) > 0);
-        let drain = end.fin_arrived || is_over || end.has_urgent_mark();
+        let is_hung_up = end.is_hung_up();
+        let room = end.stood && (end.fin_sent || self.is_writable(id));
+        let drain = end.fin_arrived || is_hung_up || end.has_urgent_mark();
         Readiness::READABLE.when(end.is_readable())
-            | Readiness::WRITABLE.when(is_over || (room && end.watch.asks_for_room()))
+            | Readiness::WRITABLE.when(is_hung_up || (room && end.watch.asks_for_room()))
             | Readiness::DRAIN.when(drain && !self.weak)
     }
 
@@ -132,7 +132,7 @@ impl World {
     /// Somebody has found no room: an edge is owed when there is some (`SOCK_NOSPACE`).
     pub fn asks_for_an_edge(&mut self, id: EndId) {
         self.ends[id].watch.write_armed = true;
-        if self.peer_room(id) > 0 {
+        if self.is_writable(id) {
             self.writable(id);
         }
     }

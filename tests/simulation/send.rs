@@ -19,7 +19,7 @@ use crate::sim_net::{SimNet, address};
 use crate::speech::{PREFIX, Speech};
 use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
-use checks::clients_ends;
+pub use checks::clients_ends;
 use echoloop::client::{Failure, Sender, Sent};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::{Discard, Frame, Line, Protocol, Raw, Width};
@@ -127,6 +127,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         };
         let mut world = World::new(rng, faults, !DRAINS);
         world.window = plan.window;
+        world.kernel = plan.kernel;
         if dialogue.tongue == Tongue::Raw {
             world.max_pending = plan.server.max_pending;
         }
@@ -244,12 +245,6 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             let chances = [world.faults.memory_refused, world.faults.places_refused];
             chances.map(|chance| world.fault(chance))
         };
-        if let Some(inlet) = &self.inlet {
-            // Who has heard all is to know at once whether there is something left to say.
-            let world = self.world.borrow();
-            let is_heard_out = clients_ends(&world).any(|end| end.fin_arrived);
-            inlet.borrow_mut().may_be_looked_at = is_heard_out;
-        }
         self.sender.pool().refuse(memory);
         self.sender.refuse_places(places);
         let end = self.sender.turn();

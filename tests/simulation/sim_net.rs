@@ -2,7 +2,7 @@
 
 use crate::world::{EndId, SharedWorld};
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source, Stream, Time,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Stream, Time,
 };
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -123,6 +123,10 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
 
     fn watch_writable(&mut self, stream: &SimStream<DRAINS>, key: Key) -> io::Result<()> {
         self.register(stream, key, true)
+    }
+
+    fn progress(&mut self, stream: &SimStream<DRAINS>) -> Option<Progress> {
+        self.world.borrow_mut().program_progress(stream.id)
     }
 
     fn close(&mut self, stream: SimStream<DRAINS>, ending: Ending) {

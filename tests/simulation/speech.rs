@@ -120,9 +120,10 @@ impl Speech {
             Language::Frame { width, .. } => length.min((1 << (8 * width)) - 1),
             _ => length,
         };
-        let mut script = Script::default();
-        script.said = [header, vec![b'x'; length - 1]].concat();
-        Speech::Written(script)
+        Speech::Written(Script {
+            said: [header, vec![b'x'; length - 1]].concat(),
+            ..Script::default()
+        })
     }
 
     /// Messages, framed, and what each is answered by; nothing is answered any more where there is nothing.

@@ -3,9 +3,10 @@
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::selector::SERVER;
+use crate::send::clients_ends;
 use crate::sim_net::{SimListener, SimNet, SimStream};
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Readiness, Ready, Signal, Source, Time,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source, Time,
 };
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -86,7 +87,10 @@ impl<const DRAINS: bool> Net for WithStandard<DRAINS> {
             return Err(ErrorKind::NotConnected.into());
         };
         let mut world = self.net.world.borrow_mut();
-        inlet.borrow_mut().read(&mut world, buffer)
+        let mut inlet = inlet.borrow_mut();
+        // Who has heard all is to know at once whether there is something left to say.
+        inlet.may_be_looked_at = clients_ends(&world).any(|end| end.fin_arrived);
+        inlet.read(&mut world, buffer)
     }
 
     fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -127,6 +131,10 @@ impl<const DRAINS: bool> Net for WithStandard<DRAINS> {
 
     fn watch_writable(&mut self, stream: &Self::Stream, key: Key) -> io::Result<()> {
         self.net.watch_writable(stream, key)
+    }
+
+    fn progress(&mut self, stream: &Self::Stream) -> Option<Progress> {
+        self.net.progress(stream)
     }
 
     fn close(&mut self, stream: Self::Stream, ending: Ending) {

@@ -1,13 +1,15 @@
 //! The simulated world: time, sockets, and what passes between them.
 //!
-//! Bytes arrive as they are sent (`ends.rs`); what makes life hard are the faults, and the edges (`selector.rs`). The
-//! calls that programs under test make are in `calls.rs`, with what must hold whenever they make them.
+//! Bytes arrive as soon as the window of the receiver has room for them (`send_queue.rs`, `ends.rs`); what makes life
+//! hard are the faults, and the edges (`selector.rs`). The calls that programs under test make are in `calls.rs`, with
+//! what must hold whenever they make them.
 
 use crate::connecting::Handshake;
 use crate::ends::End;
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
 use crate::selector::{Host, SERVER};
+use crate::send_queue::Kernel;
 use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -74,6 +76,8 @@ pub struct World {
     pub drained_by: Option<u64>,
     /// FIN says that a record is taken, so whoever has left none is reset.
     pub fin_is_receipt: bool,
+    /// How the kernels treat bytes in transit.
+    pub kernel: Kernel,
     /// The shortest timeout of any connection: before a deadline closes one, the program may look without an edge.
     pub least_timeout: u64,
 }
@@ -103,6 +107,7 @@ impl World {
             budget: usize::MAX,
             drained_by: None,
             fin_is_receipt: false,
+            kernel: Kernel::default(),
             least_timeout: u64::MAX,
         }
     }

@@ -26,43 +26,42 @@ impl<P: Protocol> Driver<P> {
             return ended;
         }
         if let Some(recheck) = Classes::recheck(class)
-            && self.has_progressed(reactor, key, Classes::base(class))
+            && has_progressed::<N, P>(reactor, key, Classes::base(class))
         {
             reactor.set_class(key, recheck);
             return None;
         }
         Some(reactor.find(key)?.tenant.expire())
     }
+}
 
-    /// Whether the kernel knows of a byte that was acknowledged, or arrived, within the timeout of `class`.
-    fn has_progressed<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, P>,
-        key: Key,
-        class: Class,
-    ) -> bool {
-        let now = reactor.now();
-        let Some(timeout) = reactor.timeout(class) else {
-            return false;
-        };
-        let Some((slot, net)) = reactor.find_with_net(key) else {
-            return false;
-        };
-        let connection = &mut slot.tenant;
-        if class == Classes::IDLE && connection.bytes_out() == 0 {
-            // Nothing was ever written that could be acknowledged.
-            return false;
-        }
-        let Some(progress) = net.progress(&slot.stream) else {
-            return false;
-        };
-        let quiet = if class == Classes::IDLE {
-            progress.since_acknowledged.min(progress.since_received)
-        } else {
-            connection.since_acknowledged(progress, now)
-        };
-        quiet + tolerance(timeout) < timeout
+/// Whether the kernel knows of a byte that was acknowledged, or arrived, within the timeout of `class`.
+fn has_progressed<N: Net, P: Protocol>(
+    reactor: &mut Connections<N, P>,
+    key: Key,
+    class: Class,
+) -> bool {
+    let now = reactor.now();
+    let Some(timeout) = reactor.timeout(class) else {
+        return false;
+    };
+    let Some((slot, net)) = reactor.find_with_net(key) else {
+        return false;
+    };
+    let connection = &mut slot.tenant;
+    if class == Classes::IDLE && connection.bytes_out() == 0 {
+        // Nothing was ever written that could be acknowledged.
+        return false;
     }
+    let Some(progress) = net.progress(&slot.stream) else {
+        return false;
+    };
+    let quiet = if class == Classes::IDLE {
+        progress.since_acknowledged.min(progress.since_received)
+    } else {
+        connection.since_acknowledged(progress, now)
+    };
+    quiet + tolerance(timeout) < timeout
 }
 
 /// By how much a deadline may be early with regard to the last acknowledgement, which follows the write that started the

@@ -108,7 +108,8 @@ fn pending_output_is_evicted_after_a_second_largest_first() {
     let mut theatre = theatre();
     let hogs = [10_000, 34_000, 34_000].map(|length| {
         let key = theatre.open();
-        let frame = [&(length as u32).to_be_bytes()[..], &vec![7; length]].concat();
+        let header = u32::try_from(length).unwrap().to_be_bytes();
+        let frame = [&header[..], &vec![7; length]].concat();
         theatre.drive(key, READABLE, &[input(&frame), Step::NoRoom]);
         key
     });

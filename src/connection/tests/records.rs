@@ -52,6 +52,18 @@ fn a_record_is_kept_until_it_is_taken_and_nothing_hurries_it() {
 }
 
 #[test]
+fn a_record_waits_in_line_once_however_often_it_is_driven() {
+    let mut theatre = theatre(100);
+    let key = theatre.open();
+    let steps = [input(b"abc"), Step::PeerFin];
+    assert_eq!(theatre.drive(key, READABLE | DRAIN, &steps), None);
+    for _ in 0..3 {
+        assert_eq!(theatre.drive(key, WRITABLE, &[]), None);
+    }
+    assert_eq!(theatre.cast.driver.records.len(), 1);
+}
+
+#[test]
 fn records_are_taken_in_the_order_of_their_fins_and_the_gone_are_passed_over() {
     let mut theatre = theatre(100);
     let keys: [Key; 3] = std::array::from_fn(|_| theatre.open());

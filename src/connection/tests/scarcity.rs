@@ -4,6 +4,7 @@
 use super::*;
 use crate::connection::fifo::SMALLEST;
 use crate::connection::held::Held;
+use crate::connection::pool::Share;
 use crate::connection::reading::SMALL_READ;
 use crate::connection::{Classes, Pool};
 use crate::reactor::Class;
@@ -23,8 +24,19 @@ fn rig(held: usize) -> Rig<Raw> {
 fn rig_with_shares(held: usize) -> Rig<Raw> {
     let mut rig = Rig::raw();
     rig.common.pool = Pool::new(1_000_000);
-    rig.common.pool.account(0, held * 1000);
+    rig.common
+        .pool
+        .update(&mut Share::default(), held * 1000, false);
     rig
+}
+
+#[test]
+fn memory_of_the_owner_leaves_no_shares() {
+    let mut rig = Rig::raw();
+    rig.common.pool = Pool::new(1_000_000);
+    rig.common.pool.account(0, 900_000);
+    let outcome = rig.drive_beside_others(READABLE, &[Step::Room(false)]);
+    assert_eq!(outcome, Outcome::Memory);
 }
 
 #[test]

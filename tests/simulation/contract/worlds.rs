@@ -3,9 +3,10 @@
 use crate::faults::Faults;
 use crate::rng::Rng;
 use crate::selector::SERVER;
+use crate::send_queue::Kernel as SimulatedKernel;
 use crate::sim_net::SimNet;
 use crate::world::{EndId, SharedWorld, World};
-use echoloop::net::{ListenOptions, MioNet, Net, Source};
+use echoloop::net::{ListenOptions, MioNet, Net, SocketBuffer, Source};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -22,6 +23,8 @@ pub trait Worlds {
     const PATIENCE: Duration;
     /// How long one wait takes at most.
     const PAUSE: Duration;
+    /// When no byte was acknowledged for so long, none will be until the peer reads: longer than a delayed ACK.
+    const QUIET: Duration;
 
     fn new() -> Self;
 
@@ -90,13 +93,15 @@ impl Worlds for Kernel {
 
     const PATIENCE: Duration = Duration::from_secs(10);
     const PAUSE: Duration = Duration::from_millis(1);
+    const QUIET: Duration = Duration::from_millis(300);
 
     fn new() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         one.set_nodelay(true).unwrap();
         let (other, _) = listener.accept().unwrap();
-        let net = MioNet::new().unwrap();
+        let mut net = MioNet::new().unwrap();
+        net.open_sock_diag().unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let line = (one, other);
         Kernel { net, address, line }
@@ -109,7 +114,7 @@ impl Worlds for Kernel {
     fn listen(&mut self) -> <MioNet as Net>::Listener {
         let mut options = ListenOptions::new(self.address);
         // Small, so that they are soon full.
-        options.socket_buffer = Some(16 * 1024);
+        options.socket_buffer = SocketBuffer::Size(16 * 1024);
         let listener = self.net.listen(&options, Source::listener(0)).unwrap();
         self.address = self.net.local_addr(&listener).unwrap();
         listener
@@ -163,8 +168,9 @@ impl Peer for TcpStream {
     }
 }
 
-/// The simulated world without faults. `DRAINS`: whether a short read has emptied the socket.
-pub struct Simulated<const DRAINS: bool> {
+/// The simulated world without faults. `DRAINS`: whether a short read has emptied the socket. `BUFFERS`: whether there
+/// are send buffers.
+pub struct Simulated<const DRAINS: bool, const BUFFERS: bool> {
     world: SharedWorld,
     net: SimNet<DRAINS>,
 }
@@ -174,16 +180,25 @@ pub struct SimulatedPeer {
     id: EndId,
 }
 
-impl<const DRAINS: bool> Worlds for Simulated<DRAINS> {
+impl<const DRAINS: bool, const BUFFERS: bool> Worlds for Simulated<DRAINS, BUFFERS> {
     type Net = SimNet<DRAINS>;
     type Peer = SimulatedPeer;
 
     /// What is not there at once does not come.
     const PATIENCE: Duration = Duration::ZERO;
     const PAUSE: Duration = Duration::ZERO;
+    const QUIET: Duration = Duration::ZERO;
 
     fn new() -> Self {
-        let world = World::new(Rng::new(1), Faults::default(), !DRAINS);
+        let mut world = World::new(Rng::new(1), Faults::default(), !DRAINS);
+        if BUFFERS {
+            world.kernel = SimulatedKernel {
+                send_buffer: 32 * 1024,
+                notsent_lowat: 128 * 1024,
+                segment: 65_483,
+                ..SimulatedKernel::default()
+            };
+        }
         let world = Rc::new(RefCell::new(world));
         let net = SimNet {
             world: world.clone(),

@@ -1,5 +1,6 @@
 //! What holds of a run: after each turn of the server, and when it has ended.
 
+use super::acknowledged::check_acknowledged;
 use super::{PLENTY, Run};
 use crate::ends::End;
 use crate::selector::SERVER;
@@ -11,7 +12,9 @@ use std::time::Duration;
 
 impl<const DRAINS: bool> Run<DRAINS> {
     /// What holds after each turn.
-    pub(super) fn check_counts(&self) {
+    pub(super) fn check_counts(&mut self) {
+        let (counted, buffered) = (self.server.count_buffered(), self.server.buffered());
+        assert_eq!(buffered, counted, "held in all, and by each connection");
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);
@@ -110,6 +113,18 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
     }
 
+    /// A server that sleeps has noticed every reset, whatever its connection waits for.
+    pub(super) fn check_resets_noticed(&self) {
+        let world = self.world.borrow();
+        // What only mio promises need not tell of it.
+        let is_asleep = world.hosts[SERVER].asleep_until.is_some();
+        if self.exit.is_none() && is_asleep && !world.weak {
+            for end in world.open() {
+                assert!(!end.reset_arrived, "its reset was not noticed: {end:?}");
+            }
+        }
+    }
+
     /// Deadlines are neither early nor more than their slack late.
     pub(super) fn check_deadlines(&self) {
         let world = self.world.borrow();
@@ -134,6 +149,11 @@ impl<const DRAINS: bool> Run<DRAINS> {
                 due += u64::from(allowed.is_some_and(|allowed| waited >= allowed));
             }
             assert!(closed <= due, "closed too early: {reason}");
+            let timeout = match reason {
+                CloseReason::Stalled => self.config.stall_timeout,
+                _ => self.config.idle_timeout,
+            };
+            check_acknowledged(&world, closed, timeout);
             if closed == world.closed.len() as u64 {
                 match reason {
                     CloseReason::Stalled => self.check_stalled(&world),
@@ -170,12 +190,13 @@ impl<const DRAINS: bool> Run<DRAINS> {
         if end.fin_sent {
             (since(end.fin_at), Some(LINGER))
         } else if end.owed() > 0 {
-            (since(end.owed_since), self.config.stall_timeout)
+            world.waits_for(end, end.owed_since, self.config.stall_timeout, false)
         } else {
             // Who waits for memory is not idle, and neither is who may have waited for a moment.
             let idle_timeout = self.config.idle_timeout;
             let plenty = self.config.max_buffered == PLENTY;
-            (since(end.moved_at), idle_timeout.filter(|_| plenty))
+            let idle_timeout = idle_timeout.filter(|_| plenty);
+            world.waits_for(end, end.moved_at, idle_timeout, true)
         }
     }
 

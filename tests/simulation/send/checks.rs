@@ -18,7 +18,7 @@ const PIECE: usize = 32 * 1024;
 const MOST_OUTPUT: usize = 256 * 1024;
 
 /// The client's ends of all connections that it has begun: the server's come to be behind them.
-pub(super) fn clients_ends(world: &World) -> impl Iterator<Item = &End> {
+pub fn clients_ends(world: &World) -> impl Iterator<Item = &End> {
     let ends = world.ends.iter().enumerate();
     let own = ends.filter(|(id, end)| end.peer.is_none_or(|peer| peer > *id));
     own.map(|(_, end)| end)
@@ -70,8 +70,9 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let under_way = inlet.borrow().read - pipe.written.len();
         let servers = 2 * (self.plan.server.max_pending + SCRATCH_SIZE);
         let bound = bound + servers + 2 * self.plan.window;
-        // Behind its FIN the server drops what still comes.
         let world = self.world.borrow();
+        let bound = bound + 2 * world.kernel.send_buffer;
+        // Behind its FIN the server drops what still comes.
         let is_lost = pipe.has_told
             || world
                 .ends
@@ -133,7 +134,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         assert!(own.fin_arrived, "the server's FIN was not waited for");
         assert!(own.arrived.is_empty(), "not all was read: {own:?}");
         let servers = &world.ends[own.peer.expect("it has stood")];
-        let server_was_first = servers.fin_sent && !(own.fin_sent && own.fin_at < servers.fin_at);
+        let server_was_first = servers.fin_sent && servers.fin_was_first;
         // A server that is stopped need not have read all that has arrived.
         let is_whole = pipe.written.len() == self.dialogue.printed.len();
         if server_was_first || (self.is_stopped_early && !is_whole) {

@@ -5,6 +5,7 @@ use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
+use crate::send_queue::Kernel;
 use crate::sim_net::address;
 use crate::world::MILLISECOND;
 use echoloop::client::{Input, SendConfig, Target};
@@ -29,6 +30,7 @@ pub struct Plan {
     pub trouble: Trouble,
     pub faults: Faults,
     pub window: usize,
+    pub kernel: Kernel,
     pub server: Config,
     pub timeout: Option<Duration>,
     pub connect_timeout: Option<Duration>,
@@ -47,6 +49,7 @@ impl Plan {
             trouble: Trouble::default(),
             faults: Faults::default(),
             window: 65_536,
+            kernel: Kernel::default(),
             server: Config::default(),
             timeout: None,
             connect_timeout: None,
@@ -75,10 +78,11 @@ impl Plan {
         };
         let least = if is_flood { 32_768 } else { 1 };
         let size = |rng: &mut Rng, most| usize::try_from(rng.magnitude(most)).unwrap().max(least);
-        Plan {
+        let mut plan = Plan {
             trouble,
             faults: draw_faults(rng, trouble),
             window: size(rng, 200_000),
+            kernel: Kernel::default(),
             server: draw_server(rng, trouble.server, size),
             timeout,
             connect_timeout,
@@ -86,7 +90,9 @@ impl Plan {
             stops_at: (trouble.server && rng.chance(400))
                 .then(|| rng.magnitude(20_000) * MILLISECOND),
             is_flood,
-        }
+        };
+        plan.kernel = Kernel::draw(rng, plan.step(), &mut plan.faults);
+        plan
     }
 
     /// How much goes through at once, at most: with more than some hundred steps a run would be long without being
@@ -194,6 +200,8 @@ fn draw_faults(rng: &mut Rng, trouble: Trouble) -> Faults {
         connect_fails: when(trouble.connecting, drawn.connect_fails),
         connect_refused: when(trouble.connecting, drawn.connect_refused),
         connect_lost: when(trouble.connecting, drawn.connect_lost),
+        // There is one client.
+        arrival_during_drain: 0,
         watch_refused: when(trouble.memory, drawn.watch_refused),
         memory_refused: when(trouble.memory, drawn.memory_refused),
         places_refused: when(trouble.memory, drawn.places_refused),

@@ -1,0 +1,48 @@
+//! Peers that read slowly but steadily: while a server sees neither input nor room for output, their kernels go on
+//! acknowledging bytes.
+
+use crate::peer::{Leaving, Peer, Reading};
+use crate::rng::{Rng, mix};
+use crate::send_queue::Kernel;
+use crate::world::MILLISECOND;
+use echoloop::server::Config;
+use std::time::Duration;
+
+/// How many looks of a peer it takes, about, to read what the kernels hold for it.
+const LOOKS: u64 = 100;
+
+/// In some runs, makes some of the peers slow and steady: what the kernels at both ends hold for one of them is read in
+/// a few times one of the server's timeouts. A copy of the generator is used, so that everything else is drawn as
+/// without them.
+pub fn draw_steady_readers(
+    rng: &Rng,
+    config: &Config,
+    (window, kernel): (usize, &Kernel),
+    peers: &mut [Peer],
+) {
+    let mut rng = Rng::new(mix(rng.clone().next() ^ 0x57EA_D1E5));
+    if kernel.send_buffer == 0 || !rng.chance(400) {
+        return;
+    }
+    let timeouts: Vec<Duration> = [config.stall_timeout, config.idle_timeout]
+        .into_iter()
+        .flatten()
+        .collect();
+    let held = (window + kernel.send_buffer.min(kernel.notsent_lowat)) as u64;
+    for peer in peers {
+        if !rng.chance(300) {
+            continue;
+        }
+        let timeout = rng.one_of(&timeouts).as_nanos() as u64;
+        let plan = &mut peer.plan;
+        plan.starts_at /= 8;
+        // All that it says fits into the kernels, or the server is left with pending output.
+        plan.total = held * rng.between(1, 4) / 2;
+        plan.chunk = plan.total;
+        // A pause is as long as drawn at most, and half of that on average.
+        plan.pause = (2 * rng.between(1, 4) * timeout / LOOKS).max(MILLISECOND);
+        plan.reading = Reading::Slow((held / LOOKS).max(1) as usize);
+        plan.leaving = Leaving::WhenEchoed;
+        plan.urgent = 0;
+    }
+}
