@@ -65,7 +65,7 @@ fn exchange(stream: &mut TcpStream, messages: &[u8]) -> usize {
     if let Err(error) = stream.write(messages) {
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "a flooder: {error}");
     }
-    match stream.read(&mut [0; 65_536]) {
+    match stream.read(&mut [0; 16_384]) {
         Ok(count) => count,
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::WouldBlock, "a flooder: {error}");

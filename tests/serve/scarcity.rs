@@ -149,20 +149,34 @@ fn newlines_with_small_socket_buffers_do_not_starve_lines() {
     assert_answered_during_attack(&flags, 120, &Text::messages(b"\n"), &exchanges);
 }
 
-/// The first wave fills what is not set aside for it. The share of each connection of the second wave is missing then, and
-/// the limit is reached. Nothing happens any more but that the honest client waits.
-#[test]
-fn attackers_in_two_waves_do_not_starve_short_lines() {
-    let prefix = "p".repeat(2000);
-    let daemon = Daemon::start(&["-p", "line", "--prefix", &prefix, "--max-buffered", "1MiB"]);
+/// A daemon whose memory is used up, and those who did that. They come in two waves: the first one fills what is not set
+/// aside for it, and so takes the shares of the second.
+fn daemon_short_of_memory(prefix: &str) -> (Daemon, [Attack; 2]) {
+    let flags = ["-p", "line", "--prefix", prefix, "--max-buffered", "1MiB"];
+    let daemon = Daemon::start(&flags);
     let waves = [HOST..HOST + 7, HOST + 7..HOST + 40].map(|hosts| {
         let attack = Attack::begin(daemon.address(), hosts, &Text::messages(b"\n"));
         attack.wait_until_effective();
         attack
     });
-    let mut honest = connect(daemon.address());
-    Exchange::line(&prefix, &["hello\n"]).run(&daemon, &mut honest);
-    drop(waves);
+    (daemon, waves)
+}
+
+#[test]
+fn attackers_in_two_waves_do_not_starve_short_lines() {
+    let prefix = "p".repeat(2000);
+    let (daemon, _waves) = daemon_short_of_memory(&prefix);
+    let exchange = Exchange::line(&prefix, &["hello\n"]);
+    exchange.run(&daemon, &mut connect(daemon.address()));
+}
+
+/// No event wakes the daemon then: the attackers wait for memory, and do not read.
+#[test]
+fn stalled_attackers_are_evicted_when_nothing_else_happens() {
+    let (_daemon, waves) = daemon_short_of_memory(&"p".repeat(2000));
+    eventually(ANSWER, "an attacker that does not read is reset", || {
+        waves.iter().any(|attack| attack.resets() > 0)
+    });
 }
 
 /// A reset is noticed although the connection waits for memory and is not read.
