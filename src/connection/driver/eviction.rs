@@ -2,7 +2,8 @@
 
 use super::{Classes, Connections, Driver};
 use crate::net::{Key, Net, Time};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, Session};
+use crate::reactor::TICK;
 use std::time::Duration;
 
 /// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long memory is
@@ -22,6 +23,8 @@ pub(super) struct Eviction {
     round: u32,
     looks: usize,
     questions: usize,
+    /// When some of those that wait for memory are driven next although there is none: their share may have grown.
+    recheck_at: Time,
 }
 
 impl Default for Eviction {
@@ -32,6 +35,7 @@ impl Default for Eviction {
             round: 1,
             looks: 0,
             questions: 0,
+            recheck_at: Time::ZERO,
         }
     }
 }
@@ -47,6 +51,10 @@ impl<P: Protocol> Driver<P> {
         }
         self.eviction.scarce_since.get_or_insert(now);
         (self.eviction.looks, self.eviction.questions) = (LOOKS, QUESTIONS);
+        if now >= self.eviction.recheck_at {
+            self.eviction.recheck_at = now + TICK;
+            self.common.pool.recheck(LOOKS);
+        }
         true
     }
 
@@ -69,7 +77,9 @@ impl<P: Protocol> Driver<P> {
     fn next_unfinished<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         let now = reactor.now();
         let scarce_since = self.eviction.scarce_since;
-        let is_lasting = scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
+        // Where records wait for the program, it is that which is slow, and no message need be lost for it.
+        let is_lasting = !P::Session::FIN_IS_RECEIPT
+            && scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
         let pool = &mut self.common.pool;
         if !pool.is_scarce() || !(is_lasting || pool.is_mostly_unfinished()) {
             return None;
