@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Until the flood is in full flow.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// How many bytes a flooder sends at once.
-const PIECE: usize = 64 * 1024;
+/// How many bytes a flooder sends, and reads, at once.
+const PIECE: usize = 16 * 1024;
 
 /// What is spoken, sent and replied.
 struct Flood {
@@ -225,9 +225,12 @@ fn would_block(kind: ErrorKind) -> bool {
 
 impl Client for Flooder {
     fn drive(&mut self, stream: &mut TcpStream) -> Step {
-        step(|| match self.exchange(stream)? {
-            true => Ok(Step::Until(Instant::now())),
-            false => Ok(Step::Event),
+        step(|| {
+            if self.exchange(stream)? {
+                Ok(Step::Until(Instant::now()))
+            } else {
+                Ok(Step::Event)
+            }
         })
     }
 
