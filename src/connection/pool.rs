@@ -8,7 +8,7 @@
 //!
 //! 1. those with pending output of which the peer has acknowledged nothing for a second, largest first;
 //! 2. then those with a message that is not complete, largest first, if these hold most of the memory, or if memory has
-//!    been scarce for a second. What they hold is not freed otherwise: they are not read, so no message of theirs is ever
+//!    been scarce for a second in which none of the first kind was found. What they hold is not freed otherwise: they are not read, so no message of theirs is ever
 //!    completed.
 //!
 //! No connection is evicted that holds less than its share.

@@ -257,7 +257,9 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
         if self.recording.has_more() {
             return Some(Time::ZERO);
         }
-        drain.into_iter().chain(self.accepting.paused_until).min()
+        let evicts = self.driver.evicts_at();
+        let others = self.accepting.paused_until.into_iter().chain(evicts);
+        drain.into_iter().chain(others).min()
     }
 }
 

@@ -15,13 +15,13 @@ const STEP: Duration = Duration::from_millis(50);
 /// A client that reads so many bytes a second, whenever it gets to run.
 struct SteadyReader {
     stream: TcpStream,
-    rate: f64,
+    rate: u128,
     began: Instant,
     received: usize,
 }
 
 impl SteadyReader {
-    fn new(stream: TcpStream, rate: f64) -> Self {
+    fn new(stream: TcpStream, rate: u128) -> Self {
         stream.set_nonblocking(true).unwrap();
         Self {
             stream,
@@ -33,7 +33,8 @@ impl SteadyReader {
 
     /// Reads what is due by now, and passes the time until a little more is. Says whether the stream goes on.
     fn step(&mut self, expected: impl Fn(usize) -> u8) -> bool {
-        let due = (self.began.elapsed().as_secs_f64() * self.rate) as usize;
+        let due = self.began.elapsed().as_millis() * self.rate / 1000;
+        let due = usize::try_from(due).unwrap();
         while self.received < due {
             let mut buffer = vec![0; (due - self.received).min(4096)];
             match self.stream.read(&mut buffer) {
@@ -59,7 +60,7 @@ impl SteadyReader {
 }
 
 fn byte(position: usize) -> u8 {
-    (position % 251) as u8
+    u8::try_from(position % 251).unwrap()
 }
 
 /// Sends all that the kernels and the daemon take from a client that does not read; says how much that was.
@@ -91,7 +92,7 @@ fn steady_reader_of_pending_output_is_not_stalled() {
     let serial = daemon.serial_of(stream.local_addr().unwrap());
     let sent = fill(&mut stream);
     // The kernel acknowledges in steps of up to its receive buffer: every 0.7 s at this rate.
-    let mut reader = SteadyReader::new(stream, 8_000.0);
+    let mut reader = SteadyReader::new(stream, 8_000);
     while reader.began.elapsed() < 4 * TIMEOUT {
         assert!(
             reader.step(byte),
@@ -120,7 +121,7 @@ fn reply_read_without_pause_outlasts_the_idle_timeout() {
     let message: Vec<u8> = (0..LENGTH).map(byte).collect();
     stream.write_all(&message).unwrap();
     // Three times the timeout, and the daemon has nothing to do with it.
-    let mut reader = SteadyReader::new(stream, 20_000.0);
+    let mut reader = SteadyReader::new(stream, 20_000);
     while reader.received < LENGTH {
         let (waited, received) = (reader.began.elapsed(), reader.received);
         assert!(
@@ -143,7 +144,7 @@ fn steady_reader_behind_its_fin_gets_everything() {
     let message: Vec<u8> = (0..LENGTH).map(byte).collect();
     stream.write_all(&message).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let mut reader = SteadyReader::new(stream, 20_000.0);
+    let mut reader = SteadyReader::new(stream, 20_000);
     while reader.step(byte) {}
     assert_eq!(reader.received, LENGTH);
 }

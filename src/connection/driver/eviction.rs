@@ -6,8 +6,8 @@ use crate::protocol::{Protocol, Session};
 use crate::reactor::TICK;
 use std::time::Duration;
 
-/// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long memory is
-/// scarce before a message that is not complete is evicted for output that peers do read.
+/// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long no such peer
+/// was found before a message that is not complete is evicted for output that peers do read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many connections are looked at in one iteration, and for how many of them the kernel is asked.
@@ -17,7 +17,7 @@ const QUESTIONS: usize = 4;
 /// What the search for a connection to evict remembers.
 #[derive(Debug)]
 pub(super) struct Eviction {
-    /// Since when memory has been scarce without a break.
+    /// Since when memory has been scarce, or pending output was evicted last.
     scarce_since: Option<Time>,
     /// All that may be evicted are looked at once in a round, which may take several iterations.
     round: u32,
@@ -58,6 +58,13 @@ impl<P: Protocol> Driver<P> {
         true
     }
 
+    /// When to look for connections to evict even if nothing happens: while memory is scarce, every tick.
+    #[inline]
+    pub fn evicts_at(&self) -> Option<Time> {
+        let is_scarce = self.common.pool.is_scarce();
+        is_scarce.then_some(self.eviction.recheck_at)
+    }
+
     /// A connection that is to be closed for [`CloseReason::NoMemory`](crate::connection::CloseReason::NoMemory) now;
     /// `None` when memory is no longer scarce, or no connection is to be evicted in this iteration.
     pub fn next_to_evict<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
@@ -68,6 +75,7 @@ impl<P: Protocol> Driver<P> {
                 break;
             };
             if self.holds_its_share(reactor, key) && self.is_stalled(reactor, key) {
+                self.eviction.scarce_since = Some(reactor.now());
                 return Some(key);
             }
         }
