@@ -196,9 +196,11 @@ where
     pub(super) fn ending(&self, reason: CloseReason) -> Ending {
         let has_handed_over = self.record().is_some_and(<[u8]>::is_empty);
         if S::FIN_IS_RECEIPT && !has_handed_over {
-            Ending::Reset
-        } else {
-            reason.ending()
+            return Ending::Reset;
+        }
+        match reason.ending() {
+            Ending::Fin if self.bytes_out == 0 => Ending::Empty,
+            ending => ending,
         }
     }
 
@@ -231,7 +233,7 @@ where
                     match self.take_in_caught_up(&scratch[..count], stream, bench) {
                         Ok(true) => return Outcome::Input,
                         taken => {
-                            bench.budget = bench.budget.min(bench.common.limits.budget - count);
+                            bench.used = bench.used.max(count);
                             taken.map(|_| ())
                         }
                     }
@@ -267,6 +269,7 @@ where
         scratch: &mut [u8],
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Outcome {
+        bench.becomes_holder();
         self.take_steps(stream, scratch, bench)
             .unwrap_or_else(Outcome::Closed)
     }

@@ -11,6 +11,7 @@ use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use simple_logger::SimpleLogger;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -74,11 +75,19 @@ impl Log for Guarded {
     fn flush(&self) {}
 }
 
+/// Most lines are no longer than this many bytes, so that they are formatted without growing.
+const USUAL_LINE: usize = 256;
+
 /// Writes a record to stderr; false if stderr does not take it.
 fn write(record: &Record<'_>) -> bool {
+    if !stderr_takes_a_line() {
+        return false;
+    }
     let time = WallTime(net::time_of_day());
     let (level, target) = (record.level(), record.target());
-    say(&format!("{time} {level:<5} [{target}] {}", record.args()))
+    let mut line = String::with_capacity(USUAL_LINE);
+    let formatted = write!(line, "{time} {level:<5} [{target}] {}", record.args());
+    formatted.is_ok() && write_once(&with_newline(line))
 }
 
 /// Writes a line to stderr as it is, for people who watch; false if stderr does not take it now.

@@ -1,5 +1,6 @@
 //! From the connection to its session: handing over what was read, and heeding what is said to it.
 
+use super::held::hold;
 use super::{CloseReason, Common, Connection, Fifo, MESSAGE_COST, Marks, State, Workbench};
 use crate::net::Stream;
 use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
@@ -20,8 +21,9 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
+        bench.becomes_holder();
         self.heed_short_read::<T>(short);
-        self.count_in(bytes, bench.serial);
+        self.count_in(bytes, bench.key.serial);
         self.answer(bytes, stream, bench)
     }
 
@@ -35,7 +37,7 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<bool, CloseReason> {
-        self.count_in(bytes, bench.serial);
+        self.count_in(bytes, bench.key.serial);
         let room = bench.common.limits.max_pending;
         let mut outbox = Outbox::new(bench.gathered, room);
         let context = Context {
@@ -44,11 +46,12 @@ where
         };
         let consumed = self.session.receive(bytes, context, &mut outbox);
         if consumed < bytes.len() || !outbox.is_ordinary() {
+            bench.common.pool.current = bench.key;
             let said = self.heed(consumed.min(bytes.len()), &outbox, stream, bench.common)?;
             bench.charge(bytes.len() + said.work());
             return self.answer_rest(said, bytes, stream, bench).map(|()| false);
         }
-        self.deliver_caught_up(outbox.bytes(), stream, bench.common)
+        self.deliver_caught_up(outbox.bytes(), stream, bench.common, bench.key)
     }
 
     #[expect(clippy::inline_always, reason = "on the way of every byte")]
@@ -96,7 +99,9 @@ where
             let consumed = self.receive(fresh, stream, bench)?;
             return self.keep_input(&fresh[consumed..], bench);
         }
-        self.keep_input(fresh, bench)?;
+        let held = hold(&mut self.held, &bench.common.pool)?;
+        held.input.push(fresh).map_err(|_| CloseReason::NoMemory)?;
+        // What is kept of it is accounted when the session has seen it.
         self.answer_kept_input(stream, bench)
     }
 
@@ -154,7 +159,7 @@ where
             // The session has ended the connection: nothing more is for it.
             return Ok(Some(rest.len()));
         }
-        let may_go_on = bench.budget > 0 && said.consumed > 0 && !self.owes();
+        let may_go_on = bench.budget() > 0 && said.consumed > 0 && !self.owes();
         if !said.filled_the_outbox || !may_go_on {
             self.hold_back(said.filled_the_outbox, bench)?;
             return Ok(Some(0));

@@ -1,7 +1,7 @@
 //! What all connections of a loop share, and what one of them is driven with.
 
 use super::Pool;
-use crate::net::Time;
+use crate::net::{Key, Time};
 use crate::reactor::SCRATCH_SIZE;
 use std::io;
 
@@ -76,22 +76,33 @@ impl<P> Common<P> {
 /// What a connection is driven with.
 #[derive(Debug)]
 pub struct Workbench<'a, P> {
-    /// The number of the connection, for the log.
-    pub serial: u32,
+    /// Names the connection: for the log, and as the holder of what it holds.
+    pub key: Key,
     /// The time that sessions are given.
     pub now: Time,
     /// What all connections share.
     pub common: &'a mut Common<P>,
     /// The buffer that answers in several pieces are gathered in; of no value afterwards.
     pub gathered: &'a mut Vec<u8>,
-    /// What is left of the connection's [budget](Limits::budget) in this iteration.
-    pub budget: usize,
+    /// How much of the connection's [budget](Limits::budget) is used up in this iteration.
+    pub used: usize,
 }
 
 impl<P> Workbench<'_, P> {
     /// Takes work that was done from the budget.
     pub(super) fn charge(&mut self, work: usize) {
-        self.budget = self.budget.saturating_sub(work);
+        self.used = self.used.saturating_add(work);
+    }
+
+    /// What is left of the budget.
+    pub(super) fn budget(&self) -> usize {
+        self.common.limits.budget.saturating_sub(self.used)
+    }
+
+    /// What is held from now on is held for this connection. Called off the path of a message that is echoed at once.
+    #[inline]
+    pub(super) fn becomes_holder(&mut self) {
+        self.common.pool.current = self.key;
     }
 
     /// Whether there is memory to hold what an answer to more input may come to.

@@ -54,11 +54,10 @@ impl<P: Protocol> Driver<P> {
     /// What a connection works with in this turn.
     #[inline]
     fn bench(&mut self, key: Key, now: Time) -> Workbench<'_, P> {
-        self.common.pool.current = key;
         Workbench {
-            serial: key.serial,
+            key,
             now,
-            budget: self.common.limits.budget,
+            used: 0,
             common: &mut self.common,
             gathered: &mut self.gathered,
         }
@@ -229,6 +228,7 @@ impl<P: Protocol> Driver<P> {
         } = reactor.borrow(key)?;
         let before = (slot.tenant.bytes_in(), slot.tenant.bytes_out());
         let mut bench = self.bench(key, now);
+        bench.becomes_holder();
         match slot.tenant.write(&mut slot.stream, &mut bench, say) {
             // The kernel took it at once, and its time has been started anew in this tick already.
             Ok(_) if touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => None,
@@ -249,6 +249,7 @@ impl<P: Protocol> Driver<P> {
     ) -> Option<CloseReason> {
         let Borrowed { slot, now, .. } = reactor.borrow(key)?;
         let mut bench = self.bench(key, now);
+        bench.becomes_holder();
         slot.tenant.half_close(&mut slot.stream, &mut bench).err()
     }
 
@@ -289,6 +290,7 @@ impl<P: Protocol> Driver<P> {
         let Borrowed { slot, now, .. } = reactor.borrow(key)?;
         self.common.pool.connection_opened();
         let mut bench = self.bench(key, now);
+        bench.becomes_holder();
         if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut bench) {
             return Some(reason);
         }

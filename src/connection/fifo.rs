@@ -5,6 +5,9 @@ use crate::reactor::OutOfMemory;
 /// The smallest piece of memory that is asked for, in bytes; [`Held`](super::Held) says why.
 pub(super) const SMALLEST: usize = 2048;
 
+/// A buffer of so many bytes doubles when it grows; smaller ones grow by half.
+const DOUBLES_FROM: usize = 6 * 1024;
+
 /// A queue of bytes that lies in one piece, so that one write can be offered all of it.
 #[derive(Debug, Default)]
 pub struct Fifo {
@@ -47,8 +50,14 @@ impl Fifo {
         }
         let room = self.bytes.capacity() - self.bytes.len();
         if more.len() > room {
-            // By a quarter, since what is reserved counts against the connection's share of all memory.
-            let grown = self.bytes.len() + self.bytes.capacity() / 4;
+            // By half at first, since what is reserved counts against the connection's share of all memory.
+            let capacity = self.bytes.capacity();
+            let growth = if capacity < DOUBLES_FROM {
+                capacity / 2
+            } else {
+                capacity
+            };
+            let grown = self.bytes.len() + growth;
             let least = grown.max(SMALLEST).saturating_sub(self.bytes.len());
             self.bytes
                 .try_reserve_exact(more.len().max(least))

@@ -55,6 +55,9 @@ impl Held {
     pub(super) fn account(&mut self, pool: &mut Pool) {
         let is_unfinished = self.owed.is_empty() && !self.input_is_held_back;
         let footprint = self.footprint();
+        if footprint == self.share.held && is_unfinished == self.share.is_unfinished {
+            return;
+        }
         pool.update(&mut self.share, footprint, is_unfinished);
     }
 }

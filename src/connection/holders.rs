@@ -19,6 +19,9 @@ pub(super) enum Kind {
 /// One list for each power of two of a `usize`.
 const SIZES: usize = usize::BITS as usize + 1;
 
+/// With so many places, a list that has become empty is kept.
+const KEPT: usize = 256;
+
 /// The index that means none.
 const NONE: u32 = u32::MAX;
 
@@ -96,7 +99,7 @@ impl Holders {
     pub(super) fn remove(&mut self, place: Place) {
         self.unlink(place.0);
         self.holders.try_remove(place.0 as usize);
-        if self.holders.is_empty() {
+        if self.holders.is_empty() && self.holders.capacity() > KEPT {
             // It grew above what connections held, and would keep all of that from the kernel.
             self.holders = Slab::new();
         }

@@ -28,6 +28,8 @@ const LARGEST_SHARE: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Pool {
     limit: usize,
+    /// Half of the limit, below which memory is never scarce.
+    half: usize,
     held: usize,
     /// The part of `held` that is not any connection's.
     owners: usize,
@@ -83,6 +85,7 @@ impl Pool {
     pub fn new(limit: usize) -> Pool {
         Pool {
             limit,
+            half: limit / 2,
             held: 0,
             owners: 0,
             unfinished: 0,
@@ -128,7 +131,7 @@ impl Pool {
     #[must_use]
     pub fn is_scarce(&self) -> bool {
         // Half of the limit is never set aside, so the first comparison decides it nearly always.
-        self.held >= self.limit / 2 && self.is_scarce_by_shares()
+        self.held >= self.half && self.is_scarce_by_shares()
     }
 
     #[cold]

@@ -23,27 +23,29 @@ where
         let limits = bench.common.limits;
         let size = bench.common.read_size.min(scratch.len());
         loop {
-            if !self.may_receive() || self.owes() && self.owed() + size > limits.max_pending {
+            if !self.may_receive() {
                 return Ok(Outcome::Event);
             }
-            if self.holds_back() {
-                // It goes on when the peer has read some of the output, or when others have been served.
-                return Ok(if self.owes() {
-                    Outcome::Event
-                } else {
-                    Outcome::Turn
-                });
+            if let Some([held]) = self.held.as_deref() {
+                let owes = !held.owed.is_empty();
+                if held.input_is_held_back {
+                    // It goes on when the peer has read some of the output, or when others have been served.
+                    return Ok(if owes { Outcome::Event } else { Outcome::Turn });
+                }
+                if owes && held.owed.len() + size > limits.max_pending {
+                    return Ok(Outcome::Event);
+                }
             }
             if !self.readiness.contains(Readiness::READABLE) {
                 return Ok(Outcome::Event);
             }
-            if bench.budget == 0 {
+            if bench.budget() == 0 {
                 return Ok(Outcome::Turn);
             }
             let Some(size) = self.size_of_read(size, stream, bench) else {
                 return self.wait_for_memory(stream, bench);
             };
-            let asked = size.min(bench.budget);
+            let asked = size.min(bench.budget());
             match stream.read(&mut scratch[..asked]) {
                 Ok(count) if count > 0 => {
                     bench.charge(count);
@@ -135,6 +137,7 @@ where
         stream: &mut T,
         bench: &mut Workbench<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
+        bench.becomes_holder();
         match found {
             Ok(_) => self.peer_ended(stream, bench),
             Err(error) => self.heed_read_error(error, bench),

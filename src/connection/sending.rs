@@ -2,7 +2,7 @@
 
 use super::held::hold;
 use super::{CloseReason, Common, Connection, Pool, State, Workbench};
-use crate::net::{Readiness, Stream};
+use crate::net::{Key, Readiness, Stream};
 use crate::protocol::{Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
 
@@ -24,7 +24,9 @@ where
         if self.owes() || self.is_connecting() {
             return self.owe(bytes, &mut common.pool);
         }
-        self.deliver_caught_up(bytes, stream, common).map(|_| ())
+        let key = common.pool.current;
+        self.deliver_caught_up(bytes, stream, common, key)
+            .map(|_| ())
     }
 
     /// As [`deliver`](Self::deliver), for a connection that stands and owes nothing. True when the kernel has taken all.
@@ -35,6 +37,7 @@ where
         bytes: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
+        key: Key,
     ) -> Result<bool, CloseReason> {
         if bytes.is_empty() {
             return Ok(true);
@@ -45,6 +48,7 @@ where
                 Ok(true)
             }
             taken => {
+                common.pool.current = key;
                 self.deliver_rest(taken, bytes, stream, common)?;
                 Ok(!self.owes())
             }

@@ -14,7 +14,7 @@ mod theatre;
 mod words;
 
 use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
-use crate::net::{Readiness, Stream, Time};
+use crate::net::{Key, Readiness, Stream, Time};
 use crate::protocol::{Protocol, Raw, Session};
 use crate::reactor::{SCRATCH_SIZE, Scratch, scratch};
 use std::collections::VecDeque;
@@ -163,8 +163,8 @@ impl Stream for Scripted {
 /// What connection number 1 is driven with, at the beginning of time.
 fn bench<'a, P>(common: &'a mut Common<P>, gathered: &'a mut Vec<u8>) -> Workbench<'a, P> {
     Workbench {
-        budget: common.limits.budget,
-        serial: 1,
+        used: 0,
+        key: Key { slot: 0, serial: 1 },
         now: Time::ZERO,
         common,
         gathered,

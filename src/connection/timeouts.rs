@@ -11,23 +11,23 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// timeout. So a connection is closed at most that much late.
 const RECHECKS_PER_TIMEOUT: u32 = 8;
 
-/// The classes of deadlines.
+/// The classes of deadlines. Those that a server has by default come first, since the others cost nothing then.
 #[derive(Debug)]
 pub struct Classes;
 
 impl Classes {
     /// Open, no pending output: no byte received and none acknowledged for the idle timeout ends it.
-    pub const IDLE: Class = Class::new(0);
+    pub const IDLE: Class = Class::new(3);
     /// Pending output: not a byte of it acknowledged by the peer for the stall timeout ends it.
-    pub const STALLED: Class = Class::new(1);
+    pub const STALLED: Class = Class::new(0);
     /// After our FIN: [`LINGER`] ends it.
-    pub const LINGER: Class = Class::new(2);
+    pub const LINGER: Class = Class::new(1);
     /// Connecting: the connect timeout ends it.
-    pub const CONNECT: Class = Class::new(3);
+    pub const CONNECT: Class = Class::new(5);
     /// As `IDLE`, after a deadline at which the peer had acknowledged bytes within the timeout.
     const IDLE_RECHECK: Class = Class::new(4);
     /// As `STALLED`, likewise.
-    const STALLED_RECHECK: Class = Class::new(5);
+    const STALLED_RECHECK: Class = Class::new(2);
 
     /// The class that decides what ends a connection of `class`.
     pub(super) fn base(class: Class) -> Class {
@@ -74,12 +74,12 @@ impl Timeouts {
     pub fn by_class(self) -> [Option<Duration>; CLASSES] {
         let recheck = |timeout: Option<Duration>| timeout.map(|all| all / RECHECKS_PER_TIMEOUT);
         [
-            self.idle,
             self.stall,
             Some(LINGER),
-            self.connect,
-            recheck(self.idle),
             recheck(self.stall),
+            self.idle,
+            recheck(self.idle),
+            self.connect,
         ]
     }
 }

@@ -104,11 +104,19 @@ struct List {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     lists: [List; CLASSES],
+    /// The lists from this index on have no length, so no connection is in them.
+    used: usize,
 }
 
 impl Deadlines {
     pub(super) fn new(lengths: [Option<Duration>; CLASSES]) -> Self {
         Deadlines {
+            used: CLASSES
+                - lengths
+                    .iter()
+                    .rev()
+                    .take_while(|length| length.is_none())
+                    .count(),
             lists: lengths.map(|length| List {
                 first: NOBODY,
                 last: NOBODY,
@@ -181,7 +189,9 @@ impl Deadlines {
 
     /// When the next deadline falls due.
     pub(super) fn next<S, T>(&self, slots: &mut Slots<S, T>) -> Option<Time> {
-        let heads = self.lists.iter().filter_map(|list| due(list, slots));
+        let heads = self.lists[..self.used]
+            .iter()
+            .filter_map(|list| due(list, slots));
         heads.map(|(time, _)| time).min()
     }
 
@@ -198,7 +208,9 @@ impl Deadlines {
 
     /// A connection whose time is up.
     pub(super) fn expired<S, T>(&self, slots: &mut Slots<S, T>, now: Time) -> Option<Key> {
-        let mut heads = self.lists.iter().filter_map(|list| due(list, slots));
+        let mut heads = self.lists[..self.used]
+            .iter()
+            .filter_map(|list| due(list, slots));
         heads.find(|(time, _)| *time <= now).map(|(_, key)| key)
     }
 }

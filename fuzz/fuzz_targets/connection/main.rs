@@ -15,7 +15,7 @@ mod size;
 
 use due::{Due, Spoken};
 use echoloop::connection::{Common, Connection, Limits, Outcome, Workbench};
-use echoloop::net::{Readiness, Time};
+use echoloop::net::{Key, Readiness, Time};
 use echoloop::protocol::{Protocol, Raw, Session};
 use echoloop::reactor::{Scratch, scratch};
 use libfuzzer_sys::fuzz_target;
@@ -190,9 +190,9 @@ where
                 readiness,
                 scratch,
                 &mut Workbench {
-                    serial: 1,
+                    key: Key { slot: 0, serial: 1 },
                     now: Time::ZERO,
-                    budget: self.common.limits.budget,
+                    used: 0,
                     common: &mut self.common,
                     gathered: &mut self.gathered,
                 },
@@ -225,9 +225,9 @@ where
         self.said_all = true;
         let is_mute = self.begin(0);
         let mut bench = Workbench {
-            serial: 1,
+            key: Key { slot: 0, serial: 1 },
             now: Time::ZERO,
-            budget: self.common.limits.budget,
+            used: 0,
             common: &mut self.common,
             gathered: &mut self.gathered,
         };
@@ -277,9 +277,9 @@ where
         self.due.from_outside += length;
         let is_mute = self.begin(0);
         let mut bench = Workbench {
-            serial: 1,
+            key: Key { slot: 0, serial: 1 },
             now: Time::ZERO,
-            budget: self.common.limits.budget,
+            used: 0,
             common: &mut self.common,
             gathered: &mut self.gathered,
         };
