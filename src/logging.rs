@@ -54,6 +54,10 @@ impl Log for Guarded {
         if !self.enabled(record.metadata()) {
             return;
         }
+        if !stderr_takes_a_line() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let message = format_args!("{dropped} log lines dropped: stderr did not take them");
@@ -64,6 +68,10 @@ impl Log for Guarded {
                 .build();
             if !write(&notice) {
                 self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
+                return;
+            }
+            if !stderr_takes_a_line() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
                 return;
             }
         }
@@ -78,11 +86,8 @@ impl Log for Guarded {
 /// Most lines are no longer than this many bytes, so that they are formatted without growing.
 const USUAL_LINE: usize = 256;
 
-/// Writes a record to stderr; false if stderr does not take it.
+/// Writes a record to stderr, which takes a line; false if it does not after all.
 fn write(record: &Record<'_>) -> bool {
-    if !stderr_takes_a_line() {
-        return false;
-    }
     let time = WallTime(net::time_of_day());
     let (level, target) = (record.level(), record.target());
     let mut line = String::with_capacity(USUAL_LINE);

@@ -6,6 +6,7 @@ use super::pool::Share;
 use super::{CloseReason, Connection, Fifo, Pool, Workbench};
 use crate::net::{Progress, Time};
 use crate::protocol::{Protocol, Session};
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 /// What a connection holds only while it must.
@@ -26,7 +27,7 @@ pub(super) struct Held {
     pub(super) share: Share,
     /// How many bytes the peer had acknowledged, and since when at the latest, as the last passed deadline found it.
     acknowledged: Option<(u64, Time)>,
-    _size: [u8; 1024],
+    _size: [MaybeUninit<u8>; 992],
 }
 
 impl Default for Held {
@@ -37,7 +38,7 @@ impl Default for Held {
             input_is_held_back: false,
             share: Share::default(),
             acknowledged: None,
-            _size: [0; 1024],
+            _size: [const { MaybeUninit::uninit() }; 992],
         }
     }
 }

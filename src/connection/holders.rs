@@ -34,7 +34,7 @@ impl Place {
     pub(super) const NONE: Place = Place(NONE);
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Holder {
     key: Key,
     /// The round in which it was found last.
@@ -67,18 +67,26 @@ impl Holders {
 
     /// Lists a connection that holds so many bytes.
     pub(super) fn add(&mut self, key: Key, kind: Kind, bytes: usize) -> Result<Place, OutOfMemory> {
-        let index = u32::try_from(self.holders.vacant_key()).map_err(|_| OutOfMemory)?;
-        if !has_room(&self.holders) {
+        let is_full = self.holders.len() == self.holders.capacity();
+        if is_full && !has_room(&self.holders) {
             return Err(OutOfMemory);
         }
-        self.holders.insert(Holder {
+        let entry = self.holders.vacant_entry();
+        let index = u32::try_from(entry.key()).map_err(|_| OutOfMemory)?;
+        let list = list_of(kind, bytes);
+        let (first, last) = &mut self.lists[usize::from(list)];
+        let previous = std::mem::replace(last, index);
+        entry.insert(Holder {
             key,
             round: 0,
-            list: list_of(kind, bytes),
-            previous: NONE,
+            list,
+            previous,
             next: NONE,
         });
-        self.append(index);
+        match self.holders.get_mut(previous as usize) {
+            Some(previous) => previous.next = index,
+            None => *first = index,
+        }
         Ok(Place(index))
     }
 
@@ -97,8 +105,9 @@ impl Holders {
 
     /// A listed connection holds nothing any more.
     pub(super) fn remove(&mut self, place: Place) {
-        self.unlink(place.0);
-        self.holders.try_remove(place.0 as usize);
+        if let Some(holder) = self.holders.try_remove(place.0 as usize) {
+            self.relink(&holder);
+        }
         if self.holders.is_empty() && self.holders.capacity() > KEPT {
             // It grew above what connections held, and would keep all of that from the kernel.
             self.holders = Slab::new();
@@ -143,22 +152,22 @@ impl Holders {
     }
 
     fn unlink(&mut self, index: u32) {
-        let Some(holder) = self.holders.get(index as usize) else {
-            return;
-        };
-        let (previous, next) = (holder.previous, holder.next);
-        let (first, last) = &mut self.lists[usize::from(holder.list)];
-        if previous == NONE {
-            *first = next;
+        if let Some(holder) = self.holders.get(index as usize) {
+            let holder = *holder;
+            self.relink(&holder);
         }
-        if next == NONE {
-            *last = previous;
+    }
+
+    /// Links the neighbours of a holder that leaves its list.
+    fn relink(&mut self, gone: &Holder) {
+        let (first, last) = &mut self.lists[usize::from(gone.list)];
+        match self.holders.get_mut(gone.previous as usize) {
+            Some(previous) => previous.next = gone.next,
+            None => *first = gone.next,
         }
-        if let Some(holder) = self.holders.get_mut(previous as usize) {
-            holder.next = next;
-        }
-        if let Some(holder) = self.holders.get_mut(next as usize) {
-            holder.previous = previous;
+        match self.holders.get_mut(gone.next as usize) {
+            Some(next) => next.previous = gone.previous,
+            None => *last = gone.previous,
         }
     }
 }
