@@ -73,13 +73,13 @@ impl Holders {
         }
         let entry = self.holders.vacant_entry();
         let index = u32::try_from(entry.key()).map_err(|_| OutOfMemory)?;
-        let list = list_of(kind, bytes);
-        let (first, last) = &mut self.lists[usize::from(list)];
+        let own_list = list_of(kind, bytes);
+        let (first, last) = &mut self.lists[usize::from(own_list)];
         let previous = std::mem::replace(last, index);
         entry.insert(Holder {
             key,
             round: 0,
-            list,
+            list: own_list,
             previous,
             next: NONE,
         });
