@@ -130,7 +130,7 @@ impl MioNet {
     }
 
     /// Lets the kernel reset a closed connection whose peer acknowledges no byte, or keeps its window at zero, for
-    /// `timeout`, or [`LEAST_ORPHAN_TIMEOUT`] if that is longer. Otherwise such a connection keeps its memory for minutes,
+    /// `timeout`, or 10 s if that is longer. Otherwise such a connection keeps its memory for minutes,
     /// where no limit counts it.
     pub fn set_orphan_timeout(&mut self, timeout: Duration) {
         // The kernel takes an int of milliseconds (tcp(7), TCP_USER_TIMEOUT).
