@@ -110,8 +110,10 @@ impl World {
         }
         if owed_before == 0 {
             end.owes_since(now);
+            end.most_owed = 0;
         }
         let owed = end.owed();
+        end.most_owed = end.most_owed.max(owed);
         let most = self.max_pending;
         assert!(owed <= most as u64, "{owed} bytes owed, allowed are {most}");
     }

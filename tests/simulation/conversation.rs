@@ -12,7 +12,7 @@ use crate::run::{Report, least_timeout};
 use crate::selector::SERVER;
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::speech::{Language, PREFIX, Speech, whose_records};
+use crate::speech::{LONG_PREFIX, Language, PREFIX, Speech, whose_records};
 use crate::standard::WithStandard;
 use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, World};
@@ -60,8 +60,18 @@ fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
     let (width, bytes) = rng.one_of(&[(Width::One, 1), (Width::Two, 2), (Width::Four, 4)]);
     match rng.between(0, if is_attack { 6 } else { 9 }) {
         0..=3 => {
-            let language = Language::Line { max_message };
-            let line = Line::echo(max_message, PREFIX);
+            // From a sequence apart, so that all else that a seed decides does not depend on it.
+            let has_long_prefix = Rng::new(rng.clone().next() ^ 0x9E4F).chance(300);
+            let prefix = if has_long_prefix && !is_attack {
+                LONG_PREFIX
+            } else {
+                PREFIX
+            };
+            let language = Language::Line {
+                max_message,
+                prefix,
+            };
+            let line = Line::echo(max_message, prefix);
             Conversation::<DRAINS, _>::new(rng, line, language, max_message).run()
         }
         4..=6 => {
@@ -276,6 +286,11 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         self.server.pool().refuse(refused);
         self.exit = self.server.turn().unwrap();
         self.world.borrow().check_work(&self.config);
+        let is_scarce = self.server.pool().is_scarce();
+        let held = self.server.buffered();
+        if let Some(attack) = &mut self.attack {
+            attack.check_evicted(&self.world.borrow(), held, is_scarce);
+        }
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);

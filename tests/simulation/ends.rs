@@ -50,6 +50,8 @@ pub struct End {
     pub moved_at: u64,
     /// When the first of what is owed was read, or the last of it that has gone was written.
     pub owed_since: u64,
+    /// The most that has been owed at once since nothing was.
+    pub most_owed: u64,
     pub fin_at: u64,
     /// FIN was sent before the peer's had arrived.
     pub fin_was_first: bool,

@@ -77,6 +77,8 @@ struct Run<const DRAINS: bool> {
     exit: Option<Exit>,
     /// In this turn the server is refused memory of some kind.
     refused_memory: bool,
+    /// The server's next search for connections to evict begins with the largest.
+    is_fresh_round: bool,
     /// What the server had counted before its last turn.
     counted: Counters,
     /// When the faults stop, or SIGTERM comes.
@@ -199,6 +201,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             turns: 0,
             exit: None,
             refused_memory: false,
+            is_fresh_round: true,
             cut_at,
             turning_point,
             stops_early,
@@ -283,7 +286,9 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut peers = self.peers.iter();
         self.clients.are_done()
             && peers.all(|peer| {
-                let waits = peer.plan.reading != Reading::Never && !peer.received_all();
+                // One that stops reading is to be closed by the server.
+                let reads = peer.plan.reading != Reading::Never || peer.plan.stops_at.is_some();
+                let waits = reads && !peer.received_all();
                 peer.outcome.is_some() || !(peer.comes_to_an_end() || waits)
             })
     }
@@ -318,6 +323,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
         {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
+            let jump = world.faults.busy_jump;
+            if world.fault(jump) {
+                world.before = world.now;
+                let most = world.faults.clock_jump_ms;
+                world.now += world.rng.between(0, most) * MILLISECOND;
+            }
             world.begin_iteration();
         }
         self.refuse_memory();
@@ -325,7 +336,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.world.borrow().check_work(&self.config);
         self.check_counts();
         self.check_deadlines();
-        self.check_resets_noticed();
+        self.check_ends_noticed();
+        self.note_round();
         self.counted = self.server.counters().clone();
     }
 

@@ -1,5 +1,5 @@
 //! Peers that read slowly but steadily: while a server sees neither input nor room for output, their kernels go on
-//! acknowledging bytes.
+//! acknowledging bytes. Some of them stop in the middle.
 
 use crate::peer::{Leaving, Peer, Reading};
 use crate::rng::{Rng, mix};
@@ -21,7 +21,7 @@ pub fn draw_steady_readers(
     peers: &mut [Peer],
 ) {
     let mut rng = Rng::new(mix(rng.clone().next() ^ 0x57EA_D1E5));
-    if kernel.send_buffer == 0 || !rng.chance(400) {
+    if kernel.send_buffer == 0 || !rng.chance(600) {
         return;
     }
     let timeouts: Vec<Duration> = [config.stall_timeout, config.idle_timeout]
@@ -30,7 +30,7 @@ pub fn draw_steady_readers(
         .collect();
     let held = (window + kernel.send_buffer.min(kernel.notsent_lowat)) as u64;
     for peer in peers {
-        if !rng.chance(300) {
+        if !rng.chance(400) {
             continue;
         }
         let timeout = rng.one_of(&timeouts).as_nanos() as u64;
@@ -44,5 +44,13 @@ pub fn draw_steady_readers(
         plan.reading = Reading::Slow((held / LOOKS).max(1) as usize);
         plan.leaving = Leaving::WhenEchoed;
         plan.urgent = 0;
+        if rng.chance(300) {
+            // It goes on sending while it reads.
+            plan.chunk = 1 + plan.total / rng.between(2, 40);
+        }
+        if rng.chance(400) {
+            let reading_takes = rng.between(1, 4) * timeout;
+            plan.stops_at = Some(plan.starts_at + rng.between(0, reading_takes));
+        }
     }
 }

@@ -39,6 +39,14 @@ impl World {
                     answered <= most,
                     "{answered} messages answered in one iteration, allowed are {most}: {end:?}"
                 );
+                // Output that was pending, and what the last call produces, may go beyond the budget.
+                let beyond = 2 * (config.max_pending + speech.longest_answer());
+                let most = (DRIVES * (config.budget + beyond)) as u64;
+                let written = end.written - end.written_before;
+                assert!(
+                    written <= most,
+                    "{written} bytes written in one iteration, allowed are {most}: {end:?}"
+                );
             }
         }
         // A drain empties the queues at once.
