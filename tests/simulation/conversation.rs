@@ -5,6 +5,7 @@
 
 use crate::attack::{Attack, MAX_MESSAGE};
 use crate::faults::Faults;
+use crate::flood;
 use crate::output::Pipe;
 use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
@@ -155,6 +156,9 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             let drawn = Attack::draw(&mut rng, language, window);
             attack = Some(drawn.0);
             (config, peers) = (drawn.1, drawn.2);
+        } else {
+            let kernels = (&mut window, &mut kernel);
+            flood::maybe_draw(&rng, language, &mut config, kernels, &mut peers);
         }
         // Large records pass through a small pipe in many steps, but not in very many.
         let pipe_room = 1 + max_message / 100 + rng.index(1 + max_message);

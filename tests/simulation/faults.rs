@@ -107,7 +107,7 @@ impl Faults {
             stopped: knob(200),
             stopped_ms: knob(20_000),
             arrival_during_drain: knob(500),
-            busy_jump: if knob(9) > 5 { knob(10) } else { 0 },
+            busy_jump: if knob(9) > 5 { knob(100) } else { 0 },
         }
     }
 }

@@ -20,6 +20,7 @@ mod conversation;
 mod dialogue;
 mod ends;
 mod faults;
+mod flood;
 mod inlet;
 mod load;
 mod output;

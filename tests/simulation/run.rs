@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::steady::draw_steady_readers;
+use crate::steady::{draw_short_timeouts, draw_steady_readers};
 use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
@@ -28,7 +28,7 @@ const MOST_TURNS: u64 = 2_000_000;
 const CALM: u64 = 600_000 * MILLISECOND;
 
 /// More memory than all connections of a run could fill.
-const PLENTY: usize = 1 << 40;
+pub const PLENTY: usize = 1 << 40;
 
 /// For so long after the first signal a second one is the same request.
 const REPEAT_WINDOW: u64 = 500 * MILLISECOND;
@@ -136,27 +136,33 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut faults = Faults::draw(&mut rng);
         let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
-        let kernel = Kernel::draw(&rng, step as usize, &mut faults);
+        let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
-        if window as u64 <= 100 * step {
-            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers);
+        let is_small = window as u64 <= 100 * step;
+        let is_about_deadlines =
+            is_small && draw_short_timeouts(&rng, &mut config, (window, &mut kernel, &mut faults));
+        if is_small {
+            let all = is_about_deadlines;
+            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers, all);
         }
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
         let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
-        let mut stops_early = rng.chance(400);
+        let mut stops_early = rng.chance(400) && !is_about_deadlines;
         // With small steps and large windows it would take too many turns to fill them.
-        if window as u64 <= 100 * step && rng.chance(200) {
+        if is_small && rng.chance(200) && !is_about_deadlines {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
             config.max_buffered = config.max_pending;
             config.max_connections = 60;
             config.stall_timeout = Some(Duration::from_secs(60));
             cut_at = rng.between(2_000, 10_000) * MILLISECOND;
-            if rng.chance(300) {
-                // The server is told to stop while connections wait for memory, which there is soon after.
+            if rng.chance(500) {
+                // The server is told to stop while connections wait for memory, which there is soon after: in a second at
+                // the latest, those who do not read are evicted.
                 stops_early = true;
-                turning_point = cut_at - rng.between(100, 1_500) * MILLISECOND;
+                cut_at = rng.between(300, 1_500) * MILLISECOND;
+                turning_point = cut_at - rng.between(10, 290) * MILLISECOND;
                 config.drain_timeout = Duration::from_secs(30);
             }
             for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
@@ -324,7 +330,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
             let jump = world.faults.busy_jump;
-            if world.fault(jump) {
+            if world.hosts[SERVER].is_busy && world.fault(jump) {
                 world.before = world.now;
                 let most = world.faults.clock_jump_ms;
                 world.now += world.rng.between(0, most) * MILLISECOND;

@@ -82,7 +82,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let stall_timeout = self.config.stall_timeout.unwrap_or(Duration::MAX);
         // The server looks at no more of them in one iteration.
         let are_few = world.open().count() + world.closed.len() <= 30;
-        let has_account = world.faults.progress_hidden == 0 && !world.kernel.has_probes;
+        let has_account = world.faults.progress_hidden == 0 && !world.kernel.retransmits;
         let evicted = world.closed.iter().map(|id| world.ends[*id].most_owed);
         let Some(smallest) = evicted.min().filter(|_| are_few && has_account) else {
             return;
@@ -152,6 +152,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
     /// left to be read or sent.
     pub(super) fn check_ends_noticed(&self) {
         let world = self.world.borrow();
+        if self.exit.is_none() && world.stopping && world.hosts[SERVER].asleep_until.is_some() {
+            for end in world.open() {
+                let is_done = end.arrived.is_empty() && end.owed() == 0 && !end.is_over();
+                assert!(!is_done || end.fin_sent, "not drained: {end:?}");
+            }
+        }
         // What only mio promises need not tell of it.
         let is_asleep = world.hosts[SERVER].asleep_until.is_some();
         if self.exit.is_none() && is_asleep && !world.weak {
