@@ -230,7 +230,10 @@ where
                     self.readiness = readiness.without(Readiness::READABLE);
                     match self.take_in_caught_up(&scratch[..count], stream, bench) {
                         Ok(true) => return Outcome::Input,
-                        taken => taken.map(|_| ()),
+                        taken => {
+                            bench.budget = bench.budget.min(bench.common.limits.budget - count);
+                            taken.map(|_| ())
+                        }
                     }
                 }
                 Ok(count) if count > 0 => {

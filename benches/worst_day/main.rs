@@ -1,6 +1,6 @@
 //! The worst day: what the daemon does when clients come, go, stall, flood and crowd it out, all at once.
 //!
-//! `cargo bench --bench worst_day -- [churn] [hogs] [exhausted] [timeouts] [--quick]` runs the named parts, or all.
+//! `cargo bench --bench worst_day -- [churn] [hogs] [exhausted] [timeouts] [floods] [--quick]` runs the named parts, or all.
 //! Each starts a release build of `echoloop serve` of its own, loads it over loopback with clients that verify every
 //! byte, and prints what was measured beside the bar that it is to clear. Exits with 1 when a bar is missed.
 //!
@@ -11,6 +11,7 @@
 //! - [`hogs`]: 10,000 peers that send and never read; memory stays bounded, and others do not notice.
 //! - [`exhausted`]: no descriptor is left; who is in is served on, who waits is served as soon as one leaves.
 //! - [`timeouts`]: 15,000 idle connections fall due together; none early, none late, and others do not notice.
+//! - [`floods`]: 50 clients flood newlines or empty frames; an honest client is answered nearly as fast as by `raw`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +24,7 @@ mod crowd;
 mod daemon;
 mod echo;
 mod exhausted;
+mod floods;
 mod hogs;
 mod pingers;
 mod report;
@@ -34,11 +36,12 @@ use std::process::ExitCode;
 /// A part: its name, and what runs it.
 type Part = (&'static str, fn(&mut Report));
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("churn", churn::run),
     ("hogs", hogs::run),
     ("exhausted", exhausted::run),
     ("timeouts", timeouts::run),
+    ("floods", floods::run),
 ];
 
 fn main() -> ExitCode {
@@ -51,7 +54,9 @@ fn main() -> ExitCode {
             "--bench" => {}
             name => {
                 let Some(part) = PARTS.iter().find(|(part, _)| *part == name) else {
-                    eprintln!("no part {name}: [churn] [hogs] [exhausted] [timeouts] [--quick]");
+                    eprintln!(
+                        "no part {name}: [churn] [hogs] [exhausted] [timeouts] [floods] [--quick]"
+                    );
                     return ExitCode::from(2);
                 };
                 chosen.push(part);

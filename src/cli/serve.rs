@@ -63,19 +63,19 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N", value_parser = units::count)]
     max_per_source: Option<usize>,
 
-    /// Close a client after D without a byte either way [default: never]
+    /// Close a connection idle for D: no byte received, none acknowledged [default: never]
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     idle_timeout: Option<Duration>,
 
-    /// Close a client that is owed bytes and takes none of them for D
+    /// Reset a client with pending output that acknowledges no byte for D
     #[arg(long, value_name = "D", default_value = "60s", value_parser = units::positive_duration)]
     stall_timeout: Duration,
 
-    /// Bytes owed to one client before it is read no more
+    /// Pending output per client; above it the server stops reading from that client
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = units::positive_size)]
     max_pending: usize,
 
-    /// Bytes held for all clients together; near it only those are read who take their answers
+    /// All buffers together; near it slow readers are throttled first, then evicted
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::positive_size)]
     max_buffered: usize,
 
@@ -240,7 +240,7 @@ impl Flags {
         }
         if self.max_message > self.max_buffered && self.protocol != Speaks::Raw {
             log::warn!(
-                "--max-message {} is more than --max-buffered {}: who sends that much is closed for lack of memory",
+                "--max-message {} is more than --max-buffered {}: a client that sends that much is reset for lack of memory",
                 self.max_message,
                 self.max_buffered
             );

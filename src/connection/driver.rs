@@ -192,7 +192,7 @@ impl<P: Protocol> Driver<P> {
             pool.keep_waiting(|key| reactor.find(*key).is_some());
         }
         let read_size = self.common.read_size;
-        let mut places = self.common.pool.room().div_ceil(read_size);
+        let mut places = self.common.pool.places(read_size);
         while places > 0 {
             let key = self.common.pool.next_waiting()?;
             // One that has closed takes no place. If it did, the last of those who wait could be left to wait for ever.
@@ -210,7 +210,7 @@ impl<P: Protocol> Driver<P> {
                     if let Some(reason) = self.drive_seldom(reactor, key, Readiness::NONE) {
                         return Some((key, reason));
                     }
-                    places = self.common.pool.room().div_ceil(read_size);
+                    places = self.common.pool.places(read_size);
                 }
             }
         }

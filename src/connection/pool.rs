@@ -8,7 +8,7 @@
 //!
 //! 1. those with pending output of which the peer has acknowledged nothing for a second, largest first;
 //! 2. then those with a message that is not complete, largest first, if these hold most of the memory, or if memory has
-//!    been scarce for a second. What they hold is not freed otherwise: they are not read, so no message of theirs is ever
+//!    been scarce for a second in which none of the first kind was found. What they hold is not freed otherwise: they are not read, so no message of theirs is ever
 //!    completed.
 //!
 //! No connection is evicted that holds less than its share.
@@ -38,6 +38,8 @@ pub struct Pool {
     pub(super) current: Key,
     holders: Holders,
     waiting: VecDeque<Key>,
+    /// So many of those that wait are driven although there is no memory.
+    rechecks: usize,
     refuses: bool,
 }
 
@@ -88,6 +90,7 @@ impl Pool {
             current: Key { slot: 0, serial: 0 },
             holders: Holders::new(),
             waiting: VecDeque::new(),
+            rechecks: 0,
             refuses: false,
         }
     }
@@ -202,6 +205,16 @@ impl Pool {
     pub(super) fn largest_unfinished(&mut self, round: u32) -> Option<Key> {
         let share = self.share();
         self.holders.largest(Kind::Unfinished, share, round)
+    }
+
+    /// Has so many connections driven that wait for memory, even if there is none.
+    pub(super) fn recheck(&mut self, count: usize) {
+        self.rechecks = count;
+    }
+
+    /// How many connections that wait may be driven now, if each reads so many bytes.
+    pub(super) fn places(&mut self, read_size: usize) -> usize {
+        self.room().div_ceil(read_size) + std::mem::take(&mut self.rechecks)
     }
 
     /// How many more bytes may be held before memory is scarce.

@@ -29,6 +29,11 @@ const _: () = assert!(usize::BITS == 64, "echoloop needs a 64-bit machine");
 /// How many events one wait takes from the kernel; more are given out by the next.
 const EVENTS_PER_WAIT: usize = 1024;
 
+/// The shortest time after which the kernel resets a closed connection that makes no progress. The kernel counts from when
+/// the peer's window first was too small for the next segment, even if the peer then reads steadily, a little at a time;
+/// so a shorter time would cut off slow readers of the last buffer.
+const LEAST_ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The kernel's sockets, clock and signals, over one mio `Poll`.
 pub struct MioNet {
     poll: Poll,
@@ -125,11 +130,12 @@ impl MioNet {
     }
 
     /// Lets the kernel reset a closed connection whose peer acknowledges no byte, or keeps its window at zero, for
-    /// `timeout`. Otherwise such a connection keeps its memory for minutes, where no limit counts it.
+    /// `timeout`, or [`LEAST_ORPHAN_TIMEOUT`] if that is longer. Otherwise such a connection keeps its memory for minutes,
+    /// where no limit counts it.
     pub fn set_orphan_timeout(&mut self, timeout: Duration) {
-        // The kernel takes an int of milliseconds, and 0 for its own default (tcp(7), TCP_USER_TIMEOUT).
+        // The kernel takes an int of milliseconds (tcp(7), TCP_USER_TIMEOUT).
         let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
-        self.orphan_timeout = Some(timeout.clamp(Duration::from_millis(1), most));
+        self.orphan_timeout = Some(timeout.clamp(LEAST_ORPHAN_TIMEOUT, most));
     }
 
     fn watch_standard(

@@ -30,19 +30,19 @@ pub struct Config {
     pub max_connections: usize,
     /// How many connections there may be from one source (an IPv4 address, or an IPv6 /64); `None`: any number.
     pub max_per_source: Option<usize>,
-    /// Bytes owed to one peer before it is read no more.
+    /// Bytes of pending output per peer above which the server stops reading from it.
     pub max_pending: usize,
-    /// Bytes of memory held for all connections together before nobody is read any more.
+    /// Bytes of memory that all connections hold together; near it those with much are not read, and some are evicted.
     pub max_buffered: usize,
-    /// Close a connection on which no byte moved for this long; `None`: never.
+    /// Close a connection on which no byte was received and none acknowledged for this long; `None`: never.
     pub idle_timeout: Option<Duration>,
-    /// Close a connection whose peer took nothing of what it is owed for this long; `None`: never.
+    /// Close a connection whose peer acknowledged no byte of its pending output for this long; `None`: never.
     pub stall_timeout: Option<Duration>,
     /// How long a drain may take before what is left is cut short.
     pub drain_timeout: Duration,
     /// For how long to poll without sleeping before each sleep.
     pub spin: Duration,
-    /// Bytes that one connection may read in one turn, before it is the others' turn.
+    /// Work that one connection may cause in one iteration ([`Limits::budget`]).
     pub budget: usize,
     /// Connections that one listener takes in one turn, before it is the connections' turn.
     pub accepts_per_turn: usize,
@@ -257,7 +257,9 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
         if self.recording.has_more() {
             return Some(Time::ZERO);
         }
-        drain.into_iter().chain(self.accepting.paused_until).min()
+        let evicts = self.driver.evicts_at();
+        let others = self.accepting.paused_until.into_iter().chain(evicts);
+        drain.into_iter().chain(others).min()
     }
 }
 

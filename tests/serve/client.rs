@@ -188,7 +188,15 @@ impl Torrent {
     /// Sends what the kernel takes at once, up to `total` since the start; tells how much that was.
     #[track_caller]
     pub(crate) fn push(&mut self, total: usize) -> usize {
-        self.stream.set_nonblocking(true).unwrap();
+        match self.push_unless_reset(total) {
+            Ok(count) => count,
+            Err(error) => panic!("sending, after {} bytes: {error}", self.sent),
+        }
+    }
+
+    /// The same, where the daemon may have reset the connection.
+    pub(crate) fn push_unless_reset(&mut self, total: usize) -> io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
         let before = self.sent;
         while self.sent < total {
             let start = self.sent % PERIOD;
@@ -196,10 +204,10 @@ impl Torrent {
             match self.stream.write(&TEXT[start..start + length]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("sending, after {} bytes: {error}", self.sent),
+                Err(error) => return Err(error),
             }
         }
-        self.sent - before
+        Ok(self.sent - before)
     }
 
     /// Reads what is there, checks it, and tells whether the daemon's FIN was behind it.

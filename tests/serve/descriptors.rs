@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{assert_echo, assert_reads, connect};
+use nix::sys::signal::Signal;
+
+use crate::client::{assert_echo, assert_reads, connect, read_to_fin};
 use crate::harness::{Daemon, PATIENCE, eventually, in_shell, serve_arguments};
 use crate::machine::{cpu_time, open_descriptors};
 
@@ -144,6 +146,25 @@ fn accepting_resumes_when_some_leave_and_the_warnings_are_few() {
     }
 
     assert_warnings_are_few(&daemon, start);
+}
+
+/// Closing the listener would reset them.
+#[test]
+fn a_drain_accepts_the_queued_as_descriptors_become_free() {
+    let mut daemon = daemon_short_of_descriptors();
+    let clients = crowd(&daemon);
+    let (mut served, queued) = split(clients);
+    daemon.signal(Signal::SIGTERM);
+    for client in &mut served {
+        assert_eq!(read_to_fin(client), b"", "a served client");
+    }
+    assert_eq!(answered(&queued), 0, "answered without a descriptor");
+    // Each that closes lets one of the queued in.
+    drop(served);
+    for mut client in queued {
+        assert_eq!(read_to_fin(&mut client), b"first", "a queued client");
+    }
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
 }
 
 #[track_caller]

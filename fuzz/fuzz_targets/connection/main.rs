@@ -192,6 +192,7 @@ where
                 &mut Workbench {
                     serial: 1,
                     now: Time::ZERO,
+                    budget: self.common.limits.budget,
                     common: &mut self.common,
                     gathered: &mut self.gathered,
                 },
@@ -226,6 +227,7 @@ where
         let mut bench = Workbench {
             serial: 1,
             now: Time::ZERO,
+            budget: self.common.limits.budget,
             common: &mut self.common,
             gathered: &mut self.gathered,
         };
@@ -277,6 +279,7 @@ where
         let mut bench = Workbench {
             serial: 1,
             now: Time::ZERO,
+            budget: self.common.limits.budget,
             common: &mut self.common,
             gathered: &mut self.gathered,
         };

@@ -277,6 +277,11 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
         true
     }
 
+    fn is_at_fin(&mut self) -> bool {
+        // It is asked only while memory is scarce, which it never is here.
+        false
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.call();
         assert!(self.stands, "FIN before it stands");

@@ -2,11 +2,12 @@
 
 use super::{Classes, Connections, Driver};
 use crate::net::{Key, Net, Time};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, Session};
+use crate::reactor::TICK;
 use std::time::Duration;
 
-/// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long memory is
-/// scarce before a message that is not complete is evicted for output that peers do read.
+/// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long no such peer
+/// was found before a message that is not complete is evicted for output that peers do read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many connections are looked at in one iteration, and for how many of them the kernel is asked.
@@ -16,12 +17,14 @@ const QUESTIONS: usize = 4;
 /// What the search for a connection to evict remembers.
 #[derive(Debug)]
 pub(super) struct Eviction {
-    /// Since when memory has been scarce without a break.
+    /// Since when memory has been scarce, or pending output was evicted last.
     scarce_since: Option<Time>,
     /// All that may be evicted are looked at once in a round, which may take several iterations.
     round: u32,
     looks: usize,
     questions: usize,
+    /// When some of those that wait for memory are driven next although there is none: their share may have grown.
+    recheck_at: Time,
 }
 
 impl Default for Eviction {
@@ -32,6 +35,7 @@ impl Default for Eviction {
             round: 1,
             looks: 0,
             questions: 0,
+            recheck_at: Time::ZERO,
         }
     }
 }
@@ -47,7 +51,18 @@ impl<P: Protocol> Driver<P> {
         }
         self.eviction.scarce_since.get_or_insert(now);
         (self.eviction.looks, self.eviction.questions) = (LOOKS, QUESTIONS);
+        if now >= self.eviction.recheck_at {
+            self.eviction.recheck_at = now + TICK;
+            self.common.pool.recheck(LOOKS);
+        }
         true
+    }
+
+    /// When to look for connections to evict even if nothing happens: while memory is scarce, every tick.
+    #[inline]
+    pub fn evicts_at(&self) -> Option<Time> {
+        let is_scarce = self.common.pool.is_scarce();
+        is_scarce.then_some(self.eviction.recheck_at)
     }
 
     /// A connection that is to be closed for [`CloseReason::NoMemory`](crate::connection::CloseReason::NoMemory) now;
@@ -60,6 +75,7 @@ impl<P: Protocol> Driver<P> {
                 break;
             };
             if self.holds_its_share(reactor, key) && self.is_stalled(reactor, key) {
+                self.eviction.scarce_since = Some(reactor.now());
                 return Some(key);
             }
         }
@@ -69,7 +85,9 @@ impl<P: Protocol> Driver<P> {
     fn next_unfinished<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         let now = reactor.now();
         let scarce_since = self.eviction.scarce_since;
-        let is_lasting = scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
+        // Where records wait for the program, it is that which is slow, and no message need be lost for it.
+        let is_lasting = !P::Session::FIN_IS_RECEIPT
+            && scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
         let pool = &mut self.common.pool;
         if !pool.is_scarce() || !(is_lasting || pool.is_mostly_unfinished()) {
             return None;

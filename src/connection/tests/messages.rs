@@ -3,6 +3,7 @@
 use super::theatre::Theatre;
 use super::*;
 use crate::connection::Pool;
+use crate::connection::pool::Share;
 use crate::net::Key;
 use crate::protocol::{Frame, Line, Width};
 use std::iter;
@@ -136,6 +137,35 @@ fn steadily_read_output_lets_unfinished_be_evicted_later() {
         theatre.drive(reader, WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
         assert_eq!(theatre.evict_at(second), evicted, "{second}");
     }
+}
+
+#[test]
+fn one_that_waits_is_read_when_its_share_has_grown() {
+    let mut theatre = theatre();
+    let waits = theatre.open();
+    let others: Vec<Key> = (0..200).map(|_| theatre.open()).collect();
+    let hog = theatre.pool();
+    hog.update(&mut Share::default(), 250_000, false);
+    assert_eq!(
+        theatre.drive(waits, READABLE, &[]),
+        None,
+        "it waits for memory"
+    );
+    for key in others {
+        theatre
+            .cast
+            .close(&mut theatre.reactor, key, CloseReason::PeerClosed);
+    }
+    assert!(theatre.pool().is_scarce() && theatre.pool().share() > 10_000);
+    let frame = [0, 0, 0, 1, 7];
+    let steps = [input(&frame), takes(&frame)];
+    theatre.reactor.find(waits).unwrap().stream.steps = steps.into();
+    assert!(theatre.cast.driver.begin_eviction(theatre.reactor.now()));
+    let ended = theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+    assert_eq!(ended, None);
+    theatre.turn_at(1);
+    let left = &theatre.reactor.find(waits).unwrap().stream.steps;
+    assert!(left.is_empty(), "left over: {left:?}");
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! A drain accepts the connections that wait in the accept queues of several listeners before it closes them.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use nix::sys::signal::Signal::SIGTERM;
+
+use crate::harness::{Daemon, PATIENCE, eventually};
+use crate::machine::{allow_descriptors, somaxconn};
+use crate::tools::skip;
+
+const LISTENERS: usize = 4;
+
+/// Connections in each accept queue when the drain begins.
+const QUEUED: usize = 300;
+
+/// Connections to each listener at most, so that queues and file descriptors suffice.
+const MOST: usize = 1500;
+
+const MESSAGE: &[u8] = b"queued";
+
+/// How connections ended.
+#[derive(Debug, Default)]
+struct Ends {
+    /// The message came back, then FIN.
+    echoed: usize,
+    /// FIN only.
+    fin: usize,
+    /// Reset, or the connection was established and reset before the message was sent.
+    reset: usize,
+}
+
+impl Ends {
+    fn count(&mut self, mut stream: TcpStream) {
+        let mut received = Vec::new();
+        match stream.read_to_end(&mut received) {
+            Ok(0) => self.fin += 1,
+            Ok(_) => {
+                assert_eq!(received, MESSAGE, "the echo");
+                self.echoed += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+                self.reset += 1;
+            }
+        }
+    }
+}
+
+/// Connects and sends again and again until the listener is closed. Returns the connections, and how many were reset
+/// before they had sent anything.
+fn fill_queue(listener: SocketAddr, count: &AtomicUsize) -> (Vec<TcpStream>, usize) {
+    let (mut streams, mut reset) = (Vec::new(), 0);
+    while streams.len() < MOST {
+        let stream = TcpStream::connect_timeout(&listener, PATIENCE);
+        let sent = stream.and_then(|mut stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            // One that is reset already says so when it is read.
+            let _ = stream.write(MESSAGE);
+            Ok(stream)
+        });
+        match sent {
+            Ok(stream) => streams.push(stream),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+                reset += 1;
+            }
+        }
+        count.fetch_add(1, Relaxed);
+    }
+    (streams, reset)
+}
+
+#[test]
+fn drain_resets_no_connection_in_4_filling_accept_queues() {
+    if somaxconn() < MOST {
+        return skip(&format!("net.core.somaxconn is below {MOST}"));
+    }
+    if !allow_descriptors((LISTENERS * MOST + 500) as u64) {
+        return;
+    }
+    let mut daemon = Daemon::listening_on(&["127.0.0.1:0"; LISTENERS], &["--drain-timeout", "30s"]);
+    daemon.pause();
+    let counts: [AtomicUsize; LISTENERS] = Default::default();
+    let addresses = daemon.addresses().to_vec();
+    let (before, after) = thread::scope(|scope| {
+        let threads: Vec<_> = addresses
+            .iter()
+            .zip(&counts)
+            .map(|(listener, count)| scope.spawn(|| fill_queue(*listener, count)))
+            .collect();
+        eventually(PATIENCE, "each queue holds many connections", || {
+            counts.iter().all(|count| count.load(Relaxed) >= QUEUED)
+        });
+        daemon.signal(SIGTERM);
+        daemon.resume();
+        let (mut before, mut after) = (Ends::default(), Ends::default());
+        for thread in threads {
+            let (streams, reset) = thread.join().unwrap();
+            after.reset += reset;
+            for (number, stream) in streams.into_iter().enumerate() {
+                let ends = if number < QUEUED {
+                    &mut before
+                } else {
+                    &mut after
+                };
+                ends.count(stream);
+            }
+        }
+        (before, after)
+    });
+    // What was queued before the drain had its message with it.
+    assert_eq!(before.echoed, LISTENERS * QUEUED, "{before:?} {after:?}");
+    // One or two for each listener may complete between its last accept and its close.
+    assert!(after.reset <= 2 * LISTENERS, "{before:?} {after:?}");
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
+}

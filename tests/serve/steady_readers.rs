@@ -1,0 +1,150 @@
+//! Clients that read slowly but steadily, from buffers so small that most of what they get waits in the daemon's kernel:
+//! no timeout closes them, since their kernels acknowledge bytes all the while.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::client::connect_with_buffers;
+use crate::harness::Daemon;
+
+/// How often a client reads what is due by its rate.
+const STEP: Duration = Duration::from_millis(50);
+
+/// A client that reads so many bytes a second, whenever it gets to run.
+struct SteadyReader {
+    stream: TcpStream,
+    rate: u128,
+    began: Instant,
+    received: usize,
+}
+
+impl SteadyReader {
+    fn new(stream: TcpStream, rate: u128) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        Self {
+            stream,
+            rate,
+            began: Instant::now(),
+            received: 0,
+        }
+    }
+
+    /// Reads what is due by now, and passes the time until a little more is. Says whether the stream goes on.
+    fn step(&mut self, expected: impl Fn(usize) -> u8) -> bool {
+        let due = self.began.elapsed().as_millis() * self.rate / 1000;
+        let due = usize::try_from(due).unwrap();
+        while self.received < due {
+            let mut buffer = vec![0; (due - self.received).min(4096)];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    for byte in &buffer[..count] {
+                        assert_eq!(*byte, expected(self.received), "byte {}", self.received);
+                        self.received += 1;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!(
+                    "{error} after {:?} and {} bytes",
+                    self.began.elapsed(),
+                    self.received
+                ),
+            }
+        }
+        // The pace itself is what this is about.
+        sleep(STEP);
+        true
+    }
+}
+
+fn byte(position: usize) -> u8 {
+    u8::try_from(position % 251).unwrap()
+}
+
+/// Sends all that the kernels and the daemon take from a client that does not read; says how much that was.
+fn fill(stream: &mut TcpStream) -> usize {
+    stream.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    let mut last = Instant::now();
+    while last.elapsed() < Duration::from_millis(300) {
+        let piece: Vec<u8> = (sent..sent + 4096).map(byte).collect();
+        match stream.write(&piece) {
+            Ok(count) => {
+                sent += count;
+                last = Instant::now();
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                sleep(STEP / 10);
+            }
+        }
+    }
+    sent
+}
+
+#[test]
+fn steady_reader_of_pending_output_is_not_stalled() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let daemon = Daemon::start(&["-v", "--stall-timeout", "2s"]);
+    let mut stream = connect_with_buffers(daemon.address(), 4096);
+    let serial = daemon.serial_of(stream.local_addr().unwrap());
+    let sent = fill(&mut stream);
+    // The kernel acknowledges in steps of up to its receive buffer: every 0.7 s at this rate.
+    let mut reader = SteadyReader::new(stream, 8_000);
+    while reader.began.elapsed() < 4 * TIMEOUT {
+        assert!(
+            reader.step(byte),
+            "closed after {:?}",
+            reader.began.elapsed()
+        );
+    }
+    assert!(
+        reader.received < sent,
+        "it has had pending output all the while"
+    );
+    // It stops reading, and is reset in time.
+    let stopped = Instant::now();
+    let closed = daemon.closed(serial);
+    assert!(closed.starts_with("stalled, "), "{closed}");
+    let waited = stopped.elapsed();
+    assert!(waited < 2 * TIMEOUT + Duration::from_secs(2), "{waited:?}");
+}
+
+#[test]
+fn reply_read_without_pause_outlasts_the_idle_timeout() {
+    const LENGTH: usize = 60_000;
+    let daemon = Daemon::start(&["-v", "--idle-timeout", "1s"]);
+    let mut stream = connect_with_buffers(daemon.address(), 4096);
+    let serial = daemon.serial_of(stream.local_addr().unwrap());
+    let message: Vec<u8> = (0..LENGTH).map(byte).collect();
+    stream.write_all(&message).unwrap();
+    // Three times the timeout, and the daemon has nothing to do with it.
+    let mut reader = SteadyReader::new(stream, 20_000);
+    while reader.received < LENGTH {
+        let (waited, received) = (reader.began.elapsed(), reader.received);
+        assert!(
+            reader.step(byte),
+            "closed after {waited:?}: {received} bytes"
+        );
+    }
+    // Then it is idle.
+    assert_eq!(
+        daemon.closed(serial),
+        format!("idle, {LENGTH} bytes in, {LENGTH} out")
+    );
+}
+
+#[test]
+fn steady_reader_behind_its_fin_gets_everything() {
+    const LENGTH: usize = 60_000;
+    let daemon = Daemon::start(&["-v", "--stall-timeout", "1s", "--idle-timeout", "1s"]);
+    let mut stream = connect_with_buffers(daemon.address(), 4096);
+    let message: Vec<u8> = (0..LENGTH).map(byte).collect();
+    stream.write_all(&message).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut reader = SteadyReader::new(stream, 20_000);
+    while reader.step(byte) {}
+    assert_eq!(reader.received, LENGTH);
+}
