@@ -37,6 +37,7 @@ mod speech;
 mod standard;
 mod steady;
 mod stopping;
+mod uneven;
 mod work;
 mod world;
 

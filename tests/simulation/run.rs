@@ -12,6 +12,7 @@ use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::steady::{draw_short_timeouts, draw_steady_readers};
 use crate::stopping::maybe_stop_server;
+use crate::uneven;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
 use echoloop::net::{ListenOptions, Signal};
@@ -134,7 +135,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng, repeat: Option<(Signal, u64)>) -> Self {
         let mut config = draw_config(&mut rng);
         let mut faults = Faults::draw(&mut rng);
-        let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
+        let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
         let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let count = rng.magnitude(40).max(1);
@@ -147,11 +148,14 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let all = is_about_deadlines;
             draw_steady_readers(&rng, &config, (window, &kernel), &mut peers, all);
         }
+        let kernels = (&mut window, &mut kernel, &mut faults);
+        let is_uneven = uneven::maybe_draw(&rng, &mut config, kernels, &mut peers);
+        let is_about_deadlines = is_about_deadlines && !is_uneven;
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
         let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
         let mut stops_early = rng.chance(400) && !is_about_deadlines;
         // With small steps and large windows it would take too many turns to fill them.
-        if is_small && rng.chance(200) && !is_about_deadlines {
+        if is_small && rng.chance(200) && !is_about_deadlines && !is_uneven {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
             config.max_buffered = config.max_pending;
             config.max_connections = 60;
@@ -177,6 +181,10 @@ impl<const DRAINS: bool> Run<DRAINS> {
                     turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
                 }
             }
+        }
+        if is_uneven {
+            // Long enough for evictions, and nobody is cut off before.
+            (turning_point, cut_at, stops_early) = (10_000 * MILLISECOND, u64::MAX, true);
         }
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;

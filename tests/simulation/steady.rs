@@ -31,6 +31,11 @@ pub fn draw_short_timeouts(
     kernel.send_buffer = kernel.send_buffer.max(window);
     kernel.notsent_lowat = kernel.notsent_lowat.max(window);
     (kernel.progress_hidden, faults.progress_hidden) = (0, 0);
+    if rng.chance(300) {
+        // Some fall due while their connections have input left to read.
+        faults.busy_jump = 50;
+        faults.clock_jump_ms = 10_000;
+    }
     true
 }
 
