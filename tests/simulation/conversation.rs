@@ -131,8 +131,17 @@ fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
 impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
     fn new(mut rng: Rng, protocol: P, language: Language, max_message: usize) -> Self {
         let mut config = draw_config(&mut rng, max_message);
+        let has_long_answers =
+            matches!(language, Language::Line { prefix, .. } if prefix == LONG_PREFIX);
+        if has_long_answers {
+            // Less memory than an answer takes could be held by one slow reader for very long.
+            config.max_buffered = 1 << 40;
+        }
         let mut faults = Faults::draw(&mut rng);
         let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
+        if has_long_answers {
+            window = window.max(20_000);
+        }
         let step = window.min(config.max_pending).min(config.budget) as u64;
         let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let peers = (0..rng.between(1, 25)).map(|id| {

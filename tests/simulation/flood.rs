@@ -3,11 +3,14 @@
 use crate::peer::{Leaving, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::send_queue::Kernel;
-use crate::speech::{Language, MOST_ANSWERS, Speech};
+use crate::speech::{Language, Speech};
 use echoloop::server::Config;
 
 /// What the kernels take of one flood at once.
 const WINDOW: usize = 400_000;
+
+/// How many bytes of answers each flood asks for.
+const ANSWERS: usize = 300_000;
 
 /// In some runs in which lines are spoken, makes all peers flood, with a budget that is small against what the kernels
 /// take at once.
@@ -31,7 +34,7 @@ pub fn maybe_draw(
     config.max_pending = 4_096;
     config.max_buffered = 1 << 40;
     config.budget = 5_000 + rng.index(200_000);
-    let lines = MOST_ANSWERS / (prefix.len() + 1);
+    let lines = ANSWERS / (prefix.len() + 1);
     *peers = (0..rng.between(1, 3))
         .map(|id| {
             let messages = (0..lines).map(|_| (b"\n".to_vec(), Some([prefix, b"\n"].concat())));

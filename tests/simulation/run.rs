@@ -160,12 +160,15 @@ impl<const DRAINS: bool> Run<DRAINS> {
             config.max_buffered = config.max_pending;
             config.max_connections = 60;
             config.stall_timeout = Some(Duration::from_secs(60));
-            cut_at = rng.between(2_000, 10_000) * MILLISECOND;
-            if rng.chance(500) {
-                // The server is told to stop while connections wait for memory, which there is soon after: in a second at
-                // the latest, those who do not read are evicted.
+            // Mostly before they are evicted, which takes a second.
+            cut_at = if rng.chance(700) {
+                rng.between(300, 1_500) * MILLISECOND
+            } else {
+                rng.between(2_000, 10_000) * MILLISECOND
+            };
+            if rng.chance(400) {
+                // The server is told to stop while connections wait for memory, which there is soon after.
                 stops_early = true;
-                cut_at = rng.between(300, 1_500) * MILLISECOND;
                 turning_point = cut_at - rng.between(10, 290) * MILLISECOND;
                 config.drain_timeout = Duration::from_secs(30);
             }
@@ -351,7 +354,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.check_counts();
         self.check_deadlines();
         self.check_ends_noticed();
-        self.note_round();
+        self.check_scarcity();
         self.counted = self.server.counters().clone();
     }
 

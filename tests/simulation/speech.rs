@@ -44,7 +44,7 @@ pub const PREFIX: &[u8] = b"ECHO ";
 pub const LONG_PREFIX: &[u8] = &[b'p'; 4_000];
 
 /// How many bytes of answers a peer asks for by lines, at most, but for the last line.
-pub const MOST_ANSWERS: usize = 300_000;
+const MOST_ANSWERS: usize = 60_000;
 
 /// What one peer says.
 #[derive(Debug)]

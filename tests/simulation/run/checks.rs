@@ -4,7 +4,7 @@ use super::acknowledged::check_acknowledged;
 use super::{PLENTY, Run};
 use crate::ends::End;
 use crate::selector::SERVER;
-use crate::world::{EndId, World};
+use crate::world::{EndId, MILLISECOND, World};
 use echoloop::connection::{CloseReason, LINGER};
 use echoloop::reactor::TICK;
 use echoloop::server::{Exit, Refusal};
@@ -99,14 +99,29 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
     }
 
-    /// Notes whether the server's next search for connections to evict begins with the largest.
-    pub(super) fn note_round(&mut self) {
+    /// Memory is scarce when it should be; then the server looks for connections to evict soon. Notes whether its next search
+    /// begins with the largest.
+    pub(super) fn check_scarcity(&mut self) {
         let counters = self.server.counters();
         let no_memory = CloseReason::NoMemory;
         let has_evicted = counters.closed_for(no_memory) > self.counted.closed_for(no_memory);
         // As long as memory is scarce, a search goes on until all have been looked at.
         let is_scarce = self.server.pool().is_scarce();
+        // As documented: a share of at most 16 KiB and of half of all memory is set aside for each connection.
+        let (limit, live) = (self.config.max_buffered, self.server.live());
+        let share = (limit / (2 * live.max(1))).min(16_384);
+        let plenty = limit - (share * live).max(limit / 8);
+        let held = self.server.buffered();
+        assert_eq!(is_scarce, held >= plenty, "{held} of {plenty} bytes held");
         self.is_fresh_round = is_scarce || (self.is_fresh_round && !has_evicted);
+        // Peers stall without any event, so it looks for them every tick.
+        let world = self.world.borrow();
+        let late = world.faults.late_wake_ms * MILLISECOND + TICK.as_nanos() as u64;
+        let until = world.hosts[SERVER].asleep_until.filter(|_| is_scarce);
+        assert!(
+            until.is_none_or(|until| until <= world.now + late),
+            "memory is scarce, and it sleeps for long"
+        );
     }
 
     /// In the end, what the server has counted is what the world has seen.
