@@ -1,7 +1,8 @@
 //! An attack on the memory of a server of lines or frames: clients that do not read, or never finish a message, fill
 //! `max_buffered` and come again whenever they are reset, while honest clients with short messages are to be served.
 
-use crate::peer::{Leaving, Peer, Plan, Reading};
+use crate::ends::End;
+use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::speech::{Language, Speech};
 use crate::world::{MILLISECOND, World};
@@ -28,6 +29,8 @@ pub struct Attack {
     next_id: u64,
     /// By peer: how much it has received, and since when it has waited for more.
     progress: Vec<(u64, u64)>,
+    /// When the server last looked for memory and found it plentiful.
+    plentiful_at: u64,
 }
 
 impl Attack {
@@ -49,6 +52,7 @@ impl Attack {
             language,
             next_id: 0,
             progress: Vec::new(),
+            plentiful_at: 0,
         };
         let mut peers: Vec<Peer> = (0..attackers)
             .map(|_| attack.attacker(rng, 0, window))
@@ -99,6 +103,9 @@ impl Attack {
             }
         }
         for (peer, progress) in peers.iter().zip(&mut self.progress).skip(self.attackers) {
+            // It holds less than its share and reads all that it is sent.
+            let is_unharmed = matches!(peer.outcome, None | Some(Outcome::Left));
+            assert!(is_unharmed, "an honest client was closed: {peer:?}");
             if !peer.waits_for_answer() || peer.received > progress.0 {
                 *progress = (peer.received, world.now);
                 continue;
@@ -114,4 +121,43 @@ impl Attack {
             );
         }
     }
+
+    /// After an iteration of the server, which holds `held` bytes now: a message that is not complete is evicted only when
+    /// memory has been scarce for a second, or is mostly held for such messages.
+    pub fn check_evicted(&mut self, world: &World, held: usize, is_scarce: bool) {
+        let evicted = world.closed.iter().map(|id| &world.ends[*id]);
+        let mut evicted = evicted.filter(|end| !end.fin_arrived && !end.reset_arrived);
+        let has_evicted = evicted.clone().next().is_some();
+        let is_lasting = world.now - self.plentiful_at >= 1_000 * MILLISECOND;
+        if evicted.any(|end| end.owed() == 0) && !is_lasting && !world.stopping {
+            let open: u64 = world.open().map(most_unfinished).sum();
+            let closed = world
+                .closed
+                .iter()
+                .map(|id| most_unfinished(&world.ends[*id]));
+            let unfinished = open + closed.sum::<u64>();
+            let pending = (held as u64).saturating_sub(open);
+            assert!(
+                unfinished > pending,
+                "an unfinished message was evicted, although pending output holds {pending} bytes and unfinished messages \
+                 at most {unfinished}"
+            );
+        }
+        if !is_scarce && !has_evicted {
+            self.plentiful_at = world.now;
+        }
+    }
+}
+
+/// How many bytes of memory the server may hold for a message that is not complete, at most.
+fn most_unfinished(end: &End) -> u64 {
+    let incomplete = end
+        .speech
+        .as_ref()
+        .map_or(0, |speech| speech.incomplete(end.read));
+    if incomplete == 0 || end.owed() > 0 {
+        return 0;
+    }
+    // A buffer has a third to spare, and twice a short message may lie in it that has been answered.
+    incomplete + incomplete / 3 + 12_000
 }

@@ -5,6 +5,7 @@
 
 use crate::attack::{Attack, MAX_MESSAGE};
 use crate::faults::Faults;
+use crate::flood;
 use crate::output::Pipe;
 use crate::peer::{Leaving, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
@@ -12,7 +13,7 @@ use crate::run::{Report, least_timeout};
 use crate::selector::SERVER;
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::speech::{Language, PREFIX, Speech, whose_records};
+use crate::speech::{LONG_PREFIX, Language, PREFIX, Speech, whose_records};
 use crate::standard::WithStandard;
 use crate::stopping::maybe_stop_server;
 use crate::world::{MILLISECOND, SharedWorld, World};
@@ -60,8 +61,18 @@ fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
     let (width, bytes) = rng.one_of(&[(Width::One, 1), (Width::Two, 2), (Width::Four, 4)]);
     match rng.between(0, if is_attack { 6 } else { 9 }) {
         0..=3 => {
-            let language = Language::Line { max_message };
-            let line = Line::echo(max_message, PREFIX);
+            // From a sequence apart, so that all else that a seed decides does not depend on it.
+            let has_long_prefix = Rng::new(rng.clone().next() ^ 0x9E4F).chance(300);
+            let prefix = if has_long_prefix && !is_attack {
+                LONG_PREFIX
+            } else {
+                PREFIX
+            };
+            let language = Language::Line {
+                max_message,
+                prefix,
+            };
+            let line = Line::echo(max_message, prefix);
             Conversation::<DRAINS, _>::new(rng, line, language, max_message).run()
         }
         4..=6 => {
@@ -120,8 +131,17 @@ fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
 impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
     fn new(mut rng: Rng, protocol: P, language: Language, max_message: usize) -> Self {
         let mut config = draw_config(&mut rng, max_message);
+        let has_long_answers =
+            matches!(language, Language::Line { prefix, .. } if prefix == LONG_PREFIX);
+        if has_long_answers {
+            // Less memory than an answer takes could be held by one slow reader for very long.
+            config.max_buffered = 1 << 40;
+        }
         let mut faults = Faults::draw(&mut rng);
         let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(64);
+        if has_long_answers {
+            window = window.max(20_000);
+        }
         let step = window.min(config.max_pending).min(config.budget) as u64;
         let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let peers = (0..rng.between(1, 25)).map(|id| {
@@ -145,6 +165,9 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
             let drawn = Attack::draw(&mut rng, language, window);
             attack = Some(drawn.0);
             (config, peers) = (drawn.1, drawn.2);
+        } else {
+            let kernels = (&mut window, &mut kernel);
+            flood::maybe_draw(&rng, language, &mut config, kernels, &mut peers);
         }
         // Large records pass through a small pipe in many steps, but not in very many.
         let pipe_room = 1 + max_message / 100 + rng.index(1 + max_message);
@@ -276,6 +299,11 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         self.server.pool().refuse(refused);
         self.exit = self.server.turn().unwrap();
         self.world.borrow().check_work(&self.config);
+        let is_scarce = self.server.pool().is_scarce();
+        let held = self.server.buffered();
+        if let Some(attack) = &mut self.attack {
+            attack.check_evicted(&self.world.borrow(), held, is_scarce);
+        }
         let counters = self.server.counters();
         let live = self.server.live();
         assert_eq!(counters.opened, counters.closed_in_all() + live as u64);

@@ -5,6 +5,7 @@ use crate::selector::Watch;
 use crate::send_queue::SendQueue;
 use crate::speech::Speech;
 use crate::world::{EndId, World};
+use echoloop::reactor::TICK;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -50,6 +51,8 @@ pub struct End {
     pub moved_at: u64,
     /// When the first of what is owed was read, or the last of it that has gone was written.
     pub owed_since: u64,
+    /// The most that has been owed at once since nothing was.
+    pub most_owed: u64,
     pub fin_at: u64,
     /// FIN was sent before the peer's had arrived.
     pub fin_was_first: bool,
@@ -71,6 +74,8 @@ pub struct End {
     pub write_deceived_at: Option<u64>,
     /// When the server last read or wrote here without an edge, because a deadline had passed.
     pub looked_at: u64,
+    /// It looks again and again although a byte has moved then.
+    looks_since: u64,
     /// What `moved_at` and `owed_since` were at the latest of the times before.
     moved_before: u64,
     owed_before: u64,
@@ -152,7 +157,13 @@ impl End {
     }
 
     fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
-        let is_quiet = now >= since.saturating_add(least_timeout);
+        let tick = |time: u64| u128::from(time) / TICK.as_nanos();
+        if self.looked_at > 0 && tick(self.looked_at) == tick(since) {
+            // A timer starts at most once in a tick: a byte that moves in the tick of a look does not end the looks.
+            self.looks_since = since;
+        }
+        let is_quiet =
+            now >= since.saturating_add(least_timeout) || (since > 0 && self.looks_since == since);
         // Where the kernel reports progress, the next look comes after an eighth of the timeout.
         let looks_again = now >= self.looked_at.saturating_add(least_timeout / 8);
         // One look may take several calls at the same time.

@@ -55,6 +55,8 @@ pub struct Faults {
     /// The clock jumps forward by up to this many milliseconds between two turns.
     pub clock_jump: u64,
     pub clock_jump_ms: u64,
+    /// It does so although the server has something to do at once.
+    pub busy_jump: u64,
     /// What the kernel reports is less than the time since a byte was acknowledged.
     pub progress_hidden: u64,
     /// The server's process is stopped for up to this many milliseconds while its peers go on; its wait then fails with
@@ -105,6 +107,7 @@ impl Faults {
             stopped: knob(200),
             stopped_ms: knob(20_000),
             arrival_during_drain: knob(500),
+            busy_jump: if knob(9) > 5 { knob(100) } else { 0 },
         }
     }
 }

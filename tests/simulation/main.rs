@@ -20,6 +20,7 @@ mod conversation;
 mod dialogue;
 mod ends;
 mod faults;
+mod flood;
 mod inlet;
 mod load;
 mod output;
@@ -36,6 +37,7 @@ mod speech;
 mod standard;
 mod steady;
 mod stopping;
+mod uneven;
 mod work;
 mod world;
 

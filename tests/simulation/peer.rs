@@ -45,6 +45,8 @@ pub struct Plan {
     pub urgent: u64,
     /// The number of the address that it comes from.
     pub source: u8,
+    /// When it stops reading, if it does.
+    pub stops_at: Option<u64>,
 }
 
 impl Plan {
@@ -76,6 +78,7 @@ impl Plan {
                 0
             },
             source: 1 + rng.index(4) as u8,
+            stops_at: None,
         };
         if plan.reading == Reading::Never && rng.chance(500) {
             // It goes on sending for a while, although it takes nothing of what it is owed.
@@ -195,6 +198,9 @@ impl Peer {
     }
 
     fn act_now(&mut self, world: &mut World) {
+        if self.plan.stops_at.is_some_and(|at| world.now >= at) {
+            self.plan.reading = Reading::Never;
+        }
         let Some(end) = self.end else {
             match world.connect(world.listener_of(self.id), self.plan.source) {
                 Ok(end) => self.end = Some(end),

@@ -10,8 +10,9 @@ use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::steady::draw_steady_readers;
+use crate::steady::{draw_short_timeouts, draw_steady_readers};
 use crate::stopping::maybe_stop_server;
+use crate::uneven;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
 use echoloop::net::{ListenOptions, Signal};
@@ -28,7 +29,7 @@ const MOST_TURNS: u64 = 2_000_000;
 const CALM: u64 = 600_000 * MILLISECOND;
 
 /// More memory than all connections of a run could fill.
-const PLENTY: usize = 1 << 40;
+pub const PLENTY: usize = 1 << 40;
 
 /// For so long after the first signal a second one is the same request.
 const REPEAT_WINDOW: u64 = 500 * MILLISECOND;
@@ -77,6 +78,8 @@ struct Run<const DRAINS: bool> {
     exit: Option<Exit>,
     /// In this turn the server is refused memory of some kind.
     refused_memory: bool,
+    /// The server's next search for connections to evict begins with the largest.
+    is_fresh_round: bool,
     /// What the server had counted before its last turn.
     counted: Counters,
     /// When the faults stop, or SIGTERM comes.
@@ -132,29 +135,41 @@ impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng, repeat: Option<(Signal, u64)>) -> Self {
         let mut config = draw_config(&mut rng);
         let mut faults = Faults::draw(&mut rng);
-        let window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
+        let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
         let step = window.min(config.max_pending).min(config.budget) as u64;
-        let kernel = Kernel::draw(&rng, step as usize, &mut faults);
+        let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
         let count = rng.magnitude(40).max(1);
         let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
         let mut peers: Vec<Peer> = peers.collect();
-        if window as u64 <= 100 * step {
-            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers);
+        let is_small = window as u64 <= 100 * step;
+        let is_about_deadlines =
+            is_small && draw_short_timeouts(&rng, &mut config, (window, &mut kernel, &mut faults));
+        if is_small {
+            let all = is_about_deadlines;
+            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers, all);
         }
+        let kernels = (&mut window, &mut kernel, &mut faults);
+        let is_uneven = uneven::maybe_draw(&rng, &mut config, kernels, &mut peers);
+        let is_about_deadlines = is_about_deadlines && !is_uneven;
         let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
         let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
-        let mut stops_early = rng.chance(400);
+        let mut stops_early = rng.chance(400) && !is_about_deadlines;
         // With small steps and large windows it would take too many turns to fill them.
-        if window as u64 <= 100 * step && rng.chance(200) {
+        if is_small && rng.chance(200) && !is_about_deadlines && !is_uneven {
             // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
             config.max_buffered = config.max_pending;
             config.max_connections = 60;
             config.stall_timeout = Some(Duration::from_secs(60));
-            cut_at = rng.between(2_000, 10_000) * MILLISECOND;
-            if rng.chance(300) {
+            // Mostly before they are evicted, which takes a second.
+            cut_at = if rng.chance(700) {
+                rng.between(300, 1_500) * MILLISECOND
+            } else {
+                rng.between(2_000, 10_000) * MILLISECOND
+            };
+            if rng.chance(400) {
                 // The server is told to stop while connections wait for memory, which there is soon after.
                 stops_early = true;
-                turning_point = cut_at - rng.between(100, 1_500) * MILLISECOND;
+                turning_point = cut_at - rng.between(10, 290) * MILLISECOND;
                 config.drain_timeout = Duration::from_secs(30);
             }
             for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
@@ -169,6 +184,10 @@ impl<const DRAINS: bool> Run<DRAINS> {
                     turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
                 }
             }
+        }
+        if is_uneven {
+            // Long enough for evictions, and nobody is cut off before.
+            (turning_point, cut_at, stops_early) = (10_000 * MILLISECOND, u64::MAX, true);
         }
         let mut world = World::new(rng.clone(), faults, !DRAINS);
         world.max_pending = config.max_pending;
@@ -199,6 +218,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             turns: 0,
             exit: None,
             refused_memory: false,
+            is_fresh_round: true,
             cut_at,
             turning_point,
             stops_early,
@@ -283,7 +303,9 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut peers = self.peers.iter();
         self.clients.are_done()
             && peers.all(|peer| {
-                let waits = peer.plan.reading != Reading::Never && !peer.received_all();
+                // One that stops reading is to be closed by the server.
+                let reads = peer.plan.reading != Reading::Never || peer.plan.stops_at.is_some();
+                let waits = reads && !peer.received_all();
                 peer.outcome.is_some() || !(peer.comes_to_an_end() || waits)
             })
     }
@@ -318,6 +340,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
         {
             let mut world = self.world.borrow_mut();
             world.hosts[SERVER].asleep_until = None;
+            let jump = world.faults.busy_jump;
+            if world.hosts[SERVER].is_busy && world.fault(jump) {
+                world.before = world.now;
+                let most = world.faults.clock_jump_ms;
+                world.now += world.rng.between(0, most) * MILLISECOND;
+            }
             world.begin_iteration();
         }
         self.refuse_memory();
@@ -325,7 +353,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.world.borrow().check_work(&self.config);
         self.check_counts();
         self.check_deadlines();
-        self.check_resets_noticed();
+        self.check_ends_noticed();
+        self.check_scarcity();
         self.counted = self.server.counters().clone();
     }
 

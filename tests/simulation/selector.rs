@@ -20,6 +20,8 @@ pub struct Host {
     signal_pending: bool,
     /// It sleeps until then; `u64::MAX`: until something is ready.
     pub asleep_until: Option<u64>,
+    /// Its last wait was not to sleep, since it had something to do.
+    pub is_busy: bool,
     /// Keys of connections that have been closed.
     stale: Vec<Key>,
     /// The wait that it is in fails with EINTR.
@@ -168,6 +170,7 @@ impl World {
     /// As a program's wait: what is ready, or nothing, and then the program is asleep.
     pub fn wait(&mut self, host: usize, timeout: Option<u64>, ready: &mut Vec<Ready>) {
         self.tally.waits += 1;
+        self.hosts[host].is_busy = timeout == Some(0);
         ready.clear();
         let watches = self.ends.iter_mut().map(|end| &mut end.watch);
         for watch in watches.filter(|watch| watch.is_of(host)) {

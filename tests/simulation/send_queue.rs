@@ -11,11 +11,14 @@ mod tests;
 use crate::ends::End;
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
-use crate::world::{EndId, World};
+use crate::world::{EndId, MILLISECOND, World};
 use echoloop::net::Progress;
 use echoloop::reactor::TICK;
 use std::collections::VecDeque;
 use std::time::Duration;
+
+/// The longest time between two retransmissions, in nanoseconds.
+const RETRANSMIT_INTERVAL: u64 = 100 * MILLISECOND;
 
 /// How the kernels of a run treat bytes in transit; drawn once per seed. The default is a network without send buffers
 /// or steps of the window.
@@ -32,6 +35,9 @@ pub struct Kernel {
     pub hides_progress: bool,
     /// So many times in a thousand the account is false, while there are faults ([`Faults::progress_hidden`]).
     pub progress_hidden: u64,
+    /// Of a connection with pending output it is false again and again: there are retransmissions, each acknowledged
+    /// without a new byte.
+    pub retransmits: bool,
 }
 
 impl Default for Kernel {
@@ -42,6 +48,7 @@ impl Default for Kernel {
             segment: 0,
             hides_progress: false,
             progress_hidden: 0,
+            retransmits: false,
         }
     }
 }
@@ -64,7 +71,9 @@ impl Kernel {
             segment: size(&mut rng, 70_000),
             hides_progress: rng.chance(100),
             progress_hidden: faults.progress_hidden,
+            retransmits: false,
         };
+        let retransmits = rng.chance(200);
         let [is_straight, has_lowat, has_steps] = [250, 700, 700].map(|chance| rng.chance(chance));
         Kernel {
             send_buffer: if is_straight { 0 } else { drawn.send_buffer },
@@ -74,6 +83,7 @@ impl Kernel {
                 usize::MAX
             },
             segment: if has_steps { drawn.segment } else { 0 },
+            retransmits,
             ..drawn
         }
     }
@@ -262,7 +272,8 @@ impl World {
         } else {
             end.acknowledged_at
         };
-        let may_be_hidden = self.kernel.progress_hidden > 0 && end.send_queue.len() > 0;
+        let is_false = self.kernel.progress_hidden > 0 || self.kernel.retransmits && !idle;
+        let may_be_hidden = is_false && end.send_queue.len() > 0;
         if self.kernel.hides_progress || (reported <= start && !may_be_hidden) {
             return (since(start), timeout);
         }
@@ -282,7 +293,10 @@ impl World {
         let unacknowledged = end.send_queue.len() as u64;
         let since_received = Duration::from_nanos(self.now - end.received_at);
         let mut since_acknowledged = self.now - end.acknowledged_at;
-        if unacknowledged > 0 && self.fault(self.faults.progress_hidden) {
+        if unacknowledged > 0 && self.kernel.retransmits && end.owed_if_servers() > 0 {
+            let most = since_acknowledged.min(RETRANSMIT_INTERVAL);
+            since_acknowledged = self.rng.between(0, most);
+        } else if unacknowledged > 0 && self.fault(self.faults.progress_hidden) {
             // An acknowledgement of no byte was noted since, or a retransmission. Once all is acknowledged, the time
             // when a byte was last sent tells.
             since_acknowledged = self.rng.between(0, since_acknowledged);

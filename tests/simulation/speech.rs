@@ -8,17 +8,28 @@ use std::ops::Range;
 /// What is spoken, with its limits, where it is not raw echo.
 #[derive(Clone, Copy, Debug)]
 pub enum Language {
-    Line { max_message: usize },
-    Frame { width: usize, max_message: usize },
+    Line {
+        max_message: usize,
+        prefix: &'static [u8],
+    },
+    Frame {
+        width: usize,
+        max_message: usize,
+    },
     Discard,
-    Collect { max_message: usize },
+    Collect {
+        max_message: usize,
+    },
 }
 
 impl Language {
     /// The same with messages of at most so many bytes.
     pub fn with_most(self, max_message: usize) -> Language {
         match self {
-            Language::Line { .. } => Language::Line { max_message },
+            Language::Line { prefix, .. } => Language::Line {
+                max_message,
+                prefix,
+            },
             Language::Frame { width, .. } => Language::Frame { width, max_message },
             Language::Discard => Language::Discard,
             Language::Collect { .. } => Language::Collect { max_message },
@@ -28,6 +39,12 @@ impl Language {
 
 /// What stands before each line that comes back.
 pub const PREFIX: &[u8] = b"ECHO ";
+
+/// The same in some runs: so long that an answer is far more work than its line is.
+pub const LONG_PREFIX: &[u8] = &[b'p'; 4_000];
+
+/// How many bytes of answers a peer asks for by lines, at most, but for the last line.
+const MOST_ANSWERS: usize = 60_000;
 
 /// What one peer says.
 #[derive(Debug)]
@@ -44,6 +61,7 @@ pub struct Script {
     answers: Vec<u8>,
     /// When so many bytes have been said, so many bytes of answers are due.
     due: Vec<(usize, usize)>,
+    longest_answer: usize,
     /// Something in it is too long: nothing behind that is answered.
     ends_early: bool,
 }
@@ -61,6 +79,7 @@ impl Script {
         self.said.extend(message);
         if !self.ends_early {
             self.answers.extend(answer);
+            self.longest_answer = self.longest_answer.max(answer.len());
             self.due.push((self.said.len(), self.answers.len()));
         }
     }
@@ -78,8 +97,11 @@ impl Speech {
         let total = usize::try_from(total).unwrap();
         match language {
             Language::Discard => script.say(&bytes(id, 0, total), &[]),
-            Language::Line { max_message } => {
-                lines(rng, &mut script, id, total, max_message, too_long)
+            Language::Line {
+                max_message,
+                prefix,
+            } => {
+                lines(rng, &mut script, id, total, (max_message, prefix), too_long);
             }
             Language::Frame { width, max_message } => {
                 frames(rng, &mut script, id, total, (width, max_message), too_long);
@@ -172,6 +194,25 @@ impl Speech {
         up_to(answers.end) - up_to(answers.start)
     }
 
+    /// How many of so many bytes said belong to a message that is not complete.
+    pub fn incomplete(&self, said: u64) -> u64 {
+        let Speech::Written(script) = self else {
+            return 0;
+        };
+        let ends = &script.due;
+        let complete = ends.partition_point(|(position, _)| *position as u64 <= said);
+        let last = complete.checked_sub(1).map_or(0, |last| ends[last].0);
+        said - last as u64
+    }
+
+    /// The length of the longest answer.
+    pub fn longest_answer(&self) -> usize {
+        match self {
+            Speech::Raw => 0,
+            Speech::Written(script) => script.longest_answer,
+        }
+    }
+
     /// How many bytes of answers are due when so many have been said, and perhaps FIN behind them.
     pub fn due(&self, said: u64, fin: bool) -> u64 {
         let Speech::Written(script) = self else {
@@ -199,12 +240,12 @@ fn lines(
     script: &mut Script,
     id: u64,
     total: usize,
-    max_message: usize,
+    (max_message, prefix): (usize, &[u8]),
     too_long: u64,
 ) {
     // A flood of empty lines is little to read and much to answer.
     let is_flood = rng.chance(100);
-    while script.said.len() < total {
+    while script.said.len() < total && script.answers.len() < MOST_ANSWERS {
         let is_too_long = !is_flood && rng.chance(too_long);
         let length = if is_flood {
             0
@@ -220,13 +261,15 @@ fn lines(
         }
         script.ends_early |= is_too_long;
         line.extend(if rng.chance(500) { &b"\r\n"[..] } else { b"\n" });
-        script.say(&line, &[PREFIX, &line].concat());
+        script.say(&line, &[prefix, &line].concat());
     }
     if rng.chance(500) && !script.ends_early {
         // An answer that is due at FIN, and not before.
         let rest = vec![b'x'; 1 + rng.index(max_message)];
         script.said.extend(&rest);
-        script.answers.extend([PREFIX, &rest].concat());
+        let answer = [prefix, &rest].concat();
+        script.longest_answer = script.longest_answer.max(answer.len());
+        script.answers.extend(answer);
     }
 }
 

@@ -8,9 +8,8 @@ use echoloop::server::Config;
 /// by a drain.
 const DRIVES: usize = 4;
 
-/// Messages that may be answered whatever is left of the budget: those of one call of a session, and those whose answers
-/// were pending output already.
-const MOST_AT_ONCE: usize = 1_500;
+/// Messages that one call of a session may answer, whatever is left of the budget.
+const MOST_PER_CALL: usize = 512;
 
 impl World {
     /// An iteration of the server's loop begins.
@@ -34,10 +33,22 @@ impl World {
             assert!(read <= most, "{read} bytes read in one iteration: {end:?}");
             if let Some(speech) = &end.speech {
                 let answered = speech.messages(end.written_before..end.written);
-                let most = DRIVES * (config.budget / MESSAGE_COST + MOST_AT_ONCE);
+                // The answers to what was read before may have been pending output.
+                let read_before = end.read - end.read_in_iteration as u64;
+                let due = speech.due(read_before, false).max(end.written_before);
+                let pending = speech.messages(end.written_before..due);
+                let most = pending + DRIVES * (config.budget / MESSAGE_COST + MOST_PER_CALL);
                 assert!(
                     answered <= most,
                     "{answered} messages answered in one iteration, allowed are {most}: {end:?}"
+                );
+                // Output that was pending, and what the last call produces, may go beyond the budget.
+                let beyond = 2 * (config.max_pending + speech.longest_answer());
+                let most = (DRIVES * (config.budget + beyond)) as u64;
+                let written = end.written - end.written_before;
+                assert!(
+                    written <= most,
+                    "{written} bytes written in one iteration, allowed are {most}: {end:?}"
                 );
             }
         }

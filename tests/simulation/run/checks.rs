@@ -4,7 +4,7 @@ use super::acknowledged::check_acknowledged;
 use super::{PLENTY, Run};
 use crate::ends::End;
 use crate::selector::SERVER;
-use crate::world::{EndId, World};
+use crate::world::{EndId, MILLISECOND, World};
 use echoloop::connection::{CloseReason, LINGER};
 use echoloop::reactor::TICK;
 use echoloop::server::{Exit, Refusal};
@@ -72,6 +72,56 @@ impl<const DRAINS: bool> Run<DRAINS> {
         };
         let stalled = world.closed.iter().filter(is_stalled).count() as u64;
         assert!(closed <= stalled, "evicted although it made progress");
+        if self.is_fresh_round && closed == world.closed.len() as u64 {
+            self.check_largest_evicted(world);
+        }
+    }
+
+    /// No connection was evicted before one that holds far more, and whose peer has taken nothing for a second either.
+    fn check_largest_evicted(&self, world: &World) {
+        let stall_timeout = self.config.stall_timeout.unwrap_or(Duration::MAX);
+        // The server looks at no more of them in one iteration.
+        let are_few = world.open().count() + world.closed.len() <= 30;
+        let has_account = world.faults.progress_hidden == 0 && !world.kernel.retransmits;
+        let evicted = world.closed.iter().map(|id| world.ends[*id].most_owed);
+        let Some(smallest) = evicted.min().filter(|_| are_few && has_account) else {
+            return;
+        };
+        // Buffers are at most four times as large as what was in them, and holders are sorted by powers of two.
+        let far_more = (2 * (4 * smallest + 6_000)).max(16_384);
+        for end in world.open().filter(|end| end.owed() >= far_more) {
+            let waited = Duration::from_nanos(world.now - end.owed_since.max(end.acknowledged_at));
+            let is_stalled = waited > Duration::from_secs(1) + TICK;
+            assert!(
+                !is_stalled || waited >= stall_timeout,
+                "one that holds at most {smallest} bytes was evicted first: {end:?}"
+            );
+        }
+    }
+
+    /// Memory is scarce when it should be; then the server looks for connections to evict soon. Notes whether its next search
+    /// begins with the largest.
+    pub(super) fn check_scarcity(&mut self) {
+        let counters = self.server.counters();
+        let no_memory = CloseReason::NoMemory;
+        let has_evicted = counters.closed_for(no_memory) > self.counted.closed_for(no_memory);
+        // As long as memory is scarce, a search goes on until all have been looked at.
+        let is_scarce = self.server.pool().is_scarce();
+        // As documented: a share of at most 16 KiB and of half of all memory is set aside for each connection.
+        let (limit, live) = (self.config.max_buffered, self.server.live());
+        let share = (limit / (2 * live.max(1))).min(16_384);
+        let plenty = limit - (share * live).max(limit / 8);
+        let held = self.server.buffered();
+        assert_eq!(is_scarce, held >= plenty, "{held} of {plenty} bytes held");
+        self.is_fresh_round = is_scarce || (self.is_fresh_round && !has_evicted);
+        // Peers stall without any event, so it looks for them every tick.
+        let world = self.world.borrow();
+        let late = world.faults.late_wake_ms * MILLISECOND + TICK.as_nanos() as u64;
+        let until = world.hosts[SERVER].asleep_until.filter(|_| is_scarce);
+        assert!(
+            until.is_none_or(|until| until <= world.now + late),
+            "memory is scarce, and it sleeps for long"
+        );
     }
 
     /// In the end, what the server has counted is what the world has seen.
@@ -113,14 +163,25 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
     }
 
-    /// A server that sleeps has noticed every reset, whatever its connection waits for.
-    pub(super) fn check_resets_noticed(&self) {
+    /// A server that sleeps has noticed every reset, whatever its connection waits for, and every FIN behind which nothing is
+    /// left to be read or sent. During a drain it has sent FIN wherever nothing else is left to do.
+    pub(super) fn check_ends_noticed(&mut self) {
+        // A connection that waits for memory to read may not know that there is nothing to be read.
+        let is_scarce = self.server.pool().is_scarce();
         let world = self.world.borrow();
-        // What only mio promises need not tell of it.
-        let is_asleep = world.hosts[SERVER].asleep_until.is_some();
-        if self.exit.is_none() && is_asleep && !world.weak {
-            for end in world.open() {
+        if self.exit.is_some() || world.hosts[SERVER].asleep_until.is_none() {
+            return;
+        }
+        for end in world.open() {
+            let is_done = end.arrived.is_empty() && end.owed() == 0 && !end.is_over();
+            let is_drained = !is_done || end.fin_sent;
+            let is_due = world.stopping && !is_scarce;
+            assert!(is_drained || !is_due, "not drained: {end:?}");
+            // What only mio promises need not tell of it.
+            if !world.weak {
                 assert!(!end.reset_arrived, "its reset was not noticed: {end:?}");
+                let is_at_end = end.is_at_fin() && end.owed() == 0;
+                assert!(!is_at_end, "its FIN was not noticed: {end:?}");
             }
         }
     }
