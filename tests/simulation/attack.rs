@@ -158,6 +158,6 @@ fn most_unfinished(end: &End) -> u64 {
     if incomplete == 0 || end.owed() > 0 {
         return 0;
     }
-    // A buffer has a third to spare, and twice a short message may lie in it that has been answered.
-    incomplete + incomplete / 3 + 12_000
+    // A buffer doubles when it grows, and twice a short message may lie in it that has been answered.
+    2 * incomplete + 12_000
 }
