@@ -22,7 +22,7 @@ pub fn maybe_draw(
     peers: &mut Vec<Peer>,
 ) {
     // A copy of the generator, so that everything else is drawn as without floods.
-    let mut rng = Rng::new(rng.clone().next() ^ 0xF100_D5);
+    let mut rng = Rng::new(rng.clone().next() ^ 0x00F1_00D5);
     let Language::Line { prefix, .. } = language else {
         return;
     };
