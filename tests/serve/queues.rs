@@ -114,7 +114,9 @@ fn drain_resets_no_connection_in_4_filling_accept_queues() {
     });
     // What was queued before the drain had its message with it.
     assert_eq!(before.echoed, LISTENERS * QUEUED, "{before:?} {after:?}");
-    // One or two for each listener may complete between its last accept and its close.
-    assert!(after.reset <= 2 * LISTENERS, "{before:?} {after:?}");
+    // A few for each listener may complete between its last accept and its close: more where the daemon has to wait for
+    // a core just then. Without the rule it is every tenth.
+    let came_later = after.echoed + after.fin + after.reset;
+    assert!(20 * after.reset <= came_later, "{before:?} {after:?}");
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
 }
