@@ -218,10 +218,12 @@ impl World {
             && just_closed.all(|end| end.owed() == 0);
         let faults = &self.faults;
         let calm = faults.memory_refused + faults.places_refused + faults.watch_refused == 0;
-        // Somebody whose message is not whole may have to give way.
-        let may_be_ended = self.ends[id].may_be_ended() || self.fin_is_receipt;
+        let end = &self.ends[id];
+        // A client with an incomplete message may be evicted. And where the time was over in the middle of reading what
+        // had arrived before the drain, after a clock jump for example, the rest is lost.
+        let is_reading = end.moved_at == self.now && end.read < end.arrived_when_stopped;
+        let may_be_ended = end.may_be_ended() || self.fin_is_receipt || is_reading;
         if self.stopping && reset && calm && nobody_is_owed && !may_be_ended {
-            let end = &self.ends[id];
             assert!(end.reset_arrived, "cut off without need: {end:?}");
         }
     }

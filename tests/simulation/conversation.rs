@@ -325,7 +325,6 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
         self.turns += 1;
         assert!(self.turns < MOST_TURNS, "the run does not come to an end");
         let mut world = self.world.borrow_mut();
-        world.before = world.now;
         let mut pipe = self.pipe.borrow_mut();
         let peers = self.peers.iter().filter(|peer| peer.outcome.is_none());
         let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);

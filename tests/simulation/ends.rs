@@ -19,8 +19,6 @@ pub struct End {
     pub stood: bool,
     /// What has arrived and was not read.
     pub arrived: VecDeque<u8>,
-    /// Since when something has been there that was not read, while there is.
-    pub unread_since: u64,
     /// How much may have arrived unread.
     receive_buffer: usize,
     /// What is left of the window that was announced to the peer.

@@ -1,6 +1,7 @@
 //! What goes wrong in a simulated world, and how often: drawn once per seed, each switched and weighted.
 
 use crate::rng::Rng;
+use std::time::Duration;
 
 /// Chances per thousand, and other knobs.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +69,11 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// For how long the process may be stopped, or the machine suspended, at most.
+    pub fn longest_pause(&self) -> Duration {
+        Duration::from_millis(self.clock_jump_ms.max(self.stopped_ms))
+    }
+
     pub fn draw(rng: &mut Rng) -> Faults {
         let mut knob = |most: u64| match rng.between(0, 2) {
             0 => 0,

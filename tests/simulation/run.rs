@@ -342,7 +342,6 @@ impl<const DRAINS: bool> Run<DRAINS> {
             world.hosts[SERVER].asleep_until = None;
             let jump = world.faults.busy_jump;
             if world.hosts[SERVER].is_busy && world.fault(jump) {
-                world.before = world.now;
                 let most = world.faults.clock_jump_ms;
                 world.now += world.rng.between(0, most) * MILLISECOND;
             }
@@ -379,7 +378,6 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.turns += 1;
         assert!(self.turns < MOST_TURNS, "the run does not come to an end");
         let mut world = self.world.borrow_mut();
-        world.before = world.now;
         let peers = self.peers.iter().filter(|peer| peer.outcome.is_none());
         let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);
         let sleeps = world.hosts.iter().filter_map(|host| host.asleep_until);

@@ -278,7 +278,6 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         assert!(self.turns < MOST_TURNS, "it does not come to an end");
         let is_told = self.is_anything_told();
         let mut world = self.world.borrow_mut();
-        world.before = world.now;
         world.now += TURN;
         let mut pipe = self.pipe.borrow_mut();
         let mut inlet = self.inlet.as_ref().map(|inlet| inlet.borrow_mut());

@@ -230,9 +230,6 @@ impl World {
         let urgent = end.send_queue.urgent.take_if(|mark| *mark < transmitted);
         end.acknowledged_at = now;
         let peers_end = &mut self.ends[peer];
-        if peers_end.arrived.is_empty() {
-            peers_end.unread_since = now;
-        }
         peers_end.arrived.extend(bytes);
         peers_end.window -= count;
         peers_end.received_at = now;
@@ -278,9 +275,12 @@ impl World {
             return (since(start), timeout);
         }
         // The next look comes after an eighth of the timeout. Progress that there was not may be reported again and
-        // again, but with a chance that falls each time.
-        let timeouts = if may_be_hidden { 4 } else { 1 };
-        let most = timeout.map(|timeout| timeouts * timeout + timeout / 8 + TICK);
+        // again, but with a chance that falls each time; the first look may come after a pause of the whole process.
+        let (timeouts, pause) = match may_be_hidden {
+            true => (4, self.longest_pause),
+            false => (1, Duration::ZERO),
+        };
+        let most = timeout.map(|timeout| timeouts * timeout + timeout / 8 + TICK + pause);
         (since(start.max(reported)), most)
     }
 

@@ -14,6 +14,7 @@ use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Names an end of a connection.
 pub type EndId = usize;
@@ -68,8 +69,6 @@ pub struct World {
     pub stopping: bool,
     /// The server's ends that were closed, since this was last emptied.
     pub closed: Vec<EndId>,
-    /// The time before time last went on: what is due now may be so since then.
-    pub before: u64,
     /// Bytes that one connection may read in a turn.
     pub budget: usize,
     /// When a drain is over that has begun.
@@ -78,6 +77,8 @@ pub struct World {
     pub fin_is_receipt: bool,
     /// How the kernels treat bytes in transit.
     pub kernel: Kernel,
+    /// For how long the process may have been stopped at most, also where nothing goes wrong any more.
+    pub longest_pause: Duration,
     /// The shortest timeout of any connection: before a deadline closes one, the program may look without an edge.
     pub least_timeout: u64,
 }
@@ -89,6 +90,7 @@ impl World {
         World {
             now: 0,
             rng,
+            longest_pause: faults.longest_pause(),
             faults,
             weak,
             ends: Vec::new(),
@@ -103,7 +105,6 @@ impl World {
             window: 65_536,
             stopping: false,
             closed: Vec::new(),
-            before: 0,
             budget: usize::MAX,
             drained_by: None,
             fin_is_receipt: false,

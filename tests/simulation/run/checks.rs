@@ -284,8 +284,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         assert!(listeners.all(|listener| listener.closed), "listens on");
         let drained_in = Duration::from_nanos(world.now - stopped_at);
         let faults = &world.faults;
-        let jump = faults.clock_jump_ms.max(faults.stopped_ms);
-        let late = Duration::from_millis(faults.late_wake_ms + jump);
+        let late = Duration::from_millis(faults.late_wake_ms) + faults.longest_pause();
         let most = self.config.drain_timeout + late + Duration::from_secs(1);
         assert!(drained_in <= most, "the drain took {drained_in:?}");
     }
