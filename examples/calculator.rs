@@ -1,18 +1,18 @@
-//! A request-reply server in one closure: each line is a sum, and its answer is a line.
+//! A server of requests and replies: a closure calculates the reply to each line.
 //!
-//! `cargo run --example calculator -- 127.0.0.1:8001`, and then `nc 127.0.0.1 8001`, and type `6 * 7`.
+//! `cargo run --example calculator -- 127.0.0.1:8001`, then `nc 127.0.0.1 8001`, and type `6 * 7`.
 
 use echoloop::net::{ListenOptions, MioNet};
 use echoloop::protocol::{Finish, Line};
 use echoloop::server::{Config, Server};
 use std::fmt::Write;
 
-/// The longest line that is taken, in bytes.
+/// The longest accepted line, in bytes.
 const LONGEST: usize = 1000;
 
-/// Works out `6 * 7`; `None` if it makes no sense.
-fn calculate(sum: &[u8]) -> Option<i64> {
-    let mut words = str::from_utf8(sum).ok()?.split_whitespace();
+/// Calculates from left to right; `None` if the expression is invalid.
+fn calculate(expression: &[u8]) -> Option<i64> {
+    let mut words = str::from_utf8(expression).ok()?.split_whitespace();
     let mut number = words.next()?.parse().ok()?;
     while let Some(operator) = words.next() {
         let operand: i64 = words.next()?.parse().ok()?;
@@ -30,18 +30,18 @@ fn calculate(sum: &[u8]) -> Option<i64> {
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8001".into());
     let address = address.parse().map_err(std::io::Error::other)?;
-    // What the closure holds, all its connections share.
-    let mut answered = 0_u64;
+    // All connections share the variables of the closure.
+    let mut count = 0_u64;
     let calculator = Line::new(LONGEST, move |line, reply| {
-        answered += 1;
+        count += 1;
         if line == b"quit" {
-            let _ = write!(reply, "goodbye, after {answered} lines of everybody's");
+            let _ = write!(reply, "closing, {count} lines received");
             reply.finish(Finish::Done);
         } else if let Some(result) = calculate(line) {
             reply.echo();
             let _ = write!(reply, " = {result}");
         } else {
-            reply.write(b"what is that?");
+            reply.write(b"invalid expression");
         }
     });
     let mut server = Server::new(MioNet::with_signals()?, calculator, Config::default());

@@ -1,15 +1,15 @@
-//! A server of your own in a few lines: whatever is sent comes back in capitals.
+//! A server with a protocol of its own: the reply is the input in capitals.
 //!
-//! `cargo run --example shout -- 127.0.0.1:8001`, and then `printf 'hello\n' | nc -N 127.0.0.1 8001`.
+//! `cargo run --example shout -- 127.0.0.1:8001`, then `printf 'hello\n' | nc -N 127.0.0.1 8001`.
 
 use echoloop::net::{ListenOptions, MioNet};
 use echoloop::protocol::{Context, Outbox, Protocol, Session};
 use echoloop::server::{Config, Server};
 
-/// What the listener speaks; sessions could share settings or counters here.
+/// The protocol of the listener. Settings and counters that sessions share would be its fields.
 struct Shout;
 
-/// One connection's state: there is none.
+/// The state of one connection: none.
 struct Shouting;
 
 impl Protocol for Shout {

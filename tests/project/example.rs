@@ -1,11 +1,11 @@
-//! The examples are servers of a user's own, in a few lines: they are run as a user would run them.
+//! The example programs run as documented.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Ends the example with the test, however that ends.
+/// Kills the example when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -15,9 +15,9 @@ impl Drop for Running {
     }
 }
 
-/// What an example that serves on a port of its own answers to a client that says all this and half-closes.
+/// The reply of an example server to a client that sends these pieces and half-closes.
 #[track_caller]
-fn answer_of(example: &str, said: &[&[u8]]) -> String {
+fn reply_of(example: &str, pieces: &[&[u8]]) -> String {
     // Examples are built with the tests, next to the program.
     let program = Path::new(env!("CARGO_BIN_EXE_echoloop"));
     let program = program.with_file_name("examples").join(example);
@@ -36,7 +36,7 @@ fn answer_of(example: &str, said: &[&[u8]]) -> String {
     BufReader::new(stdout).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on ").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    for piece in said {
+    for piece in pieces {
         stream.write_all(piece).unwrap();
     }
     stream.shutdown(Shutdown::Write).unwrap();
@@ -46,14 +46,14 @@ fn answer_of(example: &str, said: &[&[u8]]) -> String {
 }
 
 #[test]
-fn shout_answers_in_capitals() {
-    let answer = answer_of("shout", &[b"hello, ", b"World!\n"]);
-    assert_eq!(answer, "HELLO, WORLD!\n");
+fn shout_replies_in_capitals() {
+    let reply = reply_of("shout", &[b"hello, ", b"World!\n"]);
+    assert_eq!(reply, "HELLO, WORLD!\n");
 }
 
 #[test]
-fn calculator_answers_line_by_line_and_says_goodbye() {
-    let said: &[&[u8]] = &[
+fn calculator_replies_to_each_line_until_quit() {
+    let pieces: &[&[u8]] = &[
         b"6 *",
         b" 7\n1 - 2 - 3\r\n",
         b"1 / 0\nhello\n",
@@ -61,8 +61,8 @@ fn calculator_answers_line_by_line_and_says_goodbye() {
     ];
     let expected = "6 * 7 = 42\n\
         1 - 2 - 3 = -4\r\n\
-        what is that?\n\
-        what is that?\n\
-        goodbye, after 5 lines of everybody's\n";
-    assert_eq!(answer_of("calculator", said), expected);
+        invalid expression\n\
+        invalid expression\n\
+        closing, 5 lines received\n";
+    assert_eq!(reply_of("calculator", pieces), expected);
 }

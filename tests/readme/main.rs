@@ -1,11 +1,12 @@
-//! What a newcomer reads, and whether it is true: the manual, the completions, and the README with all its examples.
+//! The documents are true: every example runs, every name exists, every link leads somewhere; so are manual and completions.
 //!
-//! - [`blocks`]: the examples of the README, taken out of it.
-//! - [`terminal`]: where they are run.
-//! - [`likeness`]: whether what they print is what the README shows.
-//! - [`examples`]: every one of them.
-//! - [`names`]: targets, files and flags that the README names are there.
-//! - [`manual`]: pages and completions are complete, and accepted by the programs that read them.
+//! - [`documents`]: the documents and their examples.
+//! - [`shell`]: runs an example.
+//! - [`comparison`]: compares printed output with shown output.
+//! - [`examples`]: all examples.
+//! - [`names`]: targets, files, flags, messages and functions that the documents name exist.
+//! - [`links`]: relative links and their anchors exist.
+//! - [`manual`]: manual pages and completions are complete and accepted by the programs that read them.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,19 +14,20 @@
     reason = "in a test a panic with its message is the report of a failure"
 )]
 
-mod blocks;
+mod comparison;
+mod documents;
 mod examples;
-mod likeness;
+mod links;
 mod manual;
 mod names;
-mod terminal;
+mod shell;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../serve/tools.rs"]
 mod tools;
 
 use std::process::Command;
 
-/// The program, free of what the environment of the test run would tell it.
+/// The program, without the environment variable that sets its log level.
 fn echoloop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echoloop"));
     command.args(arguments).env_remove("ECHOLOOP_LOG");

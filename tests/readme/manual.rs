@@ -1,4 +1,4 @@
-//! The manual and the completions: complete, and accepted by the programs that read them.
+//! Manual pages and completions: complete, and accepted by the programs that read them.
 
 use std::fs;
 use std::path::Path;
@@ -21,17 +21,17 @@ fn subcommands() -> Vec<String> {
     names
 }
 
-/// What the program prints that succeeds and complains of nothing.
+/// The output of a run that succeeds without a message on stderr.
 #[track_caller]
 fn printed(arguments: &[&str]) -> String {
     let output = run(echoloop(arguments), b"");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {complaint}");
-    assert_eq!(complaint, "");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {message}");
+    assert_eq!(message, "");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The pages, by the names of their files.
+/// Writes the manual pages into `folder` and returns their file names.
 fn pages(folder: &Path) -> Vec<String> {
     printed(&["manual", folder.to_str().unwrap()]);
     let files = fs::read_dir(folder).unwrap();
@@ -41,7 +41,7 @@ fn pages(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What a reader of manuals makes of a page, where it may complain of nothing.
+/// The output of a program that renders a manual page without a message on stderr.
 #[track_caller]
 fn rendered(mut reader: Command, page: &Path) -> String {
     // The width, so that no line of an example is broken; some systems have no other locale.
@@ -50,14 +50,14 @@ fn rendered(mut reader: Command, page: &Path) -> String {
         .env("MANWIDTH", "150")
         .env("LC_ALL", "C.UTF-8");
     let output = run(reader, b"");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {complaint}", page.display());
-    assert_eq!(complaint, "", "{}", page.display());
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {message}", page.display());
+    assert_eq!(message, "", "{}", page.display());
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-fn the_manual_has_a_page_for_the_program_and_for_each_subcommand() {
+fn manual_has_a_page_for_each_subcommand() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = vec!["echoloop.1".to_owned()];
     expected.extend(
@@ -83,7 +83,7 @@ fn groff_accepts_every_page() {
 }
 
 #[test]
-fn man_shows_every_flag_and_every_example_of_the_help() {
+fn man_shows_every_flag_and_example_of_the_help() {
     if !have_tool("man") {
         return;
     }
@@ -108,12 +108,12 @@ fn man_shows_every_flag_and_every_example_of_the_help() {
 }
 
 #[test]
-fn a_folder_for_the_manual_that_cannot_be_is_named() {
+fn manual_folder_that_cannot_be_created_is_named() {
     let output = run(echoloop(&["manual", "/dev/null/man1"]), b"");
     assert_eq!(output.status.code(), Some(1));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(complaint.contains("/dev/null/man1"), "{complaint}");
-    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("/dev/null/man1"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }
 
 #[test]
@@ -145,14 +145,14 @@ fn bash_completes_subcommands_and_their_flags() {
             assert!(completed.contains(flag), "{name} {flag}: {completed:?}");
         }
         for flag in completed.iter().filter(|flag| flag.starts_with("--")) {
-            assert!(explained.contains(flag), "{name} {flag} is for nobody");
+            assert!(explained.contains(flag), "{name} {flag} is not in the help");
         }
     }
 }
 
 #[test]
-fn a_flag_that_the_help_does_not_show_is_shown_nowhere() {
-    // By this flag the server of a load knows that it is one.
+fn hidden_flag_is_in_no_manual_and_no_completion() {
+    // `load` passes this flag to the server that it starts.
     let hidden = "end-with-parent";
     assert!(!printed(&["serve", "--help"]).contains(hidden));
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -164,13 +164,13 @@ fn a_flag_that_the_help_does_not_show_is_shown_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     for page in pages(folder.path()) {
         let text = fs::read_to_string(folder.path().join(&page)).unwrap();
-        // As roff has it: a hyphen that is to stay one is escaped.
+        // roff escapes hyphens.
         assert!(!text.replace('\\', "").contains(hidden), "{page}");
     }
 }
 
 #[test]
-fn each_shell_has_completions_that_know_every_subcommand() {
+fn completions_of_each_shell_have_every_subcommand() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
         for name in subcommands() {
@@ -180,14 +180,14 @@ fn each_shell_has_completions_that_know_every_subcommand() {
             let mut check = Command::new(shell);
             check.arg("-n").arg("/dev/stdin");
             let output = run(check, script.as_bytes());
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{shell}: {complaint}");
-            assert_eq!(complaint, "", "{shell}");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{shell}: {message}");
+            assert_eq!(message, "", "{shell}");
         }
     }
 }
 
-/// What bash offers for the last of these words, sorted.
+/// The completions of bash for the last of these words, sorted.
 fn completed(words: &[&str]) -> Vec<String> {
     let script = printed(&["completions", "bash"]);
     let typed: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
@@ -201,15 +201,15 @@ fn completed(words: &[&str]) -> Vec<String> {
     let mut bash = Command::new("bash");
     bash.args(["--norc", "-s"]);
     let output = run(bash, (script + &ask).as_bytes());
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(complaint, "");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(message, "");
     let offered = String::from_utf8(output.stdout).unwrap();
     let mut offered: Vec<String> = offered.lines().map(str::to_owned).collect();
     offered.sort();
     offered
 }
 
-/// The long flags that a help text explains.
+/// The long flags that a help text lists.
 fn flags(help: &str) -> Vec<String> {
     let lines = help.lines().map(str::trim_start);
     let flags = lines
@@ -234,7 +234,7 @@ fn examples(help: &str) -> Vec<String> {
     commands.collect()
 }
 
-/// Bold and underlined letters, as some versions of man write them to a pipe, as letters.
+/// Removes overstrikes, with which some versions of man write bold and underlined letters to a pipe.
 fn without_overstrikes(text: &str) -> String {
     let mut plain = String::new();
     for c in text.chars() {

@@ -1,17 +1,23 @@
-//! What the README names is there: targets of cargo, files, and every flag of every subcommand.
+//! Names in the documents exist: targets of cargo, files, flags, messages, functions, figures.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::blocks::readme;
+use crate::documents::{all_blocks, document, documents, project};
 use crate::echoloop;
 use crate::tools::run;
 
-fn project(path: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+/// The text of all documents.
+fn all_text() -> String {
+    documents()
+        .into_iter()
+        .map(|document| document.text)
+        .collect()
 }
 
-/// The words that come after `flag`, wherever that stands.
+/// The words after each occurrence of `flag`.
 fn named_after(text: &str, flag: &str) -> BTreeSet<String> {
     let words = text.match_indices(flag).map(|(at, _)| {
         let rest = &text[at + flag.len()..];
@@ -22,8 +28,14 @@ fn named_after(text: &str, flag: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn targets_of_cargo_are_there() {
-    let text = readme();
+fn readme_has_at_most_150_lines() {
+    let lines = document("README.md").lines().count();
+    assert!(lines <= 150, "{lines}");
+}
+
+#[test]
+fn cargo_targets_exist() {
+    let text = all_text();
     let folders = [
         ("--bench ", "benches"),
         ("--test ", "tests"),
@@ -45,88 +57,220 @@ fn targets_of_cargo_are_there() {
 }
 
 #[test]
-fn files_that_are_linked_or_named_are_there() {
-    let text = readme();
-    let linked = text
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    let linked: Vec<&str> = linked
-        .filter(|link| !link.starts_with("http") && !link.starts_with('#'))
-        .collect();
-    assert!(linked.len() > 5, "{linked:?}");
-    let roots = ["src/", "tests/", "benches/", "docs/", "examples/"];
+fn named_files_exist() {
+    let text = all_text();
+    let roots = [
+        ".ci/",
+        "src/",
+        "tests/",
+        "benches/",
+        "docs/",
+        "examples/",
+        "fuzz/",
+    ];
     let named = text
         .split('`')
         .filter(|word| roots.iter().any(|root| word.starts_with(root)));
-    for path in linked.into_iter().chain(named) {
-        let path = path.split([' ', '#']).next().unwrap();
+    let named: Vec<&str> = named
+        .filter_map(|word| word.split([' ', '#']).next())
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    for path in named {
         assert!(project(path).exists(), "{path}");
     }
 }
 
-/// The long flags in a piece of text, in no order.
+#[test]
+fn project_scripts_are_executable() {
+    let blocks = all_blocks();
+    let scripts: Vec<&str> = blocks
+        .iter()
+        .flat_map(|block| block.project_scripts())
+        .collect();
+    assert!(!scripts.is_empty());
+    for script in scripts {
+        let metadata = fs::metadata(project(script)).unwrap_or_else(|_| panic!("{script}"));
+        assert!(metadata.permissions().mode() & 0o100 != 0, "{script}");
+    }
+}
+
+/// The long flags in a text.
 fn flags(text: &str) -> BTreeSet<String> {
     let mut flags = named_after(text, "--");
     flags.retain(|flag| flag.starts_with(|c: char| c.is_ascii_lowercase()));
     flags
 }
 
-/// Each subcommand with its section of the README.
-fn sections(text: &str) -> Vec<(String, String)> {
-    let pieces = text.split("\n## ").skip(1);
-    let sections = pieces.filter_map(|piece| {
-        let (title, section) = piece.split_once('\n')?;
-        let name = title.strip_prefix("`echoloop ")?.strip_suffix('`')?;
-        Some((name.to_owned(), section.to_owned()))
-    });
-    sections.collect()
+/// Each subcommand with the section that explains it: under a heading of its name, up to the next of that level.
+fn sections() -> Vec<(String, String)> {
+    let mut sections = Vec::new();
+    for document in documents() {
+        for level in ["# ", "## "] {
+            let text = format!("\n{}", document.text);
+            let heading = format!("\n{level}");
+            let pieces = text.split(&heading).skip(1);
+            sections.extend(pieces.filter_map(|piece| {
+                let (title, section) = piece.split_once('\n')?;
+                let name = title.strip_prefix("`echoloop ")?.strip_suffix('`')?;
+                Some((name.to_owned(), section.to_owned()))
+            }));
+        }
+    }
+    sections
+}
+
+/// The long flags that the help of a subcommand lists.
+fn flags_of_help(name: &str) -> BTreeSet<String> {
+    let help = help(&[name, "--help"]);
+    let lines = help.lines().map(str::trim_start);
+    let lines = lines.filter(|line| line.starts_with('-'));
+    let mut listed = BTreeSet::new();
+    for line in lines {
+        listed.extend(flags(line.split("  ").next().unwrap()));
+    }
+    for of_every_subcommand in ["help", "version", "verbose", "quiet"] {
+        assert!(
+            listed.remove(of_every_subcommand),
+            "{name} --{of_every_subcommand}"
+        );
+    }
+    listed
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = run(echoloop(arguments), b"");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-fn each_subcommand_has_a_section_and_all_its_flags_in_a_table() {
-    let text = readme();
-    let sections = sections(&text);
-    let help = |arguments: &[&str]| {
-        let output = run(echoloop(arguments), b"");
-        String::from_utf8(output.stdout).unwrap()
-    };
+fn subcommands_have_a_section_with_all_flags() {
+    let sections = sections();
     let program = help(&["--help"]);
     for (name, section) in &sections {
         assert!(program.contains(&format!("\n  {name} ")), "{name}");
-        let table: Vec<&str> = section
-            .lines()
-            .filter(|line| line.starts_with('|'))
-            .collect();
-        let first_cells = table.iter().filter_map(|line| line.split(" | ").next());
-        let explained: String = first_cells.collect::<Vec<_>>().join("\n");
-        let help = help(&[name, "--help"]);
-        let lines = help
-            .lines()
-            .map(str::trim_start)
-            .filter(|line| line.starts_with('-'));
-        let mut has: BTreeSet<String> = BTreeSet::new();
-        for line in lines {
-            has.extend(flags(line.split("  ").next().unwrap()));
-        }
-        // Every program has these.
-        for flag in ["help", "version", "verbose", "quiet"] {
-            assert!(has.remove(flag), "{name} --{flag}");
-        }
-        let explained = flags(&explained);
+        let table = section.lines().filter(|line| line.starts_with('|'));
+        let first_cells = table.filter_map(|line| line.split(" | ").next());
+        let explained = flags(&first_cells.collect::<Vec<_>>().join("\n"));
+        let listed = flags_of_help(name);
         for flag in &explained {
-            assert!(
-                has.contains(flag),
-                "the README explains {name} --{flag}, which is not there"
-            );
+            assert!(listed.contains(flag), "{name} --{flag} does not exist");
         }
-        let all = flags(section);
-        for flag in &has {
-            assert!(
-                all.contains(flag),
-                "the README does not name {name} --{flag}"
-            );
+        let named = flags(section);
+        for flag in &listed {
+            assert!(named.contains(flag), "{name} --{flag} is not documented");
         }
     }
     assert_eq!(sections.len(), 6, "{program}");
+}
+
+/// All source files below `src`, with string literals that continue over lines joined.
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            let mut lines = text.split("\\\n");
+            let mut joined = lines.next().unwrap().to_owned();
+            lines.for_each(|line| joined.push_str(line.trim_start()));
+            found.push(joined);
+        }
+    }
+}
+
+/// Whether the parts of a message between its variable parts, `...`, are near each other in a source file.
+fn is_message_of(source: &str, message: &str) -> bool {
+    let mut parts = message.split("...").map(|part| part.trim_matches(' '));
+    let first = parts.find(|part| part.len() > 2).unwrap();
+    source.match_indices(first).any(|(at, _)| {
+        let mut rest = &source[at..];
+        let mut parts = parts.clone().filter(|part| part.len() > 2);
+        parts.all(|part| match rest.find(part) {
+            Some(at) if at < 500 => {
+                rest = &rest[at + part.len()..];
+                true
+            }
+            _ => false,
+        })
+    })
+}
+
+#[test]
+fn messages_of_troubleshooting_are_in_the_source() {
+    let mut source = Vec::new();
+    sources(&project("src"), &mut source);
+    let text = document("docs/troubleshooting.md");
+    let headings = text.lines().filter_map(|line| line.strip_prefix("### `"));
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for heading in headings {
+        let message = heading.strip_suffix('`').unwrap();
+        count += 1;
+        if !source.iter().any(|source| is_message_of(source, message)) {
+            missing.push(message);
+        }
+    }
+    assert!(count >= 30, "{count} messages");
+    assert!(
+        missing.is_empty(),
+        "no such message in src:\n{}",
+        missing.join("\n")
+    );
+}
+
+/// The number of lines of a function, without its comments and attributes.
+fn length_of(source: &str, function: &str) -> Option<usize> {
+    let lines: Vec<&str> = source.lines().collect();
+    let is_start = |line: &&str| {
+        let after = line.split_once("fn ").map(|(_, after)| after);
+        let rest = after.and_then(|after| after.strip_prefix(function));
+        rest.is_some_and(|rest| rest.starts_with(['(', '<']))
+    };
+    let start = lines.iter().position(is_start)?;
+    let indentation = lines[start].len() - lines[start].trim_start().len();
+    let end = format!("{}}}", " ".repeat(indentation));
+    let length = lines[start..].iter().position(|line| *line == end)?;
+    Some(length + 1)
+}
+
+#[test]
+fn reading_path_names_about_300_lines_of_source() {
+    let text = document("docs/architecture.md");
+    let (_, path) = text.split_once("## Reading path\n").unwrap();
+    let path = path.split("\n## ").next().unwrap();
+    let rows = path
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("`src/"));
+    let mut total = 0;
+    for row in rows {
+        let quoted: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        let source = fs::read_to_string(project(quoted[0])).unwrap();
+        let is_function = |name: &&&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        for function in quoted[1..].iter().filter(is_function) {
+            let length = length_of(&source, function);
+            total += length.unwrap_or_else(|| panic!("{}: no fn {function}", quoted[0]));
+        }
+    }
+    assert!((200..=360).contains(&total), "{total} lines");
+}
+
+/// The numbers of a text with at least three digits.
+fn large_numbers(text: &str) -> BTreeSet<String> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit() && c != ',' && c != '.');
+    let numbers = numbers.map(|number| number.trim_matches(['.', ',']));
+    let numbers = numbers.filter(|number| number.bytes().filter(u8::is_ascii_digit).count() >= 3);
+    numbers.map(str::to_owned).collect()
+}
+
+#[test]
+fn measured_figures_of_readme_are_those_of_benchmarks() {
+    let readme = document("README.md");
+    let (_, section) = readme.split_once("## Measured\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let quoted = large_numbers(section);
+    assert!(quoted.len() >= 3, "{quoted:?}");
+    let all = large_numbers(&document("docs/benchmarks.md"));
+    let unknown: Vec<&String> = quoted.difference(&all).collect();
+    assert!(unknown.is_empty(), "not in docs/benchmarks.md: {unknown:?}");
 }

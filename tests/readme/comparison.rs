@@ -1,54 +1,54 @@
-//! Whether an output is as the README shows it: the same, or, where it was measured, of the same shape.
+//! Compares printed output with the output in a document: equal, or, where it was measured, of equal shape.
 //!
-//! Times and the ports that the kernel chose always differ. What the daemon logs beside the commands comes when it comes,
-//! so log lines and other lines are compared apart, each in their order.
+//! Timestamps and ephemeral ports always differ. Log lines arrive at any time between the output of commands, so log
+//! lines and other lines are compared separately, each in their order.
 
-/// Why what was printed is not what the README shows; `None` if it is.
+/// How the printed output differs from the shown one; `None` if it does not.
 pub(crate) fn difference(shown: &[String], printed: &str, is_measured: bool) -> Option<String> {
-    let alike = |line: &str| {
+    let normalized = |line: &str| {
         let line = if is_measured {
             shape(line)
         } else {
-            without_chance(line)
+            without_timestamps_and_ports(line)
         };
         line.trim_end().to_owned()
     };
-    let shown: Vec<String> = shown.iter().map(|line| alike(line)).collect();
-    let printed: Vec<String> = printed.lines().map(alike).collect();
-    for is_of_the_log in [false, true] {
+    let shown: Vec<String> = shown.iter().map(|line| normalized(line)).collect();
+    let printed: Vec<String> = printed.lines().map(normalized).collect();
+    for wants_log in [false, true] {
         let of = |lines: &[String]| -> Vec<String> {
-            let lines = lines.iter().filter(|line| is_log(line) == is_of_the_log);
+            let lines = lines.iter().filter(|line| is_log(line) == wants_log);
             lines.cloned().collect()
         };
         let (shown, printed) = (of(&shown), of(&printed));
-        let is_like = if is_measured {
-            is_within(&shown, &printed)
+        let is_equal = if is_measured {
+            is_subsequence(&shown, &printed)
         } else {
             shown == printed
         };
-        if !is_like {
+        if !is_equal {
             let (shown, printed) = (shown.join("\n"), printed.join("\n"));
             return Some(format!(
-                "--- the README shows\n{shown}\n--- printed was\n{printed}\n---"
+                "--- the document shows\n{shown}\n--- printed was\n{printed}\n---"
             ));
         }
     }
     None
 }
 
-/// Whether all of `shown` is in `printed` in this order: another machine may have more to say, a busy one that it is busy.
-fn is_within(shown: &[String], printed: &[String]) -> bool {
+/// Whether all of `shown` is in `printed` in this order: on another machine more lines, such as warnings, may be printed.
+fn is_subsequence(shown: &[String], printed: &[String]) -> bool {
     let mut printed = printed.iter();
     shown.iter().all(|line| printed.any(|other| other == line))
 }
 
-/// Whether it is a line of the log, with its time made the same.
+/// Whether it is a normalized log line.
 fn is_log(line: &str) -> bool {
     line.starts_with("TIME ") || line.starts_with("N-N-NTNZ ")
 }
 
-/// A line with its time as `TIME`, and with `PORT` for ports that the kernel chose.
-fn without_chance(line: &str) -> String {
+/// A line with its timestamp as `TIME` and ephemeral ports as `PORT`.
+fn without_timestamps_and_ports(line: &str) -> String {
     let mut plain = line.to_owned();
     if let Some((first, rest)) = line.split_once(' ')
         && shape(first) == "N-N-NTNZ"
@@ -61,7 +61,7 @@ fn without_chance(line: &str) -> String {
         let (before, after) = rest.split_at(at + 1);
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
         with_ports.push_str(before);
-        // Those that the README names have four digits, those that the kernel chooses five (ip(7), ip_local_port_range).
+        // Ports of the documents have four digits, ephemeral ones five (ip(7), ip_local_port_range).
         with_ports.push_str(if digits == 5 {
             "PORT"
         } else {
@@ -72,7 +72,7 @@ fn without_chance(line: &str) -> String {
     with_ports + rest
 }
 
-/// A line with `N` for each figure, one blank between words, and one unit for all sizes.
+/// A line with `N` for each figure, one space between words, and one unit for all sizes.
 fn shape(line: &str) -> String {
     let mut shape = String::new();
     let mut rest = line;
@@ -95,7 +95,7 @@ fn shape(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The length of the figure that `text` begins with: digits, and what joins them in numbers, times and addresses.
+/// The length of the figure at the start of `text`: digits, and the separators within numbers, times and addresses.
 fn figure(text: &str) -> usize {
     let bytes = text.as_bytes();
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_ports_of_the_kernel_may_differ_and_nothing_else() {
+    fn only_timestamps_and_ephemeral_ports_may_differ() {
         let shown = lines(
             "2026-11-20T09:49:31.578Z DEBUG #1 open 127.0.0.1:49886 of 127.0.0.1:8000\n6 * 7 = 42",
         );
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_measured_has_the_same_shape() {
+    fn measured_output_must_have_the_same_shape() {
         let shown = lines("a     1,050 echoes  p50 12 us, 4.1 MiB\n  b 2");
         assert_eq!(
             difference(&shown, "a 7 echoes p50 1013 us, 99 KiB\nbusy!\nb 3\n", true),

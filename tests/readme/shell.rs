@@ -1,9 +1,9 @@
-//! A terminal in which the examples are run: a shell in an empty folder, of somebody who is not root, on a machine with no
-//! other network than its own loopback, so that the ports of the README are free.
+//! Runs an example: a shell in an empty folder, as an unprivileged user, in a network namespace with a loopback
+//! interface only, so that the ports of the documents are free.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,41 +15,41 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
-use crate::blocks::{Block, Kind};
-use crate::likeness::difference;
+use crate::comparison::difference;
+use crate::documents::{Block, Kind};
 use crate::tools::PATIENCE;
 
-/// Between the outputs of two commands: the exit code of the first.
+/// Separates the outputs of two commands and carries the exit code of the first.
 const MARK: char = '\u{1}';
 
-/// The exit code that tells the end of an example; no program has it.
+/// The exit code after the last command; no program returns it.
 const AT_END: i32 = 999;
 
-/// How long the last lines of a log may come after all commands have ended.
+/// How long log lines may be delayed after the last command.
 const LOG_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the examples take for granted: a limit of descriptors that most machines have. What servers log goes to a file, so
-/// that no line of it is in the middle of what a command prints.
+/// The environment that the examples assume: the usual limits of file descriptors. The log of servers goes to a file, so
+/// that none of its lines is printed in the middle of the output of a command.
 const BEGIN: &str = r#"
 ulimit -Hn 20000 && ulimit -Sn 1024 || exit 125
 exec 3<&0 </dev/null 4>"$HOME/.log"
 listeners() { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A"' | wc -l; }
-begun() { until [ "$(listeners)" -gt "$1" ]; do sleep 0.01; done; }
+until_listening() { until [ "$(listeners)" -gt "$1" ]; do sleep 0.01; done; }
 mark() { printf '\001%d\001' "$1"; }
 "#;
 
-/// Where nothing is started in an example itself, it is about the server that the README starts at its top.
-const SERVER: &str = "echoloop serve >/dev/null 2>&1 &\nbegun 0\n";
+/// An example that starts no server assumes this one.
+const SERVER: &str = "echoloop serve >/dev/null 2>&1 &\nuntil_listening 0\n";
 
-/// The servers of an example run on until all that they log has come.
+/// The servers of an example run until all their log lines are read.
 const END: &str = "mark 999\nread -r _ <&3\nkill $(jobs -p) 2>/dev/null\nwait\n";
 
-/// `cargo run` of the README, with what cargo has built already.
+/// `cargo run` of the documents, with the programs that are built already.
 const CARGO: &str = r#"#!/bin/sh
 [ "$1" = run ] && shift || exit 125
 while [ "$1" != -- ]; do
   case $1 in
-    --example) program=$EXAMPLES/$2; shift 2 ;;
+    --example) program=$PROGRAMS/$2; shift 2 ;;
     --release | -q) shift ;;
     *) exit 125 ;;
   esac
@@ -58,36 +58,59 @@ shift
 exec "${program:-echoloop}" "$@"
 "#;
 
-/// What makes a network of its own, then gives the rights for that up; with an address that is not loopback's, for the
-/// doctor (RFC 5737).
+/// Configures the network namespace, then drops the privileges for that; with an address other than loopback, for
+/// `doctor` (RFC 5737).
 const NETWORK: &str = "ip link set lo up && ip addr add 192.0.2.1/24 dev lo && exec \"$@\"";
 
-/// A folder for an example, with the programs beside it.
+/// The programs that examples run.
+pub(crate) struct Programs(TempDir);
+
+impl Programs {
+    /// Copies them, since other users may not be able to reach the folder of the build.
+    pub(crate) fn install() -> Programs {
+        let programs = Programs(tempfile::tempdir().unwrap());
+        let built = Path::new(env!("CARGO_BIN_EXE_echoloop"));
+        programs.copy(built, "echoloop");
+        for example in ["shout", "calculator"] {
+            programs.copy(&built.with_file_name("examples").join(example), example);
+        }
+        let cargo = programs.0.path().join("cargo");
+        fs::write(&cargo, CARGO).unwrap();
+        make_public(&cargo);
+        make_public(programs.0.path());
+        programs
+    }
+
+    fn copy(&self, program: &Path, name: &str) {
+        let copied = fs::copy(program, self.0.path().join(name));
+        copied.unwrap_or_else(|error| {
+            panic!("{}: {error} (cargo test builds it)", program.display())
+        });
+    }
+}
+
+fn make_public(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The folder of one example.
 struct Place {
     folder: TempDir,
+    programs: PathBuf,
 }
 
 impl Place {
-    fn new() -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        let place = Place { folder };
-        for part in ["bin", "home"] {
-            fs::create_dir(place.path(part)).unwrap();
-        }
-        // Copies, as others than who has built them may not reach the folder of the build.
-        let built = Path::new(env!("CARGO_BIN_EXE_echoloop"));
-        place.install(built, "echoloop");
-        for example in ["shout", "calculator"] {
-            place.install(&built.with_file_name("examples").join(example), example);
-        }
-        fs::write(place.path("bin/cargo"), CARGO).unwrap();
-        symlink(place.path("bin"), place.path("home/bin")).unwrap();
-        for part in ["", "bin", "home", "bin/cargo"] {
-            let everybody = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(place.path(part), everybody).unwrap();
-        }
+    fn new(programs: &Path) -> Place {
+        let place = Place {
+            folder: tempfile::tempdir().unwrap(),
+            programs: programs.to_owned(),
+        };
+        let home = place.path("home");
+        fs::create_dir(&home).unwrap();
+        symlink(programs, home.join("bin")).unwrap();
+        make_public(place.folder.path());
         if Uid::effective().is_root() {
-            std::os::unix::fs::chown(place.path("home"), Some(65534), Some(65534)).unwrap();
+            chown(&home, Some(65534), Some(65534)).unwrap();
         }
         place
     }
@@ -96,57 +119,36 @@ impl Place {
         self.folder.path().join(part)
     }
 
-    fn install(&self, program: &Path, name: &str) {
-        let copied = fs::copy(program, self.path("bin").join(name));
-        copied.unwrap_or_else(|error| {
-            panic!("{}: {error} (cargo test builds it)", program.display())
-        });
-    }
-
-    /// A shell for a script, which stands in a file.
+    /// A shell that runs a script.
     fn shell(&self, script: &str) -> Command {
         let file = self.path("script");
         fs::write(&file, script).unwrap();
-        let words: &[&str] = if Uid::effective().is_root() {
-            let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups bash";
-            &["unshare", "-n", "sh", "-c", NETWORK, "sh", nobody]
+        let (unshare, shell) = if Uid::effective().is_root() {
+            let shell = "setpriv --reuid=65534 --regid=65534 --clear-groups bash";
+            ("-n", shell)
         } else {
-            &[
-                "unshare",
-                "-rn",
-                "sh",
-                "-c",
-                NETWORK,
-                "sh",
-                "unshare -U bash",
-            ]
+            ("-rn", "unshare -U bash")
         };
-        let words: Vec<&str> = words[..6]
-            .iter()
-            .copied()
-            .chain(words[6].split(' '))
-            .collect();
-        let mut shell = Command::new(words[0]);
         let path = std::env::var("PATH").unwrap_or_default();
-        shell
-            .args(&words[1..])
+        let path = format!("{}:{path}:/usr/sbin:/sbin", self.programs.display());
+        let mut command = Command::new("unshare");
+        command
+            .args([unshare, "sh", "-c", NETWORK, "sh"])
+            .args(shell.split(' '))
             .arg(file)
             .current_dir(self.path("home"))
-            .env(
-                "PATH",
-                format!("{}:{path}:/usr/sbin:/sbin", self.path("bin").display()),
-            )
+            .env("PATH", path)
             .env("HOME", self.path("home"))
-            .env("EXAMPLES", self.path("bin"))
+            .env("PROGRAMS", &self.programs)
             .env_remove("ECHOLOOP_LOG")
             .process_group(0);
-        shell
+        command
     }
 }
 
-/// Whether examples can be run here; if not, why.
+/// Whether examples can run on this machine; if not, the reason.
 pub(crate) fn is_possible() -> Result<(), String> {
-    let place = Place::new();
+    let place = Place::new(Path::new("/nonexistent"));
     let output = place
         .shell(&format!("{BEGIN}exit 0"))
         .stdin(Stdio::null())
@@ -157,20 +159,20 @@ pub(crate) fn is_possible() -> Result<(), String> {
     }
     let why = String::from_utf8_lossy(&output.stderr);
     Err(format!(
-        "a network of its own and 20,000 descriptors are not to be had: {why}"
+        "a network namespace or 20,000 file descriptors are not available: {why}"
     ))
 }
 
-/// What came of an example.
+/// The outcome of an example.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     AsShown,
     Otherwise(String),
-    /// A program of somebody else is not there.
+    /// A program of another project is missing.
     Lacking(String),
 }
 
-/// A shell and all that it has started. Invariant: they are a process group of their own, which ends with this value.
+/// A shell and all processes that it started. Invariant: they are one process group, which is killed on drop.
 struct Running {
     child: Child,
     printed: Arc<Mutex<Vec<u8>>>,
@@ -184,7 +186,7 @@ impl Running {
             .stdout(input.try_clone().unwrap())
             .stderr(input);
         let child = shell.spawn().unwrap();
-        // The shell holds the other ends of the pipe, which must not stay open here.
+        // The command holds the write ends of the pipe: the reader would see no end of file.
         drop(shell);
         let printed = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&printed);
@@ -210,26 +212,26 @@ impl Drop for Running {
     }
 }
 
-/// Runs an example, and compares what it prints.
-pub(crate) fn run(block: &Block) -> Outcome {
-    let place = Place::new();
+/// Runs an example and compares its output.
+pub(crate) fn run(block: &Block, programs: &Programs) -> Outcome {
+    let place = Place::new(programs.0.path());
     let mut running = Running::start(place.shell(&script(block)));
     let start = Instant::now();
     let mut ended = None;
     loop {
         let is_over = start.elapsed() > PATIENCE || running.child.try_wait().unwrap().is_some();
-        let (mut printed, exits) = apart(&running.printed());
+        let (mut printed, exits) = split_at_marks(&running.printed());
         if !printed.is_empty() && !printed.ends_with('\n') {
             printed.push('\n');
         }
         printed += &fs::read_to_string(place.path("home/.log")).unwrap_or_default();
         if exits.last() == Some(&AT_END) {
             let since = ended.get_or_insert_with(Instant::now).elapsed();
-            let verdict = verdict(block, &printed, &exits);
-            if since > LOG_PATIENCE || !matches!(verdict, Outcome::Otherwise(_)) {
+            let outcome = judge(block, &printed, &exits);
+            if since > LOG_PATIENCE || !matches!(outcome, Outcome::Otherwise(_)) {
                 let mut stdin = running.child.stdin.take().unwrap();
                 let _ = stdin.write_all(b"\n");
-                return verdict;
+                return outcome;
             }
         } else if is_over {
             return Outcome::Otherwise(format!("it does not end, or too early\n{printed}"));
@@ -241,16 +243,16 @@ pub(crate) fn run(block: &Block) -> Outcome {
 /// An example as a script, with a mark after each command.
 fn script(block: &Block) -> String {
     let mut script = BEGIN.to_owned();
-    let is_server = |command: &&String| command.ends_with('&');
-    if block.kind == Kind::Console && !block.commands.iter().any(|command| is_server(&command)) {
+    let is_server = |command: &String| command.ends_with('&');
+    if block.kind == Kind::Console && !block.commands.iter().any(is_server) {
         script += SERVER;
     }
     let steps = block.commands.iter().map(|command| {
         if block.kind == Kind::Script {
             format!("( set -e\n{command}\n)\nmark $?\n")
-        } else if is_server(&command) {
+        } else if is_server(command) {
             format!(
-                "before=$(listeners)\nexec 5>&2 2>&4\n{command}\nexec 2>&5\nbegun $before\nmark 0\n"
+                "before=$(listeners)\nexec 5>&2 2>&4\n{command}\nexec 2>&5\nuntil_listening $before\nmark 0\n"
             )
         } else {
             format!("{command}\nmark $?\n")
@@ -260,8 +262,8 @@ fn script(block: &Block) -> String {
     script + END
 }
 
-/// The output without its marks, each of which ends a line that is not empty, and the exit codes that they tell.
-fn apart(output: &str) -> (String, Vec<i32>) {
+/// The output without its marks, each of which ends an unfinished line, and the exit codes.
+fn split_at_marks(output: &str) -> (String, Vec<i32>) {
     let (mut printed, mut exits) = (String::new(), Vec::new());
     for (at, piece) in output.split(MARK).enumerate() {
         if at % 2 == 1 {
@@ -276,17 +278,17 @@ fn apart(output: &str) -> (String, Vec<i32>) {
     (printed, exits)
 }
 
-fn verdict(block: &Block, printed: &str, exits: &[i32]) -> Outcome {
+fn judge(block: &Block, printed: &str, exits: &[i32]) -> Outcome {
     if exits.contains(&127) || printed.contains("command not found") {
         return Outcome::Lacking(printed.to_owned());
     }
-    let tells_failure = block
+    let shows_failure = block
         .output
         .iter()
         .any(|line| line.starts_with("echoloop: "));
     let is_right = |exit: &i32| match *exit {
         0 | AT_END => true,
-        1 => tells_failure,
+        1 => shows_failure,
         // A threshold was missed, which a measured example may.
         3 => block.is_measured,
         _ => false,
