@@ -6,6 +6,7 @@ use std::thread;
 use crate::documents::{Block, Document, Kind, all_blocks, blocks, documents, fences, project};
 use crate::shell::{self, Outcome, Programs};
 use crate::tools::lacking;
+use crate::update;
 
 /// How many examples run at the same time. Each has a network namespace of its own.
 const AT_ONCE: usize = 4;
@@ -38,7 +39,12 @@ fn run_all(blocks: &[Block], at_once: usize) {
             Outcome::Lacking(what) => {
                 lacking(&format!("{}: {what}", block.place));
             }
-            Outcome::Otherwise(how) => failures.push(format!("{}: {how}", block.place)),
+            Outcome::Otherwise(how) => {
+                if update::is_wanted() {
+                    update::update(block, &shell::record(block, &programs));
+                }
+                failures.push(format!("{}: {how}", block.place));
+            }
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

@@ -4,6 +4,7 @@
 //! - [`shell`]: runs an example.
 //! - [`comparison`]: compares printed output with shown output.
 //! - [`examples`]: all examples.
+//! - [`update`]: rewrites the output of examples on request.
 //! - [`names`]: targets, files, flags, messages and functions that the documents name exist.
 //! - [`links`]: relative links and their anchors exist.
 //! - [`manual`]: manual pages and completions are complete and accepted by the programs that read them.
@@ -24,6 +25,7 @@ mod shell;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../serve/tools.rs"]
 mod tools;
+mod update;
 
 use std::process::Command;
 

@@ -240,6 +240,22 @@ pub(crate) fn run(block: &Block, programs: &Programs) -> Outcome {
     }
 }
 
+/// Runs an example and returns the output of each command.
+pub(crate) fn record(block: &Block, programs: &Programs) -> Vec<String> {
+    let place = Place::new(programs.0.path());
+    let mut running = Running::start(place.shell(&script(block)));
+    let end = format!("{MARK}{AT_END}{MARK}");
+    let start = Instant::now();
+    while !running.printed().contains(&end) {
+        assert!(start.elapsed() < PATIENCE, "{}: no end", block.place);
+        thread::sleep(Duration::from_millis(5));
+    }
+    let printed = running.printed();
+    let mut stdin = running.child.stdin.take().unwrap();
+    let _ = stdin.write_all(b"\n");
+    printed.split(MARK).step_by(2).map(str::to_owned).collect()
+}
+
 /// An example as a script, with a mark after each command.
 fn script(block: &Block) -> String {
     let mut script = BEGIN.to_owned();
