@@ -5,7 +5,8 @@
 //! - [`comparison`]: compares printed output with shown output.
 //! - [`examples`]: all examples.
 //! - [`update`]: rewrites the output of examples on request.
-//! - [`names`]: targets, files, flags, messages and functions that the documents name exist.
+//! - [`names`]: targets, files, flags, messages and figures that the documents name exist.
+//! - [`architecture`]: the page about the architecture describes the source as it is.
 //! - [`links`]: relative links and their anchors exist.
 //! - [`manual`]: manual pages and completions are complete and accepted by the programs that read them.
 
@@ -15,6 +16,7 @@
     reason = "in a test a panic with its message is the report of a failure"
 )]
 
+mod architecture;
 mod comparison;
 mod documents;
 mod examples;

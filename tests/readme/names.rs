@@ -219,42 +219,6 @@ fn messages_of_troubleshooting_are_in_the_source() {
     );
 }
 
-/// The number of lines of a function, without its comments and attributes.
-fn length_of(source: &str, function: &str) -> Option<usize> {
-    let lines: Vec<&str> = source.lines().collect();
-    let is_start = |line: &&str| {
-        let after = line.split_once("fn ").map(|(_, after)| after);
-        let rest = after.and_then(|after| after.strip_prefix(function));
-        rest.is_some_and(|rest| rest.starts_with(['(', '<']))
-    };
-    let start = lines.iter().position(is_start)?;
-    let indentation = lines[start].len() - lines[start].trim_start().len();
-    let end = format!("{}}}", " ".repeat(indentation));
-    let length = lines[start..].iter().position(|line| *line == end)?;
-    Some(length + 1)
-}
-
-#[test]
-fn reading_path_names_about_300_lines_of_source() {
-    let text = document("docs/architecture.md");
-    let (_, path) = text.split_once("## Reading path\n").unwrap();
-    let path = path.split("\n## ").next().unwrap();
-    let rows = path
-        .lines()
-        .filter(|line| line.starts_with("| ") && line.contains("`src/"));
-    let mut total = 0;
-    for row in rows {
-        let quoted: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
-        let source = fs::read_to_string(project(quoted[0])).unwrap();
-        let is_function = |name: &&&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        for function in quoted[1..].iter().filter(is_function) {
-            let length = length_of(&source, function);
-            total += length.unwrap_or_else(|| panic!("{}: no fn {function}", quoted[0]));
-        }
-    }
-    assert!((200..=360).contains(&total), "{total} lines");
-}
-
 /// The numbers of a text with at least three digits.
 fn large_numbers(text: &str) -> BTreeSet<String> {
     let numbers = text.split(|c: char| !c.is_ascii_digit() && c != ',' && c != '.');
