@@ -107,8 +107,8 @@ pub(crate) fn documents() -> Vec<Document> {
         .to_vec();
     let entries = fs::read_dir(project("docs")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let pages = names.filter(|name| name.ends_with(".md"));
-    paths.extend(pages.map(|name| format!("docs/{name}")));
+    let pages = names.filter_map(|name| Some(format!("docs/{}.md", name.strip_suffix(".md")?)));
+    paths.extend(pages);
     paths.sort();
     let read = |path: String| {
         let text = fs::read_to_string(project(&path));

@@ -13,7 +13,7 @@ fn prose(document: &Document) -> String {
         is_code ^= is_fence;
         !is_code && !is_fence
     });
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The targets of all links and images.

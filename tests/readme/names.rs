@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::documents::{all_blocks, document, documents, project};
+use crate::documents::{Block, all_blocks, document, documents, project};
 use crate::echoloop;
 use crate::tools::run;
 
@@ -83,10 +83,7 @@ fn named_files_exist() {
 #[test]
 fn project_scripts_are_executable() {
     let blocks = all_blocks();
-    let scripts: Vec<&str> = blocks
-        .iter()
-        .flat_map(|block| block.project_scripts())
-        .collect();
+    let scripts: Vec<&str> = blocks.iter().flat_map(Block::project_scripts).collect();
     assert!(!scripts.is_empty());
     for script in scripts {
         let metadata = fs::metadata(project(script)).unwrap_or_else(|_| panic!("{script}"));
