@@ -127,7 +127,7 @@ impl Place {
             let shell = "setpriv --reuid=65534 --regid=65534 --clear-groups bash";
             ("-n", shell)
         } else {
-            ("-rn", "unshare -U bash")
+            ("-rn", "unshare --map-user=1000 --map-group=1000 bash")
         };
         let path = std::env::var("PATH").unwrap_or_default();
         let path = format!("{}:{path}:/usr/sbin:/sbin", self.programs.display());
