@@ -61,7 +61,7 @@ impl World {
         let (now, least_timeout, stopping) = (self.now, self.least_timeout, self.stopping);
         let end = &mut self.ends[id];
         assert!(end.stood, "a read where no connection stands: {end:?}");
-        let has_edge = end.watch.may_read > 0 || end.fin_sent || end.told_by_write || stopping;
+        let has_edge = end.watch.may_read > 0 || end.fin_sent || end.end_reported || stopping;
         if !has_edge {
             assert!(
                 end.may_read_at_deadline(now, least_timeout),
@@ -74,7 +74,7 @@ impl World {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Of a connection that is known to be over, a read says what there is.
-        if !self.ends[id].told_by_write && self.fault(self.faults.read_blocks) {
+        if !self.ends[id].end_reported && self.fault(self.faults.read_blocks) {
             self.ends[id].deceived = true;
             self.ends[id].read_deceived_at = Some(now);
             self.arm_read(id);
@@ -139,7 +139,7 @@ impl World {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if let Some(error) = self.ends[id].write_error() {
-            self.ends[id].told_by_write = true;
+            self.ends[id].end_reported = true;
             return Err(error);
         }
         let is_full = self.send_room(id) == 0;
@@ -177,7 +177,7 @@ impl World {
     /// As shutdown(2) of the direction out, by a program under test.
     pub fn program_sends_fin(&mut self, id: EndId) -> io::Result<()> {
         if self.ends[id].is_over() {
-            self.ends[id].told_by_write = true;
+            self.ends[id].end_reported = true;
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.trace(5, id as u64);
@@ -253,7 +253,9 @@ impl World {
 
     /// As `SO_ERROR`, by a program under test.
     pub fn program_takes_error(&mut self, id: EndId) -> Option<io::Error> {
-        self.ends[id].take_error()
+        let error = self.ends[id].take_error();
+        self.ends[id].end_reported |= error.is_some();
+        error
     }
 
     /// As getpeername(2): whether there is a peer. Of a connection that is over the kernel does not know it any more.

@@ -82,8 +82,8 @@ pub struct End {
     pub written_before: u64,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
-    /// A write, or an attempt to send FIN, has told that it is over.
-    pub told_by_write: bool,
+    /// A write, an attempt to send FIN or `SO_ERROR` has reported that the connection is over.
+    pub end_reported: bool,
     pub watch: Watch,
 }
 

@@ -186,6 +186,21 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
     }
 
+    /// While memory is plentiful, a server that sleeps has read all input of connections without pending output.
+    pub(super) fn check_input_read(&mut self) {
+        let is_scarce = self.server.pool().is_scarce();
+        let world = self.world.borrow();
+        let sleeps = world.hosts[SERVER].asleep_until.is_some() && !world.is_anything_ready(SERVER);
+        // Memory of connections that were closed after the wait is given out in the next iteration.
+        if self.exit.is_some() || !sleeps || is_scarce || !world.closed.is_empty() {
+            return;
+        }
+        for end in world.open().filter(|end| !end.fin_sent) {
+            let is_read = end.arrived.is_empty() || end.owed() > 0;
+            assert!(is_read, "input was forgotten: {end:?}");
+        }
+    }
+
     /// Deadlines are neither early nor more than their slack late.
     pub(super) fn check_deadlines(&self) {
         let world = self.world.borrow();
