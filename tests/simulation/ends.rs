@@ -62,8 +62,9 @@ pub struct End {
     pub room_when_closed: usize,
     /// It was accepted and closed, and never listened to.
     pub was_refused: bool,
-    /// What had been read, and what had arrived, when the server was told to stop.
+    /// What had been read, written, and what had arrived, when the server was told to stop.
     pub read_when_stopped: u64,
+    pub written_when_stopped: u64,
     pub arrived_when_stopped: u64,
     /// A call was made to block although something was there, since the server was told to stop.
     pub deceived: bool,
@@ -80,6 +81,9 @@ pub struct End {
     /// Bytes read in this iteration of the server's loop, and what had been written before it.
     pub read_in_iteration: usize,
     pub written_before: u64,
+    /// After FIN it has used up its budget in an iteration in which no further turn was granted, so it is read again only
+    /// at an event or at its deadline.
+    pub turn_refused: bool,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
     /// A write, an attempt to send FIN or `SO_ERROR` has reported that the connection is over.

@@ -104,15 +104,15 @@ fn every_seed_holds_and_runs_twice_alike() {
 }
 
 #[test]
-fn every_seed_holds_in_scarcity_and_runs_twice_alike() {
+fn every_seed_holds_in_scenes_and_runs_twice_alike() {
     let (mut waits, mut count) = (0, 0);
     for seed in seeds() {
-        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation scarcity");
-        let first = panic::catch_unwind(|| run::run_scarce(seed));
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation scenes");
+        let first = panic::catch_unwind(|| run::run_scene_of(seed));
         let Ok(first) = first else {
             panic!("seed {seed} failed; replay it: {replay}");
         };
-        let second = run::run_scarce(seed);
+        let second = run::run_scene_of(seed);
         assert_eq!(
             first.digest, second.digest,
             "seed {seed} is not deterministic: {replay}"

@@ -2,8 +2,9 @@
 
 mod acknowledged;
 mod checks;
-mod scarce;
+mod recheck;
 mod scene;
+mod scenes;
 
 use crate::clients::Clients;
 use crate::faults::Faults;
@@ -52,11 +53,15 @@ pub fn run(seed: u64) -> Report {
     run_scene(rng, scene, repeat, drains)
 }
 
-/// Runs a seed in which connections wait for memory; panics where something does not hold.
-pub fn run_scarce(seed: u64) -> Report {
+/// Runs a seed in which memory is used up or peers read very slowly; panics where something does not hold.
+pub fn run_scene_of(seed: u64) -> Report {
     let mut rng = Rng::new(seed ^ 0x5CA2_CE11);
     let drains = rng.chance(500);
-    let scene = Scene::draw_scarce(&mut rng);
+    let scene = if rng.chance(700) {
+        Scene::draw_scarce(&mut rng)
+    } else {
+        Scene::draw_slow(&mut rng)
+    };
     run_scene(rng, scene, draw_repeat(seed), drains)
 }
 
@@ -92,6 +97,8 @@ struct Run<const DRAINS: bool> {
     exit: Option<Exit>,
     /// In this turn the server is refused memory of some kind.
     refused_memory: bool,
+    /// In this turn it is refused memory for further turns of connections.
+    refused_places: bool,
     /// The server's next search for connections to evict begins with the largest.
     is_fresh_round: bool,
     /// What the server had counted before its last turn.
@@ -150,6 +157,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             turns: 0,
             exit: None,
             refused_memory: false,
+            refused_places: false,
             is_fresh_round: true,
             cut_at: scene.cut_at,
             turning_point: scene.turning_point,
@@ -208,7 +216,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
     /// Faults stop, and everybody is to get what he is owed.
     fn calm_down(&mut self) {
         self.world.borrow_mut().faults = Faults::default();
-        let until = self.now() + CALM;
+        let slowest = self.peers.iter().map(Peer::reading_time).max();
+        let until = self.now() + CALM + slowest.unwrap_or(0);
         while self.now() < until && !self.is_everybody_served() {
             self.step();
         }
@@ -281,7 +290,10 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
         self.refuse_memory();
         self.exit = self.server.turn().unwrap();
-        self.world.borrow().check_work(&self.config);
+        let mut world = self.world.borrow_mut();
+        world.check_work(&self.config);
+        world.note_refused_turns(self.refused_places);
+        drop(world);
         self.check_counts();
         self.check_deadlines();
         self.check_ends_noticed();
@@ -304,6 +316,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.server.refuse_places(places);
         self.server.refuse_sources(sources);
         self.refused_memory = memory || places || sources;
+        self.refused_places = places;
     }
 
     /// Time goes on until something happens: a peer acts, or a program's sleep is over.

@@ -1,4 +1,5 @@
-//! Runs in which the memory of all connections is used up by a few peers that do not read, while others wait for it.
+//! Runs with one thing to show: the memory of all connections is used up by a few peers that do not read, while others
+//! wait for it; or peers read so slowly that there is room for output less often than deadlines pass.
 
 use super::scene::Scene;
 use crate::faults::Faults;
@@ -56,6 +57,52 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// Draws a run in which peers read slowly and steadily, so that bytes are acknowledged between any two deadlines, but
+    /// there is room for output only after several.
+    pub(super) fn draw_slow(rng: &mut Rng) -> Scene {
+        let window = rng.between(1_000, 20_000);
+        let timeout = rng.between(800, 3_000);
+        let config = Config {
+            max_connections: 60,
+            max_pending: 200_000,
+            stall_timeout: Some(Duration::from_millis(timeout)),
+            ..Config::default()
+        };
+        let kernel = Kernel {
+            send_buffer: 2 * window as usize,
+            segment: window as usize / 50,
+            ..Kernel::default()
+        };
+        let peers = (0..rng.between(1, 5)).map(|id| Peer::new(id, slow(rng, window, timeout)));
+        Scene {
+            peers: peers.collect(),
+            config,
+            faults: Faults::default(),
+            window: window as usize,
+            kernel,
+            most_clients: 0,
+            step: window,
+            cut_at: u64::MAX,
+            turning_point: 60_000 * MILLISECOND,
+            stops_early: rng.chance(300),
+        }
+    }
+}
+
+/// A peer that reads about a window in two of these timeouts, and more often than it is looked at.
+fn slow(rng: &mut Rng, window: u64, timeout: u64) -> Plan {
+    let mut plan = Plan::draw(rng, 1_000);
+    plan.says(rng.between(4, 8) * window);
+    plan.chunk = plan.total;
+    plan.starts_at = rng.between(0, 1_000) * MILLISECOND;
+    plan.pause = timeout * MILLISECOND / rng.between(8, 16);
+    plan.reading = Reading::Slow((window / 16).max(1) as usize);
+    plan.leaving = Leaving::WhenEchoed;
+    plan.urgent = 0;
+    plan
+}
+
 /// A peer that sends so much and does not read.
 fn stalled(rng: &mut Rng, total: u64) -> Plan {
     let mut plan = Plan::draw(rng, 1_000);
@@ -80,8 +127,15 @@ fn waiting(rng: &mut Rng) -> Plan {
 
 /// None in most runs: each event and each iteration may set right what was forgotten.
 fn draw_faults(rng: &mut Rng) -> Faults {
-    if rng.chance(700) {
+    if rng.chance(500) {
         return Faults::default();
+    }
+    if rng.chance(400) {
+        // Just when memory is there again, there is often none to remember whose turn it is.
+        return Faults {
+            places_refused: rng.between(100, 600),
+            ..Faults::default()
+        };
     }
     let drawn = Faults::draw(rng);
     Faults {
