@@ -176,6 +176,16 @@ impl End {
         may
     }
 
+    /// From when on a timeout that ended the connection counted, if no byte has moved since `moved`: in the tick of a look
+    /// a byte does not end the looks, and then it is what the kernel knows that counts.
+    pub fn timed_since(&self, moved: u64, reported: u64) -> u64 {
+        if moved > 0 && self.looks_since == moved {
+            moved.min(reported)
+        } else {
+            moved
+        }
+    }
+
     /// The peer's FIN is the next thing that a read would find.
     pub fn is_at_fin(&self) -> bool {
         self.arrived.is_empty() && self.fin_arrived

@@ -183,12 +183,12 @@ impl Peer {
         self.outcome.is_none() && self.received < self.speech.due(self.sent, self.has_sent_fin)
     }
 
-    /// For how long it takes at most to read all that it asks for, at its own pace, in nanoseconds.
-    pub fn reading_time(&self) -> u64 {
-        let Reading::Slow(most) = self.plan.reading else {
-            return 0;
-        };
-        let looks = self.speech.due(self.plan.total, true) / most as u64 + 1;
+    /// For how long it takes at most to send and read everything at its own pace, in nanoseconds.
+    pub fn own_time(&self) -> u64 {
+        let mut looks = self.plan.total / self.plan.chunk.max(1) + 1;
+        if let Reading::Slow(most) = self.plan.reading {
+            looks += self.speech.due(self.plan.total, true) / most as u64 + 1;
+        }
         looks * (MILLISECOND + self.plan.pause).max(1_000 * MILLISECOND)
     }
 
