@@ -1,5 +1,5 @@
 //! Runs with one thing to show: the memory of all connections is used up by a few peers that do not read, while others
-//! wait for it; or peers read so slowly that there is room for output less often than deadlines pass.
+//! wait for it; or peers read so slowly that bytes are acknowledged for much longer than a timeout.
 
 use super::scene::Scene;
 use crate::faults::Faults;
@@ -58,15 +58,16 @@ impl Scene {
 }
 
 impl Scene {
-    /// Draws a run in which peers read slowly and steadily, so that bytes are acknowledged between any two deadlines, but
-    /// there is room for output only after several.
+    /// Draws a run in which peers read slowly and steadily, and send now and then: between any two deadlines bytes are
+    /// acknowledged, and again and again one is received after such a deadline.
     pub(super) fn draw_slow(rng: &mut Rng) -> Scene {
         let window = rng.between(1_000, 20_000);
-        let timeout = rng.between(800, 3_000);
+        let timeout = rng.between(800, 1_900);
         let config = Config {
             max_connections: 60,
             max_pending: 200_000,
-            stall_timeout: Some(Duration::from_millis(timeout)),
+            idle_timeout: Some(Duration::from_millis(timeout)),
+            stall_timeout: Some(Duration::from_secs(60)),
             ..Config::default()
         };
         let kernel = Kernel {
@@ -90,14 +91,15 @@ impl Scene {
     }
 }
 
-/// A peer that reads about a window in two of these timeouts, and more often than it is looked at.
+/// A peer that reads about four times in a timeout, and sends after four of them more than it has read meanwhile.
 fn slow(rng: &mut Rng, window: u64, timeout: u64) -> Plan {
     let mut plan = Plan::draw(rng, 1_000);
-    plan.says(rng.between(4, 8) * window);
-    plan.chunk = plan.total;
+    plan.says(4 * window);
+    plan.chunk = window;
+    plan.sends_every = 16;
     plan.starts_at = rng.between(0, 1_000) * MILLISECOND;
-    plan.pause = timeout * MILLISECOND / rng.between(8, 16);
-    plan.reading = Reading::Slow((window / 16).max(1) as usize);
+    plan.pause = timeout * MILLISECOND / 2;
+    plan.reading = Reading::Slow((window / 40).max(1) as usize);
     plan.leaving = Leaving::WhenEchoed;
     plan.urgent = 0;
     plan
