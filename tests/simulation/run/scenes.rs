@@ -72,7 +72,7 @@ impl Scene {
         };
         let kernel = Kernel {
             send_buffer: 2 * window as usize,
-            segment: window as usize / 50,
+            segment: (window as usize / 200).max(1),
             ..Kernel::default()
         };
         let peers = (0..rng.between(1, 5)).map(|id| Peer::new(id, slow(rng, window, timeout)));
@@ -91,15 +91,16 @@ impl Scene {
     }
 }
 
-/// A peer that reads about four times in a timeout, and sends after four of them more than it has read meanwhile.
+/// A peer that reads about four times in a timeout. It sends twice, with four timeouts between, in which it has always
+/// something left that fits into no window.
 fn slow(rng: &mut Rng, window: u64, timeout: u64) -> Plan {
     let mut plan = Plan::draw(rng, 1_000);
-    plan.says(4 * window);
-    plan.chunk = window;
+    plan.chunk = window * 6 / 5;
+    plan.says(2 * plan.chunk);
     plan.sends_every = 16;
     plan.starts_at = rng.between(0, 1_000) * MILLISECOND;
     plan.pause = timeout * MILLISECOND / 2;
-    plan.reading = Reading::Slow((window / 40).max(1) as usize);
+    plan.reading = Reading::Slow((window / 80).max(1) as usize);
     plan.leaving = Leaving::WhenEchoed;
     plan.urgent = 0;
     plan
