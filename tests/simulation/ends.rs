@@ -127,7 +127,7 @@ impl End {
         } else {
             self.moved_at
         };
-        self.is_deadline(since, now, least_timeout)
+        self.is_deadline(since, now, least_timeout, self.read_deceived_at)
     }
 
     /// Whether it may write without an edge: the peer has taken nothing for a whole timeout.
@@ -138,7 +138,7 @@ impl End {
         } else {
             self.owed_since
         };
-        self.is_deadline(since, now, least_timeout)
+        self.is_deadline(since, now, least_timeout, self.write_deceived_at)
     }
 
     /// A byte is read or written at this end. At a deadline a write may be behind a read that is not, or the reverse:
@@ -158,9 +158,17 @@ impl End {
         self.owed_since = now;
     }
 
-    fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
+    fn is_deadline(
+        &mut self,
+        since: u64,
+        now: u64,
+        least_timeout: u64,
+        deceived: Option<u64>,
+    ) -> bool {
         let tick = |time: u64| u128::from(time) / TICK.as_nanos();
-        if self.looked_at > 0 && tick(self.looked_at) == tick(since) {
+        // A look that an edge allowed as well may have been deceived, and only the edge behind that moved a byte.
+        let was_looked_at = self.looked_at > 0 && tick(self.looked_at) == tick(since);
+        if was_looked_at || deceived.is_some_and(|at| tick(at) == tick(since)) {
             // A timer starts at most once in a tick: a byte that moves in the tick of a look does not end the looks.
             self.looks_since = since;
         }

@@ -79,7 +79,7 @@ impl Plan {
             memory: strikes(250),
         };
         let has_timeout = strikes(250);
-        let is_flood = rng.chance(50);
+        let is_flood = rng.chance(80);
         let time = |rng: &mut Rng| Duration::from_millis(rng.between(100, 10_000));
         let timeout = has_timeout.then(|| time(rng));
         let connect_timeout = if trouble.connecting {
@@ -119,7 +119,7 @@ impl Plan {
             Flood::Reset => {
                 self.trouble.server = true;
                 self.timeout = None;
-                self.stops_at = Some(rng.between(1_000, 10_000) * MILLISECOND);
+                self.stops_at = Some(rng.between(3_000, 10_000) * MILLISECOND);
                 self.server.drain_timeout = Duration::from_millis(rng.between(100, 1_000));
             }
             Flood::Unread => self.server.budget = 1_000 + rng.index(10_000),
@@ -148,7 +148,7 @@ impl Plan {
     pub fn draw_inlet(&self, rng: &mut Rng, typed: Vec<u8>, is_weak: bool) -> Option<Inlet> {
         let total = typed.len();
         let inlet = match rng.between(0, 9) {
-            _ if self.flood == Some(Flood::Unread) => Inlet::file(typed),
+            _ if self.is_reset_or_unread() => return Some(Inlet::file(typed)),
             0..=1 if self.flood.is_none() => return None,
             2..=4 => Inlet::file(typed),
             _ => {
@@ -184,7 +184,7 @@ impl Plan {
                 self.faults.write_blocks,
             )
         };
-        let breaks = !self.is_calm() && rng.chance(300);
+        let breaks = !self.is_calm() && rng.chance(300) && !self.is_reset_or_unread();
         if breaks {
             let error = rng.one_of(&[
                 ErrorKind::BrokenPipe,
@@ -195,6 +195,11 @@ impl Plan {
         } else {
             pipe
         }
+    }
+
+    /// A flood that only standard input and output without faults show.
+    fn is_reset_or_unread(&self) -> bool {
+        matches!(self.flood, Some(Flood::Reset | Flood::Unread))
     }
 
     fn is_calm(&self) -> bool {
