@@ -5,7 +5,6 @@ use crate::selector::Watch;
 use crate::send_queue::SendQueue;
 use crate::speech::Speech;
 use crate::world::{EndId, World};
-use echoloop::reactor::TICK;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -73,8 +72,6 @@ pub struct End {
     pub write_deceived_at: Option<u64>,
     /// When the server last read or wrote here without an edge, because a deadline had passed.
     pub looked_at: u64,
-    /// It looks again and again although a byte has moved then.
-    looks_since: u64,
     /// What `moved_at` and `owed_since` were at the latest of the times before.
     moved_before: u64,
     owed_before: u64,
@@ -127,7 +124,7 @@ impl End {
         } else {
             self.moved_at
         };
-        self.is_deadline(since, now, least_timeout, self.read_deceived_at)
+        self.is_deadline(since, now, least_timeout)
     }
 
     /// Whether it may write without an edge: the peer has taken nothing for a whole timeout.
@@ -138,7 +135,7 @@ impl End {
         } else {
             self.owed_since
         };
-        self.is_deadline(since, now, least_timeout, self.write_deceived_at)
+        self.is_deadline(since, now, least_timeout)
     }
 
     /// A byte is read or written at this end. At a deadline a write may be behind a read that is not, or the reverse:
@@ -158,22 +155,8 @@ impl End {
         self.owed_since = now;
     }
 
-    fn is_deadline(
-        &mut self,
-        since: u64,
-        now: u64,
-        least_timeout: u64,
-        deceived: Option<u64>,
-    ) -> bool {
-        let tick = |time: u64| u128::from(time) / TICK.as_nanos();
-        // A look that an edge allowed as well may have been deceived, and only the edge behind that moved a byte.
-        let was_looked_at = self.looked_at > 0 && tick(self.looked_at) == tick(since);
-        if was_looked_at || deceived.is_some_and(|at| tick(at) == tick(since)) {
-            // A timer starts at most once in a tick: a byte that moves in the tick of a look does not end the looks.
-            self.looks_since = since;
-        }
-        let is_quiet =
-            now >= since.saturating_add(least_timeout) || (since > 0 && self.looks_since == since);
+    fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
+        let is_quiet = now >= since.saturating_add(least_timeout);
         // Where the kernel reports progress, the next look comes after an eighth of the timeout.
         let looks_again = now >= self.looked_at.saturating_add(least_timeout / 8);
         // One look may take several calls at the same time.
@@ -182,16 +165,6 @@ impl End {
             self.looked_at = now;
         }
         may
-    }
-
-    /// From when on a timeout that ended the connection counted, if no byte has moved since `moved`: in the tick of a look
-    /// a byte does not end the looks, and then it is what the kernel knows that counts.
-    pub fn timed_since(&self, moved: u64, reported: u64) -> u64 {
-        if moved > 0 && self.looks_since == moved {
-            moved.min(reported)
-        } else {
-            moved
-        }
     }
 
     /// The peer's FIN is the next thing that a read would find.

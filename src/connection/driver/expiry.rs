@@ -28,7 +28,7 @@ impl<P: Protocol> Driver<P> {
         if let Some(recheck) = Classes::recheck(class)
             && has_progressed::<N, P>(reactor, key, class)
         {
-            reactor.set_class(key, recheck);
+            reactor.recheck(key, recheck);
             return None;
         }
         Some(reactor.find(key)?.tenant.expire())
@@ -62,7 +62,7 @@ fn has_progressed<N: Net, P: Protocol>(
     } else {
         connection.since_acknowledged(progress, now)
     };
-    // A byte may have moved since in the tick in which the rechecks began, without ending them.
+    // The peer has had the tolerance already.
     let tolerance = if class == base {
         tolerance(timeout)
     } else {

@@ -285,15 +285,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
     ) -> (Duration, Option<Duration>) {
         let since = |then| Duration::from_nanos(world.now - then);
         match reason {
-            CloseReason::Stalled => {
-                let timed = end.timed_since(end.owed_since, end.acknowledged_at);
-                (since(timed), self.config.stall_timeout)
-            }
-            _ => {
-                let reported = end.acknowledged_at.max(end.received_at);
-                let timed = end.timed_since(end.moved_at, reported);
-                (since(timed), self.config.idle_timeout)
-            }
+            CloseReason::Stalled => (since(end.owed_since), self.config.stall_timeout),
+            _ => (since(end.moved_at), self.config.idle_timeout),
         }
     }
 
