@@ -1,58 +1,49 @@
-//! The charts of distributions: the curve of percentiles, and how many times are of which length.
+//! The charts of distributions: the curve of percentiles, and histograms of times.
 
-use super::charts::{Figure, figure, line};
 use crate::load::{Counts, Saved, Summary};
 use crate::numbers::grouped;
-use crate::report::chart::{Axis, Bar, Series, Style, Tip, bars, lines};
+use crate::report::chart::{Axis, Chart, Series, Style, Tip};
 use crate::report::curve;
-use crate::report::units::{as_f64, time};
+use crate::report::units::{as_f64, micros, time};
+use maud::Markup;
 
-pub(super) fn percentiles(saved: &Saved) -> Option<Figure> {
+pub(super) fn percentiles(saved: &Saved) -> Option<Markup> {
     let response = curve::percentiles(&saved.histograms.response_us);
     let service = curve::percentiles(&saved.histograms.service_us);
     let echo = &saved.result.echo;
-    let summary = &echo.response_time_us;
-    let (lowest, highest) = (response.first()?, response.last()?);
-    let least = service
+    let (of_response, of_service) = (&echo.response_time_us, &echo.service_time_us);
+    let (first, last) = (response.first()?, response.last()?);
+    let min = service
         .first()
-        .map_or(lowest.1, |point| point.1.min(lowest.1));
-    let most = service
-        .last()
-        .map_or(highest.1, |point| point.1.max(highest.1));
-    let words = format!(
-        "Response time runs from when a message was due: half took at most {}, 99 of 100 at most {}, 999 of 1,000 at \
-         most {}. Service time runs from when it was sent{}.",
-        time(as_f64(summary.p50)),
-        time(as_f64(summary.p99)),
-        time(as_f64(summary.p99_9)),
-        if saved.configuration.rate.is_none() {
-            "; without a schedule that is the same moment"
-        } else {
-            ""
-        }
-    );
-    let x = Axis::percentiles("per cent of the messages, log scale", summary.count);
-    let y = Axis::times("took at most, log scale", least, most);
-    let (frame, figure) = figure("percentiles", "Percentiles", words, x, y);
-    let high = frame.x.ends().1;
-    let all = [
-        curved("response time", Style::First, &response, summary, high),
-        curved(
-            "service time",
-            Style::Second,
-            &service,
-            &echo.service_time_us,
-            high,
+        .map_or(first.1, |point| point.1.min(first.1));
+    let max = service.last().map_or(last.1, |point| point.1.max(last.1));
+    let closed_loop = match saved.configuration.rate {
+        Some(_) => "",
+        None => "; in a closed loop that is the same moment",
+    };
+    let chart = Chart {
+        id: "percentiles",
+        title: "Percentiles",
+        caption: format!(
+            "Response time is measured from when a message was due: p50 {}, p99 {}, p99.9 {}. Service time is measured \
+             from when it was sent{closed_loop}.",
+            micros(of_response.p50),
+            micros(of_response.p99),
+            micros(of_response.p99_9)
         ),
+        x: Axis::percentiles("percentile, log scale", of_response.count),
+        y: Axis::times("time, log scale", min, max),
+    };
+    let high = chart.x.range().1;
+    let all = [
+        curved("response time", Style::First, &response, of_response, high),
+        curved("service time", Style::Second, &service, of_service, high),
     ];
-    Some(Figure {
-        svg: lines(&frame, &all, &percentile_tips(saved, high)),
-        ..figure
-    })
+    Some(chart.lines(&all, &percentile_tips(of_response, of_service, high)))
 }
 
-/// The percentiles that have a name, as far as the axis goes.
-fn named(summary: &Summary, high: f64) -> impl Iterator<Item = (f64, f64)> {
+/// The percentiles of a summary up to `high`.
+fn named(summary: &Summary, high: f64) -> impl Iterator<Item = (f64, u64)> {
     let all = [
         (50.0, summary.p50),
         (90.0, summary.p90),
@@ -60,36 +51,24 @@ fn named(summary: &Summary, high: f64) -> impl Iterator<Item = (f64, f64)> {
         (99.9, summary.p99_9),
         (99.99, summary.p99_99),
     ];
-    let shown = all
-        .into_iter()
-        .filter(move |(percent, _)| *percent <= high + 1e-9);
-    shown.map(|(percent, microseconds)| (percent, as_f64(microseconds)))
+    all.into_iter()
+        .filter(move |(percent, _)| *percent <= high + 1e-9)
 }
 
-fn percentile_tips(saved: &Saved, high: f64) -> Vec<Tip> {
-    let echo = &saved.result.echo;
-    let response = named(&echo.response_time_us, high);
-    let service = named(&echo.service_time_us, high);
+fn percentile_tips(response: &Summary, service: &Summary, high: f64) -> Vec<Tip> {
+    let mut tips = Vec::new();
     let mut from = 0.0;
-    let tips = response
-        .zip(service)
-        .map(|((percent, response), (_, service))| {
-            let tip = Tip {
-                from,
-                to: percent,
-                text: format!(
-                    "p{percent}: response time {}, service time {}",
-                    time(response),
-                    time(service)
-                ),
-            };
-            from = percent;
-            tip
-        });
-    tips.collect()
+    for ((percent, response), (_, service)) in named(response, high).zip(named(service, high)) {
+        let [response, service] = [response, service].map(micros);
+        let text = format!("p{percent}: response time {response}, service time {service}");
+        let to = percent;
+        tips.push(Tip { from, to, text });
+        from = to;
+    }
+    tips
 }
 
-/// The curve as far as the axis goes, with marks at the percentiles that have a name: further on a single message decides.
+/// The curve up to the end of the axis, with marks at the percentiles of the summary.
 fn curved(
     name: &'static str,
     style: Style,
@@ -100,76 +79,54 @@ fn curved(
     let points = points
         .iter()
         .map(|(percent, time)| (percent.min(high), Some(*time)));
-    Series {
-        marks: if summary.count == 0 {
-            Vec::new()
-        } else {
-            named(summary, high).collect()
-        },
-        ..line(name, style, points.collect())
+    let mut series = Series::new(name, style, points.collect());
+    if summary.count > 0 {
+        series.marks = named(summary, high)
+            .map(|(percent, time)| (percent, as_f64(time)))
+            .collect();
     }
+    series
 }
 
-/// How many times there are of which length.
-fn spread(
-    caption: (&'static str, &'static str),
-    axes: (&str, &str),
+/// A histogram with the axis title `name`.
+fn histogram(
+    (id, title): (&'static str, &'static str),
+    (name, unit): (&'static str, &'static str),
     counts: &Counts,
-    words: String,
-) -> Option<Figure> {
-    let (shortest, longest) = (counts.0.first()?, counts.0.last()?);
-    let x = Axis::times(axes.0, as_f64(shortest.0), as_f64(longest.0));
-    let (low, high) = x.ends();
+    summary: &Summary,
+) -> Option<Markup> {
+    let (shortest, longest) = (counts.0.first()?.0, counts.0.last()?.0);
+    let x = Axis::times(name, as_f64(shortest), as_f64(longest));
+    let (low, high) = x.range();
     let per_decade = if high / low > 1000.0 { 10 } else { 20 };
     let bins = curve::bins(counts, low, high, per_decade);
-    let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
-    let y = Axis::counts(axes.1, as_f64(most));
-    let (frame, figure) = figure(caption.0, caption.1, words, x, y);
-    let drawn: Vec<Bar> = bins
-        .into_iter()
-        .map(|bin| Bar {
-            from: bin.from,
-            to: bin.to,
-            count: bin.count,
-            text: format!("{} to {}", time(bin.from), time(bin.to)),
-        })
-        .collect();
-    Some(Figure {
-        svg: bars(&frame, &drawn),
-        ..figure
-    })
+    let max = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
+    let [p50, p99, longest] = [summary.p50, summary.p99, summary.max].map(micros);
+    let (count, mean) = (grouped(summary.count), time(summary.mean));
+    let chart = Chart {
+        id,
+        title,
+        caption: format!("{count} {unit}: mean {mean}, p50 {p50}, p99 {p99}, maximum {longest}."),
+        x,
+        y: Axis::counts(unit, as_f64(max)),
+    };
+    Some(chart.bars(&bins))
 }
 
-pub(super) fn responses(saved: &Saved) -> Option<Figure> {
-    let summary = &saved.result.echo.response_time_us;
-    let words = format!(
-        "{} messages: the shortest took {}, the longest {}, on average {}.",
-        grouped(summary.count),
-        time(as_f64(summary.min)),
-        time(as_f64(summary.max)),
-        time(summary.mean)
-    );
-    spread(
-        ("responses", "Spread of response times"),
+pub(super) fn response_times(saved: &Saved) -> Option<Markup> {
+    histogram(
+        ("responses", "Distribution of response times"),
         ("response time, log scale", "messages"),
         &saved.histograms.response_us,
-        words,
+        &saved.result.echo.response_time_us,
     )
 }
 
-pub(super) fn connects(saved: &Saved) -> Option<Figure> {
-    let summary = &saved.result.connect.time_us;
-    let words = format!(
-        "{} connects: half took at most {}, 99 of 100 at most {}, the longest {}.",
-        grouped(summary.count),
-        time(as_f64(summary.p50)),
-        time(as_f64(summary.p99)),
-        time(as_f64(summary.max))
-    );
-    spread(
-        ("connects", "Connect times"),
-        ("from connect to standing, log scale", "connections"),
+pub(super) fn connect_times(saved: &Saved) -> Option<Markup> {
+    histogram(
+        ("connects", "Distribution of connect times"),
+        ("connect time, log scale", "connections"),
         &saved.histograms.connect_us,
-        words,
+        &saved.result.connect.time_us,
     )
 }
