@@ -147,7 +147,7 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
         0 => "none".to_owned(),
         _ => rate(
             configuration.rate,
-            "closed loop: the next when the reply has arrived",
+            "closed loop: each message waits for the last reply",
         ),
     };
     let churn = match churn {
