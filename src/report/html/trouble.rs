@@ -1,40 +1,35 @@
-//! What is wrong, in words, and what to do about it.
+//! Problems and how to solve them.
 
-use crate::load::{Failed, LoadResult, Saved};
+use crate::load::{Failed, LoadResult};
 use crate::numbers::grouped;
-use crate::report::chart::Escaped;
 use crate::report::units::short;
-use std::fmt::Write;
+use maud::{Markup, html};
+use std::cmp::Reverse;
 
-/// One line for those who read one line.
-pub(super) fn verdict(page: &mut String, saved: &Saved) {
-    let result = &saved.result;
+/// Whether there were problems, in one line.
+pub(super) fn verdict(result: &LoadResult) -> Markup {
+    let all = result.expect.len();
     let missed = result
         .expect
         .iter()
         .filter(|expected| !expected.met)
         .count();
-    let (class, words) = if missed > 0 {
-        let all = result.expect.len();
-        (
-            "bad",
-            format!("{missed} of {all} expectations were missed."),
-        )
-    } else if is_troubled(result) {
-        ("bad", "Something is wrong; it is named below.".to_owned())
+    let problem = if missed > 0 {
+        Some(format!("{missed} of {all} expectations missed."))
     } else {
-        ("good", "Nothing wrong was found.".to_owned())
+        has_problems(result).then(|| "Problems found; see below.".to_owned())
     };
     // A sign as well as a colour.
-    let sign = if class == "bad" {
-        "\u{26a0}"
-    } else {
-        "\u{2713}"
-    };
-    let _ = writeln!(page, "<p class=\"verdict {class}\">{sign} {words}</p>");
+    html! {
+        @if let Some(problem) = problem {
+            p.verdict.bad { "\u{26a0} " (problem) }
+        } @else {
+            p.verdict.good { "\u{2713} No problems found." }
+        }
+    }
 }
 
-fn is_troubled(result: &LoadResult) -> bool {
+fn has_problems(result: &LoadResult) -> bool {
     let connections = &result.connections;
     !result.warnings.is_empty()
         || connections.lost > 0
@@ -44,128 +39,107 @@ fn is_troubled(result: &LoadResult) -> bool {
         || result.probe.alive < result.probe.asked
 }
 
-/// Warnings, failures by cause, and expectations, where there are any.
-pub(super) fn section(page: &mut String, saved: &Saved) {
-    let result = &saved.result;
-    let failures = causes(&result.connections.failed);
-    if !result.warnings.is_empty() || !failures.is_empty() {
-        page.push_str("<section>\n<h2>What is wrong</h2>\n<ul class=\"plain\">\n");
-        for warning in &result.warnings {
-            let _ = writeln!(page, "<li class=\"card wrong\">{}</li>", Escaped(warning));
+/// Warnings, connect failures by cause, and expectations; each only where there are any.
+pub(super) fn section(result: &LoadResult) -> Markup {
+    let failures = failures(&result.connections.failed);
+    html! {
+        @if !result.warnings.is_empty() || !failures.is_empty() {
+            section {
+                h2 { "Problems" }
+                ul.plain { @for warning in &result.warnings { li.card.wrong { (warning) } } }
+                @if !failures.is_empty() {
+                    h3 { "Failed connections" }
+                    ul.plain {
+                        @for (count, cause, remedy) in failures {
+                            li.card.wrong { strong { (grouped(count)) ": " (cause) "." } " " (with_code(remedy)) }
+                        }
+                    }
+                }
+            }
         }
-        page.push_str("</ul>\n");
-        failed(page, &failures);
-        page.push_str("</section>\n");
+        @if !result.expect.is_empty() { (expectations(result)) }
     }
-    expectations(page, result);
 }
 
-fn failed(page: &mut String, failures: &[Failure]) {
-    if failures.is_empty() {
-        return;
-    }
-    page.push_str("<h3>Connections that could not be opened</h3>\n<ul class=\"plain\">\n");
-    for failure in failures {
-        let _ = writeln!(
-            page,
-            "<li class=\"card wrong\"><strong>{}: {}.</strong> {}</li>",
-            grouped(failure.count),
-            failure.cause,
-            failure.remedy
-        );
-    }
-    page.push_str("</ul>\n");
-}
-
-struct Failure {
-    count: u64,
-    cause: &'static str,
-    remedy: &'static str,
-}
-
-/// Those that there were, the most frequent first.
-fn causes(failed: &Failed) -> Vec<Failure> {
-    let all = [
+/// The number, cause and remedy of connect failures, the most frequent first. Code is between backticks.
+fn failures(failed: &Failed) -> Vec<(u64, &'static str, &'static str)> {
+    let mut all = vec![
         (
             failed.refused,
             "refused",
-            "Nobody listens at that address, or no longer: check it, and that the server runs. A firewall may refuse too.",
+            "No process listens on that address and port. Check the address, and that the server runs. A firewall may \
+             refuse connections, too.",
         ),
         (
             failed.timeout,
-            "no answer in time",
-            "Packets are dropped on the way, or the server's backlog overflows. Open more slowly (<code>--ramp</code>), \
-             raise the server's backlog and <code>net.core.somaxconn</code>, or allow more time \
-             (<code>--connect-timeout</code>).",
+            "timed out",
+            "Packets are lost, or the server's accept queue overflows. Connect more slowly (`--ramp`), raise the \
+             server's backlog and `net.core.somaxconn`, or allow more time (`--connect-timeout`).",
         ),
         (
             failed.reset,
             "reset before use",
-            "The server accepted and closed at once: it is at its limit of connections or of descriptors. Raise them there \
-             (<code>--max-connections</code>, <code>ulimit -n</code>).",
+            "The server accepts and closes at once: it has reached its limit of connections or of file descriptors. \
+             Raise the limit on the server (`--max-connections`, `ulimit -n`).",
         ),
         (
             failed.no_ports,
             "no local port left",
-            "An address has some 28,000 ports for one target. Give more addresses (<code>--sources</code>), or widen \
-             <code>net.ipv4.ip_local_port_range</code>.",
+            "A source address has about 28,000 ports for one target. Use more source addresses (`--sources`), or widen \
+             `net.ipv4.ip_local_port_range`.",
         ),
         (
             failed.no_files,
-            "no descriptor left on the load's host",
-            "Raise the limit before the load starts (<code>ulimit -Hn</code>, <code>fs.nr_open</code>), or share the \
-             connections among several processes and merge their results.",
+            "no file descriptor left on the load tester's host",
+            "Raise the limit before the start (`ulimit -Hn`, `fs.nr_open`), or distribute the connections over several \
+             processes and merge their results.",
         ),
         (
             failed.other,
-            "another error",
-            "Run it again with <code>-v</code>, which shows each.",
+            "other error",
+            "Run again with `-v` to log each error.",
         ),
     ];
-    let there = all.into_iter().filter(|(count, ..)| *count > 0);
-    let mut failures: Vec<Failure> = there
-        .map(|(count, cause, remedy)| Failure {
-            count,
-            cause,
-            remedy,
-        })
-        .collect();
-    failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
-    failures
+    all.retain(|(count, ..)| *count > 0);
+    all.sort_by_key(|(count, ..)| Reverse(*count));
+    all
 }
 
-fn expectations(page: &mut String, result: &LoadResult) {
-    if result.expect.is_empty() {
-        return;
+/// Text with code between backticks.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (index, piece) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
     }
-    page.push_str(
-        "<section>\n<h2>What was expected</h2>\n<div class=\"card scroll\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"What was expected\">\n<table>\n\
-         <thead><tr><th scope=\"col\">expected</th><th scope=\"col\">found</th><th scope=\"col\">verdict</th></tr></thead>\n\
-         <tbody>\n",
-    );
-    for expected in &result.expect {
-        let (class, verdict) = if expected.met {
-            ("met", "\u{2713} met")
-        } else {
-            ("missed", "\u{2717} missed")
-        };
-        let _ = writeln!(
-            page,
-            "<tr><td>{}</td><td>{} {}</td><td class=\"{class}\">{verdict}</td></tr>",
-            Escaped(&expected.expr),
-            short(expected.actual),
-            Escaped(unit(&expected.expr))
-        );
-    }
-    page.push_str("</tbody>\n</table>\n</div>\n</section>\n");
 }
 
-/// The unit in which an expectation was typed, which is that of what was found.
+fn expectations(result: &LoadResult) -> Markup {
+    html! {
+        section {
+            h2 { "Expectations" }
+            div.card.scroll tabindex="0" role="region" aria-label="Expectations" {
+                table {
+                    thead { tr { @for name in ["expected", "measured", "verdict"] { th scope="col" { (name) } } } }
+                    tbody {
+                        @for expected in &result.expect {
+                            tr {
+                                td { (expected.expr) }
+                                td { (short(expected.actual)) " " (unit(&expected.expr)) }
+                                @if expected.met { td.met { "\u{2713} met" } } @else { td.missed { "\u{2717} missed" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The unit of an expectation, which is also that of the measured value.
 fn unit(expr: &str) -> &str {
-    let after = expr.rfind(|c: char| c.is_ascii_digit());
-    after
-        .and_then(|digit| expr.get(digit + 1..))
+    let unit = expr.rsplit(|c: char| c.is_ascii_digit()).next();
+    unit.filter(|unit| unit.len() < expr.len())
         .unwrap_or("")
         .trim()
 }
@@ -175,14 +149,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_is_what_stands_behind_the_number() {
+    fn unit_is_the_text_after_the_number() {
         for (expr, expected) in [
             ("p99.9<5ms", "ms"),
             ("lost=0", ""),
             ("alive = 100%", "%"),
+            ("lost", ""),
             ("", ""),
         ] {
             assert_eq!(unit(expr), expected);
         }
+    }
+
+    #[test]
+    fn text_between_backticks_is_code() {
+        let markup = with_code("Use `-v` & wait.").into_string();
+        assert_eq!(markup, "Use <code>-v</code> &amp; wait.");
     }
 }
