@@ -175,7 +175,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         for end in world.open() {
             let is_done = end.arrived.is_empty() && end.owed() == 0 && !end.is_over();
             let is_drained = !is_done || end.fin_sent;
-            let is_due = world.stopping && !is_scarce;
+            // Memory of connections that were closed after the wait is given out in the next iteration.
+            let is_due = world.stopping && !is_scarce && world.closed.is_empty();
             assert!(is_drained || !is_due, "not drained: {end:?}");
             // What only mio promises need not tell of it.
             if !world.weak {
@@ -192,7 +193,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let is_scarce = self.server.pool().is_scarce();
         let world = self.world.borrow();
         let sleeps = world.hosts[SERVER].asleep_until.is_some() && !world.is_anything_ready(SERVER);
-        // Memory of connections that were closed after the wait is given out in the next iteration.
+        // As above, connections that were closed after the wait.
         if self.exit.is_some() || !sleeps || is_scarce || !world.closed.is_empty() {
             return;
         }
