@@ -1,4 +1,4 @@
-//! How many connections a listener accepts before the loop serves the others again.
+//! The accept budget of a listener: how many connections it accepts per iteration.
 
 use std::fs;
 use std::path::Path;
@@ -8,28 +8,29 @@ use nix::sys::signal::Signal;
 
 use crate::client::connect;
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, serve_arguments};
-use crate::idle::may_trace;
-use crate::machine::{allow_descriptors, open_descriptors, somaxconn};
+use crate::machine::{allow_fds, open_fds, somaxconn};
+use crate::syscalls::may_trace;
 use crate::tools::skip;
 
-/// What a listener accepts in one iteration of the loop.
+/// The most connections that a listener accepts in one iteration.
 const BUDGET: usize = 256;
 
-/// Half of the connections are queued while the daemon is stopped; the others come while it accepts, which `strace` slows.
+/// Half of the connections are queued while the daemon is stopped; the others arrive while it accepts, which `strace`
+/// slows down.
 #[test]
-fn a_listener_accepts_256_connections_an_iteration_at_most() {
+fn listener_accepts_at_most_256_connections_per_iteration() {
     const CONNECTIONS: usize = 2000;
     if somaxconn() < CONNECTIONS {
         return skip(&format!("net.core.somaxconn is below {CONNECTIONS}"));
     }
-    if !may_trace() || !allow_descriptors(CONNECTIONS as u64 + 500) {
+    if !may_trace() || !allow_fds(CONNECTIONS as u64 + 500) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
     let traced = || fs::read_to_string(&trace).unwrap();
     let mut daemon = Daemon::launch(under_strace(&trace), 1);
-    let own = open_descriptors(daemon.pid());
+    let own = open_fds(daemon.pid());
     daemon.signal(Signal::SIGSTOP);
     eventually(PATIENCE, "the daemon is stopped", || {
         traced().contains("--- stopped by SIGSTOP ---")
@@ -41,26 +42,30 @@ fn a_listener_accepts_256_connections_an_iteration_at_most() {
         }
         clients.push(connect(daemon.address()));
     }
-    eventually(PATIENCE, "all are accepted", || {
-        open_descriptors(daemon.pid()) == own + CONNECTIONS
+    eventually(PATIENCE, "all connections are accepted", || {
+        open_fds(daemon.pid()) == own + CONNECTIONS
     });
     drop(clients);
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
-    eventually(PATIENCE, "strace has written all", || {
+    eventually(PATIENCE, "strace has written its last line", || {
         traced().ends_with("+++ exited with 0 +++\n")
     });
     let counts: Vec<usize> = traced().split("epoll_wait(").map(accepted).collect();
     assert_eq!(counts.iter().sum::<usize>(), CONNECTIONS, "{counts:?}");
-    // The queue holds more than the budget, so this is reached as well.
+    // The queue holds more than the budget, so the budget is used up at least once.
     let most = counts.iter().max();
-    assert_eq!(most, Some(&BUDGET), "in one iteration, of {counts:?}");
+    assert_eq!(
+        most,
+        Some(&BUDGET),
+        "most connections per iteration, of {counts:?}"
+    );
 }
 
-/// The daemon under `strace`, which writes its waits and accepted connections to `trace`.
+/// The daemon under `strace`, which writes the calls of `accept4` and `epoll_wait` to `trace`.
 fn under_strace(trace: &Path) -> Command {
     let mut command = Command::new("strace");
-    // -D: the tracer is a grandchild, so that the process started here is the daemon itself.
+    // -D: the tracer is a grandchild, so that the child process is the daemon.
     command.args(["-D", "-f", "-e", "trace=accept4,epoll_wait", "-o"]);
     command.arg(trace).arg(echoloop().get_program());
     command
@@ -71,7 +76,7 @@ fn under_strace(trace: &Path) -> Command {
     command
 }
 
-/// How many connections these lines of `strace` show to be accepted.
+/// The number of successful `accept4` calls in these lines of `strace`.
 fn accepted(lines: &str) -> usize {
     let calls = lines.lines().filter(|line| line.contains("accept4("));
     calls.filter(|line| !line.contains(" = -1 ")).count()

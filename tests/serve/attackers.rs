@@ -1,4 +1,4 @@
-//! Clients that take the daemon's memory: each sends one endless text, never reads, and reconnects when it is reset.
+//! Clients that fill the daemon's memory: each sends an endless text, never reads, and reconnects after a reset.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,11 +12,11 @@ use socket2::{Domain, Socket, Type};
 
 use crate::harness::{PATIENCE, eventually};
 
-/// How long the kernel must have taken no byte from any attacker before the daemon counts as full: longer than a
-/// delayed ACK (200 ms).
+/// How long the kernel must accept no byte from any attacker before they count as blocked: longer than a delayed ACK
+/// (200 ms).
 const QUIET: Duration = Duration::from_millis(300);
 
-/// What an attacker sends: `head` once, then `body` again and again, up to `most` bytes in all.
+/// What an attacker sends: `head` once, then `body` repeatedly, up to `most` bytes in total.
 #[derive(Clone)]
 pub(crate) struct Text {
     pub(crate) head: Vec<u8>,
@@ -25,20 +25,20 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// One message after another, without end.
+    /// The same message, repeated without end.
     pub(crate) fn messages(message: &[u8]) -> Self {
         let (head, most) = (Vec::new(), usize::MAX);
         let body = message.repeat(65_536 / message.len() + 1);
         Self { head, body, most }
     }
 
-    /// A message that is never complete; with its head it must stay below `--max-message`.
+    /// A message that is never completed; `most` must be below `--max-message`.
     pub(crate) fn unfinished(head: &[u8], most: usize) -> Self {
         let (head, body) = (head.to_vec(), vec![b'x'; 65_536]);
         Self { head, body, most }
     }
 
-    /// What follows the first `sent` bytes; empty at the end.
+    /// The bytes after the first `sent`; empty at the end.
     fn after(&self, sent: usize) -> &[u8] {
         if sent < self.head.len() {
             return &self.head[sent..];
@@ -49,52 +49,54 @@ impl Text {
     }
 }
 
-/// Attackers at work, on a thread of their own, until this value is dropped.
+/// Attackers that run on a separate thread until this value is dropped.
 pub(crate) struct Attack {
     stops: Arc<AtomicBool>,
     resets: Arc<AtomicUsize>,
-    is_stuck: Arc<AtomicBool>,
+    are_blocked: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Attack {
-    /// Begins an attack of one attacker from each 127.0.0.`host`.
-    pub(crate) fn begin(daemon: SocketAddr, hosts: Range<u8>, text: &Text) -> Self {
+    /// Starts one attacker from each 127.0.0.`host`.
+    pub(crate) fn start(daemon: SocketAddr, hosts: Range<u8>, text: &Text) -> Self {
         let mut attack = Self {
             stops: Arc::default(),
             resets: Arc::default(),
-            is_stuck: Arc::default(),
+            are_blocked: Arc::default(),
             thread: None,
         };
         let (stops, resets) = (Arc::clone(&attack.stops), Arc::clone(&attack.resets));
-        let (is_stuck, text) = (Arc::clone(&attack.is_stuck), text.clone());
+        let (are_blocked, text) = (Arc::clone(&attack.are_blocked), text.clone());
         attack.thread = Some(thread::spawn(move || {
             let mut attackers: Vec<_> = hosts.map(Attacker::new).collect();
             let mut last_progress = Instant::now();
             while !stops.load(Relaxed) {
                 for attacker in &mut attackers {
-                    match attacker.push(daemon, &text) {
-                        Pushed::Nothing => {}
-                        Pushed::Something => last_progress = Instant::now(),
-                        Pushed::WasReset => _ = resets.fetch_add(1, Relaxed),
+                    match attacker.send(daemon, &text) {
+                        SendOutcome::Blocked => {}
+                        SendOutcome::Progress => last_progress = Instant::now(),
+                        SendOutcome::Reset => _ = resets.fetch_add(1, Relaxed),
                     }
                 }
-                is_stuck.store(last_progress.elapsed() > QUIET, Relaxed);
+                are_blocked.store(last_progress.elapsed() > QUIET, Relaxed);
                 thread::sleep(Duration::from_millis(1));
             }
         }));
         attack
     }
 
-    /// Waits until the daemon takes nothing more from the attackers, or resets them.
+    /// Waits until the daemon reads no more from the attackers, or resets one of them.
     #[track_caller]
     pub(crate) fn wait_until_effective(&self) {
-        eventually(PATIENCE, "the attackers have filled the memory", || {
-            self.resets() > 0 || self.is_stuck.load(Relaxed)
-        });
+        eventually(
+            PATIENCE,
+            "the attackers have filled the daemon's memory",
+            || self.resets() > 0 || self.are_blocked.load(Relaxed),
+        );
     }
 
-    /// How many connections of attackers were reset so far.
+    /// How many connections of the attackers the daemon has reset so far.
     pub(crate) fn resets(&self) -> usize {
         self.resets.load(Relaxed)
     }
@@ -115,10 +117,10 @@ struct Attacker {
     sent: usize,
 }
 
-enum Pushed {
-    Nothing,
-    Something,
-    WasReset,
+enum SendOutcome {
+    Blocked,
+    Progress,
+    Reset,
 }
 
 impl Attacker {
@@ -127,14 +129,14 @@ impl Attacker {
         Self { host, stream, sent }
     }
 
-    /// Sends what the kernel takes at once, on a new connection if there is none.
-    fn push(&mut self, daemon: SocketAddr, text: &Text) -> Pushed {
+    /// Sends what the kernel accepts without blocking, on a new connection if there is none.
+    fn send(&mut self, daemon: SocketAddr, text: &Text) -> SendOutcome {
         if self.stream.is_none() {
-            // While the daemon ends there is none to be had.
+            // Connecting fails when the daemon exits at the end of the test.
             (self.stream, self.sent) = (connect_from(self.host, daemon).ok(), 0);
         }
         let Some(stream) = &mut self.stream else {
-            return Pushed::Nothing;
+            return SendOutcome::Blocked;
         };
         let before = self.sent;
         loop {
@@ -144,23 +146,23 @@ impl Attacker {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => {
                     self.stream = None;
-                    return Pushed::WasReset;
+                    return SendOutcome::Reset;
                 }
             }
         }
-        // At the end of its text only a pending error shows that it was reset.
+        // At the end of the text no write fails: only the pending error of the socket shows a reset.
         match stream.take_error() {
-            Ok(None) if self.sent == before => Pushed::Nothing,
-            Ok(None) => Pushed::Something,
+            Ok(None) if self.sent == before => SendOutcome::Blocked,
+            Ok(None) => SendOutcome::Progress,
             _ => {
                 self.stream = None;
-                Pushed::WasReset
+                SendOutcome::Reset
             }
         }
     }
 }
 
-/// A non-blocking connection from 127.0.0.`host` with small buffers, so that the daemon holds what it is sent.
+/// A non-blocking connection from 127.0.0.`host` with small buffers, so that its data is buffered in the daemon.
 fn connect_from(host: u8, daemon: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(4096)?;

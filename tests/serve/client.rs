@@ -1,4 +1,4 @@
-//! The other end of the wire: plain clients, resets, a client that sends more than anyone will hold, and chance.
+//! Test clients: plain connections, resets, a client that sends more than the daemon buffers, and random data.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,15 +10,15 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::TcpTable;
 
-/// A connection on which no read or write can hang for ever, and which sends small pieces at once.
+/// Connects; reads and writes have a timeout, and small writes are sent at once (`TCP_NODELAY`).
 #[track_caller]
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)
         .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-    made_ready(stream)
+    with_timeouts(stream)
 }
 
-/// As [`connect`], with `SO_SNDBUF` and `SO_RCVBUF` of this size, so that little stays in the kernel.
+/// As [`connect`], with `SO_SNDBUF` and `SO_RCVBUF` of this size, so that the kernel buffers little.
 #[track_caller]
 pub(crate) fn connect_with_buffers(address: SocketAddr, bytes: usize) -> TcpStream {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
@@ -27,10 +27,10 @@ pub(crate) fn connect_with_buffers(address: SocketAddr, bytes: usize) -> TcpStre
     socket
         .connect_timeout(&address.into(), PATIENCE)
         .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-    made_ready(socket.into())
+    with_timeouts(socket.into())
 }
 
-fn made_ready(stream: TcpStream) -> TcpStream {
+fn with_timeouts(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -46,7 +46,7 @@ pub(crate) fn assert_echo(stream: &mut TcpStream, message: &[u8]) {
     assert_reads(stream, message);
 }
 
-/// Reads as many bytes as expected; they must be the ones expected.
+/// Reads as many bytes as `expected` has and compares them.
 #[track_caller]
 pub(crate) fn assert_reads(stream: &mut TcpStream, expected: &[u8]) {
     let mut received = vec![0; expected.len()];
@@ -61,7 +61,7 @@ pub(crate) fn assert_reads(stream: &mut TcpStream, expected: &[u8]) {
     );
 }
 
-/// Reads to the daemon's FIN; a reset is a failure.
+/// Reads to the daemon's FIN and returns the bytes; a reset is a failure.
 #[track_caller]
 pub(crate) fn read_to_fin(stream: &mut TcpStream) -> Vec<u8> {
     let mut received = Vec::new();
@@ -71,15 +71,15 @@ pub(crate) fn read_to_fin(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-/// Reads, dropping what comes, until the daemon's reset; a FIN is not one.
+/// Reads and drops bytes until the daemon resets the connection; a FIN is a failure.
 #[track_caller]
 pub(crate) fn assert_reset(mut stream: TcpStream) {
     let read = io::copy(&mut stream, &mut io::sink());
-    let error = read.expect_err("a reset is expected, and here is a FIN");
+    let error = read.expect_err("a reset, not a FIN");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
-/// Sends everything, half-closes, and reads to the daemon's FIN at the same time.
+/// Sends `data`, half-closes and, at the same time, reads to the daemon's FIN.
 #[track_caller]
 pub(crate) fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
     let mut sender = stream.try_clone().unwrap();
@@ -87,10 +87,10 @@ pub(crate) fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
         scope.spawn(move || {
             sender
                 .write_all(data)
-                .expect("the daemon takes everything while it is read from");
+                .expect("the daemon reads everything while its output is read");
             sender
                 .shutdown(Shutdown::Write)
-                .expect("the connection still stands");
+                .expect("the connection is still established");
         });
         read_to_fin(stream)
     })
@@ -104,7 +104,7 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// The daemon listens no more, or soon will not.
+/// Waits until the daemon has closed its listener.
 #[track_caller]
 pub(crate) fn assert_refused_soon(address: SocketAddr) {
     eventually(PATIENCE, "new connections are refused", || {
@@ -118,7 +118,8 @@ fn brief(bytes: &[u8]) -> String {
     format!("{} bytes `{}..`", bytes.len(), start.escape_ascii())
 }
 
-/// Reproducible chance: `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+/// Reproducible random numbers: `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+/// 2014).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -129,7 +130,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 1 up to `most`.
+    /// A number from 1 to `most`.
     pub(crate) fn up_to(&mut self, most: usize) -> usize {
         let most = u64::try_from(most).unwrap();
         1 + usize::try_from(self.next() % most).unwrap()
@@ -143,24 +144,24 @@ impl Random {
     }
 }
 
-/// A prime, so that no power of two of bytes lost or doubled goes unseen.
+/// A prime, so that a power of two of bytes lost or duplicated is detected.
 const PERIOD: usize = 65_521;
 
-/// Two periods of the text of every torrent: from each place in the first, a whole period follows.
+/// Two periods of the text of every bulk sender: a whole period follows each position in the first.
 static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| Random(862).bytes(PERIOD).repeat(2));
 
-/// How long nothing must move before a torrent counts as stuck: longer than a delayed ACK (200 ms).
+/// How long the kernel must accept no byte before senders count as blocked: longer than a delayed ACK (200 ms).
 const QUIET: Duration = Duration::from_millis(300);
 
-/// A client that sends one endless known text, and knows of each byte that comes back whether it is right.
-pub(crate) struct Torrent {
+/// A client that sends an endless known text and verifies each byte of its echo.
+pub(crate) struct BulkSender {
     pub(crate) stream: TcpStream,
     pub(crate) sent: usize,
     pub(crate) received: usize,
 }
 
-impl Torrent {
-    /// Small kernel buffers on this side, so that the daemon soon feels that nobody reads.
+impl BulkSender {
+    /// Connects with small kernel buffers, so that the daemon soon has pending output if the client does not read.
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = connect_with_buffers(address, 16 * 1024);
@@ -171,31 +172,31 @@ impl Torrent {
         }
     }
 
-    /// One that has sent all that it could, has read nothing, and is owed bytes from the daemon's own memory.
+    /// A client that sent until it was blocked and has read nothing: the daemon holds pending output for it.
     #[track_caller]
-    pub(crate) fn never_reading(daemon: &Daemon) -> Self {
-        let mut torrents = [Self::connect(daemon.address())];
-        push_until_stuck(&mut torrents, 64 << 20);
-        let [torrent] = torrents;
-        let account = torrent.account(daemon, &TcpTable::read());
+    pub(crate) fn with_pending_output(daemon: &Daemon) -> Self {
+        let mut senders = [Self::connect(daemon.address())];
+        send_until_blocked(&mut senders, 64 << 20);
+        let [sender] = senders;
+        let progress = sender.progress(daemon, &TcpTable::read());
         assert!(
-            account.owed > 0,
-            "the daemon owes nothing, so this shows nothing: {account:?}"
+            progress.pending > 0,
+            "the daemon has no pending output to test with: {progress:?}"
         );
-        torrent
+        sender
     }
 
-    /// Sends what the kernel takes at once, up to `total` since the start; tells how much that was.
+    /// Sends what the kernel accepts without blocking, up to `total` bytes since the start; returns the count.
     #[track_caller]
-    pub(crate) fn push(&mut self, total: usize) -> usize {
-        match self.push_unless_reset(total) {
+    pub(crate) fn send_up_to(&mut self, total: usize) -> usize {
+        match self.try_send_up_to(total) {
             Ok(count) => count,
             Err(error) => panic!("sending, after {} bytes: {error}", self.sent),
         }
     }
 
-    /// The same, where the daemon may have reset the connection.
-    pub(crate) fn push_unless_reset(&mut self, total: usize) -> io::Result<usize> {
+    /// As [`Self::send_up_to`], if the daemon may have reset the connection.
+    pub(crate) fn try_send_up_to(&mut self, total: usize) -> io::Result<usize> {
         self.stream.set_nonblocking(true)?;
         let before = self.sent;
         while self.sent < total {
@@ -210,9 +211,9 @@ impl Torrent {
         Ok(self.sent - before)
     }
 
-    /// Reads what is there, checks it, and tells whether the daemon's FIN was behind it.
+    /// Reads and verifies what is available; returns whether the daemon's FIN followed.
     #[track_caller]
-    pub(crate) fn pull(&mut self) -> bool {
+    pub(crate) fn receive_available(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -225,9 +226,9 @@ impl Torrent {
         }
     }
 
-    /// Reads everything to the daemon's FIN, and checks it.
+    /// Reads to the daemon's FIN and verifies every byte.
     #[track_caller]
-    pub(crate) fn pull_to_fin(&mut self) {
+    pub(crate) fn receive_to_fin(&mut self) {
         self.stream.set_nonblocking(false).unwrap();
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -245,57 +246,62 @@ impl Torrent {
         let right = piece == &TEXT[start..start + piece.len()];
         assert!(
             right,
-            "wrong bytes within {} after {}",
+            "echo mismatch in {} bytes after {} correct ones",
             piece.len(),
             self.received
         );
         self.received += piece.len();
         assert!(
             self.received <= self.sent,
-            "more came back than the {} bytes sent",
+            "more bytes received than the {} sent",
             self.sent
         );
     }
 
-    /// What the daemon has taken and given back so far; exact while nothing moves.
+    /// What the daemon has read and what of it is pending; exact while no byte is in transit.
     #[track_caller]
-    pub(crate) fn account(&self, daemon: &Daemon, table: &TcpTable) -> Account {
+    pub(crate) fn progress(&self, daemon: &Daemon, table: &TcpTable) -> Progress {
         let (here, there) = (self.stream.local_addr().unwrap(), daemon.address());
-        let (mine, its) = (table.socket(here, there), table.socket(there, here));
-        // While something moves, a byte may be counted twice.
-        let read = self.sent.saturating_sub(mine.unacknowledged + its.unread);
-        let written = self.received + mine.unread + its.unacknowledged;
-        Account {
+        let (ours, theirs) = (table.socket(here, there), table.socket(there, here));
+        // While bytes are in transit, one may be counted twice.
+        let read = self
+            .sent
+            .saturating_sub(ours.unacknowledged + theirs.unread);
+        let written = self.received + ours.unread + theirs.unacknowledged;
+        Progress {
             read,
-            owed: read.saturating_sub(written),
+            pending: read.saturating_sub(written),
         }
     }
 }
 
-/// The daemon's side of a torrent, as the kernel's tables show it from outside.
+/// The daemon's side of a [`BulkSender`], computed from the kernel's socket table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Account {
+pub(crate) struct Progress {
     /// Bytes that the daemon has read.
     pub(crate) read: usize,
-    /// Bytes of these that it holds in its own memory.
-    pub(crate) owed: usize,
+    /// Bytes of these that are pending output.
+    pub(crate) pending: usize,
 }
 
-/// All of them send, and none reads, until the kernel has taken nothing from any of them for a while.
+/// Sends on all of them, reading nothing, until the kernel has accepted no byte from any of them for [`QUIET`].
 #[track_caller]
-pub(crate) fn push_until_stuck(torrents: &mut [Torrent], total: usize) {
+pub(crate) fn send_until_blocked(senders: &mut [BulkSender], total: usize) {
     let mut last_progress = Instant::now();
     while last_progress.elapsed() < QUIET {
-        let taken: usize = torrents.iter_mut().map(|torrent| torrent.push(total)).sum();
-        if taken > 0 {
+        let sent: usize = senders
+            .iter_mut()
+            .map(|sender| sender.send_up_to(total))
+            .sum();
+        if sent > 0 {
             last_progress = Instant::now();
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    for torrent in torrents {
+    for sender in senders {
         assert!(
-            torrent.sent < total,
-            "nothing ever held back a client that does not read"
+            sender.sent < total,
+            "back-pressure never stopped a client that does not read"
         );
     }
 }

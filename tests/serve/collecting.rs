@@ -1,4 +1,4 @@
-//! Protocols that answer nothing: `discard`, and `collect`, whose records go to standard output.
+//! Protocols without replies: `discard`, and `collect`, which writes records to standard output.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,8 +11,8 @@ use crate::client::{Random, assert_reset, connect, read_to_fin, reset};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, in_shell, serve_arguments};
 use crate::signals::wait_for_second_request;
 
-/// A daemon that collects, and the end of the pipe that its standard output goes to.
-fn collecting(extra: &[&str]) -> (Daemon, io::PipeReader) {
+/// A daemon with `--protocol collect`, and the reading end of the pipe on its standard output.
+fn collector(extra: &[&str]) -> (Daemon, io::PipeReader) {
     let (reader, writer) = io::pipe().unwrap();
     let mut command = echoloop();
     let arguments = [&["-v", "-p", "collect"], extra].concat();
@@ -21,7 +21,7 @@ fn collecting(extra: &[&str]) -> (Daemon, io::PipeReader) {
     (Daemon::launch(command, 1), reader)
 }
 
-/// Sends a record: everything, and FIN.
+/// Sends a record and FIN.
 fn send(daemon: &Daemon, record: &[u8]) -> TcpStream {
     let mut stream = connect(daemon.address());
     stream.write_all(record).unwrap();
@@ -30,18 +30,18 @@ fn send(daemon: &Daemon, record: &[u8]) -> TcpStream {
 }
 
 #[test]
-fn discard_takes_everything_and_says_nothing() {
+fn discard_reads_everything_and_returns_only_fin() {
     let daemon = Daemon::start(&["-v", "-p", "discard"]);
     let mut stream = send(&daemon, &Random(1).bytes(1_000_000));
     assert_eq!(read_to_fin(&mut stream), b"");
-    let closed = daemon.closed(1);
+    let closed = daemon.close_summary(1);
     assert_eq!(closed, "peer closed, 1000000 bytes in, 0 out");
 }
 
 #[test]
-fn a_record_goes_to_standard_output_as_received_and_then_the_log_names_its_peer() {
-    let (mut daemon, mut output) = collecting(&[]);
-    let record = b"one\0record\r\nwithout an end".as_slice();
+fn record_is_written_to_stdout_unchanged_and_logged_with_peer() {
+    let (mut daemon, mut output) = collector(&[]);
+    let record = b"one\0record\r\nwithout a newline".as_slice();
     let mut stream = connect(daemon.address());
     for piece in record.chunks(5) {
         stream.write_all(piece).unwrap();
@@ -52,7 +52,7 @@ fn a_record_goes_to_standard_output_as_received_and_then_the_log_names_its_peer(
     let line = daemon.wait_for_line("collected", |line| line.contains("collected"));
     let expected = format!("#1 collected {} bytes from {peer}", record.len());
     assert!(line.ends_with(&expected), "{line}");
-    assert!(daemon.closed(1).starts_with("peer closed, "));
+    assert!(daemon.close_summary(1).starts_with("peer closed, "));
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
     let mut written = Vec::new();
@@ -61,8 +61,8 @@ fn a_record_goes_to_standard_output_as_received_and_then_the_log_names_its_peer(
 }
 
 #[test]
-fn records_of_many_at_once_are_not_mixed() {
-    let (mut daemon, mut output) = collecting(&[]);
+fn concurrent_records_are_not_interleaved() {
+    let (mut daemon, mut output) = collector(&[]);
     let reader = std::thread::spawn(move || {
         let mut written = Vec::new();
         output.read_to_end(&mut written).unwrap();
@@ -86,21 +86,21 @@ fn records_of_many_at_once_are_not_mixed() {
 }
 
 #[test]
-fn while_nobody_reads_the_records_their_senders_wait_and_the_loop_does_not() {
-    let (daemon, mut output) = collecting(&[]);
-    // More than a pipe holds.
+fn blocked_stdout_delays_fin_but_not_the_event_loop() {
+    let (daemon, mut output) = collector(&[]);
+    // Larger than a pipe buffer.
     let record = Random(2).bytes(500_000);
     let mut first = send(&daemon, &record);
     let mut written = vec![0; record.len() + 10];
-    let (begun, rest) = written.split_at_mut(1);
-    output.read_exact(begun).unwrap();
-    // The first is under way.
+    let (first_byte, rest) = written.split_at_mut(1);
+    // The first record is partly written.
+    output.read_exact(first_byte).unwrap();
     let mut second = send(&daemon, b"the second");
-    // A collection that is too long is turned away meanwhile, so the loop runs.
+    // Meanwhile the daemon closes a connection whose record is too long: the loop is not blocked.
     let mut third = connect(daemon.address());
     let _ = third.write_all(&vec![0; 2_000_000]);
     let _ = third.shutdown(Shutdown::Write);
-    let closed = daemon.closed(3);
+    let closed = daemon.close_summary(3);
     assert!(closed.starts_with("too long, "), "{closed}");
     for waiting in [&mut first, &mut second] {
         waiting
@@ -117,15 +117,15 @@ fn while_nobody_reads_the_records_their_senders_wait_and_the_loop_does_not() {
 }
 
 #[test]
-fn records_that_wait_are_held_within_the_memory_for_all() {
-    let (daemon, mut output) = collecting(&["--max-buffered", "1MiB", "--max-message", "600kB"]);
+fn pending_records_stay_within_max_buffered() {
+    let (daemon, mut output) = collector(&["--max-buffered", "1MiB", "--max-message", "600kB"]);
     let record = Random(3).bytes(500_000);
     let expected = record.repeat(8);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                // Who finds no memory is reset, and tries again, as a sender of records does.
-                eventually(2 * PATIENCE, "the record is taken", || {
+                // A client for which there is no memory is reset; it retries.
+                eventually(2 * PATIENCE, "the record is acknowledged by FIN", || {
                     let mut stream = connect(daemon.address());
                     let sent = stream.write_all(&record);
                     let sent = sent.and_then(|()| stream.shutdown(Shutdown::Write));
@@ -135,38 +135,38 @@ fn records_that_wait_are_held_within_the_memory_for_all() {
         }
         let mut written = vec![0; expected.len()];
         output.read_exact(&mut written).unwrap();
-        assert!(written == expected, "eight records, each in one piece");
+        assert!(written == expected, "eight records, none interleaved");
     });
 }
 
 #[test]
-fn who_resets_leaves_no_record() {
-    let (daemon, mut output) = collecting(&[]);
+fn reset_before_fin_writes_no_record() {
+    let (daemon, mut output) = collector(&[]);
     let mut stream = connect(daemon.address());
     stream.write_all(b"half of it").unwrap();
     let serial = daemon.serial_of(stream.local_addr().unwrap());
     reset(stream);
-    assert!(daemon.closed(serial).starts_with("peer reset, "));
+    assert!(daemon.close_summary(serial).starts_with("peer reset, "));
     drop(send(&daemon, b"whole"));
     let mut written = [0; 5];
     output.read_exact(&mut written).unwrap();
     assert_eq!(&written, b"whole");
 }
 
-/// A FIN is the receipt for a record. Who saw one could not know that the record is nowhere.
+/// FIN acknowledges a record: a client whose record was not written must get RST.
 #[test]
-fn who_sends_too_much_or_is_silent_for_too_long_or_comes_too_late_is_reset_and_not_told_fin() {
-    let (daemon, _output) = collecting(&["--max-message", "100"]);
+fn oversized_idle_draining_or_refused_record_gets_rst_not_fin() {
+    let (daemon, _output) = collector(&["--max-message", "100"]);
     assert_reset(send(&daemon, &[7; 101]));
-    assert!(daemon.closed(1).starts_with("too long, "));
+    assert!(daemon.close_summary(1).starts_with("too long, "));
 
-    let (daemon, _output) = collecting(&["--idle-timeout", "100ms"]);
+    let (daemon, _output) = collector(&["--idle-timeout", "100ms"]);
     let mut stream = connect(daemon.address());
     stream.write_all(b"half of it").unwrap();
     assert_reset(stream);
-    assert!(daemon.closed(1).starts_with("idle, "));
+    assert!(daemon.close_summary(1).starts_with("idle, "));
 
-    let (mut daemon, _output) = collecting(&[]);
+    let (mut daemon, _output) = collector(&[]);
     let mut stream = connect(daemon.address());
     stream.write_all(b"half of it").unwrap();
     daemon.serial_of(stream.local_addr().unwrap());
@@ -174,10 +174,10 @@ fn who_sends_too_much_or_is_silent_for_too_long_or_comes_too_late_is_reset_and_n
     assert_reset(stream);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
 
-    let (daemon, _output) = collecting(&["--max-connections", "1"]);
+    let (daemon, _output) = collector(&["--max-connections", "1"]);
     let _first = connect(daemon.address());
     daemon.wait_for_line("open", |line| line.contains("#1 open"));
-    // On a busy machine the reset comes before connect has returned.
+    // On a busy machine the reset may arrive before connect returns.
     match TcpStream::connect(daemon.address()) {
         Ok(stream) => {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -188,13 +188,13 @@ fn who_sends_too_much_or_is_silent_for_too_long_or_comes_too_late_is_reset_and_n
 }
 
 #[test]
-fn a_full_disk_is_told_and_whose_record_it_did_not_take_is_reset() {
+fn full_disk_resets_the_client_and_exits_1_with_the_reason() {
     let mut command = echoloop();
     let arguments = ["--protocol", "collect"];
     command.args(serve_arguments(&["127.0.0.1:0"], &arguments));
     command.stdout(File::options().write(true).open("/dev/full").unwrap());
     let mut daemon = Daemon::launch(command, 1);
-    assert_reset(send(&daemon, b"for which there is no room"));
+    assert_reset(send(&daemon, b"more than the disk takes"));
     assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
     let lines = daemon.lines();
     let last = lines.last().unwrap();
@@ -203,22 +203,24 @@ fn a_full_disk_is_told_and_whose_record_it_did_not_take_is_reset() {
 }
 
 #[test]
-fn that_all_records_will_be_lost_is_said_at_the_start() {
+fn collect_with_stdout_closed_warns_at_startup() {
     let lost = |line: &str| line.contains("is /dev/null") && line.contains("lost");
-    // With standard output closed, the runtime opens /dev/null in its place.
+    // If standard output is closed, the Rust runtime opens /dev/null instead.
     let closed = serve_arguments(&["127.0.0.1:0"], &["-p", "collect"]);
     let daemon = Daemon::launch(in_shell("exec \"$0\" \"$@\" >&-", &closed), 1);
     daemon.wait_for_line("all records are lost", lost);
-    let (daemon, _output) = collecting(&[]);
+    let (daemon, _output) = collector(&[]);
     assert!(!daemon.lines().iter().any(|line| lost(line)));
 }
 
 #[test]
-fn a_second_signal_resets_those_whose_records_wait() {
-    let (mut daemon, mut output) = collecting(&["--drain-timeout", "60s"]);
-    // More than a pipe holds.
+fn second_signal_resets_clients_with_pending_records() {
+    let (mut daemon, mut output) = collector(&["--drain-timeout", "60s"]);
+    // Larger than a pipe buffer.
     let first = send(&daemon, &vec![7; 500_000]);
-    output.read_exact(&mut [0]).expect("it is under way");
+    output
+        .read_exact(&mut [0])
+        .expect("the first record is partly written");
     let second = send(&daemon, b"the second");
     daemon.signal(Signal::SIGTERM);
     wait_for_second_request(&daemon);
@@ -231,7 +233,7 @@ fn a_second_signal_resets_those_whose_records_wait() {
 }
 
 #[test]
-fn a_file_takes_records_one_behind_the_other() {
+fn records_are_appended_to_a_file_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("received");
     let mut command = echoloop();
@@ -247,10 +249,10 @@ fn a_file_takes_records_one_behind_the_other() {
 }
 
 #[test]
-fn when_nobody_will_ever_read_the_records_the_daemon_says_so_and_ends() {
-    let (mut daemon, output) = collecting(&[]);
+fn broken_stdout_pipe_is_logged_and_exits_1() {
+    let (mut daemon, output) = collector(&[]);
     drop(output);
-    let _stream = send(&daemon, b"for nobody");
+    let _stream = send(&daemon, b"without a reader");
     assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
     let lines = daemon.lines();
     let last = lines.last().unwrap();

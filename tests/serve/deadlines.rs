@@ -1,106 +1,119 @@
-//! What time does to a connection: silence, a peer that takes nothing, and many whose time is up at once.
+//! Timeouts of connections: idle, stalled, and many that expire at once.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::client::{Torrent, assert_echo, connect, push_until_stuck, read_to_fin};
+use crate::client::{BulkSender, assert_echo, connect, read_to_fin, send_until_blocked};
 use crate::harness::{Daemon, eventually};
-use crate::machine::open_descriptors;
+use crate::machine::open_fds;
 
-/// A deadline may be noticed this much late: a tick of 250 ms, and what a busy machine takes to run two programs.
+/// How late a timeout may be observed: a tick of 250 ms plus scheduling delays on a busy machine.
 const SLACK: Duration = Duration::from_millis(250 + 1500);
 
 #[test]
-fn a_silent_client_is_closed_after_the_idle_timeout_and_a_busy_one_is_not() {
+fn idle_timeout_closes_the_idle_client_but_not_the_busy_one() {
     let timeout = Duration::from_millis(600);
     let daemon = Daemon::start(&["-v", "--idle-timeout", "600ms"]);
     let mut busy = connect(daemon.address());
     assert_echo(&mut busy, b"first");
-    let mut silent = connect(daemon.address());
-    assert_echo(&mut silent, b"last word");
+    let mut idle = connect(daemon.address());
+    assert_echo(&mut idle, b"last data");
     let began = Instant::now();
-    let serial = daemon.serial_of(silent.local_addr().unwrap());
+    let serial = daemon.serial_of(idle.local_addr().unwrap());
 
-    silent
-        .set_read_timeout(Some(Duration::from_millis(50)))
+    idle.set_read_timeout(Some(Duration::from_millis(50)))
         .unwrap();
     loop {
-        assert_echo(&mut busy, b"here");
-        match silent.read(&mut [0; 8]) {
-            Ok(count) => break assert_eq!(count, 0, "a byte that nobody sent"),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "instead of a FIN"),
+        assert_echo(&mut busy, b"busy");
+        match idle.read(&mut [0; 8]) {
+            Ok(count) => break assert_eq!(count, 0, "bytes received instead of FIN"),
+            Err(error) => assert_eq!(
+                error.kind(),
+                ErrorKind::WouldBlock,
+                "an error instead of FIN"
+            ),
         }
     }
     let waited = began.elapsed();
-    // It is the daemon's clock that must not be early; ours began a little later.
+    // The daemon's timer started a little before `began`.
     let least = timeout.saturating_sub(Duration::from_millis(100));
-    assert!(waited > least, "closed after {waited:?} already");
-    assert!(waited < timeout + SLACK, "closed after {waited:?} only");
-    assert_eq!(daemon.closed(serial), "idle, 9 bytes in, 9 out");
-    assert_echo(&mut busy, b"after all that");
+    assert!(waited > least, "closed too early, after {waited:?}");
+    assert!(
+        waited < timeout + SLACK,
+        "closed too late, after {waited:?}"
+    );
+    assert_eq!(daemon.close_summary(serial), "idle, 9 bytes in, 9 out");
+    assert_echo(&mut busy, b"afterwards");
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_what_it_is_owed_is_reset_after_the_stall_timeout() {
+fn stall_timeout_resets_a_client_that_stops_reading() {
     let daemon = Daemon::start(&["-v", "--stall-timeout", "700ms", "--socket-buffer", "4KiB"]);
-    let mut torrent = vec![Torrent::connect(daemon.address())];
-    push_until_stuck(&mut torrent, 4 << 20);
-    let stuck = torrent.pop().unwrap();
-    let serial = daemon.serial_of(stuck.stream.local_addr().unwrap());
-    let closed = daemon.closed(serial);
+    let mut senders = vec![BulkSender::connect(daemon.address())];
+    send_until_blocked(&mut senders, 4 << 20);
+    let blocked = senders.pop().unwrap();
+    let serial = daemon.serial_of(blocked.stream.local_addr().unwrap());
+    let closed = daemon.close_summary(serial);
     assert!(closed.starts_with("stalled, "), "{closed}");
-    stuck.stream.set_nonblocking(false).unwrap();
+    blocked.stream.set_nonblocking(false).unwrap();
     let mut rest = Vec::new();
-    let error = (&stuck.stream).read_to_end(&mut rest).unwrap_err();
-    // It did not get all, and must not take what it got for all.
+    let error = (&blocked.stream).read_to_end(&mut rest).unwrap_err();
+    // FIN would mean that the echo is complete.
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
 #[test]
-fn a_slow_reader_is_not_stalled_while_it_takes_a_little() {
+fn slow_reader_that_makes_progress_is_not_stalled() {
     const TIMEOUT: Duration = Duration::from_millis(1500);
     let daemon = Daemon::start(&["-v", "--stall-timeout", "1500ms", "--socket-buffer", "4KiB"]);
-    let mut torrents = vec![Torrent::connect(daemon.address())];
-    push_until_stuck(&mut torrents, 4 << 20);
-    let mut torrent = torrents.pop().unwrap();
-    let serial = daemon.serial_of(torrent.stream.local_addr().unwrap());
-    // It is owed something throughout, since it sends whatever it can, and takes a gulp now and then.
-    let mut clock = connect(daemon.address());
-    clock
-        .set_read_timeout(Some(Duration::from_millis(150)))
+    let mut senders = vec![BulkSender::connect(daemon.address())];
+    send_until_blocked(&mut senders, 4 << 20);
+    let mut sender = senders.pop().unwrap();
+    let serial = daemon.serial_of(sender.stream.local_addr().unwrap());
+    // It always has pending output, since it sends whenever it can and reads a little from time to time.
+    let mut idle = connect(daemon.address());
+    idle.set_read_timeout(Some(Duration::from_millis(150)))
         .unwrap();
     let began = Instant::now();
     while began.elapsed() < 2 * TIMEOUT + SLACK {
-        torrent.push(64 << 20);
-        let mut gulp = vec![0; 16 << 10];
-        match (&torrent.stream).read(&mut gulp) {
+        sender.send_up_to(64 << 20);
+        let mut piece = vec![0; 16 << 10];
+        match (&sender.stream).read(&mut piece) {
             Ok(count) => assert!(count > 0, "closed after {:?}", began.elapsed()),
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
         }
-        // Nothing comes on this one: that is how time passes here.
-        let error = clock.read(&mut [0; 1]).unwrap_err();
+        // No byte arrives on this connection: the read timeout sets the pace of the loop.
+        let error = idle.read(&mut [0; 1]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
     }
-    drop(torrent);
-    let closed = daemon.closed(serial);
+    drop(sender);
+    let closed = daemon.close_summary(serial);
     assert!(!closed.starts_with("stalled"), "{closed}");
 }
 
 #[test]
-fn many_deadlines_that_fall_due_together_are_worked_off_while_others_echo() {
-    const CROWD: usize = 3000;
+fn simultaneous_3_000_idle_timeouts_do_not_block_echoes() {
+    const CLIENTS: usize = 3000;
     let daemon = Daemon::start(&["--idle-timeout", "2s"]);
-    crate::machine::allow_descriptors(u64::try_from(CROWD + 200).unwrap());
+    crate::machine::allow_fds(u64::try_from(CLIENTS + 200).unwrap());
     let mut busy = connect(daemon.address());
-    let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(daemon.address())).collect();
-    let served = || open_descriptors(daemon.pid());
-    eventually(Duration::from_secs(20), "all are closed in time", || {
-        assert_echo(&mut busy, b"meanwhile");
-        served() < 50
-    });
+    let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| connect(daemon.address())).collect();
+    let fds = || open_fds(daemon.pid());
+    eventually(
+        Duration::from_secs(20),
+        "all idle clients are closed",
+        || {
+            assert_echo(&mut busy, b"meanwhile");
+            fds() < 50
+        },
+    );
     assert_echo(&mut busy, b"afterwards");
-    for mut stream in crowd {
-        assert_eq!(read_to_fin(&mut stream), b"", "a byte that nobody sent");
+    for mut stream in clients {
+        assert_eq!(
+            read_to_fin(&mut stream),
+            b"",
+            "bytes received instead of FIN"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The drain: what is owed is delivered, then comes FIN, then exit, and nobody can hold the daemon for ever.
+//! The drain: pending output, then FIN, then exit; no client can delay the exit beyond the drain timeout.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 
-use crate::client::{Torrent, assert_echo, assert_refused_soon, connect, read_to_fin};
+use crate::client::{BulkSender, assert_echo, assert_refused_soon, connect, read_to_fin};
 use crate::harness::{Daemon, PATIENCE, eventually};
-use crate::machine::{TcpTable, allow_descriptors};
+use crate::machine::{TcpTable, allow_fds};
 
-/// Sends what the kernel takes without anybody reading it, and tells how much that is.
+/// Sends until the kernel accepts no more, without reading; returns the count.
 fn push_until_full(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     stream.set_nonblocking(true).unwrap();
     let (mut sent, mut last_progress) = (0, Instant::now());
@@ -27,49 +27,49 @@ fn push_until_full(stream: &mut TcpStream, bytes: &[u8]) -> usize {
 
 fn assert_drains_for(signal: Signal) {
     let mut daemon = Daemon::start(&["-v", "--socket-buffer", "16KiB"]);
-    let mut torrent = Torrent::never_reading(&daemon);
-    let read = torrent.account(&daemon, &TcpTable::read()).read;
+    let mut sender = BulkSender::with_pending_output(&daemon);
+    let read = sender.progress(&daemon, &TcpTable::read()).read;
     daemon.signal(signal);
     assert_refused_soon(daemon.address());
-    torrent.pull_to_fin();
-    let received = torrent.received;
+    sender.receive_to_fin();
+    let received = sender.received;
     assert!(
         received >= read,
-        "the daemon had read {read} bytes, {received} came back"
+        "the daemon had read {read} bytes, {received} were echoed"
     );
-    drop(torrent);
+    drop(sender);
     assert_eq!(
         daemon.wait_exit(PATIENCE),
         Some(0),
         "exit code after a drain"
     );
-    let (closed, out) = (daemon.closed(1), format!(" {received} out"));
+    let (closed, out) = (daemon.close_summary(1), format!(" {received} out"));
     assert!(
         closed.contains(&out),
-        "{received} bytes came back, the log says: {closed}"
+        "{received} bytes received, the log line: {closed}"
     );
 }
 
 #[test]
-fn what_is_owed_is_delivered_before_the_fin_on_sigterm() {
+fn sigterm_flushes_pending_output_before_fin() {
     assert_drains_for(SIGTERM);
 }
 
 #[test]
-fn what_is_owed_is_delivered_before_the_fin_on_sigint() {
+fn sigint_flushes_pending_output_before_fin() {
     assert_drains_for(SIGINT);
 }
 
 #[test]
-fn what_is_owed_is_delivered_before_the_fin_on_sighup() {
+fn sighup_flushes_pending_output_before_fin() {
     assert_drains_for(SIGHUP);
 }
 
 #[test]
-fn what_has_come_before_the_signal_is_answered_in_however_many_turns() {
+fn input_received_before_sigterm_is_echoed_during_the_drain() {
     let mut daemon = Daemon::start(&["--socket-buffer", "kernel"]);
     let mut stream = connect(daemon.address());
-    // With autotuning the kernel grows the buffers of a connection that sends much and is read.
+    // Autotuning grows the kernel buffers of a connection that transfers much data.
     let (mut sender, much) = (stream.try_clone().unwrap(), vec![7; 30_000_000]);
     let mut echo = vec![0; much.len()];
     std::thread::scope(|scope| {
@@ -79,73 +79,67 @@ fn what_has_come_before_the_signal_is_answered_in_however_many_turns() {
     daemon.pause();
     let sent = push_until_full(&mut stream, &much);
     let (here, there) = (stream.local_addr().unwrap(), daemon.address());
-    let has_come = TcpTable::read().socket(there, here).unread;
+    let arrived = TcpTable::read().socket(there, here).unread;
     assert!(
-        has_come > 300_000,
-        "{has_come} bytes of {sent} have come: this shows nothing"
+        arrived > 300_000,
+        "{arrived} bytes of {sent} have arrived: too few for several iterations"
     );
     daemon.signal(SIGTERM);
     daemon.resume();
     let received = read_to_fin(&mut stream).len();
     assert!(
-        received >= has_come,
-        "{has_come} bytes had come, {received} came back"
+        received >= arrived,
+        "{arrived} bytes had arrived, {received} were echoed"
     );
     drop(stream);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
 }
 
 #[test]
-fn who_never_reads_is_cut_off_when_the_drain_timeout_is_over() {
+fn drain_timeout_closes_a_client_that_never_reads() {
     let mut daemon = Daemon::start(&["--drain-timeout", "1s", "--socket-buffer", "16KiB"]);
-    let torrent = Torrent::never_reading(&daemon);
+    let sender = BulkSender::with_pending_output(&daemon);
     let logged_before = daemon.lines().len();
     let start = Instant::now();
     daemon.signal(SIGTERM);
     assert_eq!(
         daemon.wait_exit(PATIENCE),
         Some(0),
-        "exit code after a drain that expired"
+        "exit code after an expired drain"
     );
     let took = start.elapsed();
-    // Deadlines are kept to a tick of 250 ms.
+    // Deadlines are accurate to a tick of 250 ms.
     assert!(
         took >= Duration::from_millis(900),
-        "cut off after {took:?}, before the second was over"
+        "exited after {took:?}, before the drain timeout"
     );
     assert!(
         took < Duration::from_secs(4),
-        "it took {took:?} to give up after a second"
+        "exited {took:?} after the signal, with a drain timeout of 1 s"
     );
     let lines = daemon.lines().split_off(logged_before);
-    let told = lines
+    let logged = lines
         .iter()
         .any(|line| line.to_lowercase().contains("drain"));
-    assert!(
-        told,
-        "the log does not tell of a drain that expired: {lines:#?}"
-    );
-    drop(torrent);
+    assert!(logged, "the expired drain is not in the log: {lines:#?}");
+    drop(sender);
 }
 
 #[test]
-fn while_draining_new_connections_are_refused_and_the_daemon_works_on() {
+fn drain_refuses_new_connections_and_flushes_pending_output() {
     let mut daemon = Daemon::start(&["--drain-timeout", "30s", "--socket-buffer", "16KiB"]);
-    let mut torrent = Torrent::never_reading(&daemon);
-    let read = torrent.account(&daemon, &TcpTable::read()).read;
+    let mut sender = BulkSender::with_pending_output(&daemon);
+    let read = sender.progress(&daemon, &TcpTable::read()).read;
     daemon.signal(SIGTERM);
     assert_refused_soon(daemon.address());
+    assert!(daemon.is_running(), "the daemon exited with pending output");
+    sender.receive_to_fin();
     assert!(
-        daemon.is_running(),
-        "the daemon ended although it owes bytes"
+        sender.received >= read,
+        "the daemon had read {read} bytes, {} were echoed",
+        sender.received
     );
-    torrent.pull_to_fin();
-    assert!(
-        torrent.received >= read,
-        "{read} bytes were read, {} came back",
-        torrent.received
-    );
-    drop(torrent);
+    drop(sender);
     assert_eq!(
         daemon.wait_exit(PATIENCE),
         Some(0),
@@ -154,43 +148,47 @@ fn while_draining_new_connections_are_refused_and_the_daemon_works_on() {
 }
 
 #[test]
-fn who_stays_open_and_silent_after_the_fin_does_not_hold_the_daemon() {
+fn drain_ends_despite_a_client_that_never_closes() {
     let mut daemon = Daemon::start(&["--drain-timeout", "60s"]);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, b"accepted");
     let start = Instant::now();
     daemon.signal(SIGTERM);
-    assert_eq!(read_to_fin(&mut stream), b"", "nothing is owed but a FIN");
+    assert_eq!(
+        read_to_fin(&mut stream),
+        b"",
+        "bytes received before the FIN"
+    );
     assert_eq!(
         daemon.wait_exit(PATIENCE),
         Some(0),
         "exit code after a drain"
     );
-    // The linger after our FIN lasts 2 s and a tick.
+    // The linger after the daemon's FIN lasts 2 s and a tick.
     let took = start.elapsed();
     assert!(
         took < Duration::from_secs(4),
-        "a silent client held the daemon for {took:?}"
+        "an open client delayed the exit for {took:?}"
     );
     drop(stream);
 }
 
 #[test]
-fn who_never_stops_sending_and_reading_does_not_hold_the_daemon() {
+fn drain_ends_despite_a_client_that_never_stops_sending() {
     let mut daemon = Daemon::start(&["--drain-timeout", "60s"]);
-    let mut torrent = Torrent::connect(daemon.address());
-    let mut flow = |rounds: usize| {
+    let mut sender = BulkSender::connect(daemon.address());
+    let mut exchange = |rounds: usize| {
         (0..rounds).any(|_| {
-            torrent.push(usize::MAX);
-            torrent.pull()
+            sender.send_up_to(usize::MAX);
+            sender.receive_available()
         })
     };
-    assert!(!flow(1_000), "a FIN before the signal");
+    assert!(!exchange(1_000), "a FIN before the signal");
     daemon.signal(SIGTERM);
-    eventually(PATIENCE, "a FIN, although more comes all the time", || {
-        flow(100)
+    eventually(PATIENCE, "a FIN, although the client keeps sending", || {
+        exchange(100)
     });
-    drop(torrent);
+    drop(sender);
     assert_eq!(
         daemon.wait_exit(PATIENCE),
         Some(0),
@@ -198,26 +196,26 @@ fn who_never_stops_sending_and_reading_does_not_hold_the_daemon() {
     );
 }
 
-/// What still comes after our FIN is read and dropped; left unread, it would turn the close into a reset.
+/// Input after the daemon's FIN is read and discarded; unread input would make the kernel send RST on close.
 #[test]
-fn who_goes_on_sending_after_the_fin_is_not_reset_before_it_has_read_everything() {
+fn input_after_the_drain_fin_does_not_reset_unread_output() {
     let mut daemon = Daemon::start(&[]);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, b"accepted");
     daemon.pause();
-    stream.write_all(b"on its way").unwrap();
+    stream.write_all(b"in flight").unwrap();
     daemon.signal(SIGTERM);
     daemon.resume();
     stream
         .peek(&mut [0])
-        .expect("the daemon's echo or FIN is there");
+        .expect("the daemon's echo or FIN arrives");
     for _ in 0..20 {
         stream
             .write_all(b"too late")
-            .expect("the daemon lingers and takes what still comes");
+            .expect("the daemon lingers and reads");
     }
     let received = read_to_fin(&mut stream);
-    let sent = [&b"on its way"[..], &b"too late".repeat(20)].concat();
+    let sent = [&b"in flight"[..], &b"too late".repeat(20)].concat();
     assert!(
         sent.starts_with(&received),
         "received `{}`",
@@ -231,11 +229,11 @@ fn who_goes_on_sending_after_the_fin_is_not_reset_before_it_has_read_everything(
     );
 }
 
-/// More than are drained in one iteration.
+/// More connections than are drained in one iteration.
 #[test]
 fn drain_timeout_0_closes_1_500_connections_at_once() {
     const CONNECTIONS: usize = 1_500;
-    if !allow_descriptors(2 * CONNECTIONS as u64) {
+    if !allow_fds(2 * CONNECTIONS as u64) {
         return;
     }
     let mut daemon = Daemon::start(&["-v", "--drain-timeout", "0"]);
@@ -251,7 +249,7 @@ fn drain_timeout_0_closes_1_500_connections_at_once() {
     let took = start.elapsed();
     assert!(took < Duration::from_secs(2), "it took {took:?}");
     for stream in &mut streams {
-        // FIN or RST: what is left at the end of the drain is reset.
+        // FIN or RST: connections left when the drain expires are reset.
         let end = stream.read(&mut [0]);
         let closed = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
         let is_closed = end.as_ref().map_or_else(closed, |count| *count == 0);
@@ -259,9 +257,9 @@ fn drain_timeout_0_closes_1_500_connections_at_once() {
     }
     let lines = daemon.lines();
     let closed = lines.iter().filter(|line| line.contains(" closed: "));
-    assert_eq!(closed.count(), CONNECTIONS, "closed in the log");
+    assert_eq!(closed.count(), CONNECTIONS, "log lines with `closed`");
     let served = format!("{CONNECTIONS} connections served");
     assert!(lines.iter().any(|line| line.contains(&served)), "{served}");
     let expired = |line: &String| line.contains("drain expired after 0ns: ");
-    assert!(lines.iter().any(expired), "the drain that expired");
+    assert!(lines.iter().any(expired), "the expired drain is logged");
 }

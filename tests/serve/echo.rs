@@ -1,4 +1,4 @@
-//! What is sent comes back: byte-exact, for many at once, in any size, on every kind of listener, without a stall.
+//! Raw echo: exact bytes, concurrent clients, all message sizes, IPv4 and IPv6 listeners, no Nagle delays.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,27 +6,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{
-    Random, Torrent, assert_echo, assert_reads, connect, push_until_stuck, read_to_fin,
+    BulkSender, Random, assert_echo, assert_reads, connect, read_to_fin, send_until_blocked,
 };
 use crate::harness::{Daemon, PATIENCE};
 use crate::machine::{TcpTable, peak_resident_bytes, resident_bytes};
 use crate::tools::skip;
 
 #[test]
-fn two_hundred_clients_at_once_each_get_their_own_bytes_back() {
+fn concurrent_200_clients_each_receive_their_own_bytes() {
     let daemon = Daemon::start(&[]);
     let address = daemon.address();
     thread::scope(|scope| {
         for seed in 0..200 {
-            scope.spawn(move || talk_at_random(connect(address), Random(seed)));
+            scope.spawn(move || exchange_at_random(connect(address), Random(seed)));
         }
     });
 }
 
-/// Writes pieces of random sizes, and between them reads back a random part of what is still out.
-fn talk_at_random(mut stream: TcpStream, mut random: Random) {
-    // More than this must not be out, or both sides could wait for each other to read.
-    const MOST_OUT: usize = 32 * 1024;
+/// Writes pieces of random sizes and, between them, reads a random part of the echo still in flight.
+fn exchange_at_random(mut stream: TcpStream, mut random: Random) {
+    // With more bytes in flight both sides could block, each waiting for the other to read.
+    const MOST_IN_FLIGHT: usize = 32 * 1024;
     let length = random.up_to(100_000);
     let data = random.bytes(length);
     let (mut sent, mut received) = (0, 0);
@@ -34,13 +34,13 @@ fn talk_at_random(mut stream: TcpStream, mut random: Random) {
         let piece = random.up_to(4096).min(data.len() - sent);
         stream
             .write_all(&data[sent..sent + piece])
-            .expect("the daemon keeps up");
+            .expect("the daemon reads");
         sent += piece;
-        let out = sent - received;
-        if out > MOST_OUT || random.up_to(3) == 1 {
-            let back = random.up_to(out);
-            assert_reads(&mut stream, &data[received..received + back]);
-            received += back;
+        let in_flight = sent - received;
+        if in_flight > MOST_IN_FLIGHT || random.up_to(3) == 1 {
+            let count = random.up_to(in_flight);
+            assert_reads(&mut stream, &data[received..received + count]);
+            received += count;
         }
     }
     stream.shutdown(Shutdown::Write).unwrap();
@@ -53,7 +53,7 @@ fn talk_at_random(mut stream: TcpStream, mut random: Random) {
 }
 
 #[test]
-fn one_byte_at_a_time_comes_back_one_byte_at_a_time() {
+fn single_bytes_are_echoed_one_by_one() {
     let daemon = Daemon::start(&[]);
     let mut stream = connect(daemon.address());
     for round in 0..3 {
@@ -64,7 +64,7 @@ fn one_byte_at_a_time_comes_back_one_byte_at_a_time() {
 }
 
 #[test]
-fn bytes_sent_one_by_one_without_waiting_come_back_in_order() {
+fn single_bytes_sent_without_waiting_are_echoed_in_order() {
     let daemon = Daemon::start(&[]);
     let mut stream = connect(daemon.address());
     let data = Random(1).bytes(2_000);
@@ -75,7 +75,7 @@ fn bytes_sent_one_by_one_without_waiting_come_back_in_order() {
 }
 
 #[test]
-fn sixty_four_kibibytes_two_hundred_times_without_a_nagle_stall() {
+fn echo_of_64_kib_200_times_has_no_nagle_delay() {
     let daemon = Daemon::start(&[]);
     let mut stream = connect(daemon.address());
     let message = Random(2).bytes(64 * 1024);
@@ -83,41 +83,41 @@ fn sixty_four_kibibytes_two_hundred_times_without_a_nagle_stall() {
     for _ in 0..200 {
         assert_echo(&mut stream, &message);
     }
-    // Each stall lasts for a delayed ACK, 40 ms, so that stalling all the time would take 8 s.
+    // Nagle's algorithm would delay each echo by a delayed ACK, 40 ms: 8 s in total.
     let took = start.elapsed();
     assert!(
         took < Duration::from_secs(4),
-        "200 echoes of 64 KiB took {took:?}: they stall"
+        "200 echoes of 64 KiB took {took:?}"
     );
 }
 
-/// Not reading is allowed: the kernel then takes no more, the daemon holds `--max-pending` and one
-/// read more at most, and when the client does read, everything is there.
+/// Until the client reads, back-pressure stops it, and the daemon holds at most `--max-pending` plus one read; then it
+/// receives everything.
 #[test]
-fn who_sends_64_mib_before_reading_is_held_back_and_then_gets_all_of_it() {
+fn sending_64_mib_unread_is_throttled_then_echoed_completely() {
     const TOTAL: usize = 64 << 20;
     const MAX_PENDING: usize = 64 << 10;
     let daemon = Daemon::start(&["--max-pending", "64KiB"]);
     assert_echo(
         &mut connect(daemon.address()),
-        b"everything that echo needs is in memory now",
+        b"all code pages of echo are resident",
     );
     let before = resident_bytes(daemon.pid());
 
-    let mut torrents = [Torrent::connect(daemon.address())];
-    push_until_stuck(&mut torrents, TOTAL);
-    let [mut torrent] = torrents;
-    let account = torrent.account(&daemon, &TcpTable::read());
+    let mut senders = [BulkSender::connect(daemon.address())];
+    send_until_blocked(&mut senders, TOTAL);
+    let [mut sender] = senders;
+    let progress = sender.progress(&daemon, &TcpTable::read());
     assert!(
-        account.owed > 0,
-        "the daemon holds nothing, so this test shows nothing: {account:?}"
+        progress.pending > 0,
+        "the daemon has no pending output to test with: {progress:?}"
     );
     assert!(
-        account.owed <= MAX_PENDING + (64 << 10),
-        "the daemon holds too much: {account:?}"
+        progress.pending <= MAX_PENDING + (64 << 10),
+        "too much pending output: {progress:?}"
     );
 
-    finish(&mut torrent, TOTAL);
+    finish(&mut sender, TOTAL);
     let grown = peak_resident_bytes(daemon.pid()).saturating_sub(before);
     assert!(
         grown < MAX_PENDING + (2 << 20),
@@ -125,29 +125,29 @@ fn who_sends_64_mib_before_reading_is_held_back_and_then_gets_all_of_it() {
     );
 }
 
-/// Sends the rest of `total` and reads at the same time, to the end.
-fn finish(torrent: &mut Torrent, total: usize) {
+/// Sends the rest of `total`, reads at the same time, and half-closes at the end.
+fn finish(sender: &mut BulkSender, total: usize) {
     let mut last_progress = Instant::now();
-    while torrent.received < total {
-        let before = torrent.sent + torrent.received;
-        torrent.push(total);
-        let fin = torrent.pull();
-        assert!(!fin, "a FIN after {} of {total} bytes", torrent.received);
-        if torrent.sent + torrent.received > before {
+    while sender.received < total {
+        let before = sender.sent + sender.received;
+        sender.send_up_to(total);
+        let fin = sender.receive_available();
+        assert!(!fin, "a FIN after {} of {total} bytes", sender.received);
+        if sender.sent + sender.received > before {
             last_progress = Instant::now();
         } else {
             thread::yield_now();
         }
-        let (sent, received) = (torrent.sent, torrent.received);
-        let stuck = last_progress.elapsed() > PATIENCE;
+        let (sent, received) = (sender.sent, sender.received);
+        let is_stuck = last_progress.elapsed() > PATIENCE;
         assert!(
-            !stuck,
-            "it does not go on: {sent} bytes sent, {received} received"
+            !is_stuck,
+            "no progress within {PATIENCE:?}: {sent} bytes sent, {received} received"
         );
     }
-    torrent.stream.shutdown(Shutdown::Write).unwrap();
-    torrent.pull_to_fin();
-    assert_eq!(torrent.received, total, "bytes received to the FIN");
+    sender.stream.shutdown(Shutdown::Write).unwrap();
+    sender.receive_to_fin();
+    assert_eq!(sender.received, total, "bytes received to the FIN");
 }
 
 fn have_ipv6() -> bool {
@@ -159,7 +159,7 @@ fn have_ipv6() -> bool {
 }
 
 #[test]
-fn an_ipv6_listener_serves_ipv6_clients() {
+fn ipv6_listener_serves_ipv6_clients() {
     if !have_ipv6() {
         return;
     }
@@ -173,7 +173,7 @@ fn an_ipv6_listener_serves_ipv6_clients() {
 }
 
 #[test]
-fn a_listener_on_all_ipv6_addresses_serves_ipv4_clients_too_and_logs_them_as_ipv4() {
+fn ipv6_wildcard_listener_serves_ipv4_and_logs_it_as_ipv4() {
     if !have_ipv6() {
         return;
     }
@@ -185,12 +185,12 @@ fn a_listener_on_all_ipv6_addresses_serves_ipv4_clients_too_and_logs_them_as_ipv
     );
     let mut ipv4 = connect(SocketAddr::from(([127, 0, 0, 1], port)));
     assert_echo(&mut ipv4, b"over IPv4");
-    // Fails unless the log has it as 127.0.0.1, that is, not as ::ffff:127.0.0.1.
+    // Fails unless the log shows 127.0.0.1 instead of ::ffff:127.0.0.1.
     daemon.serial_of(ipv4.local_addr().unwrap());
 }
 
 #[test]
-fn several_listeners_are_all_logged_and_all_serve() {
+fn several_listeners_are_logged_and_serve_clients() {
     let mut listeners = vec!["127.0.0.1:0", "127.0.0.1:0"];
     if have_ipv6() {
         listeners.push("[::1]:0");
@@ -209,15 +209,15 @@ fn several_listeners_are_all_logged_and_all_serve() {
 }
 
 #[test]
-fn nothing_comes_back_before_something_was_sent() {
+fn client_that_sends_nothing_receives_nothing() {
     let daemon = Daemon::start(&["--spin", "100us"]);
-    let mut quiet = connect(daemon.address());
+    let mut silent = connect(daemon.address());
     let mut busy = connect(daemon.address());
     for _ in 0..100 {
-        assert_echo(&mut busy, b"mine alone");
+        assert_echo(&mut busy, b"busy");
     }
-    quiet.set_nonblocking(true).unwrap();
-    let read = quiet.read(&mut [0; 64]);
+    silent.set_nonblocking(true).unwrap();
+    let read = silent.read(&mut [0; 64]);
     let nothing = matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
     assert!(nothing, "a client that sent nothing received {read:?}");
 }

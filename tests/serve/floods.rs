@@ -1,5 +1,5 @@
-//! Clients flood the daemon with the smallest messages and read every reply: an honest client is answered all the while.
-//! How fast it is answered is measured in `benches/worst_day`.
+//! Clients flood the daemon with the smallest messages and read every reply: an honest client still receives its
+//! replies. `benches/worst_day` measures its latency.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use crate::harness::{Daemon, PATIENCE, eventually};
 
 const FLOODERS: usize = 50;
 
-/// Clients that send the same message again and again, and read, on a thread of their own until this value is dropped.
+/// Clients that repeat a message and read the replies, on a separate thread until this value is dropped.
 struct Flood {
     stops: Arc<AtomicBool>,
     received: Arc<AtomicUsize>,
@@ -21,7 +21,7 @@ struct Flood {
 }
 
 impl Flood {
-    fn begin(daemon: SocketAddr, message: &[u8]) -> Self {
+    fn start(daemon: SocketAddr, message: &[u8]) -> Self {
         let stops: Arc<AtomicBool> = Arc::default();
         let received: Arc<AtomicUsize> = Arc::default();
         let thread = Some(thread::spawn({
@@ -60,7 +60,7 @@ impl Drop for Flood {
     }
 }
 
-/// Sends and reads what is possible at once; returns how many bytes were read.
+/// Sends and reads without blocking; returns how many bytes were read.
 fn exchange(stream: &mut TcpStream, messages: &[u8]) -> usize {
     if let Err(error) = stream.write(messages) {
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "a flooder: {error}");
@@ -74,9 +74,9 @@ fn exchange(stream: &mut TcpStream, messages: &[u8]) -> usize {
     }
 }
 
-/// The exchanges of the honest client take far less than [`PATIENCE`], on a busy machine too.
+/// The exchanges of the honest client take far less than [`PATIENCE`], even on a busy machine.
 #[track_caller]
-fn assert_answered_during_flood(
+fn assert_replies_during_flood(
     protocol: &str,
     flood: &[u8],
     exchanges: usize,
@@ -84,8 +84,8 @@ fn assert_answered_during_flood(
     reply: &[u8],
 ) {
     let daemon = Daemon::start(&["-p", protocol]);
-    let flood = Flood::begin(daemon.address(), flood);
-    eventually(PATIENCE, "the flooders get replies", || {
+    let flood = Flood::start(daemon.address(), flood);
+    eventually(PATIENCE, "the flooders receive replies", || {
         flood.received() > 0
     });
     let mut honest = connect(daemon.address());
@@ -96,17 +96,17 @@ fn assert_answered_during_flood(
         let took = began.elapsed();
         assert!(took < PATIENCE, "{number} exchanges took {took:?}");
     }
-    eventually(PATIENCE, "the flooders get replies too", || {
+    eventually(PATIENCE, "the flooders receive more replies", || {
         flood.received() > before
     });
 }
 
 #[test]
-fn an_honest_line_is_answered_while_50_clients_flood_newlines() {
-    assert_answered_during_flood("line", b"\n", 10, b"hello\n", b"ECHO hello\n");
+fn flood_of_newlines_from_50_clients_does_not_starve_a_line() {
+    assert_replies_during_flood("line", b"\n", 10, b"hello\n", b"ECHO hello\n");
 }
 
 #[test]
-fn a_frame_is_answered_while_50_clients_flood_empty_frames() {
-    assert_answered_during_flood("frame:1", b"\0", 50, b"\x05hello", b"\x05hello");
+fn flood_of_empty_frames_from_50_clients_starves_no_frame() {
+    assert_replies_during_flood("frame:1", b"\0", 50, b"\x05hello", b"\x05hello");
 }

@@ -1,4 +1,4 @@
-//! Clients written by others, as people use them: nc, socat, Python.
+//! Third-party clients with their usual options: nc, socat, Python.
 
 use std::process::{Command, Output};
 
@@ -9,30 +9,29 @@ use crate::tools::{have_tool, lacking, run};
 const LENGTH: usize = 300_000;
 
 #[track_caller]
-pub(crate) fn assert_brought_back(client: &Output, expected: &[u8]) {
+pub(crate) fn assert_client_received(client: &Output, expected: &[u8]) {
     let (stdout, stderr) = (&client.stdout, client.stderr.escape_ascii());
     assert!(
         client.status.success(),
-        "the client ended with {}: {stderr}",
+        "the client exited with {}: {stderr}",
         client.status
     );
-    let same = stdout == expected;
     assert!(
-        same,
-        "{} bytes in, {} out, or others: {stderr}",
+        stdout == expected,
+        "{} bytes expected, {} received, or other bytes: {stderr}",
         expected.len(),
         stdout.len()
     );
 }
 
 #[test]
-fn netcat_gets_back_what_it_sent_and_ends_by_itself() {
+fn netcat_receives_its_input_and_exits() {
     if !have_tool("nc") {
         return;
     }
     let help = run(command("nc", &["-h"]), b"");
     if !String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("OpenBSD") {
-        lacking("nc is not OpenBSD's, which alone has -N");
+        lacking("nc is not OpenBSD netcat, which has -N");
         return;
     }
     let daemon = Daemon::start(&[]);
@@ -40,12 +39,12 @@ fn netcat_gets_back_what_it_sent_and_ends_by_itself() {
     for length in [0, 1, LENGTH] {
         let data = Random(6).bytes(length);
         let nc = run(command("nc", &["-N", "127.0.0.1", &port]), &data);
-        assert_brought_back(&nc, &data);
+        assert_client_received(&nc, &data);
     }
 }
 
 #[test]
-fn socat_gets_back_what_it_sent_and_ends_by_itself() {
+fn socat_receives_its_input_and_exits() {
     if !have_tool("socat") {
         return;
     }
@@ -53,13 +52,13 @@ fn socat_gets_back_what_it_sent_and_ends_by_itself() {
     let target = format!("TCP:{},shut-down", daemon.address());
     for length in [1, LENGTH] {
         let data = Random(7).bytes(length);
-        // -t: how long it waits for the answer behind its half-close.
+        // -t: how long socat waits for data after its half-close.
         let socat = run(command("socat", &["-t", "15", "-", &target]), &data);
-        assert_brought_back(&socat, &data);
+        assert_client_received(&socat, &data);
     }
 }
 
-/// Sends its input byte by byte or whole, as its second argument says, and prints what comes back.
+/// Sends its input in pieces of its second argument's size and prints the reply.
 pub(crate) const PYTHON: &str = r"
 import socket, sys, threading
 data = sys.stdin.buffer.read()
@@ -77,7 +76,7 @@ sender.join()
 ";
 
 #[track_caller]
-fn assert_python_gets_back(length: usize, step: &str) {
+fn assert_python_receives(length: usize, step: &str) {
     if !have_tool("python3") {
         return;
     }
@@ -85,17 +84,17 @@ fn assert_python_gets_back(length: usize, step: &str) {
     let port = daemon.address().port().to_string();
     let data = Random(8).bytes(length);
     let python = run(command("python3", &["-c", PYTHON, &port, step]), &data);
-    assert_brought_back(&python, &data);
+    assert_client_received(&python, &data);
 }
 
 #[test]
-fn python_gets_back_what_it_sent_byte_by_byte() {
-    assert_python_gets_back(50_000, "1");
+fn python_receives_what_it_sent_byte_by_byte() {
+    assert_python_receives(50_000, "1");
 }
 
 #[test]
-fn python_gets_back_what_it_sent_in_large_pieces() {
-    assert_python_gets_back(LENGTH, "65536");
+fn python_receives_what_it_sent_in_large_pieces() {
+    assert_python_receives(LENGTH, "65536");
 }
 
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
@@ -104,7 +103,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The path of a program in a language of its own, which lies beside the tests.
+/// The path of a client program in `tests/serve/scripts`.
 pub(crate) fn script(name: &str) -> String {
     format!("{}/tests/serve/scripts/{name}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,6 +1,6 @@
-//! The daemon under test: started, listened to, signalled, waited for and, whatever happens, ended.
+//! The daemon under test: starts it, reads its log, sends it signals, waits for its exit and kills it at the end.
 //!
-//! In: the arguments of `echoloop serve`. Out: its addresses, its log lines and its exit code.
+//! Input: the arguments of `echoloop serve`. Output: its addresses, its log lines and its exit code.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,36 +15,36 @@ use nix::unistd::Pid;
 use crate::machine;
 pub(crate) use crate::tools::PATIENCE;
 
-/// Asks until the answer is yes and tells how long that took; panics with `what` after `within`.
+/// Polls `condition` until it is true and returns the time that took; panics with `what` after `within`.
 #[track_caller]
 pub(crate) fn eventually(
     within: Duration,
     what: &str,
-    mut holds: impl FnMut() -> bool,
+    mut condition: impl FnMut() -> bool,
 ) -> Duration {
     let start = Instant::now();
-    while !holds() {
+    while !condition() {
         assert!(start.elapsed() < within, "not within {within:?}: {what}");
         thread::sleep(Duration::from_millis(2));
     }
     start.elapsed()
 }
 
-/// The executable under test, free of what the environment of the test run would tell it.
+/// The executable under test, without the environment variables that configure it.
 pub(crate) fn echoloop() -> Command {
-    cleaned(Command::new(env!("CARGO_BIN_EXE_echoloop")))
+    with_clean_environment(Command::new(env!("CARGO_BIN_EXE_echoloop")))
 }
 
-/// A shell that does `script`, in which `exec "$0" "$@"` becomes the daemon with these arguments.
+/// A shell that runs `script`, in which `exec "$0" "$@"` starts the daemon with these arguments.
 pub(crate) fn in_shell(script: &str, arguments: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", script, env!("CARGO_BIN_EXE_echoloop")])
         .args(arguments);
-    cleaned(shell)
+    with_clean_environment(shell)
 }
 
-fn cleaned(mut command: Command) -> Command {
+fn with_clean_environment(mut command: Command) -> Command {
     command
         .env_remove("ECHOLOOP_LOG")
         .stdin(Stdio::null())
@@ -52,7 +52,7 @@ fn cleaned(mut command: Command) -> Command {
     command
 }
 
-/// `serve`, one `--listen` for each listener, and the rest.
+/// `serve`, one `--listen` for each listener, then `extra`.
 pub(crate) fn serve_arguments<'a>(listeners: &[&'a str], extra: &[&'a str]) -> Vec<&'a str> {
     let listen = listeners
         .iter()
@@ -64,7 +64,7 @@ pub(crate) fn serve_arguments<'a>(listeners: &[&'a str], extra: &[&'a str]) -> V
         .collect()
 }
 
-/// A running `echoloop serve`. Invariant: its process is reaped by this value, so its id is never another's.
+/// A running `echoloop serve`. Invariant: only this value reaps the process, so the id is not reused before.
 pub(crate) struct Daemon {
     child: Child,
     addresses: Vec<SocketAddr>,
@@ -73,7 +73,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// On one IPv4 loopback port that the kernel picks.
+    /// Starts a daemon on one IPv4 loopback port that the kernel picks.
     pub(crate) fn start(extra: &[&str]) -> Self {
         Self::listening_on(&["127.0.0.1:0"], extra)
     }
@@ -84,7 +84,7 @@ impl Daemon {
         Self::launch(command, listeners.len())
     }
 
-    /// Runs `command`, which is or becomes the daemon, until as many listeners as said are in its log.
+    /// Runs `command`, which is or becomes the daemon, and waits until its log shows `listeners` listeners.
     pub(crate) fn launch(command: Command, listeners: usize) -> Self {
         let mut daemon = Self::spawn(command);
         eventually(
@@ -99,7 +99,7 @@ impl Daemon {
                 let exited = daemon.child.try_wait().unwrap();
                 assert!(
                     exited.is_none(),
-                    "the daemon ended at once, {exited:?}: {lines:#?}"
+                    "the daemon exited during startup, {exited:?}: {lines:#?}"
                 );
                 daemon.addresses.len() >= listeners
             },
@@ -107,10 +107,10 @@ impl Daemon {
         daemon
     }
 
-    /// On a loopback port found free just before, for a daemon whose log does not tell its address.
+    /// Starts a daemon on a loopback port that was free just before, if its log does not show its address.
     ///
-    /// The address is one that no other test listens on, so that only a stranger can take the port meanwhile.
-    pub(crate) fn on_a_free_port(command: impl Fn(&str) -> Command) -> Self {
+    /// No other test listens on this address, so only an unrelated process can take the port meanwhile.
+    pub(crate) fn on_free_port(command: impl Fn(&str) -> Command) -> Self {
         for _ in 0..5 {
             let address = TcpListener::bind("127.0.0.77:0")
                 .unwrap()
@@ -119,7 +119,7 @@ impl Daemon {
             let mut daemon = Self::spawn(command(&address.to_string()));
             daemon.addresses = vec![address];
             let mut connected = false;
-            eventually(PATIENCE, "the daemon takes a connection or exits", || {
+            eventually(PATIENCE, "the daemon accepts a connection or exits", || {
                 connected = TcpStream::connect(address).is_ok();
                 connected || !daemon.is_running()
             });
@@ -130,8 +130,8 @@ impl Daemon {
         panic!("the daemon did not start on any of five free ports");
     }
 
-    /// A daemon whose standard error the test keeps for itself; its log is empty here.
-    pub(crate) fn adopt(child: Child, address: SocketAddr) -> Self {
+    /// A daemon whose standard error the test reads itself; [`Daemon::lines`] is empty.
+    pub(crate) fn from_child(child: Child, address: SocketAddr) -> Self {
         Self {
             child,
             addresses: vec![address],
@@ -172,12 +172,12 @@ impl Daemon {
         self.child.id()
     }
 
-    /// All that was logged so far; what is not UTF-8 shows as U+FFFD.
+    /// All lines logged so far; invalid UTF-8 is replaced by U+FFFD.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
-    /// The first line that `fits`, waited for.
+    /// Waits for a log line that satisfies `fits` and returns the first one.
     #[track_caller]
     pub(crate) fn wait_for_line(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let mut found = None;
@@ -188,7 +188,7 @@ impl Daemon {
         found.unwrap()
     }
 
-    /// The number that the log gives to the connection from `client`; asks for `-v`.
+    /// The serial number of the connection from `client` in the log; needs `-v`.
     #[track_caller]
     pub(crate) fn serial_of(&self, client: SocketAddr) -> u64 {
         let opened = format!(" open {client}");
@@ -196,13 +196,13 @@ impl Daemon {
         let before = line.strip_suffix(&opened).unwrap();
         let (_, serial) = before
             .rsplit_once('#')
-            .expect("`#` and a serial number stand before ` open`");
+            .expect("` open` follows `#` and a serial number");
         serial.parse().expect("a serial number is a number")
     }
 
-    /// What the log says after `#N closed: `, waited for; asks for `-v`.
+    /// Waits for the log line `#N closed: ..` and returns its text after the colon; needs `-v`.
     #[track_caller]
-    pub(crate) fn closed(&self, serial: u64) -> String {
+    pub(crate) fn close_summary(&self, serial: u64) -> String {
         let closed = format!("#{serial} closed: ");
         let line = self.wait_for_line(&format!("`{closed}..`"), |line| line.contains(&closed));
         line.split_once(&closed).unwrap().1.to_owned()
@@ -215,16 +215,16 @@ impl Daemon {
     pub(crate) fn signal(&mut self, signal: Signal) {
         assert!(
             self.is_running(),
-            "the daemon ended before {signal} was sent"
+            "the daemon exited before {signal} was sent"
         );
         let pid = i32::try_from(self.pid()).expect("a process id is positive and small");
-        kill(Pid::from_raw(pid), signal).expect("one's own child may be signalled");
+        kill(Pid::from_raw(pid), signal).expect("a process may send signals to its child");
     }
 
-    /// Holds the daemon still, so that what clients do now all lies before it at once on `resume`.
+    /// Stops the daemon, so that after `resume` it finds all input at once that clients sent during the stop.
     pub(crate) fn pause(&mut self) {
         self.signal(Signal::SIGSTOP);
-        eventually(PATIENCE, "the daemon stands still", || {
+        eventually(PATIENCE, "the daemon is stopped", || {
             machine::state(self.pid()) == 'T'
         });
     }
@@ -233,7 +233,7 @@ impl Daemon {
         self.signal(Signal::SIGCONT);
     }
 
-    /// The exit code, waited for; `None` if a signal ended the daemon. The log is complete afterwards.
+    /// Waits for the exit and returns the code; `None` if a signal killed the daemon. Then the log is complete.
     #[track_caller]
     pub(crate) fn wait_exit(&mut self, within: Duration) -> Option<i32> {
         let mut status = None;
@@ -250,13 +250,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
+        // Both fail only if the process has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
             let lines = self.lines();
             let tail = &lines[lines.len().saturating_sub(20)..];
-            eprintln!("the daemon's log, its last lines: {tail:#?}");
+            eprintln!("the last lines of the daemon's log: {tail:#?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a client costs the kernel on the daemon's side: its buffers, and sockets that the daemon has closed.
+//! Kernel memory of the daemon's sockets: their buffers, and sockets that remain after the daemon's close.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -31,8 +31,8 @@ fn echo_bulk(stream: &TcpStream, total: usize) {
     });
 }
 
-/// All of them send and none reads, until the kernel has taken nothing from any of them for a while.
-fn send_until_stuck(streams: &[TcpStream]) {
+/// Sends on all of them, reading nothing, until the kernel has accepted no byte for 500 ms.
+fn send_until_blocked(streams: &[TcpStream]) {
     let piece = vec![b's'; 64 << 10];
     let mut last = Instant::now();
     while last.elapsed() < Duration::from_millis(500) {
@@ -50,7 +50,7 @@ fn send_until_stuck(streams: &[TcpStream]) {
     }
 }
 
-/// Bytes of kernel memory of each established socket at `local` (`skmem` of ss(8): r, f, w and bl).
+/// Kernel memory in bytes of each established socket at `local` (`skmem` of ss(8): r, f, w and bl).
 fn kernel_memory(local: SocketAddr) -> Vec<usize> {
     let mut ss = Command::new("ss");
     ss.args(["-tmnH", "state", "established"]);
@@ -84,7 +84,7 @@ fn bulk_client_that_stops_reading_costs_512_kib_at_most() {
     for client in &clients {
         echo_bulk(client, 16 << 20);
     }
-    send_until_stuck(&clients);
+    send_until_blocked(&clients);
     let memory = kernel_memory(daemon.address());
     assert_eq!(memory.len(), CLIENTS);
     let (most, sum) = (memory.iter().max().unwrap(), memory.iter().sum::<usize>());
@@ -93,7 +93,7 @@ fn bulk_client_that_stops_reading_costs_512_kib_at_most() {
         "up to {most} bytes, {} on average",
         sum / CLIENTS
     );
-    // They have filled what there is, else this shows nothing.
+    // The clients must have filled their buffers, or nothing is tested.
     assert!(
         sum / CLIENTS > 128 << 10,
         "{} bytes on average",
@@ -101,7 +101,7 @@ fn bulk_client_that_stops_reading_costs_512_kib_at_most() {
     );
 }
 
-/// A client that has sent `bytes` and FIN, all of which the daemon has read and answered into the kernel.
+/// A client that sent `bytes` and FIN; the echo fits into kernel buffers, so the daemon closes the connection.
 fn half_closed(daemon: &Daemon, bytes: usize) -> TcpStream {
     let mut client = connect_with_buffers(daemon.address(), 4 << 10);
     client.write_all(&vec![b'h'; bytes]).unwrap();
@@ -110,7 +110,7 @@ fn half_closed(daemon: &Daemon, bytes: usize) -> TcpStream {
 }
 
 #[test]
-fn fin_and_never_read_is_reset_within_a_bounded_time() {
+fn half_closed_client_that_never_reads_is_reset() {
     const CLIENTS: usize = 20;
     let daemon = Daemon::start(&["--stall-timeout", "2s"]);
     let mut other = connect(daemon.address());
@@ -118,29 +118,29 @@ fn fin_and_never_read_is_reset_within_a_bounded_time() {
     let half_closed = |_| half_closed(&daemon, 100_000);
     let clients: Vec<TcpStream> = (0..CLIENTS).map(half_closed).collect();
     let count = |state| TcpTable::read().count(daemon.address(), state);
-    eventually(PATIENCE, "the daemon has closed all of them", || {
+    eventually(PATIENCE, "the daemon has closed all connections", || {
         count(LAST_ACK) == CLIENTS
     });
-    // At least 10 s after the last byte was acknowledged, and then the kernel's timer.
+    // At least 10 s after the last acknowledged byte, plus the kernel's timer.
     eventually(Duration::from_secs(25), "no socket is left", || {
         count(LAST_ACK) + count(FIN_WAIT1) == 0
     });
-    assert_echo(&mut other, b"and after");
+    assert_echo(&mut other, b"after");
     drop(clients);
 }
 
 #[test]
-fn steady_reader_after_its_fin_gets_everything() {
+fn last_ack_socket_lets_a_steady_reader_receive_everything() {
     const BYTES: usize = 100_000;
     let daemon = Daemon::start(&["--stall-timeout", "1s"]);
     let mut client = half_closed(&daemon, BYTES);
-    eventually(PATIENCE, "the daemon has closed it", || {
+    eventually(PATIENCE, "the daemon has closed the connection", || {
         TcpTable::read().count(daemon.address(), LAST_ACK) == 1
     });
     let start = Instant::now();
     let mut received = 0;
     let mut piece = [0; 2048];
-    // About 25 kB/s, so for several times the timeout; the kernel acknowledges 6 kB at a time.
+    // About 25 kB/s: several times the timeout; the client's kernel acknowledges 6 kB at a time.
     loop {
         match client.read(&mut piece) {
             Ok(0) => break,

@@ -1,4 +1,4 @@
-//! A log line is one write, so that lines of several daemons on one pipe stay whole.
+//! Each log line is one write, so that daemons which share a pipe do not interleave within lines.
 
 use std::fs;
 use std::io::{Read, pipe};
@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::client::{assert_echo, connect, read_to_fin};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, listening_address, serve_arguments};
-use crate::idle::may_trace;
 use crate::logging::read_line;
+use crate::syscalls::may_trace;
 
 #[test]
 fn each_log_line_is_one_write() {
@@ -24,7 +24,7 @@ fn each_log_line_is_one_write() {
     let trace = folder.path().join("trace");
     let mut command = Command::new("strace");
     command
-        // With -D the process that is started is the daemon, and not strace.
+        // -D: the tracer is a grandchild, so that the child process is the daemon.
         .args(["-D", "-s", "8192", "-e", "trace=write,writev", "-o"])
         .arg(&trace)
         .arg(echoloop().get_program())
@@ -50,7 +50,7 @@ fn each_log_line_is_one_write() {
     }
 }
 
-/// A log line as it must look, beginning with its time.
+/// Whether this is one complete log line that starts with its time.
 fn is_one_line(line: &str) -> bool {
     let Some((time, rest)) = line.split_once(' ') else {
         return false;
@@ -67,10 +67,10 @@ fn is_one_line(line: &str) -> bool {
 }
 
 #[test]
-fn two_daemons_on_one_pipe_never_write_within_a_line() {
+fn two_daemons_on_one_pipe_never_interleave_lines() {
     const CONNECTIONS: usize = 1_500;
     let (mut reader, writer) = pipe().unwrap();
-    // Large enough for all of the log, so that no line is dropped.
+    // The pipe can hold the complete log, so that no line is dropped.
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
     let daemons = [(); 2].map(|()| {
         let mut command = echoloop();
@@ -78,7 +78,7 @@ fn two_daemons_on_one_pipe_never_write_within_a_line() {
         command.stderr(Stdio::from(writer.try_clone().unwrap()));
         let child = command.spawn().expect("the executable starts");
         let address = listening_address(&read_line(&mut reader)).unwrap();
-        Daemon::adopt(child, address)
+        Daemon::from_child(child, address)
     });
     drop(writer);
     let text = thread::scope(|scope| {
@@ -87,7 +87,7 @@ fn two_daemons_on_one_pipe_never_write_within_a_line() {
             reader.read_to_string(&mut text).unwrap();
             text
         });
-        let churns = daemons.map(|mut daemon| {
+        let clients = daemons.map(|mut daemon| {
             scope.spawn(move || {
                 for _ in 0..CONNECTIONS {
                     let mut stream = connect(daemon.address());
@@ -99,8 +99,8 @@ fn two_daemons_on_one_pipe_never_write_within_a_line() {
                 assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
             })
         });
-        for churn in churns {
-            churn.join().unwrap();
+        for client in clients {
+            client.join().unwrap();
         }
         reader.join().unwrap()
     });

@@ -1,4 +1,4 @@
-//! The log never stops the daemon, whatever becomes of stderr, and never carries a peer's control bytes.
+//! The log never blocks or stops the daemon, even if stderr is closed or full, and contains no control bytes of peers.
 
 use std::io::{PipeReader, PipeWriter, Read, pipe};
 use std::net::{SocketAddr, TcpStream};
@@ -13,8 +13,8 @@ use crate::client::{assert_echo, connect};
 use crate::harness::{Daemon, PATIENCE, echoloop, in_shell, listening_address, serve_arguments};
 
 #[test]
-fn with_stderr_closed_it_echoes() {
-    let daemon = Daemon::on_a_free_port(|address| {
+fn closed_stderr_does_not_stop_echoes() {
+    let daemon = Daemon::on_free_port(|address| {
         in_shell(
             "exec \"$0\" \"$@\" 2>&-",
             &serve_arguments(&[address], &["-vv"]),
@@ -23,7 +23,7 @@ fn with_stderr_closed_it_echoes() {
     assert_many_echoes(daemon.address());
 }
 
-/// On two connections, with more bytes than one line of the log shows.
+/// Echoes on two connections, with more bytes than a log line shows.
 fn assert_many_echoes(address: SocketAddr) {
     let (mut first, mut second) = (connect(address), connect(address));
     for round in 0..200 {
@@ -35,11 +35,11 @@ fn assert_many_echoes(address: SocketAddr) {
     }
 }
 
-/// A daemon at `-vv` that logs into a pipe from which the test has read only what it had to.
-fn logging_into_a_pipe(nonblocking: bool) -> (Daemon, PipeReader, PipeWriter) {
+/// A daemon with `-vv` that logs to a pipe, of which the test has read only the lines up to `listening on`.
+fn daemon_logging_to_pipe(nonblocking: bool) -> (Daemon, PipeReader, PipeWriter) {
     let (mut reader, writer) = pipe().unwrap();
     if nonblocking {
-        // A flag of the pipe's end itself, shared by all who hold it, so the daemon has it too.
+        // O_NONBLOCK belongs to the open file description, which the daemon inherits.
         fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     }
     let mut command = echoloop();
@@ -51,10 +51,10 @@ fn logging_into_a_pipe(nonblocking: bool) -> (Daemon, PipeReader, PipeWriter) {
             break address;
         }
     };
-    (Daemon::adopt(child, address), reader, writer)
+    (Daemon::from_child(child, address), reader, writer)
 }
 
-/// One line, byte by byte, so that nothing behind it is taken out of the pipe.
+/// Reads one line byte by byte, so that later lines stay in the pipe.
 pub(crate) fn read_line(pipe: &mut PipeReader) -> String {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
@@ -79,14 +79,14 @@ fn is_full(pipe: &PipeWriter) -> bool {
     poll(writable, PollTimeout::ZERO).unwrap() == 0
 }
 
-fn assert_echoes_although_nobody_reads_the_log(nonblocking: bool) {
-    let (daemon, reader, writer) = logging_into_a_pipe(nonblocking);
+fn assert_echoes_with_unread_log(nonblocking: bool) {
+    let (daemon, reader, writer) = daemon_logging_to_pipe(nonblocking);
     let mut stream = connect(daemon.address());
     let mut messages = 0;
     while !is_full(&writer) {
         assert!(
             messages < 20_000,
-            "{messages} traced messages did not fill a pipe"
+            "{messages} traced messages did not fill the pipe"
         );
         assert_echo(&mut stream, &[b'm'; 200]);
         messages += 1;
@@ -94,24 +94,24 @@ fn assert_echoes_although_nobody_reads_the_log(nonblocking: bool) {
     assert_many_echoes(daemon.address());
     assert!(
         is_full(&writer),
-        "somebody has read the log, so this test shows nothing"
+        "the pipe is not full any more, so nothing is tested"
     );
     drop(reader);
 }
 
 #[test]
-fn with_stderr_a_full_pipe_it_echoes() {
-    assert_echoes_although_nobody_reads_the_log(false);
+fn full_stderr_pipe_does_not_stop_echoes() {
+    assert_echoes_with_unread_log(false);
 }
 
 #[test]
-fn with_stderr_a_full_nonblocking_pipe_it_echoes() {
-    assert_echoes_although_nobody_reads_the_log(true);
+fn full_nonblocking_stderr_pipe_does_not_stop_echoes() {
+    assert_echoes_with_unread_log(true);
 }
 
 #[test]
-fn a_full_pipe_does_not_hinder_the_drain() {
-    let (mut daemon, _reader, writer) = logging_into_a_pipe(false);
+fn full_stderr_pipe_does_not_stop_the_drain() {
+    let (mut daemon, _reader, writer) = daemon_logging_to_pipe(false);
     let mut stream = connect(daemon.address());
     for _ in 0..20_000 {
         if is_full(&writer) {
@@ -121,7 +121,7 @@ fn a_full_pipe_does_not_hinder_the_drain() {
     }
     assert!(
         is_full(&writer),
-        "20,000 traced messages did not fill a pipe"
+        "20,000 traced messages did not fill the pipe"
     );
     drop(stream);
     daemon.signal(Signal::SIGTERM);
@@ -133,13 +133,13 @@ fn a_full_pipe_does_not_hinder_the_drain() {
 }
 
 #[test]
-fn when_the_reader_of_stderr_goes_away_it_echoes_on() {
-    let (mut daemon, reader, writer) = logging_into_a_pipe(false);
+fn broken_stderr_pipe_does_not_stop_echoes() {
+    let (mut daemon, reader, writer) = daemon_logging_to_pipe(false);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, b"while the log is read");
     drop((reader, writer));
     for _ in 0..200 {
-        assert_echo(&mut stream, b"while nobody can read the log");
+        assert_echo(&mut stream, b"after the pipe is broken");
     }
     assert_many_echoes(daemon.address());
     drop(stream);
@@ -152,7 +152,7 @@ fn when_the_reader_of_stderr_goes_away_it_echoes_on() {
 }
 
 #[test]
-fn the_trace_shows_what_was_received_without_its_control_bytes() {
+fn trace_escapes_control_bytes_of_received_data() {
     let daemon = Daemon::start(&["-vv"]);
     let mut stream = connect(daemon.address());
     assert_echo(
@@ -162,7 +162,7 @@ fn the_trace_shows_what_was_received_without_its_control_bytes() {
     let traced = daemon.wait_for_line("the text `marked`", |line| line.contains("marked"));
     assert!(
         traced.contains("[31mred"),
-        "what is harmless stays legible: {traced}"
+        "printable bytes are not escaped: {traced}"
     );
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     for byte in &every_byte {
@@ -174,17 +174,23 @@ fn the_trace_shows_what_was_received_without_its_control_bytes() {
         line.contains("the end mark")
     });
     for line in daemon.lines() {
-        assert!(!line.contains("[mio::"), "not of this program: {line}");
-        // U+FFFD stands for what was not UTF-8.
+        assert!(
+            !line.contains("[mio::"),
+            "a log line of the mio crate: {line}"
+        );
+        // U+FFFD replaces invalid UTF-8.
         let raw = line
             .chars()
             .find(|char| char.is_control() || *char == '\u{fffd}');
-        assert_eq!(raw, None, "a raw byte of a peer in the log: {line:?}");
+        assert_eq!(
+            raw, None,
+            "an unescaped byte of a peer in the log: {line:?}"
+        );
     }
 }
 
 #[test]
-fn the_trace_cuts_what_is_long() {
+fn trace_truncates_long_input() {
     let daemon = Daemon::start(&["-vv"]);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, &b"long".repeat(5_000));
@@ -196,13 +202,13 @@ fn the_trace_cuts_what_is_long() {
     let longest = daemon.lines().iter().map(String::len).max().unwrap();
     assert!(
         longest <= 1_000,
-        "a line of {longest} bytes about 20,000 received"
+        "a log line of {longest} bytes for 20,000 received"
     );
 }
 
 #[test]
-fn quietly_it_serves_and_tells_nothing() {
-    let mut daemon = Daemon::on_a_free_port(|address| {
+fn quiet_daemon_echoes_and_logs_nothing() {
+    let mut daemon = Daemon::on_free_port(|address| {
         let mut command = echoloop();
         command.args(serve_arguments(&[address], &["-q"]));
         command
@@ -215,14 +221,14 @@ fn quietly_it_serves_and_tells_nothing() {
         "exit code after a drain"
     );
     let lines = daemon.lines();
-    let told = lines
+    let logged = lines
         .iter()
         .any(|line| line.contains("INFO") || line.contains("listening"));
-    assert!(!told, "with -q the log says: {lines:#?}");
+    assert!(!logged, "the log with -q: {lines:#?}");
 }
 
-/// The serials that the log of a daemon with this much to say tells of, after two connections.
-fn opened_in_the_log(level: Option<&str>, extra: &[&str]) -> usize {
+/// The number of connections in the log after two connections, with this log level and these flags.
+fn logged_connections(level: Option<&str>, extra: &[&str]) -> usize {
     let mut command = echoloop();
     command.args(serve_arguments(&["127.0.0.1:0"], extra));
     if let Some(level) = level {
@@ -231,7 +237,7 @@ fn opened_in_the_log(level: Option<&str>, extra: &[&str]) -> usize {
     let mut daemon = Daemon::launch(command, 1);
     let two: [TcpStream; 2] = [connect(daemon.address()), connect(daemon.address())];
     for mut stream in two {
-        assert_echo(&mut stream, b"a word");
+        assert_echo(&mut stream, b"x");
     }
     daemon.signal(Signal::SIGTERM);
     assert_eq!(
@@ -247,42 +253,42 @@ fn opened_in_the_log(level: Option<&str>, extra: &[&str]) -> usize {
 }
 
 #[test]
-fn connections_are_logged_at_debug_however_that_is_asked_for_and_not_by_default() {
+fn connections_are_logged_at_level_debug_only() {
     assert_eq!(
-        opened_in_the_log(None, &[]),
+        logged_connections(None, &[]),
         0,
         "connections in the log by default"
     );
     assert_eq!(
-        opened_in_the_log(None, &["-v"]),
+        logged_connections(None, &["-v"]),
         2,
         "connections in the log with -v"
     );
     assert_eq!(
-        opened_in_the_log(Some("debug"), &[]),
+        logged_connections(Some("debug"), &[]),
         2,
         "with ECHOLOOP_LOG=debug"
     );
     assert_eq!(
-        opened_in_the_log(Some("info"), &[]),
+        logged_connections(Some("info"), &[]),
         0,
         "with ECHOLOOP_LOG=info"
     );
     assert_eq!(
-        opened_in_the_log(Some(""), &[]),
+        logged_connections(Some(""), &[]),
         0,
-        "with an empty ECHOLOOP_LOG, which is as good as none"
+        "with an empty ECHOLOOP_LOG, as without it"
     );
 }
 
 #[test]
-fn stdout_stays_empty() {
+fn serve_writes_nothing_to_stdout() {
     let mut command = echoloop();
     command.args(serve_arguments(&["127.0.0.1:0"], &["-vv"]));
-    let (mut stdout, for_the_daemon) = pipe().unwrap();
-    command.stdout(Stdio::from(for_the_daemon));
+    let (mut stdout, writer) = pipe().unwrap();
+    command.stdout(Stdio::from(writer));
     let mut daemon = Daemon::launch(command, 1);
-    assert_echo(&mut connect(daemon.address()), b"not to be seen on stdout");
+    assert_echo(&mut connect(daemon.address()), b"echoed, not printed");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(
         daemon.wait_exit(PATIENCE),

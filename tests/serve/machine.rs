@@ -1,6 +1,6 @@
-//! What the kernel knows: of the daemon's process, of the sockets on the wire, of the machine's limits.
+//! Kernel data: about the daemon's process, TCP sockets and the limits of the machine.
 //!
-//! Everything here reads /proc and changes nothing, except for [`allow_descriptors`].
+//! Everything here only reads /proc, except for [`allow_fds`].
 
 use std::collections::HashMap;
 use std::fs;
@@ -27,12 +27,10 @@ fn status_number(pid: u32, name: &str) -> usize {
     value.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The fields of /proc/PID/stat from the third on, that is, after the name, which may contain blanks.
+/// The fields of /proc/PID/stat from the third on: they follow the name, which may contain spaces.
 fn stat_fields(pid: u32) -> Vec<String> {
     let stat = process_file(pid, "stat");
-    let (_, fields) = stat
-        .rsplit_once(") ")
-        .expect("the name stands in parentheses");
+    let (_, fields) = stat.rsplit_once(") ").expect("the name is in parentheses");
     fields.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -42,74 +40,76 @@ pub(crate) fn ignores(pid: u32, signal: Signal) -> bool {
     let mask = status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
-        .expect("the kernel says which signals are ignored");
+        .expect("the status has a line SigIgn");
     let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
     mask >> (signal as i32 - 1) & 1 == 1
 }
 
-/// `R` running, `S` asleep, `T` stopped, and so on.
+/// The process state: `R` running, `S` sleeping, `T` stopped and so on (`proc_pid_stat(5)`).
 pub(crate) fn state(pid: u32) -> char {
     stat_fields(pid)[0].chars().next().unwrap()
 }
 
-/// Processor time used so far, user and system; exact to 10 ms.
+/// CPU time used so far, user and system; accurate to 10 ms.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     let fields = stat_fields(pid);
     let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    // The kernel counts here in units of USER_HZ, which is 100 on every architecture that Rust knows.
+    // The unit is 1/USER_HZ; USER_HZ is 100 on every architecture that Rust supports.
     Duration::from_millis(ticks * 10)
 }
 
-/// How often the process has gone to sleep so far: one more after each time it was woken.
-pub(crate) fn times_asleep(pid: u32) -> usize {
+/// Voluntary context switches so far: each wake-up is followed by one when the process sleeps again.
+pub(crate) fn voluntary_switches(pid: u32) -> usize {
     status_number(pid, "voluntary_ctxt_switches")
 }
 
-/// Memory in use now, in bytes.
+/// Resident memory, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> usize {
     status_number(pid, "VmRSS") * 1024
 }
 
-/// The most memory that was ever in use, in bytes.
+/// Peak resident memory since the start of the process, in bytes.
 pub(crate) fn peak_resident_bytes(pid: u32) -> usize {
     status_number(pid, "VmHWM") * 1024
 }
 
-pub(crate) fn open_descriptors(pid: u32) -> usize {
+pub(crate) fn open_fds(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("one's own child may be looked at")
+        .expect("a process may list the file descriptors of its child")
         .count()
 }
 
-/// Raises this process's limit so that `wanted` descriptors fit; false, and loud, where that is forbidden.
-pub(crate) fn allow_descriptors(wanted: u64) -> bool {
+/// Raises the soft limit of file descriptors of this process; if the hard limit is below `wanted`, reports that the
+/// test is skipped and returns false.
+pub(crate) fn allow_fds(wanted: u64) -> bool {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("up to the hard limit is allowed");
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+            .expect("the soft limit may be raised to the hard limit");
     }
     if hard < wanted {
         skip(&format!(
-            "{wanted} descriptors are wanted, the hard limit is {hard}"
+            "the test needs {wanted} file descriptors, the hard limit is {hard}"
         ));
     }
     hard >= wanted
 }
 
-/// The longest accept queue that the kernel grants.
+/// The kernel's limit of an accept queue (`net.core.somaxconn`).
 pub(crate) fn somaxconn() -> usize {
     let value = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
     value.trim().parse().unwrap()
 }
 
-/// One of the kernel's TCP counters (RFC 1213 and later ones); it counts for the whole machine.
+/// A kernel TCP counter (`TcpExt` of /proc/net/netstat); it counts for the whole network namespace.
 pub(crate) fn tcp_counter(name: &str) -> u64 {
     let netstat = fs::read_to_string("/proc/net/netstat").unwrap();
     let mut rows = netstat
         .lines()
         .filter_map(|line| line.strip_prefix("TcpExt: "));
     let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
-    let column = names.split(' ').position(|known| known == name);
-    let column = column.unwrap_or_else(|| panic!("the kernel does not count {name}"));
+    let column = names.split(' ').position(|column| column == name);
+    let column = column.unwrap_or_else(|| panic!("no counter {name} in /proc/net/netstat"));
     values.split(' ').nth(column).unwrap().parse().unwrap()
 }
 
@@ -121,13 +121,13 @@ pub(crate) struct TcpTable(HashMap<(u16, u16), TcpSocket>);
 pub(crate) struct TcpSocket {
     /// As in the kernel's `net/tcp_states.h`.
     pub(crate) state: u8,
-    /// Bytes given to the kernel which the other side has not yet acknowledged.
+    /// Bytes written to the socket that the peer has not acknowledged yet.
     pub(crate) unacknowledged: usize,
-    /// Bytes received which the process has not yet read.
+    /// Bytes received that the process has not read yet.
     pub(crate) unread: usize,
-    /// What runs: 0 nothing, 1 retransmission, 2 keepalive, 4 zero window probe.
+    /// The active timer: 0 none, 1 retransmission, 2 keepalive, 4 zero window probe.
     pub(crate) timer: u8,
-    /// Until that timer fires.
+    /// The time until that timer expires.
     pub(crate) timer_left: Duration,
 }
 
@@ -141,7 +141,7 @@ impl TcpTable {
     #[track_caller]
     pub(crate) fn socket(&self, local: SocketAddr, remote: SocketAddr) -> TcpSocket {
         let row = self.0.get(&(local.port(), remote.port()));
-        *row.unwrap_or_else(|| panic!("the kernel knows no connection from {local} to {remote}"))
+        *row.unwrap_or_else(|| panic!("no connection from {local} to {remote} in /proc/net/tcp"))
     }
 
     /// How many sockets with this local port are in `state`.

@@ -1,14 +1,13 @@
-//! What `echoloop serve` promises, asked of the real executable over real sockets, from outside.
+//! End-to-end tests of `echoloop serve`: the real executable over real sockets.
 //!
-//! One binary of tests. Each module says at its top what belongs there; [`harness`] starts and watches
-//! the daemon, [`client`] is the other end of the wire, [`attackers`] take the daemon's memory, [`machine`]
-//! reads what the kernel knows of both, [`tools`] runs other people's programs.
-//! Only loopback, only port 0, every wait with a deadline.
+//! One test binary. [`harness`] starts and observes the daemon, [`client`] holds test clients, [`attackers`] are
+//! clients that fill the daemon's memory, [`machine`] reads process and socket state from the kernel, [`tools`] runs
+//! third-party programs. The tests use loopback addresses and port 0; every wait has a deadline.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "in a test a panic with its message is the report of a failure"
+    reason = "a test reports a failure by a panic with a message"
 )]
 
 mod attackers;
@@ -17,28 +16,28 @@ mod harness;
 mod machine;
 mod tools;
 
+mod accept_queues;
 mod accepting;
 mod closing;
 mod collecting;
 mod deadlines;
-mod descriptors;
 mod draining;
 mod echo;
+mod fd_exhaustion;
 mod floods;
 mod foreign;
 mod frames;
-mod idle;
 mod kernel;
 mod limits;
 mod lines;
 mod log_lines;
 mod logging;
+mod memory_exhaustion;
 mod namespace;
-mod queues;
 mod resets;
-mod scarcity;
 mod signals;
 mod steady_readers;
-mod stops;
+mod suspension;
+mod syscalls;
 mod urgent;
 mod usage;

@@ -1,4 +1,4 @@
-//! What needs addresses of its own, in a network namespace: a peer that vanishes, a peer with a link-local address.
+//! Tests in a network namespace, where they add addresses: a peer that vanishes, a peer with a link-local address.
 
 use std::process::Command;
 
@@ -7,10 +7,11 @@ use nix::unistd::Uid;
 use crate::harness::{Daemon, echoloop};
 use crate::tools::{have_tool, lacking};
 
-/// A shell in namespaces of its own, for a script in which `$0` is the executable. All it has started ends with it.
+/// A shell in new network and PID namespaces, for a script in which `$0` is the executable. The kernel kills all its
+/// processes when it exits.
 fn in_namespace(script: &str) -> Command {
     let mut command = Command::new("unshare");
-    // Who is not root becomes it, in a user namespace.
+    // -r: root in a new user namespace.
     let flags = if Uid::effective().is_root() {
         "-npf"
     } else {
@@ -25,13 +26,17 @@ fn in_namespace(script: &str) -> Command {
 }
 
 fn have_namespaces() -> bool {
-    let works = || in_namespace("").status().is_ok_and(|it| it.success());
+    let works = || {
+        in_namespace("")
+            .status()
+            .is_ok_and(|status| status.success())
+    };
     have_tool("ip")
         && have_tool("ss")
-        && (works() || lacking("a network namespace (unshare -n) is not to be had"))
+        && (works() || lacking("a network namespace (unshare -n) is not available"))
 }
 
-/// The time of day, in seconds, with which a log line begins.
+/// The time of day at the start of a log line, in seconds.
 fn seconds_of(line: &str) -> f64 {
     let (_, time) = line.split_once('T').expect("a date and a time");
     let (time, _) = time.split_once('Z').expect("a time in UTC");
@@ -39,15 +44,15 @@ fn seconds_of(line: &str) -> f64 {
     parts.fold(0.0, |sum, part| sum * 60.0 + part)
 }
 
-/// Waits in a script until the daemon listens.
+/// Script lines that wait until the daemon listens.
 const LISTENING: &str = "until ss -Hltn | grep -q :8000; do sleep 0.02; done";
 
 #[test]
-fn keepalive_detects_a_vanished_peer_within_2_d() {
+fn keepalive_detects_a_vanished_peer_within_twice_its_time() {
     if !have_namespaces() {
         return;
     }
-    // Without its address the client answers nothing, and is told nothing.
+    // Without its address the client can neither send nor receive: it vanishes without FIN or RST.
     let script = format!(
         r#"
         ip address add 10.9.0.1/32 dev lo
@@ -64,14 +69,14 @@ fn keepalive_detects_a_vanished_peer_within_2_d() {
     let daemon = Daemon::launch(in_namespace(&script), 1);
     let opened = daemon.wait_for_line("#1", |line| line.contains("#1 open 10.9.0.2:"));
     let closed = daemon.wait_for_line("#1", |line| line.contains("#1 closed: peer lost"));
-    // The day may have changed meanwhile.
+    // Midnight may fall between the two lines.
     let took = (seconds_of(&closed) - seconds_of(&opened)).rem_euclid(86_400.0);
     // The kernel's timers are up to an eighth late.
     assert!((2.0..=4.5).contains(&took), "detected after {took} s");
 }
 
 #[test]
-fn a_link_local_client_is_logged_with_its_interface() {
+fn link_local_client_is_logged_with_its_interface() {
     if !have_namespaces() {
         return;
     }
@@ -80,7 +85,7 @@ fn a_link_local_client_is_logged_with_its_interface() {
         ip -6 address add fe80::7/64 dev lo nodad
         "$0" serve -v --max-per-source 1 -l '[::]:8000' &
         {LISTENING}
-        # The kernel adds the route to a new address a little later.
+        # The kernel adds the route of a new address asynchronously.
         until "$0" send -m hello '[fe80::7%1]:8000' >/dev/null 2>&1; do sleep 0.02; done
         wait
         "#

@@ -1,5 +1,5 @@
-//! SIGTERM, SIGINT and SIGHUP: each starts a drain, and one that was inherited as ignored stays ignored. A second SIGTERM
-//! or SIGINT ends the drain, unless it comes within 500 ms of the first signal and so is the same request.
+//! SIGTERM, SIGINT and SIGHUP: each starts a drain; a signal that was inherited as ignored stays ignored. A second
+//! SIGTERM or SIGINT ends the drain, except within 500 ms of the first signal: then both count as one request.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -10,14 +10,14 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::client::{
-    Torrent, assert_echo, assert_refused_soon, assert_reset, connect, connect_with_buffers,
+    BulkSender, assert_echo, assert_refused_soon, assert_reset, connect, connect_with_buffers,
     read_to_fin,
 };
 use crate::harness::{Daemon, PATIENCE, eventually, in_shell, serve_arguments};
-use crate::machine::{TcpTable, allow_descriptors, ignores};
+use crate::machine::{TcpTable, allow_fds, ignores};
 use crate::tools::have_tool;
 
-/// Waits until the drain has started, and for so long after that a second signal is a second request.
+/// Waits until the drain has started and a second signal counts as a second request.
 pub(crate) fn wait_for_second_request(daemon: &Daemon) {
     assert_refused_soon(daemon.address());
     let drained_since = Instant::now();
@@ -26,12 +26,16 @@ pub(crate) fn wait_for_second_request(daemon: &Daemon) {
     });
 }
 
-fn assert_ends_well_on(signal: Signal) {
+fn assert_exits_0_on(signal: Signal) {
     let mut daemon = Daemon::start(&[]);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, b"accepted");
     daemon.signal(signal);
-    assert_eq!(read_to_fin(&mut stream), b"", "nothing is owed but a FIN");
+    assert_eq!(
+        read_to_fin(&mut stream),
+        b"",
+        "bytes received before the FIN"
+    );
     drop(stream);
     assert_eq!(
         daemon.wait_exit(PATIENCE),
@@ -41,22 +45,22 @@ fn assert_ends_well_on(signal: Signal) {
 }
 
 #[test]
-fn sigterm_ends_the_daemon_well() {
-    assert_ends_well_on(SIGTERM);
+fn sigterm_drains_and_exits_0() {
+    assert_exits_0_on(SIGTERM);
 }
 
 #[test]
-fn sigint_ends_the_daemon_well() {
-    assert_ends_well_on(SIGINT);
+fn sigint_drains_and_exits_0() {
+    assert_exits_0_on(SIGINT);
 }
 
 #[test]
-fn sighup_ends_the_daemon_well() {
-    assert_ends_well_on(SIGHUP);
+fn sighup_drains_and_exits_0() {
+    assert_exits_0_on(SIGHUP);
 }
 
 #[test]
-fn a_daemon_without_clients_ends_at_once() {
+fn sigterm_without_clients_exits_at_once() {
     let mut daemon = Daemon::start(&[]);
     let start = Instant::now();
     daemon.signal(SIGTERM);
@@ -68,14 +72,14 @@ fn a_daemon_without_clients_ends_at_once() {
     let took = start.elapsed();
     assert!(
         took < Duration::from_secs(1),
-        "it took {took:?} to end with nothing to do"
+        "the exit without clients took {took:?}"
     );
 }
 
-/// So many that they cannot all be accepted in the turn in which the signal comes.
+/// More clients than are accepted in the iteration that handles the signal.
 #[test]
-fn clients_queued_just_before_the_signal_are_not_reset() {
-    if !allow_descriptors(2_000) {
+fn clients_in_the_accept_queue_at_sigterm_are_not_reset() {
+    if !allow_fds(2_000) {
         return;
     }
     let mut daemon = Daemon::start(&[]);
@@ -89,7 +93,7 @@ fn clients_queued_just_before_the_signal_are_not_reset() {
     for stream in &mut streams {
         let received = read_to_fin(stream).escape_ascii().to_string();
         let fine = received == "just in time" || received.is_empty();
-        assert!(fine, "neither the echo and FIN nor FIN alone: {received}");
+        assert!(fine, "neither the echo nor only FIN: {received}");
     }
     drop(streams);
     assert_eq!(
@@ -100,15 +104,12 @@ fn clients_queued_just_before_the_signal_are_not_reset() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_with_exit_code_1() {
+fn second_sigterm_exits_at_once_with_code_1() {
     let mut daemon = Daemon::start(&["--drain-timeout", "30s", "--socket-buffer", "16KiB"]);
-    let torrent = Torrent::never_reading(&daemon);
+    let sender = BulkSender::with_pending_output(&daemon);
     daemon.signal(SIGTERM);
     wait_for_second_request(&daemon);
-    assert!(
-        daemon.is_running(),
-        "the daemon ended although it owes bytes"
-    );
+    assert!(daemon.is_running(), "the daemon exited with pending output");
     let start = Instant::now();
     daemon.signal(SIGTERM);
     assert_eq!(
@@ -119,20 +120,20 @@ fn a_second_signal_ends_at_once_with_exit_code_1() {
     let took = start.elapsed();
     assert!(
         took < Duration::from_secs(1),
-        "it took {took:?} to end at once"
+        "the exit after a second signal took {took:?}"
     );
-    drop(torrent);
+    drop(sender);
 }
 
-/// With FIN it could take what it has for all.
+/// FIN would mean that the echo is complete.
 #[test]
-fn who_is_owed_bytes_at_a_second_signal_is_reset() {
+fn second_sigterm_resets_a_client_with_pending_output() {
     let arguments = ["-v", "--drain-timeout", "30s", "--socket-buffer", "16KiB"];
     let mut daemon = Daemon::start(&[&arguments[..], &["--max-pending", "4MiB"]].concat());
     let mut stream = connect_with_buffers(daemon.address(), 16 * 1024);
     stream.write_all(&vec![7; 1_000_000]).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    // All has been read, so that nothing but what is owed tells a reset from a FIN.
+    // The daemon has read everything, so unread input cannot be the reason for RST.
     let (here, there) = (stream.local_addr().unwrap(), daemon.address());
     eventually(PATIENCE, "the daemon has read everything", || {
         let table = TcpTable::read();
@@ -142,14 +143,14 @@ fn who_is_owed_bytes_at_a_second_signal_is_reset() {
     wait_for_second_request(&daemon);
     daemon.signal(SIGTERM);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
-    assert!(daemon.closed(1).starts_with("drain expired, "));
+    assert!(daemon.close_summary(1).starts_with("drain expired, "));
     assert_reset(stream);
 }
 
 #[test]
-fn a_second_signal_of_another_kind_counts_too() {
+fn sigint_after_sighup_is_a_second_signal() {
     let mut daemon = Daemon::start(&["--drain-timeout", "30s", "--socket-buffer", "16KiB"]);
-    let torrent = Torrent::never_reading(&daemon);
+    let sender = BulkSender::with_pending_output(&daemon);
     daemon.signal(SIGHUP);
     wait_for_second_request(&daemon);
     daemon.signal(SIGINT);
@@ -158,28 +159,28 @@ fn a_second_signal_of_another_kind_counts_too() {
         Some(1),
         "exit code after a second signal"
     );
-    drop(torrent);
+    drop(sender);
 }
 
-/// A client with pending output reads it all, while `again` sends signals to the daemon that drains.
+/// A client with pending output reads it completely, although `send_signals` sends signals to the draining daemon.
 #[track_caller]
-fn assert_drains_in_spite_of(mut daemon: Daemon, again: impl FnOnce(&mut Daemon)) {
-    let mut torrent = Torrent::never_reading(&daemon);
-    let read = torrent.account(&daemon, &TcpTable::read()).read;
-    again(&mut daemon);
-    torrent.pull_to_fin();
-    let received = torrent.received;
+fn assert_drains_despite(mut daemon: Daemon, send_signals: impl FnOnce(&mut Daemon)) {
+    let mut sender = BulkSender::with_pending_output(&daemon);
+    let read = sender.progress(&daemon, &TcpTable::read()).read;
+    send_signals(&mut daemon);
+    sender.receive_to_fin();
+    let received = sender.received;
     assert!(received >= read, "{read} bytes read, {received} echoed");
-    drop(torrent);
+    drop(sender);
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
 }
 
 const SMALL_BUFFERS: [&str; 4] = ["--drain-timeout", "30s", "--socket-buffer", "16KiB"];
 
 #[test]
-fn two_signals_within_500_ms_are_one_request_and_drain() {
-    assert_drains_in_spite_of(Daemon::start(&SMALL_BUFFERS), |daemon| {
-        // Of two kinds, or the kernel would merge them while the daemon is stopped.
+fn two_signals_within_500_ms_count_as_one_and_drain() {
+    assert_drains_despite(Daemon::start(&SMALL_BUFFERS), |daemon| {
+        // Two different signals, since the kernel merges equal ones while the daemon is stopped.
         daemon.pause();
         daemon.signal(SIGTERM);
         daemon.signal(SIGINT);
@@ -190,16 +191,16 @@ fn two_signals_within_500_ms_are_one_request_and_drain() {
     });
 }
 
-/// GNU `timeout` sends what ends it to its child, and then to its process group, the child included.
+/// GNU `timeout` forwards a signal to its child and then to its process group, which contains the child.
 #[test]
-fn sigterm_by_way_of_timeout_drains() {
+fn sigterm_from_gnu_timeout_drains() {
     if !have_tool("timeout") {
         return;
     }
     let arguments = [&SMALL_BUFFERS[..], &["--end-with-parent"]].concat();
     let arguments = serve_arguments(&["127.0.0.1:0"], &arguments);
     let command = in_shell(r#"exec timeout 60s "$0" "$@""#, &arguments);
-    assert_drains_in_spite_of(Daemon::launch(command, 1), |timeout| {
+    assert_drains_despite(Daemon::launch(command, 1), |timeout| {
         timeout.signal(SIGTERM);
         assert_refused_soon(timeout.address());
     });
@@ -207,7 +208,7 @@ fn sigterm_by_way_of_timeout_drains() {
 
 #[test]
 fn sighup_during_a_drain_is_ignored() {
-    assert_drains_in_spite_of(Daemon::start(&SMALL_BUFFERS), |daemon| {
+    assert_drains_despite(Daemon::start(&SMALL_BUFFERS), |daemon| {
         daemon.signal(SIGTERM);
         wait_for_second_request(daemon);
         daemon.signal(SIGHUP);
@@ -215,7 +216,7 @@ fn sighup_during_a_drain_is_ignored() {
     });
 }
 
-/// As `nohup` does it.
+/// `nohup` ignores SIGHUP in this way.
 #[test]
 fn sighup_inherited_as_ignored_stays_ignored() {
     let arguments = serve_arguments(&["127.0.0.1:0"], &[]);
@@ -231,11 +232,13 @@ fn sighup_inherited_as_ignored_stays_ignored() {
 
 #[test]
 fn sigint_to_a_background_job_of_sh_stays_ignored() {
-    // It ends with the shell, whatever becomes of this test.
+    // --end-with-parent: the daemon exits with the shell, even if the test fails.
     let arguments = serve_arguments(&["127.0.0.1:0"], &["--end-with-parent"]);
     let script = r#""$0" "$@" & echo "job $!" >&2; wait $!"#;
     let mut shell = Daemon::launch(in_shell(script, &arguments), 1);
-    let line = shell.wait_for_line("its process id", |line| line.starts_with("job "));
+    let line = shell.wait_for_line("the process id of the daemon", |line| {
+        line.starts_with("job ")
+    });
     let daemon: u32 = line["job ".len()..].parse().unwrap();
     assert!(ignores(daemon, SIGINT));
     assert!(!ignores(daemon, SIGHUP));

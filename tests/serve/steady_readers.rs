@@ -1,5 +1,5 @@
-//! Clients that read slowly but steadily, from buffers so small that most of what they get waits in the daemon's kernel:
-//! no timeout closes them, since their kernels acknowledge bytes all the while.
+//! Clients that read slowly but steadily, with receive buffers so small that most of their data waits in the send
+//! buffer of the daemon's socket: no timeout closes them, since their kernels keep acknowledging bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::client::connect_with_buffers;
 use crate::harness::Daemon;
 
-/// How often a client reads what is due by its rate.
+/// The interval between two reads of a client.
 const STEP: Duration = Duration::from_millis(50);
 
-/// A client that reads so many bytes a second, whenever it gets to run.
+/// A client that reads `rate` bytes per second on average.
 struct SteadyReader {
     stream: TcpStream,
     rate: u128,
@@ -31,7 +31,7 @@ impl SteadyReader {
         }
     }
 
-    /// Reads what is due by now, and passes the time until a little more is. Says whether the stream goes on.
+    /// Reads the bytes due by now, then sleeps for [`STEP`]. Returns false at FIN.
     fn step(&mut self, expected: impl Fn(usize) -> u8) -> bool {
         let due = self.began.elapsed().as_millis() * self.rate / 1000;
         let due = usize::try_from(due).unwrap();
@@ -53,7 +53,7 @@ impl SteadyReader {
                 ),
             }
         }
-        // The pace itself is what this is about.
+        // The pace of the reads is the input of these tests.
         sleep(STEP);
         true
     }
@@ -63,7 +63,7 @@ fn byte(position: usize) -> u8 {
     u8::try_from(position % 251).unwrap()
 }
 
-/// Sends all that the kernels and the daemon take from a client that does not read; says how much that was.
+/// Sends until the kernels and the daemon accept no more, without reading; returns the count.
 fn fill(stream: &mut TcpStream) -> usize {
     stream.set_nonblocking(true).unwrap();
     let mut sent = 0;
@@ -91,7 +91,7 @@ fn steady_reader_of_pending_output_is_not_stalled() {
     let mut stream = connect_with_buffers(daemon.address(), 4096);
     let serial = daemon.serial_of(stream.local_addr().unwrap());
     let sent = fill(&mut stream);
-    // The kernel acknowledges in steps of up to its receive buffer: every 0.7 s at this rate.
+    // The client's kernel acknowledges in steps of up to its receive buffer: every 0.7 s at this rate.
     let mut reader = SteadyReader::new(stream, 8_000);
     while reader.began.elapsed() < 4 * TIMEOUT {
         assert!(
@@ -102,25 +102,25 @@ fn steady_reader_of_pending_output_is_not_stalled() {
     }
     assert!(
         reader.received < sent,
-        "it has had pending output all the while"
+        "the client has pending output throughout"
     );
-    // It stops reading, and is reset in time.
+    // The client stops reading and is reset after the stall timeout.
     let stopped = Instant::now();
-    let closed = daemon.closed(serial);
+    let closed = daemon.close_summary(serial);
     assert!(closed.starts_with("stalled, "), "{closed}");
     let waited = stopped.elapsed();
     assert!(waited < 2 * TIMEOUT + Duration::from_secs(2), "{waited:?}");
 }
 
 #[test]
-fn reply_read_without_pause_outlasts_the_idle_timeout() {
+fn steady_reader_outlasts_the_idle_timeout() {
     const LENGTH: usize = 60_000;
     let daemon = Daemon::start(&["-v", "--idle-timeout", "1s"]);
     let mut stream = connect_with_buffers(daemon.address(), 4096);
     let serial = daemon.serial_of(stream.local_addr().unwrap());
     let message: Vec<u8> = (0..LENGTH).map(byte).collect();
     stream.write_all(&message).unwrap();
-    // Three times the timeout, and the daemon has nothing to do with it.
+    // Three times the timeout, without any work for the daemon: its kernel sends the reply.
     let mut reader = SteadyReader::new(stream, 20_000);
     while reader.received < LENGTH {
         let (waited, received) = (reader.began.elapsed(), reader.received);
@@ -129,15 +129,15 @@ fn reply_read_without_pause_outlasts_the_idle_timeout() {
             "closed after {waited:?}: {received} bytes"
         );
     }
-    // Then it is idle.
+    // From here on the connection is idle.
     assert_eq!(
-        daemon.closed(serial),
+        daemon.close_summary(serial),
         format!("idle, {LENGTH} bytes in, {LENGTH} out")
     );
 }
 
 #[test]
-fn steady_reader_behind_its_fin_gets_everything() {
+fn half_closed_steady_reader_receives_everything() {
     const LENGTH: usize = 60_000;
     let daemon = Daemon::start(&["-v", "--stall-timeout", "1s", "--idle-timeout", "1s"]);
     let mut stream = connect_with_buffers(daemon.address(), 4096);

@@ -1,4 +1,4 @@
-//! Other people's programs: run to their end, or, where they are missing, skipped loudly.
+//! Third-party programs: runs them to their exit; a test that needs a missing one is skipped with a message.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must happen; only a test that is failing waits so long.
+/// How long a test waits for an expected event; only a failing test waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a command that must end by itself, with `input` as its stdin.
+/// Runs a command that must exit within [`PATIENCE`], with `input` as its stdin.
 #[track_caller]
 pub(crate) fn run(command: Command, input: &[u8]) -> Output {
     run_within(PATIENCE, command, input)
@@ -29,7 +29,7 @@ pub(crate) fn run_within(patience: Duration, mut command: Command, input: &[u8])
     let mut stdin = child.stdin.take().unwrap();
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     thread::scope(|scope| {
-        // A command that reads no input, or stops reading it, is judged by its output.
+        // A write error is ignored: a command may exit before it has read all input.
         scope.spawn(move || drop(stdin.write_all(input)));
         let stdout = scope.spawn(move || read_all(&mut stdout));
         let stderr = scope.spawn(move || read_all(&mut stderr));
@@ -37,7 +37,7 @@ pub(crate) fn run_within(patience: Duration, mut command: Command, input: &[u8])
         while child.try_wait().unwrap().is_none() {
             if Instant::now() > deadline {
                 let _ = child.kill();
-                panic!("{command:?} did not end within {patience:?}");
+                panic!("{command:?} did not exit within {patience:?}");
             }
             thread::sleep(Duration::from_millis(2));
         }
@@ -50,13 +50,13 @@ pub(crate) fn run_within(patience: Duration, mut command: Command, input: &[u8])
     })
 }
 
-fn read_all(from: &mut impl Read) -> Vec<u8> {
+fn read_all(source: &mut impl Read) -> Vec<u8> {
     let mut all = Vec::new();
-    from.read_to_end(&mut all).unwrap();
+    source.read_to_end(&mut all).unwrap();
     all
 }
 
-/// True if the tool is there. If not: skips loudly, or panics where `ECHOLOOP_REQUIRE_TOOLS=1`.
+/// Whether the tool is in `PATH`. If not: as [`lacking`].
 #[track_caller]
 pub(crate) fn have_tool(tool: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -64,7 +64,7 @@ pub(crate) fn have_tool(tool: &str) -> bool {
     found || lacking(&format!("{tool} is missing"))
 }
 
-/// A tool cannot do its work here: skips loudly, or panics where `ECHOLOOP_REQUIRE_TOOLS=1`. Always false.
+/// Reports that the test is skipped since `what`; panics with `ECHOLOOP_REQUIRE_TOOLS=1`. Always returns false.
 #[track_caller]
 pub(crate) fn lacking(what: &str) -> bool {
     let required = env::var_os("ECHOLOOP_REQUIRE_TOOLS");
@@ -76,8 +76,8 @@ pub(crate) fn lacking(what: &str) -> bool {
     false
 }
 
-/// Says loudly that a test is skipped, and why.
+/// Reports on stderr that a test is skipped, and why.
 pub(crate) fn skip(why: &str) {
-    // Past the capture of the test runner, which would swallow what a passing test prints.
+    // Not by eprintln!: the test runner captures it, and drops it if the test passes.
     let _ = writeln!(io::stderr(), "SKIPPED: {why}");
 }

@@ -1,7 +1,7 @@
-//! Urgent data (RFC 6093) stays in line and comes back like the rest, wherever its mark falls.
+//! Urgent data (RFC 6093) stays in line and is echoed like other data, at any position of its mark.
 //!
-//! The mark cuts a read short, and no further edge follows for what lies behind it. Each case is
-//! therefore also run on a daemon held still meanwhile, which then finds everything at once.
+//! A read ends at the mark, and epoll reports no further edge for the bytes after it. So each case also runs with the
+//! daemon stopped while the client sends, so that it finds everything at once.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -12,7 +12,7 @@ use socket2::SockRef;
 use crate::client::{assert_echo, assert_reads, connect, read_to_fin};
 use crate::harness::Daemon;
 
-/// A part of what is sent: plain, or with the urgent mark behind its last byte (`MSG_OOB`).
+/// A part of the data sent: plain, or with the urgent mark after its last byte (`MSG_OOB`).
 enum Part {
     Plain(&'static [u8]),
     Urgent(&'static [u8]),
@@ -25,13 +25,13 @@ fn send(stream: &mut TcpStream, parts: &[Part]) {
             Plain(bytes) => stream.write_all(bytes).unwrap(),
             Urgent(bytes) => {
                 let sent = SockRef::from(&*stream).send_out_of_band(bytes).unwrap();
-                assert_eq!(sent, bytes.len(), "so few bytes are sent whole");
+                assert_eq!(sent, bytes.len(), "all urgent bytes are sent");
             }
         }
     }
 }
 
-/// Echo of the parts, and then of a message behind them, seen one after the other and all at once.
+/// Checks the echo of the parts and of a message after them; the parts arrive one by one, then all at once.
 fn assert_urgent_echo(parts: &[Part], expected: &[u8]) {
     let mut daemon = Daemon::start(&[]);
     for at_once in [false, true] {
@@ -45,27 +45,27 @@ fn assert_urgent_echo(parts: &[Part], expected: &[u8]) {
             daemon.resume();
         }
         assert_reads(&mut stream, expected);
-        assert_echo(&mut stream, b"and on it goes");
+        assert_echo(&mut stream, b"the next message");
     }
 }
 
 #[test]
-fn an_urgent_byte_comes_back_in_line() {
+fn urgent_byte_is_echoed_in_line() {
     assert_urgent_echo(&[Plain(b"abc"), Urgent(b"X"), Plain(b"def")], b"abcXdef");
 }
 
 #[test]
-fn an_urgent_byte_comes_back_as_the_first() {
+fn urgent_first_byte_is_echoed_first() {
     assert_urgent_echo(&[Urgent(b"X"), Plain(b"def")], b"Xdef");
 }
 
 #[test]
-fn an_urgent_byte_comes_back_as_the_last() {
+fn urgent_last_byte_is_echoed_last() {
     assert_urgent_echo(&[Plain(b"abc"), Urgent(b"X")], b"abcX");
 }
 
 #[test]
-fn several_urgent_bytes_come_back_in_line() {
+fn several_urgent_bytes_are_echoed_in_line() {
     let parts = [
         Plain(b"a"),
         Urgent(b"bX"),
@@ -78,7 +78,7 @@ fn several_urgent_bytes_come_back_in_line() {
 }
 
 #[test]
-fn an_urgent_byte_followed_by_fin_at_once_comes_back_before_the_fin() {
+fn urgent_byte_before_fin_is_echoed_before_fin() {
     let mut daemon = Daemon::start(&[]);
     for at_once in [false, true] {
         let mut stream = connect(daemon.address());
@@ -100,16 +100,16 @@ fn an_urgent_byte_followed_by_fin_at_once_comes_back_before_the_fin() {
     }
 }
 
-/// Two marks make three reads and so three small answers in a row. With Nagle's algorithm (RFC 896) the
-/// second would wait for the acknowledgement of the first, which the client's kernel delays by 40 ms.
+/// Two marks cause three reads and so three small replies in a row. With Nagle's algorithm (RFC 896) the second would
+/// wait for the ACK of the first, which the client's kernel delays by 40 ms.
 #[test]
-fn small_answers_in_a_row_do_not_wait_for_acknowledgements() {
+fn consecutive_small_replies_have_no_nagle_delay() {
     const ROUNDS: u32 = 100;
     let mut daemon = Daemon::start(&[]);
     let mut stream = connect(daemon.address());
     for _ in 0..100 {
-        // A dialogue, so that the kernel delays acknowledgements, which at first it does not.
-        assert_echo(&mut stream, b"word for word");
+        // Request and reply in turn, so that the client's kernel starts to delay ACKs.
+        assert_echo(&mut stream, b"message");
     }
     let mut waited = Duration::ZERO;
     for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! The command line: what is wrong is named in one line and by the exit code, what is asked for happens.
+//! The command line: errors are one line and an exit code, flags have their effect.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ fn serve(arguments: &[&str]) -> Output {
     run(command, b"")
 }
 
-/// The one line of a failure, which must have this exit code and nothing on stdout.
+/// Returns the error line; the exit code must be `code`, with one line on stderr and nothing on stdout.
 #[track_caller]
 fn one_line(failed: &Output, code: i32) -> String {
     let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
@@ -35,44 +35,44 @@ fn one_line(failed: &Output, code: i32) -> String {
     assert_eq!(
         stderr.lines().count(),
         1,
-        "a failure prints one line, this one printed: {stderr}"
+        "an error prints one line, not: {stderr}"
     );
     stderr
 }
 
 #[track_caller]
-fn assert_says_one_of(line: &str, remedies: &[&str]) {
-    let says = remedies.iter().any(|remedy| line.contains(remedy));
-    assert!(says, "none of {remedies:?} in what to do about it: {line}");
+fn assert_names_one_of(line: &str, remedies: &[&str]) {
+    let is_named = remedies.iter().any(|remedy| line.contains(remedy));
+    assert!(is_named, "the remedy names none of {remedies:?}: {line}");
 }
 
 #[test]
-fn an_address_in_use_is_named_in_one_line_with_what_to_do() {
+fn address_in_use_is_reported_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = one_line(&serve(&["--listen", &address]), 1);
-    assert!(line.contains(&address), "{address} is not named: {line}");
+    assert!(line.contains(&address), "{address} is missing: {line}");
     assert!(
         line.to_lowercase().contains("in use"),
-        "why is not said: {line}"
+        "the reason is missing: {line}"
     );
-    assert_says_one_of(
+    assert_names_one_of(
         &line,
         &["--listen", "--reuse-port", "stop", "another", "ss -"],
     );
 }
 
 #[test]
-fn when_one_of_two_listeners_fails_the_daemon_does_not_start() {
+fn failure_of_one_of_two_listeners_exits_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let failed = serve(&["-q", "--listen", "127.0.0.1:0", "--listen", &address]);
     let line = one_line(&failed, 1);
-    assert!(line.contains(&address), "{address} is not named: {line}");
+    assert!(line.contains(&address), "{address} is missing: {line}");
 }
 
 #[test]
-fn an_address_that_another_of_ones_own_covers_is_not_blamed_on_another_process() {
+fn overlapping_listen_addresses_are_reported() {
     let free = TcpListener::bind("127.0.0.78:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -82,22 +82,22 @@ fn an_address_that_another_of_ones_own_covers_is_not_blamed_on_another_process()
 }
 
 #[test]
-fn an_address_of_a_link_without_its_interface_is_told_what_is_missing() {
+fn link_local_address_without_interface_is_rejected() {
     let line = one_line(&serve(&["--listen", "[fe80::1]:8000"]), 1);
-    assert_says_one_of(&line, &["[fe80::1%2]:8000", "-6"]);
+    assert_names_one_of(&line, &["[fe80::1%2]:8000", "-6"]);
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_named_in_one_line() {
+fn unresolvable_name_is_reported_in_one_line() {
     let line = one_line(&serve(&["--listen", "no-such-host.invalid:1"]), 1);
     assert!(
         line.contains("no-such-host.invalid"),
-        "the name is not named: {line}"
+        "the host name is missing: {line}"
     );
 }
 
 #[test]
-fn a_privileged_port_without_the_privilege_is_named_in_one_line_with_what_to_do() {
+fn privileged_port_without_privilege_has_a_remedy() {
     let file = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
     let first_free: u16 = std::fs::read_to_string(file)
         .unwrap()
@@ -110,22 +110,22 @@ fn a_privileged_port_without_the_privilege_is_named_in_one_line_with_what_to_do(
     let mut command = echoloop();
     command.args(["serve", "--listen", "127.0.0.1:7"]);
     if geteuid().is_root() {
-        // As nobody, who may start the executable only if its folders are open to all.
-        if as_nobody(echoloop().arg("--help")).output().is_err() {
-            return skip("the executable lies where only root may start it");
+        // As user nobody, which can start the executable only if its directories are accessible to all users.
+        if as_user_nobody(echoloop().arg("--help")).output().is_err() {
+            return skip("only root can start the executable in its directory");
         }
-        as_nobody(&mut command);
+        as_user_nobody(&mut command);
     }
     let line = one_line(&run(command, b""), 1);
     assert!(
         line.contains("127.0.0.1:7"),
-        "the address is not named: {line}"
+        "the address is missing: {line}"
     );
     assert!(
         line.to_lowercase().contains("permi"),
-        "why is not said: {line}"
+        "the reason is missing: {line}"
     );
-    assert_says_one_of(
+    assert_names_one_of(
         &line,
         &[
             "1024",
@@ -137,7 +137,7 @@ fn a_privileged_port_without_the_privilege_is_named_in_one_line_with_what_to_do(
 }
 
 #[test]
-fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
+fn invalid_value_or_flag_is_named_with_exit_code_2() {
     let wrong = [
         (&["--listen", "nonsense"][..], "nonsense"),
         (&["--listen", "127.0.0.1:99999"], "99999"),
@@ -163,40 +163,37 @@ fn wrong_usage_names_the_flag_or_its_value_and_exits_with_2() {
         );
         assert!(
             stderr.contains(named),
-            "{arguments:?}: {named} is not named: {stderr}"
+            "{arguments:?}: {named} is missing: {stderr}"
         );
-        assert!(
-            failed.stdout.is_empty(),
-            "{arguments:?}: something is on stdout"
-        );
+        assert!(failed.stdout.is_empty(), "{arguments:?}: output on stdout");
     }
 }
 
 #[test]
-fn flags_that_do_not_go_together_are_exit_code_2_in_one_line() {
+fn conflicting_flags_are_rejected_with_exit_code_2() {
     for protocol in ["raw", "frame:2", "discard", "collect"] {
-        let line = one_line(&serve(&["-p", protocol, "--prefix", "you said: "]), 2);
-        assert_says_one_of(&line, &["--protocol line"]);
+        let line = one_line(&serve(&["-p", protocol, "--prefix", "reply: "]), 2);
+        assert_names_one_of(&line, &["--protocol line"]);
         assert!(line.contains("--prefix"), "{line}");
     }
-    let line = one_line(&serve(&["--prefix", "you said: "]), 2);
-    assert_says_one_of(&line, &["--protocol line"]);
+    let line = one_line(&serve(&["--prefix", "reply: "]), 2);
+    assert_names_one_of(&line, &["--protocol line"]);
     let twice = ["--listen", "127.0.0.1:8000", "--listen", "127.0.0.1:8000"];
     let line = one_line(&serve(&twice), 2);
-    assert_says_one_of(&line, &["leave one of them out"]);
+    assert_names_one_of(&line, &["leave one of them out"]);
 }
 
 #[test]
-fn a_limit_of_0_connections_is_exit_code_2_in_one_line() {
+fn limit_of_0_connections_is_rejected_with_exit_code_2() {
     for flag in ["--max-connections", "--max-per-source"] {
         let line = one_line(&serve(&[flag, "0"]), 2);
         assert!(line.contains(&format!("{flag} 0 ")), "{line}");
-        assert_says_one_of(&line, &["at least 1"]);
+        assert_names_one_of(&line, &["at least 1"]);
     }
 }
 
 #[test]
-fn the_help_shows_every_flag_and_examples() {
+fn help_lists_every_flag_and_examples() {
     let help = serve(&["--help"]);
     assert_eq!(help.status.code(), Some(0), "exit code of --help");
     let text = String::from_utf8(help.stdout).unwrap();
@@ -225,11 +222,11 @@ fn the_help_shows_every_flag_and_examples() {
     assert!(example, "no line `echoloop serve -..` in the help: {text}");
 }
 
-fn as_nobody(command: &mut Command) -> &mut Command {
+fn as_user_nobody(command: &mut Command) -> &mut Command {
     command.uid(65_534).gid(65_534)
 }
 
-fn on_the_same_port(first: &Daemon, extra: &[&str]) -> Command {
+fn daemon_on_port_of(first: &Daemon, extra: &[&str]) -> Command {
     let mut command = echoloop();
     command
         .args(["serve", "-v", "--listen", &first.address().to_string()])
@@ -238,33 +235,37 @@ fn on_the_same_port(first: &Daemon, extra: &[&str]) -> Command {
 }
 
 #[test]
-fn with_reuse_port_two_daemons_share_a_port() {
+fn reuse_port_lets_two_daemons_share_a_port() {
     let first = Daemon::start(&["-v", "--reuse-port"]);
-    let second = Daemon::launch(on_the_same_port(&first, &["--reuse-port"]), 1);
-    assert_eq!(first.address(), second.address(), "addresses of the two");
-    // The kernel draws lots; that one gets all of them has a chance of 2 in 2^64.
-    let mut crowd: Vec<TcpStream> = (0..64).map(|_| connect(first.address())).collect();
-    for stream in &mut crowd {
-        assert_echo(stream, b"whoever you are");
+    let second = Daemon::launch(daemon_on_port_of(&first, &["--reuse-port"]), 1);
+    assert_eq!(
+        first.address(),
+        second.address(),
+        "addresses of the two daemons"
+    );
+    // The kernel picks a listener by hash: the probability that one gets all 64 is 2 in 2^64.
+    let mut clients: Vec<TcpStream> = (0..64).map(|_| connect(first.address())).collect();
+    for stream in &mut clients {
+        assert_echo(stream, b"to either daemon");
     }
     for daemon in [&first, &second] {
-        daemon.wait_for_line("a connection of its own", |line| line.contains("#1 open"));
+        daemon.wait_for_line("a first connection", |line| line.contains("#1 open"));
     }
 }
 
 #[test]
-fn without_reuse_port_the_second_daemon_on_a_port_fails() {
+fn second_daemon_without_reuse_port_fails() {
     let first = Daemon::start(&[]);
-    let line = one_line(&run(on_the_same_port(&first, &[]), b""), 1);
+    let line = one_line(&run(daemon_on_port_of(&first, &[]), b""), 1);
     assert!(
         line.contains(&first.address().to_string()),
-        "the address is not named: {line}"
+        "the address is missing: {line}"
     );
 }
 
-/// Connections that the daemon closed first stay in `TIME_WAIT` and must not keep it from its port.
+/// Connections that the daemon closed first stay in `TIME_WAIT`, which must not block the port.
 #[test]
-fn a_daemon_can_start_at_once_where_another_has_just_ended() {
+fn restart_on_the_same_port_succeeds_despite_time_wait() {
     let mut first = Daemon::start(&[]);
     let mut stream = connect(first.address());
     assert_echo(&mut stream, b"the first");
@@ -280,19 +281,19 @@ fn a_daemon_can_start_at_once_where_another_has_just_ended() {
         Some(0),
         "exit code after a drain"
     );
-    let second = Daemon::launch(on_the_same_port(&first, &[]), 1);
+    let second = Daemon::launch(daemon_on_port_of(&first, &[]), 1);
     assert_echo(&mut connect(second.address()), b"the second");
 }
 
 #[test]
-fn the_backlog_in_force_is_logged() {
+fn effective_backlog_is_logged() {
     let daemon = Daemon::start(&["--backlog", "64"]);
     let expected = format!("listening on {} (raw, backlog 64)", daemon.address());
     daemon.wait_for_line(&expected, |line| line.contains(&expected));
 }
 
 #[test]
-fn a_backlog_larger_than_the_kernel_grants_is_logged_as_granted() {
+fn backlog_above_somaxconn_is_logged_as_capped() {
     let granted = crate::machine::somaxconn();
     let daemon = Daemon::start(&["--backlog", &(granted + 1_000).to_string()]);
     let expected = format!("listening on {} (raw, backlog {granted})", daemon.address());
@@ -300,7 +301,7 @@ fn a_backlog_larger_than_the_kernel_grants_is_logged_as_granted() {
 }
 
 #[test]
-fn with_keepalive_the_kernel_probes_after_so_much_silence() {
+fn keepalive_30s_starts_the_kernel_timer_at_30_s() {
     let daemon = Daemon::start(&["--keepalive", "30s"]);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, b"alive");
@@ -317,7 +318,7 @@ fn with_keepalive_the_kernel_probes_after_so_much_silence() {
 }
 
 #[test]
-fn with_spin_it_echoes() {
+fn spin_does_not_stop_echoes() {
     let daemon = Daemon::start(&["--spin", "100us"]);
     let mut stream = connect(daemon.address());
     for _ in 0..200 {

@@ -1,5 +1,5 @@
-//! Memory (`--max-buffered`) is used up by attackers that reconnect as soon as they are reset: honest clients of `line`
-//! and `frame:4` are answered all the while.
+//! Attackers use up the buffer memory (`--max-buffered`) and reconnect as soon as they are reset: honest clients of
+//! `line` and `frame:4` still receive their replies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,11 +10,11 @@ use crate::client::{assert_reads, connect, reset};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{TcpTable, resident_bytes};
 
-/// Within this time an honest client is to be answered.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long an honest client waits for a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long honest clients come and go in each attack, once it has filled the memory.
-const LASTS: Duration = Duration::from_secs(3);
+/// For how long honest clients exchange messages once an attack has filled the memory.
+const ATTACK_TIME: Duration = Duration::from_secs(3);
 
 /// `--max-buffered`.
 const LIMIT: usize = 1 << 20;
@@ -22,10 +22,10 @@ const LIMIT: usize = 1 << 20;
 /// The last byte of the first attacker's address; honest clients come from 127.0.0.1.
 const HOST: u8 = 10;
 
-/// What the daemon may hold besides: one read, tables, the allocator's reserve.
-const BESIDES: usize = 2 << 20;
+/// Further memory that the daemon may use: one read, tables, free memory of the allocator.
+const OVERHEAD: usize = 2 << 20;
 
-/// A message in the pieces in which it is sent, and its reply.
+/// A message, split into the pieces in which it is sent, and its reply.
 struct Exchange {
     pieces: Vec<Vec<u8>>,
     reply: Vec<u8>,
@@ -42,7 +42,7 @@ impl Exchange {
         }
     }
 
-    /// A line in these pieces.
+    /// A line, split into these pieces.
     fn line(prefix: &str, pieces: &[&str]) -> Self {
         Self {
             pieces: pieces
@@ -53,15 +53,15 @@ impl Exchange {
         }
     }
 
-    /// Sends the pieces, each after the daemon has read the one before, and reads the reply.
+    /// Sends the pieces, each after the daemon has read the previous one, and reads the reply.
     #[track_caller]
     fn run(&self, daemon: &Daemon, stream: &mut TcpStream) {
-        stream.set_read_timeout(Some(ANSWER)).unwrap();
+        stream.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
         let (last, first) = self.pieces.split_last().unwrap();
         for piece in first {
             stream.write_all(piece).unwrap();
             let here = stream.local_addr().unwrap();
-            eventually(ANSWER, "a piece of a message is read", || {
+            eventually(REPLY_TIMEOUT, "a piece of a message is read", || {
                 let table = TcpTable::read();
                 let there = table.socket(daemon.address(), here);
                 there.unread + table.socket(here, daemon.address()).unacknowledged == 0
@@ -72,9 +72,9 @@ impl Exchange {
     }
 }
 
-/// Honest clients, one connected before the attack and new ones during it, exchange messages while the attack lasts.
+/// Honest clients, one connected before the attack and others during it, exchange messages during the attack.
 #[track_caller]
-fn assert_answered_during_attack(
+fn assert_replies_during_attack(
     flags: &[&str],
     attackers: u8,
     text: &Text,
@@ -82,55 +82,55 @@ fn assert_answered_during_attack(
 ) {
     let limit = LIMIT.to_string();
     let daemon = Daemon::start(&[&["--max-buffered", &limit], flags].concat());
-    let mut bystander = connect(daemon.address());
+    let mut other = connect(daemon.address());
     for exchange in exchanges {
-        exchange.run(&daemon, &mut bystander);
+        exchange.run(&daemon, &mut other);
     }
     let before = resident_bytes(daemon.pid());
-    let attack = Attack::begin(daemon.address(), HOST..HOST + attackers, text);
+    let attack = Attack::start(daemon.address(), HOST..HOST + attackers, text);
     attack.wait_until_effective();
     let (began, mut most) = (Instant::now(), 0);
-    while began.elapsed() < LASTS || attack.resets() == 0 {
+    while began.elapsed() < ATTACK_TIME || attack.resets() == 0 {
         for exchange in exchanges {
-            exchange.run(&daemon, &mut bystander);
+            exchange.run(&daemon, &mut other);
             exchange.run(&daemon, &mut connect(daemon.address()));
         }
         most = most.max(resident_bytes(daemon.pid()));
         assert!(
             began.elapsed() < PATIENCE,
-            "no attacker was reset, so this shows nothing"
+            "no attacker was evicted, so nothing is tested"
         );
     }
     let grown = most.saturating_sub(before);
-    assert!(grown < LIMIT + BESIDES, "memory grew by {grown} bytes");
+    assert!(grown < LIMIT + OVERHEAD, "memory grew by {grown} bytes");
 }
 
 #[test]
 fn slow_readers_of_lines_do_not_starve_split_lines() {
     let text = Text::messages(&[&[b'a'; 999][..], b"\n"].concat());
     let exchanges = [Exchange::line("ECHO ", &["hel", "lo\n"])];
-    assert_answered_during_attack(&["-p", "line"], 60, &text, &exchanges);
+    assert_replies_during_attack(&["-p", "line"], 60, &text, &exchanges);
 }
 
 #[test]
 fn slow_readers_of_frames_do_not_starve_split_frames() {
     let text = Text::messages(&[&1000_u32.to_be_bytes()[..], &[b'a'; 1000]].concat());
     let exchanges = [Exchange::frame()];
-    assert_answered_during_attack(&["-p", "frame:4"], 60, &text, &exchanges);
+    assert_replies_during_attack(&["-p", "frame:4"], 60, &text, &exchanges);
 }
 
 #[test]
 fn unfinished_lines_do_not_starve_split_lines() {
     let text = Text::unfinished(b"", 1_000_000);
     let exchanges = [Exchange::line("ECHO ", &["hel", "lo\n"])];
-    assert_answered_during_attack(&["-p", "line"], 25, &text, &exchanges);
+    assert_replies_during_attack(&["-p", "line"], 25, &text, &exchanges);
 }
 
 #[test]
 fn unfinished_frames_do_not_starve_split_frames() {
     let text = Text::unfinished(&1_000_000_u32.to_be_bytes(), 1_000_000);
     let exchanges = [Exchange::frame()];
-    assert_answered_during_attack(&["-p", "frame:4"], 25, &text, &exchanges);
+    assert_replies_during_attack(&["-p", "frame:4"], 25, &text, &exchanges);
 }
 
 #[test]
@@ -138,24 +138,24 @@ fn newlines_with_a_long_prefix_do_not_starve_short_lines() {
     let prefix = "p".repeat(2000);
     let flags = ["-p", "line", "--prefix", &prefix];
     let exchanges = [Exchange::line(&prefix, &["hello\n"])];
-    assert_answered_during_attack(&flags, 25, &Text::messages(b"\n"), &exchanges);
+    assert_replies_during_attack(&flags, 25, &Text::messages(b"\n"), &exchanges);
 }
 
 #[test]
 fn newlines_with_small_socket_buffers_do_not_starve_lines() {
     let flags = ["-p", "line", "--socket-buffer", "4096"];
     let exchanges = [Exchange::line("ECHO ", &["hello\n"])];
-    // With buffers so small each attacker can hold little.
-    assert_answered_during_attack(&flags, 120, &Text::messages(b"\n"), &exchanges);
+    // With small socket buffers each attacker uses little memory, so there are more of them.
+    assert_replies_during_attack(&flags, 120, &Text::messages(b"\n"), &exchanges);
 }
 
-/// A daemon whose memory is used up, and those who did that. They come in two waves: the first one fills what is not set
-/// aside for it, and so takes the shares of the second.
-fn daemon_short_of_memory(prefix: &str) -> (Daemon, [Attack; 2]) {
+/// A daemon whose buffer memory is used up, and the attackers. The first wave fills all memory beyond its own shares,
+/// and so the memory of the second wave's shares.
+fn daemon_out_of_memory(prefix: &str) -> (Daemon, [Attack; 2]) {
     let flags = ["-p", "line", "--prefix", prefix, "--max-buffered", "1MiB"];
     let daemon = Daemon::start(&flags);
     let waves = [HOST..HOST + 7, HOST + 7..HOST + 40].map(|hosts| {
-        let attack = Attack::begin(daemon.address(), hosts, &Text::messages(b"\n"));
+        let attack = Attack::start(daemon.address(), hosts, &Text::messages(b"\n"));
         attack.wait_until_effective();
         attack
     });
@@ -163,23 +163,25 @@ fn daemon_short_of_memory(prefix: &str) -> (Daemon, [Attack; 2]) {
 }
 
 #[test]
-fn attackers_in_two_waves_do_not_starve_short_lines() {
+fn two_waves_of_slow_readers_do_not_starve_short_lines() {
     let prefix = "p".repeat(2000);
-    let (daemon, _waves) = daemon_short_of_memory(&prefix);
+    let (daemon, _waves) = daemon_out_of_memory(&prefix);
     let exchange = Exchange::line(&prefix, &["hello\n"]);
     exchange.run(&daemon, &mut connect(daemon.address()));
 }
 
-/// No event wakes the daemon then: the attackers wait for memory, and do not read.
+/// The attackers wait for memory and do not read, so no event wakes the daemon: the eviction needs a deadline.
 #[test]
-fn stalled_attackers_are_evicted_when_nothing_else_happens() {
-    let (_daemon, waves) = daemon_short_of_memory(&"p".repeat(2000));
-    eventually(ANSWER, "an attacker that does not read is reset", || {
-        waves.iter().any(|attack| attack.resets() > 0)
-    });
+fn stalled_slow_readers_are_evicted_without_other_events() {
+    let (_daemon, waves) = daemon_out_of_memory(&"p".repeat(2000));
+    eventually(
+        REPLY_TIMEOUT,
+        "an attacker that does not read is evicted",
+        || waves.iter().any(|attack| attack.resets() > 0),
+    );
 }
 
-/// A reset is noticed although the connection waits for memory and is not read.
+/// The daemon detects a reset although it does not read the connection, which waits for memory.
 #[test]
 fn clients_that_reset_while_waiting_for_memory_are_not_counted() {
     const CLIENTS: usize = 30;
@@ -203,20 +205,24 @@ fn clients_that_reset_while_waiting_for_memory_are_not_counted() {
         })
     });
     let text = Text::messages(&[&[b'a'; 999][..], b"\n"].concat());
-    let attack = Attack::begin(daemon.address(), HOST..HOST + 60, &text);
+    let attack = Attack::start(daemon.address(), HOST..HOST + 60, &text);
     attack.wait_until_effective();
     for client in &mut clients {
-        // One that was evicted already is not counted either.
+        // An evicted client is not counted either, so the error is ignored.
         let _ = client.write_all(&[b'x'; 8000]);
     }
     clients.into_iter().for_each(reset);
     let within = Duration::from_secs(2);
-    eventually(within, "the next client of this source is answered", || {
-        let mut next = connect(daemon.address());
-        let mut reply = [0; 8];
-        let answered = next
-            .write_all(b"hi\n")
-            .and_then(|()| next.read_exact(&mut reply));
-        answered.is_ok() && reply == *b"ECHO hi\n"
-    });
+    eventually(
+        within,
+        "the next client of this source receives a reply",
+        || {
+            let mut next = connect(daemon.address());
+            let mut reply = [0; 8];
+            let answered = next
+                .write_all(b"hi\n")
+                .and_then(|()| next.read_exact(&mut reply));
+            answered.is_ok() && reply == *b"ECHO hi\n"
+        },
+    );
 }

@@ -1,4 +1,4 @@
-//! What costs nothing, and what costs exactly two system calls.
+//! Idle connections cause no wake-up; an echo costs one `recv` and one `send`.
 
 use std::fs;
 use std::net::TcpStream;
@@ -10,18 +10,17 @@ use nix::sys::signal::Signal;
 
 use crate::client::{assert_echo, connect};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, serve_arguments};
-use crate::machine::{allow_descriptors, cpu_time, state, times_asleep};
+use crate::machine::{allow_fds, cpu_time, state, voluntary_switches};
 use crate::tools::{have_tool, lacking};
 
 fn wait_until_asleep(daemon: &Daemon) {
     eventually(PATIENCE, "the daemon sleeps", || state(daemon.pid()) == 'S');
 }
 
-/// A process that sleeps is not woken by what else goes on in the machine, and nobody else knows its
-/// port; so there is nothing from outside to allow for, and one observation is enough.
+/// Other load on the machine does not wake a sleeping process, and no other process uses its port: the count is exact.
 #[test]
-fn a_thousand_idle_connections_do_not_wake_the_daemon_once_in_three_seconds() {
-    if !allow_descriptors(2_000) {
+fn idle_1_000_connections_cause_no_wake_up_in_3_s() {
+    if !allow_fds(2_000) {
         return;
     }
     let daemon = Daemon::start(&[]);
@@ -30,51 +29,45 @@ fn a_thousand_idle_connections_do_not_wake_the_daemon_once_in_three_seconds() {
         assert_echo(stream, b"accepted");
     }
     wait_until_asleep(&daemon);
-    let before = times_asleep(daemon.pid());
-    // Time passing is what is observed here.
+    let before = voluntary_switches(daemon.pid());
+    // The wake-ups in this period are counted.
     thread::sleep(Duration::from_secs(3));
-    let woken = times_asleep(daemon.pid()) - before;
-    assert_eq!(
-        woken, 0,
-        "times that the daemon woke although nobody wanted anything"
-    );
+    let wake_ups = voluntary_switches(daemon.pid()) - before;
+    assert_eq!(wake_ups, 0, "wake-ups without an event");
     for stream in &mut idle {
-        assert_echo(stream, b"still there");
+        assert_echo(stream, b"still open");
     }
 }
 
 #[test]
-fn spinning_ends_and_the_daemon_sleeps() {
+fn spin_ends_and_the_daemon_sleeps() {
     let daemon = Daemon::start(&["--spin", "10ms"]);
     let mut stream = connect(daemon.address());
-    assert_echo(&mut stream, b"wakes it");
+    assert_echo(&mut stream, b"wake-up");
     wait_until_asleep(&daemon);
-    let (before, used) = (times_asleep(daemon.pid()), cpu_time(daemon.pid()));
-    // Time passing is what is observed here.
+    let (before, used) = (voluntary_switches(daemon.pid()), cpu_time(daemon.pid()));
+    // The wake-ups in this period are counted.
     thread::sleep(Duration::from_millis(500));
-    let (woken, used) = (
-        times_asleep(daemon.pid()) - before,
+    let (wake_ups, used) = (
+        voluntary_switches(daemon.pid()) - before,
         cpu_time(daemon.pid()).saturating_sub(used),
     );
-    assert_eq!(
-        woken, 0,
-        "times that the daemon woke although nobody wanted anything"
-    );
+    assert_eq!(wake_ups, 0, "wake-ups without an event");
     assert!(
         used < Duration::from_millis(100),
-        "{used:?} of processor time while asleep"
+        "{used:?} of CPU time while asleep"
     );
 }
 
-/// How often each system call was made by a daemon that answered so many messages, by `strace -c`.
+/// The table of `strace -c`: how often the daemon made each system call.
 struct SystemCalls(String);
 
 impl SystemCalls {
-    fn of_answering(messages: usize) -> Self {
+    fn of_echoes(messages: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let summary = folder.path().join("summary");
         let mut command = echoloop();
-        // -D: the tracer is a grandchild, so that the process started here is the daemon itself.
+        // -D: the tracer is a grandchild, so that the child process is the daemon.
         let mut strace = Command::new("strace");
         strace.args(["-D", "-f", "-c", "-o"]).arg(&summary);
         strace
@@ -88,8 +81,8 @@ impl SystemCalls {
         let mut daemon = Daemon::launch(command, 1);
         let mut stream = connect(daemon.address());
         for _ in 0..messages {
-            // Tracing slows the daemon so much that the next message could be there while it still
-            // looks for more; a `recv` in vain would then find it, and not be seen to be in vain.
+            // Tracing slows the daemon: an unneeded second `recv` could already return the next message
+            // instead of EAGAIN, and would not be counted. So the next message waits until it sleeps.
             wait_until_asleep(&daemon);
             assert_echo(&mut stream, b"a message that fits into one segment");
         }
@@ -108,7 +101,7 @@ impl SystemCalls {
         Self(text)
     }
 
-    /// The fourth column counts, the last one names.
+    /// The fourth column is the count, the last one the name.
     fn count(&self, name: &str) -> usize {
         let mut rows = self
             .0
@@ -119,7 +112,7 @@ impl SystemCalls {
     }
 }
 
-/// True if strace is there and may trace. If not: as [`have_tool`].
+/// Whether strace is installed and permitted to trace. If not: as [`have_tool`].
 #[track_caller]
 pub(crate) fn may_trace() -> bool {
     let mut trace = Command::new("strace");
@@ -129,18 +122,18 @@ pub(crate) fn may_trace() -> bool {
 }
 
 #[test]
-fn a_caught_up_message_costs_one_recv_and_one_send_and_nothing_else_but_the_wait() {
+fn message_costs_one_recv_one_send_and_one_wait() {
     const MESSAGES: usize = 500;
     if !may_trace() {
         return;
     }
-    let calls = SystemCalls::of_answering(MESSAGES);
-    // A few more for the end of the connection.
-    let few = MESSAGES..=MESSAGES + 5;
+    let calls = SystemCalls::of_echoes(MESSAGES);
+    // A few more to close the connection.
+    let expected = MESSAGES..=MESSAGES + 5;
     for name in ["recvfrom", "sendto"] {
         let count = calls.count(name);
         assert!(
-            few.contains(&count),
+            expected.contains(&count),
             "{count} calls of {name} for {MESSAGES} messages: {}",
             calls.0
         );

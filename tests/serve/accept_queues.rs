@@ -1,4 +1,4 @@
-//! A drain accepts the connections that wait in the accept queues of several listeners before it closes them.
+//! A drain accepts the connections in the accept queues of all listeners before it closes the listeners.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::thread;
 use nix::sys::signal::Signal::SIGTERM;
 
 use crate::harness::{Daemon, PATIENCE, eventually};
-use crate::machine::{allow_descriptors, somaxconn};
+use crate::machine::{allow_fds, somaxconn};
 use crate::tools::skip;
 
 const LISTENERS: usize = 4;
@@ -16,7 +16,7 @@ const LISTENERS: usize = 4;
 /// Connections in each accept queue when the drain begins.
 const QUEUED: usize = 300;
 
-/// Connections to each listener at most, so that queues and file descriptors suffice.
+/// The most connections to each listener, so that neither the queues nor the file descriptors run out.
 const MOST: usize = 1500;
 
 const MESSAGE: &[u8] = b"queued";
@@ -24,7 +24,7 @@ const MESSAGE: &[u8] = b"queued";
 /// How connections ended.
 #[derive(Debug, Default)]
 struct Ends {
-    /// The message came back, then FIN.
+    /// The message was echoed, then FIN.
     echoed: usize,
     /// FIN only.
     fin: usize,
@@ -49,15 +49,15 @@ impl Ends {
     }
 }
 
-/// Connects and sends again and again until the listener is closed. Returns the connections, and how many were reset
-/// before they had sent anything.
+/// Connects and sends repeatedly until the listener is closed. Returns the connections, and how many were reset before
+/// they had sent anything.
 fn fill_queue(listener: SocketAddr, count: &AtomicUsize) -> (Vec<TcpStream>, usize) {
     let (mut streams, mut reset) = (Vec::new(), 0);
     while streams.len() < MOST {
         let stream = TcpStream::connect_timeout(&listener, PATIENCE);
         let sent = stream.and_then(|mut stream| {
             stream.set_read_timeout(Some(PATIENCE))?;
-            // One that is reset already says so when it is read.
+            // A reset is counted when the connection is read.
             let _ = stream.write(MESSAGE);
             Ok(stream)
         });
@@ -79,7 +79,7 @@ fn drain_resets_no_connection_in_4_filling_accept_queues() {
     if somaxconn() < MOST {
         return skip(&format!("net.core.somaxconn is below {MOST}"));
     }
-    if !allow_descriptors((LISTENERS * MOST + 500) as u64) {
+    if !allow_fds((LISTENERS * MOST + 500) as u64) {
         return;
     }
     let mut daemon = Daemon::listening_on(&["127.0.0.1:0"; LISTENERS], &["--drain-timeout", "30s"]);
@@ -112,11 +112,11 @@ fn drain_resets_no_connection_in_4_filling_accept_queues() {
         }
         (before, after)
     });
-    // What was queued before the drain had its message with it.
+    // The messages of these connections had arrived before the drain.
     assert_eq!(before.echoed, LISTENERS * QUEUED, "{before:?} {after:?}");
-    // A few for each listener may complete between its last accept and its close: more where the daemon has to wait for
-    // a core just then. Without the rule it is every tenth.
-    let came_later = after.echoed + after.fin + after.reset;
-    assert!(20 * after.reset <= came_later, "{before:?} {after:?}");
+    // A few connections per listener may complete between its last accept and its close: more if the scheduler
+    // interrupts the daemon there. Without draining the queues, one in ten is reset.
+    let later = after.echoed + after.fin + after.reset;
+    assert!(20 * after.reset <= later, "{before:?} {after:?}");
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
 }
