@@ -3,6 +3,7 @@
 use super::Failure;
 use super::units::{self, TargetAddress};
 use crate::client::{self, Target};
+use crate::doctor::hint;
 use crate::net::Limit;
 use clap::Args;
 use std::io;
@@ -104,7 +105,8 @@ impl Connecting {
 
 /// What cannot be had at the start of a client.
 pub(super) fn cannot_start(error: &io::Error) -> Failure {
-    let remedy = Limit::behind(error).map_or("free some memory, and try again", Limit::hint);
+    let remedy =
+        Limit::behind(error).map_or_else(|| "free some memory, and try again".to_owned(), hint);
     Failure(format!("cannot start the event loop: {error}; {remedy}"))
 }
 

@@ -2,12 +2,13 @@
 
 use super::Failure;
 use super::units::{self, ListenAddress};
+use crate::doctor::hint;
 use crate::net::{
     DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, Net, RESERVED_DESCRIPTORS, SocketBuffer,
     raise_descriptor_limit, stdout_is_null,
 };
 use crate::protocol::{Collect, Discard, Frame, Line, Protocol, Raw, Width};
-use crate::server::{Config, Exit, Server};
+use crate::server::{Config, Exit, Refusal, Server, Shortage};
 use clap::{Args, ValueEnum};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -235,7 +236,7 @@ impl Flags {
             log::warn!(
                 "--max-connections {max_connections} is more than the {descriptors} descriptors allow: \
                  clients will wait; {}",
-                Limit::Descriptors.hint()
+                hint(Limit::Descriptors)
             );
         }
         if self.max_message > self.max_buffered && self.protocol != Speaks::Raw {
@@ -254,6 +255,7 @@ impl Flags {
             max_buffered: self.max_buffered,
             drain_timeout: self.drain_timeout,
             spin: self.spin,
+            advice,
             ..Config::default()
         }
     }
@@ -348,9 +350,19 @@ fn cannot_listen(typed: &ListenAddress, error: &io::Error) -> Failure {
     ))
 }
 
-/// What to do about an error at the start.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
+/// What to do about a limit that keeps clients out, appended to the server's warning.
+fn advice(shortage: Shortage) -> String {
+    match shortage {
+        Shortage::Refused(Refusal::MaxConnections) => "; raise --max-connections".to_owned(),
+        Shortage::Refused(Refusal::MaxPerSource) => "; raise --max-per-source".to_owned(),
+        Shortage::Refused(Refusal::NoMemory) => format!("; {}", hint(Limit::Memory)),
+        Shortage::Paused(limit) => format!("; lower --max-connections, or {}", hint(limit)),
+    }
+}
+
+/// What to do about an error at startup.
+fn remedy(error: &io::Error) -> String {
+    let remedy = match error.kind() {
         ErrorKind::AddrInUse => {
             "something listens there already (ss -ltnp shows what): \
              stop it, choose another port with --listen, or share the port with --reuse-port on both"
@@ -366,6 +378,34 @@ fn remedy(error: &io::Error) -> &'static str {
             "an address of a link (fe80::) needs the number of its interface, as in [fe80::1%2]:8000 \
              (ip -6 address shows both)"
         }
-        _ => Limit::behind(error).map_or("try another address with --listen", Limit::hint),
+        _ => match Limit::behind(error) {
+            Some(limit) => return hint(limit),
+            None => "try another address with --listen",
+        },
+    };
+    remedy.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_flag_or_command_that_raises_the_limit() {
+        for (shortage, remedy) in [
+            (
+                Shortage::Refused(Refusal::MaxConnections),
+                "--max-connections",
+            ),
+            (Shortage::Refused(Refusal::MaxPerSource), "--max-per-source"),
+            (Shortage::Refused(Refusal::NoMemory), "echoloop doctor"),
+            (Shortage::Paused(Limit::Descriptors), "ulimit -n"),
+        ] {
+            let advice = advice(shortage);
+            assert!(
+                advice.starts_with("; ") && advice.contains(remedy),
+                "{advice}"
+            );
+        }
     }
 }

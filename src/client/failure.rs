@@ -4,6 +4,7 @@ use super::dialing::plain;
 use super::framing::TooLong;
 use super::unframing::Malformed;
 use crate::connection::{CloseReason, Closed};
+use crate::doctor::hint;
 use crate::net::Limit;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -157,7 +158,8 @@ impl fmt::Display for Failure {
                 f,
                 "the event loop cannot go on: {}; {}",
                 plain(error),
-                Limit::behind(error).map_or("free some memory, and try again", Limit::hint)
+                Limit::behind(error)
+                    .map_or_else(|| "free some memory, and try again".to_owned(), hint)
             ),
         }
     }
@@ -194,7 +196,7 @@ fn write_tries(
     } else if any(ErrorKind::TimedOut) {
         "; check the address and firewalls on the way, or wait longer with --connect-timeout"
     } else if let Some(limit) = tries.iter().find_map(|(_, error)| Limit::behind(error)) {
-        return write!(f, "; {}", limit.hint());
+        return write!(f, "; {}", hint(limit));
     } else {
         "; check the address, and whether a way leads there (ip route get)"
     })

@@ -19,7 +19,7 @@ pub use facts::{Address, CgroupMemory, Facts, PortRange};
 pub use json::json;
 pub use notices::Notice;
 pub use reading::read_facts;
-pub use remedy::{Remedy, remedy};
+pub use remedy::{Remedy, hint, remedy};
 pub use text::text;
 pub use verdict::{Bound, Carried, PerRole, Role, Verdict, ports_per_address, sources};
 

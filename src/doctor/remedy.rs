@@ -33,6 +33,23 @@ pub struct Remedy {
     pub needs: Option<String>,
 }
 
+/// How to raise `limit`, for the end of an error message.
+#[must_use]
+pub fn hint(limit: Limit) -> String {
+    let action = match limit {
+        Limit::NrOpen => "raise it: sysctl -w fs.nr_open=1048576",
+        Limit::Descriptors => "raise it: ulimit -n 1048576",
+        Limit::FileMax => "raise it: sysctl -w fs.file-max=4194304",
+        Limit::EpollWatches => "raise it: sysctl -w fs.epoll.max_user_watches=4194304",
+        Limit::Conntrack => "raise it: sysctl -w net.netfilter.nf_conntrack_max=2097152",
+        Limit::Ports | Limit::LoopbackPorts => {
+            "connect from more addresses, or: sysctl -w net.ipv4.ip_local_port_range='1024 65535'"
+        }
+        Limit::Memory | Limit::CgroupMemory => "free some memory, or allow more",
+    };
+    format!("{action} (echoloop doctor shows all limits)")
+}
+
 /// What makes `bound` carry so many connections; `None` where it does already.
 #[must_use]
 pub fn remedy(facts: &Facts, bound: &Bound, role: Role, connections: u64) -> Option<Remedy> {

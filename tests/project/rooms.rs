@@ -133,6 +133,23 @@ fn each_dependency_is_named_in_one_room() {
 }
 
 #[test]
+fn library_modules_name_no_command_line_flag() {
+    let library = ["time", "net", "protocol", "reactor", "connection", "server"];
+    for path in all_sources() {
+        if !library.contains(&room_of(&path).as_str()) {
+            continue;
+        }
+        for line in code(&path) {
+            let text = line.split_once('"').map_or("", |(_, text)| text);
+            let flag = text.split("--").nth(1).unwrap_or_default();
+            let is_flag = flag.starts_with(|c: char| c.is_ascii_lowercase());
+            let is_program = text.contains("echoloop doctor");
+            assert!(!is_flag && !is_program, "{path:?}: {line}");
+        }
+    }
+}
+
+#[test]
 fn the_map_in_the_crates_documentation_names_every_room() {
     let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
     for room in ROOMS.iter().filter(|room| **room != "main") {

@@ -1,6 +1,6 @@
 //! What people and scripts are shown.
 
-use super::super::{Facts, Limit, Report, Role, json, text};
+use super::super::{Facts, Limit, Report, Role, hint, json, text};
 use super::large;
 use serde_json::Value;
 
@@ -168,7 +168,7 @@ fn a_hint_names_a_command_and_the_doctor() {
         Limit::EpollWatches,
         Limit::Conntrack,
     ] {
-        let hint = limit.hint();
+        let hint = hint(limit);
         assert!(
             hint.contains("ulimit") || hint.contains("sysctl -w"),
             "{hint}"
