@@ -13,7 +13,7 @@ use std::time::Duration;
 /// To whom to connect, and how.
 #[derive(Debug, Args)]
 pub(super) struct Connecting {
-    /// The server; all addresses of a name are tried in order
+    /// Connect to this server; all addresses of a name are tried in order
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8000", value_parser = TargetAddress::parse)]
     target: TargetAddress,
 
@@ -50,7 +50,7 @@ impl Connecting {
                 ));
             }
         }
-        match self.target.without_looking_up() {
+        match self.target.literal_addresses() {
             Some(addresses) => self.usable(&addresses).map(|_| ()),
             None => Ok(()),
         }

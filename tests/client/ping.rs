@@ -49,7 +49,7 @@ fn whom_it_pings_is_said_before_all_else_even_if_the_server_speaks_or_ends_first
     let header = format!("PING {}: 64 bytes each\n", peer.address);
     let text = printed(&ended.stdout);
     assert!(text.starts_with(&header), "{text}");
-    assert_says(&failure_of(&ended), &["7 bytes too many"]);
+    assert_says(&failure_of(&ended), &["7 surplus bytes"]);
 
     let peer = Peer::start(drop);
     let ended = ping(peer.address, &["-c", "1"]);
@@ -135,7 +135,7 @@ fn what_does_not_come_back_in_time_is_lost_and_if_nothing_comes_back_it_fails() 
     let line = failure_of(&ended);
     assert_says(
         &line,
-        &[&peer.address.to_string(), "no echo came back", "2 sent"],
+        &[&peer.address.to_string(), "no echo received", "2 sent"],
     );
     let text = printed(&ended.stdout);
     assert_says(&text, &["seq=1 not back within 200ms", "seq=2 not back"]);
@@ -176,7 +176,7 @@ fn a_wrong_byte_is_shown_where_it_is_and_fails() {
     });
     let ended = ping(peer.address, &["-c", "1"]);
     let line = failure_of(&ended);
-    assert_says(&line, &["not what it was sent", "1 of 1 echoes wrong"]);
+    assert_says(&line, &["echo mismatch", "1 of 1 echoes wrong"]);
     assert_says(&printed(&ended.stdout), &["seq=1 wrong: byte 17 is 0x"]);
 }
 

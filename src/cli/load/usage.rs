@@ -1,53 +1,49 @@
-//! Flags of a load that do not go together. What is wrong is told before anybody is connected to.
+//! Checks the flags of a load against each other, before any connection is opened.
 
 use super::Flags;
 use crate::load::CONNECTION_BITS;
-use std::net::SocketAddr;
 
-/// Connections at most, in all.
-const MOST: usize = (1 << CONNECTION_BITS) - 1;
+/// The most connections of a load, idle and active together.
+const MAX_CONNECTIONS: usize = (1 << CONNECTION_BITS) - 1;
 
 impl Flags {
-    /// What is wrong with the flags together, if anything is.
+    /// Checks the flags against each other.
     pub(in crate::cli) fn check(&self) -> Result<(), String> {
         let connections = self.idle.saturating_add(self.active());
-        if connections == 0 || connections > MOST {
+        if connections == 0 || connections > MAX_CONNECTIONS {
             return Err(format!(
-                "--idle and --active come to {connections} connections: ask for 1 to {MOST}"
+                "--idle and --active come to {connections} connections: ask for 1 to {MAX_CONNECTIONS}"
             ));
         }
         if self.churn.is_some() && self.pipeline > 1 {
             return Err("--churn has one echo per connection: leave --pipeline out".to_owned());
         }
-        self.check_sources()
+        match self.sources {
+            Some(network) if self.is_ipv4() == Some(network.addr().is_ipv6()) => Err(format!(
+                "--sources {network} cannot reach the target: give addresses of the same family"
+            )),
+            _ => Ok(()),
+        }
     }
 
-    /// A flag about connections that echo, where there are none: it is right, but nothing comes of it.
+    /// A flag for active connections, if one is given and there are none.
     pub(super) fn without_effect(&self) -> Option<&'static str> {
-        let about_active = [
+        let for_active = [
             ("--rate", self.rate.is_some()),
             ("--pipeline", self.pipeline > 1),
             ("--churn", self.churn.is_some()),
         ];
-        let given = about_active.into_iter().find(|(_, is_given)| *is_given);
+        let given = for_active.into_iter().find(|(_, is_given)| *is_given);
         given.filter(|_| self.active() == 0).map(|(flag, _)| flag)
     }
 
-    /// A name may stand for addresses of either family, which is not known yet.
-    fn check_sources(&self) -> Result<(), String> {
-        let is_ipv4 = match &self.target {
-            None => Some(true),
-            Some(target) if target.as_str().starts_with(':') => Some(true),
-            Some(target) => target.as_str().parse().ok().map(|address: SocketAddr| {
-                // All interfaces are connected to by this machine's own IPv4 address.
-                address.is_ipv4() || address.ip().is_unspecified()
-            }),
+    /// Whether the target is reached by IPv4; `None` for a name, which may have addresses of both families.
+    fn is_ipv4(&self) -> Option<bool> {
+        let Some(target) = &self.target else {
+            return Some(true);
         };
-        match (self.sources, is_ipv4) {
-            (Some(network), Some(is_ipv4)) if network.is_ipv4() != is_ipv4 => Err(format!(
-                "from --sources {network} the target cannot be reached: give addresses of the same family"
-            )),
-            _ => Ok(()),
-        }
+        // An unspecified address is connected to as 127.0.0.1.
+        let first = target.literal_addresses()?.first()?.ip();
+        Some(first.is_ipv4() || first.is_unspecified())
     }
 }

@@ -1,0 +1,48 @@
+//! The protocols, by the names that users type.
+
+use crate::client::Framing;
+use clap::ValueEnum;
+
+/// The argument of `--protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProtocolArg {
+    Raw,
+    Line,
+    #[value(name = "frame:1")]
+    Frame1,
+    #[value(name = "frame:2")]
+    Frame2,
+    #[value(name = "frame:4")]
+    Frame4,
+    Discard,
+    Collect,
+}
+
+impl ProtocolArg {
+    /// How a client of this protocol frames messages. `discard` and `collect` take bytes, as `raw` does.
+    pub(super) fn framing(self) -> Framing {
+        match self {
+            ProtocolArg::Raw | ProtocolArg::Discard | ProtocolArg::Collect => Framing::Raw,
+            ProtocolArg::Line => Framing::Line,
+            ProtocolArg::Frame1 => Framing::Frame(1),
+            ProtocolArg::Frame2 => Framing::Frame(2),
+            ProtocolArg::Frame4 => Framing::Frame(4),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocol_names_are_exact() {
+        let parse = |name| ProtocolArg::from_str(name, false).map(ProtocolArg::framing);
+        assert_eq!(parse("collect"), Ok(Framing::Raw));
+        assert_eq!(parse("line"), Ok(Framing::Line));
+        assert_eq!(parse("frame:4"), Ok(Framing::Frame(4)));
+        for wrong in ["frame", "frame:3", "Raw", ""] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
