@@ -1,10 +1,10 @@
-//! Imports run one way: the map at the top of `src/lib.rs`, checked against what the files really name.
+//! Checks the map at the top of `src/lib.rs` against the imports in the source files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms from left to right. Each may use those that stand left of it.
-const ROOMS: [&str; 14] = [
+/// The modules in dependency order: each may import those before it.
+const MODULES: [&str; 14] = [
     "time",
     "numbers",
     "protocol",
@@ -21,7 +21,7 @@ const ROOMS: [&str; 14] = [
     "main",
 ];
 
-/// What only one room may name; what else is there must be found by reading.
+/// Names that only one module may use.
 const ONLY_IN: [(&str, &str); 11] = [
     ("mio::", "net"),
     ("signal_hook", "net"),
@@ -33,18 +33,18 @@ const ONLY_IN: [(&str, &str); 11] = [
     ("indicatif::", "cli"),
     ("Instant", "net"),
     ("SystemTime", "net"),
-    // How thousands are found, to be set apart.
+    // How digits are grouped by thousands.
     ("is_multiple_of(3)", "numbers"),
 ];
 
-/// What the rooms without a world must not name, beside what is above.
-const NOT_IN_PROTOCOL: [&str; 5] = ["std::net", "std::fs", "std::io", "std::os", "log::"];
+/// Names that modules without I/O must not use either.
+const NO_IO: [&str; 5] = ["std::net", "std::fs", "std::io", "std::os", "log::"];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn find_sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
+            find_sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
@@ -55,18 +55,18 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The room of a file: the first part of its path below `src`.
-fn room_of(path: &Path) -> String {
+/// The module of a file: the first component of its path below `src`.
+fn module_of(path: &Path) -> String {
     let below = path.strip_prefix(src()).unwrap();
     let first = below.iter().next().unwrap().to_str().unwrap();
     first.trim_end_matches(".rs").to_owned()
 }
 
-fn rank(room: &str) -> Option<usize> {
-    ROOMS.iter().position(|name| *name == room)
+fn rank(module: &str) -> Option<usize> {
+    MODULES.iter().position(|name| *name == module)
 }
 
-/// The code of a file, line by line, without comments.
+/// The lines of a file that are not comments.
 fn code(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().map(str::trim);
@@ -74,8 +74,8 @@ fn code(path: &Path) -> Vec<String> {
     code.map(str::to_owned).collect()
 }
 
-/// The rooms that a line names, as `crate::room` or, in the program, `echoloop::room`.
-fn named_rooms(line: &str) -> Vec<String> {
+/// The modules that a line names, as `crate::module` or, in the program, `echoloop::module`.
+fn named_modules(line: &str) -> Vec<String> {
     let after = |prefix: &'static str| {
         line.match_indices(prefix).map(move |(at, _)| {
             let rest = &line[at + prefix.len()..];
@@ -88,10 +88,11 @@ fn named_rooms(line: &str) -> Vec<String> {
 
 fn all_sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    sources(&src(), &mut found);
+    find_sources(&src(), &mut found);
     assert!(
         found.len() > 20,
-        "the sources are where they are looked for"
+        "too few source files in {}",
+        src().display()
     );
     found
 }
@@ -99,32 +100,32 @@ fn all_sources() -> Vec<PathBuf> {
 #[test]
 fn imports_run_one_way() {
     for path in all_sources() {
-        let room = room_of(&path);
-        if room == "lib" {
+        let module = module_of(&path);
+        if module == "lib" {
             continue;
         }
-        let own = rank(&room).unwrap_or_else(|| panic!("{room} is not on the map"));
+        let own = rank(&module).unwrap_or_else(|| panic!("{module} is not on the map"));
         for line in code(&path) {
-            for named in named_rooms(&line) {
+            for named in named_modules(&line) {
                 let other =
                     rank(&named).unwrap_or_else(|| panic!("{path:?} names {named:?}: {line}"));
-                assert!(other <= own, "{path:?} ({room}) uses {named}: {line}");
+                assert!(other <= own, "{path:?} ({module}) imports {named}: {line}");
             }
         }
     }
 }
 
 #[test]
-fn each_dependency_is_named_in_one_room() {
+fn each_dependency_is_named_in_one_module() {
     for path in all_sources() {
-        let room = room_of(&path);
+        let module = module_of(&path);
         for line in code(&path) {
             for (name, only) in ONLY_IN {
                 let named = line.contains(name) && !line.contains("proptest");
-                assert!(!named || room == only, "{path:?} names {name}: {line}");
+                assert!(!named || module == only, "{path:?} names {name}: {line}");
             }
-            if ["time", "numbers", "protocol"].contains(&room.as_str()) {
-                for name in NOT_IN_PROTOCOL {
+            if ["time", "numbers", "protocol"].contains(&module.as_str()) {
+                for name in NO_IO {
                     assert!(!line.contains(name), "{path:?} names {name}: {line}");
                 }
             }
@@ -136,7 +137,7 @@ fn each_dependency_is_named_in_one_room() {
 fn library_modules_name_no_command_line_flag() {
     let library = ["time", "net", "protocol", "reactor", "connection", "server"];
     for path in all_sources() {
-        if !library.contains(&room_of(&path).as_str()) {
+        if !library.contains(&module_of(&path).as_str()) {
             continue;
         }
         for line in code(&path) {
@@ -150,13 +151,12 @@ fn library_modules_name_no_command_line_flag() {
 }
 
 #[test]
-fn the_map_in_the_crates_documentation_names_every_room() {
+fn map_in_lib_rs_lists_every_module() {
     let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
-    for room in ROOMS.iter().filter(|room| **room != "main") {
-        assert!(lib.contains(&format!("| [`{room}`]")), "{room} is missing");
-        assert!(
-            lib.contains(&format!("pub mod {room};")),
-            "{room} is no module"
-        );
+    for module in MODULES.iter().filter(|module| **module != "main") {
+        let row = format!("| [`{module}`]");
+        assert!(lib.contains(&row), "{module} is not on the map");
+        let declaration = format!("pub mod {module};");
+        assert!(lib.contains(&declaration), "{module} is not declared");
     }
 }
