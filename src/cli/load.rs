@@ -5,17 +5,19 @@ mod output;
 mod usage;
 mod watcher;
 
+use super::connecting::{AddressFlags, cannot_start};
 use super::output::{take_stdout, try_file};
 use super::units::{self, TargetAddress};
-use super::{Failure, raise_fd_limit, scheduling_net, unresolved};
+use super::{Failure, raise_fd_limit, scheduling_net};
+use crate::client::find_reachable;
 use crate::load::{
     Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Sources, WallTime, ephemeral_ports,
 };
-use crate::net::{Ending, time_of_day};
+use crate::net::{Ending, MioNet, time_of_day};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use output::Output;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,6 +81,9 @@ pub(super) struct Flags {
     #[arg(long, value_name = "R", default_value = "max", value_parser = units::rate)]
     ramp: RateArg,
 
+    #[command(flatten)]
+    addresses: AddressFlags,
+
     /// Give up a connect after D, and the probes D after the last reply
     #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
     connect_timeout: Duration,
@@ -96,7 +101,7 @@ pub(super) struct Flags {
     start_at: Option<WallTime>,
 
     /// Connect from all addresses of a local network such as 127.0.0.0/8; auto spreads over 127/8 for a loopback target
-    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = sources)]
+    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = sources, conflicts_with = "bind")]
     sources: SourcesArg,
 
     /// At the end, verify an echo on idle connections: on all, on N, or off
@@ -189,7 +194,7 @@ impl Flags {
             );
         }
         let (child, target) = if let Some(target) = &self.target {
-            (None, resolve(target)?)
+            (None, self.find_target(target)?)
         } else {
             let child = start_child()?;
             let address = child.address();
@@ -206,13 +211,25 @@ impl Flags {
         let watcher = Watcher::new(server, self.output, config.active > 0);
         let mut load = Load::new(net, config.clone(), watcher);
         if prints_lines {
-            load.begin_with(output::start_line(&config, begun)?);
+            load.begin_with(&output::start_line(&config, begun)?);
         }
         load.run()
             .map_err(|error| Failure(format!("the event loop failed: {error}")))?;
         let concluded = self.conclude(load, &config, begun);
         drop(child);
         concluded
+    }
+
+    /// The first address of the target that accepts a connection.
+    fn find_target(&self, target: &TargetAddress) -> Result<SocketAddr, Failure> {
+        let mut target = self.addresses.resolve(target, self.connect_timeout)?;
+        target.addresses = self.reachable(target.addresses).map_err(Failure)?;
+        if let Some(local) = &mut target.local {
+            // The port would be in TIME_WAIT when the load needs it.
+            local.set_port(0);
+        }
+        let net = MioNet::new().map_err(|error| cannot_start(&error))?;
+        Ok(find_reachable(net, target)?)
     }
 
     /// The number of active connections.
@@ -223,9 +240,10 @@ impl Flags {
 
     fn config(&self, target: SocketAddr, now: WallTime) -> Config {
         let (idle, active) = (to_u32(self.idle), to_u32(self.active()));
-        let sources = match self.sources {
-            Some(network) => Sources::of(network),
-            None => Sources::automatic(
+        let sources = match (self.addresses.bind, self.sources) {
+            (Some(local), _) => Sources::from_address(local),
+            (_, Some(network)) => Sources::of(network),
+            (None, None) => Sources::automatic(
                 target.ip(),
                 idle.saturating_add(active),
                 self.churn.is_some(),
@@ -271,20 +289,6 @@ fn to_u32(count: usize) -> u32 {
 fn start_child() -> Result<Child, Failure> {
     let remedy = "give the address of a running server";
     Child::start().map_err(|error| Failure::new("cannot start a server", error, remedy))
-}
-
-/// The first address of the target, with 127.0.0.1 in place of an unspecified address.
-fn resolve(target: &TargetAddress) -> Result<SocketAddr, Failure> {
-    let addresses = target
-        .resolve()
-        .map_err(|error| unresolved("load", target.as_str(), error))?;
-    match addresses.first() {
-        None => Err(unresolved("load", target.as_str(), "no address")),
-        Some(first) if first.ip().is_unspecified() => {
-            Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, first.port())))
-        }
-        Some(first) => Ok(*first),
-    }
 }
 
 /// Fails without this process, whose figures would be missing from the result.

@@ -3,7 +3,7 @@
 use super::connecting::Connecting;
 use super::output::{Format, take_stdout};
 use super::{Failure, scheduling_net, units};
-use crate::client::{PingConfig, Pinged, Pinger, Style};
+use crate::client::{PingConfig, PingReport, Pinger, Style};
 use clap::Args;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Flags {
             count: self.count.map(|count| count as u64),
             interval: self.interval,
             size: self.size,
-            patience: self.timeout,
+            timeout: self.timeout,
             style: match (self.output, quiet) {
                 (Format::Json, _) => Style::Json,
                 (Format::Text, true) => Style::Summary,
@@ -78,12 +78,12 @@ impl Flags {
 }
 
 /// Succeeds if an echo was received and none was wrong.
-fn check_echoes(pinged: Pinged) -> Result<ExitCode, Failure> {
-    let Pinged { peer, echoes, .. } = pinged;
-    let (sent, wrong, surplus) = (echoes.sent, echoes.wrong_echoes, echoes.surplus);
-    if let Some(failure) = pinged.failure {
+fn check_echoes(report: PingReport) -> Result<ExitCode, Failure> {
+    let PingReport { peer, echoes, .. } = report;
+    let (sent, wrong, surplus) = (echoes.sent, echoes.mismatched, echoes.surplus);
+    if let Some(failure) = report.failure {
         Err(failure.into())
-    } else if pinged.output_closed {
+    } else if report.output_closed {
         Ok(ExitCode::SUCCESS)
     } else if wrong > 0 || surplus > 0 {
         Err(Failure(format!(

@@ -1,6 +1,7 @@
 //! The protocols, by the names that users type.
 
 use crate::client::Framing;
+use crate::protocol::Width;
 use clap::ValueEnum;
 
 /// The argument of `--protocol`.
@@ -24,9 +25,9 @@ impl ProtocolArg {
         match self {
             ProtocolArg::Raw | ProtocolArg::Discard | ProtocolArg::Collect => Framing::Raw,
             ProtocolArg::Line => Framing::Line,
-            ProtocolArg::Frame1 => Framing::Frame(1),
-            ProtocolArg::Frame2 => Framing::Frame(2),
-            ProtocolArg::Frame4 => Framing::Frame(4),
+            ProtocolArg::Frame1 => Framing::Frame(Width::One),
+            ProtocolArg::Frame2 => Framing::Frame(Width::Two),
+            ProtocolArg::Frame4 => Framing::Frame(Width::Four),
         }
     }
 }
@@ -40,7 +41,7 @@ mod tests {
         let parse = |name| ProtocolArg::from_str(name, false).map(ProtocolArg::framing);
         assert_eq!(parse("collect"), Ok(Framing::Raw));
         assert_eq!(parse("line"), Ok(Framing::Line));
-        assert_eq!(parse("frame:4"), Ok(Framing::Frame(4)));
+        assert_eq!(parse("frame:4"), Ok(Framing::Frame(Width::Four)));
         for wrong in ["frame", "frame:3", "Raw", ""] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -91,7 +91,7 @@ impl Flags {
         let framing = self.protocol.framing();
         let most = match framing {
             Framing::Raw | Framing::Line => usize::MAX,
-            Framing::Frame(_) => framing.most().min(self.max_message),
+            Framing::Frame(_) => framing.max_message().min(self.max_message),
         };
         match self.message.iter().map(String::len).max() {
             Some(longest) if longest > most => Err(format!(

@@ -167,6 +167,11 @@ impl TargetAddress {
         Ok(TargetAddress(text))
     }
 
+    /// The server that `load` starts on 127.0.0.1, with a port that is not known yet.
+    pub(super) fn own_server() -> TargetAddress {
+        TargetAddress("127.0.0.1:0".to_owned())
+    }
+
     /// All its addresses, in the order of the resolver; resolves a name, which may block.
     pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
         match self.literal_addresses() {
@@ -175,14 +180,17 @@ impl TargetAddress {
         }
     }
 
-    /// All its addresses, unless it is a name.
+    /// All its addresses, unless it is a name; this machine's in place of the unspecified address.
     pub(super) fn literal_addresses(&self) -> Option<Vec<SocketAddr>> {
-        let Some(port) = self.0.strip_prefix(':') else {
-            return self.0.parse().ok().map(|address| vec![address]);
-        };
-        let port = port_number(port)?;
-        let (v4, v6) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
-        Some(vec![(v4, port).into(), (v6, port).into()])
+        let all_interfaces = if self.0.starts_with(':') { "[::]" } else { "" };
+        let address: SocketAddr = format!("{all_interfaces}{}", self.0).parse().ok()?;
+        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
+        Some(match (address.ip().is_unspecified(), address.is_ipv4()) {
+            (false, _) => vec![address],
+            (true, true) => vec![v4],
+            (true, false) => vec![v4, v6],
+        })
     }
 
     /// As typed.

@@ -23,6 +23,8 @@ fn usable(network: IpNet) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
     network: Option<IpNet>,
+    /// The only address, if it is given with its port and scope.
+    single: Option<SocketAddr>,
     first: u64,
     count: u64,
 }
@@ -33,6 +35,7 @@ impl Sources {
     pub const fn any() -> Sources {
         Sources {
             network: None,
+            single: None,
             first: 0,
             count: 1,
         }
@@ -43,8 +46,18 @@ impl Sources {
     pub fn of(network: IpNet) -> Sources {
         Sources {
             network: Some(network),
+            single: None,
             first: 0,
             count: usable(network),
+        }
+    }
+
+    /// This address, for all connections.
+    #[must_use]
+    pub fn from_address(address: SocketAddr) -> Sources {
+        Sources {
+            single: Some(address),
+            ..Sources::of(address.ip().into())
         }
     }
 
@@ -71,6 +84,7 @@ impl Sources {
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
         Sources {
             network: Some(LOOPBACK),
+            single: None,
             first: block << 8,
             count,
         }
@@ -91,6 +105,9 @@ impl Sources {
     /// Where connection `index` comes from; port 0, so that the kernel picks one that is free for its target.
     #[must_use]
     pub fn address(&self, index: u64) -> Option<SocketAddr> {
+        if self.single.is_some() {
+            return self.single;
+        }
         let network = self.network?;
         let index = (self.first + index % self.count) % usable(network);
         let host = network.hosts().nth(usize::try_from(index).ok()?)?;
@@ -145,6 +162,15 @@ mod tests {
         let sources = Sources::automatic("192.0.2.1".parse().unwrap(), 100_000, false, 28_232, 1);
         assert_eq!(sources.address(7), None);
         assert_eq!(sources.network(), None);
+    }
+
+    #[test]
+    fn bound_address_is_used_with_its_port_for_all() {
+        let address = "[fe80::1%2]:7".parse().unwrap();
+        let sources = Sources::from_address(address);
+        assert_eq!(sources.address(0), Some(address));
+        assert_eq!((sources.address(9), sources.count()), (Some(address), 1));
+        assert_eq!(sources.network().unwrap().to_string(), "fe80::1/128");
     }
 
     #[test]

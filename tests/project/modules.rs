@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in dependency order: each may import those before it.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 16] = [
     "time",
     "numbers",
     "protocol",
     "net",
     "reactor",
     "connection",
+    "stdout",
     "server",
     "doctor",
+    "echo",
     "client",
     "load",
     "report",

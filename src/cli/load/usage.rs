@@ -1,7 +1,9 @@
 //! Checks the flags of a load against each other, before any connection is opened.
 
 use super::Flags;
+use crate::cli::units::TargetAddress;
 use crate::load::CONNECTION_BITS;
+use std::net::SocketAddr;
 
 /// The most connections of a load, idle and active together.
 const MAX_CONNECTIONS: usize = (1 << CONNECTION_BITS) - 1;
@@ -18,12 +20,17 @@ impl Flags {
         if self.churn.is_some() && self.pipeline > 1 {
             return Err("--churn has one echo per connection: leave --pipeline out".to_owned());
         }
-        match self.sources {
-            Some(network) if self.is_ipv4() == Some(network.addr().is_ipv6()) => Err(format!(
-                "--sources {network} cannot reach the target: give addresses of the same family"
-            )),
-            _ => Ok(()),
+        if let Some(bind) = self.addresses.bind
+            && bind.port() != 0
+            && connections > 1
+        {
+            return Err(format!(
+                "--bind {bind} allows one connection, because of its port: leave the port out"
+            ));
         }
+        let own = TargetAddress::own_server();
+        let literal = self.addresses.check(self.target.as_ref().unwrap_or(&own))?;
+        literal.map_or(Ok(()), |all| self.reachable(all).map(drop))
     }
 
     /// A flag for active connections, if one is given and there are none.
@@ -37,13 +44,16 @@ impl Flags {
         given.filter(|_| self.active() == 0).map(|(flag, _)| flag)
     }
 
-    /// Whether the target is reached by IPv4; `None` for a name, which may have addresses of both families.
-    fn is_ipv4(&self) -> Option<bool> {
-        let Some(target) = &self.target else {
-            return Some(true);
-        };
-        // An unspecified address is connected to as 127.0.0.1.
-        let first = target.literal_addresses()?.first()?.ip();
-        Some(first.is_ipv4() || first.is_unspecified())
+    /// Those of the addresses that can be connected to from `--sources`.
+    pub(super) fn reachable(&self, mut all: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
+        if let Some(network) = self.sources {
+            all.retain(|address| address.is_ipv4() == network.addr().is_ipv4());
+            if all.is_empty() {
+                return Err(format!(
+                    "--sources {network} cannot reach the target: give addresses of the same family"
+                ));
+            }
+        }
+        Ok(all)
     }
 }
