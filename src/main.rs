@@ -10,18 +10,18 @@ fn main() -> ExitCode {
     let level = match cli.log_level() {
         Ok(level) => level,
         Err(failure) => {
-            fail(&failure);
+            print_failure(&failure);
             return ExitCode::from(2);
         }
     };
-    // There is no other logger in this process; if there were, it would do.
+    // Fails only if a logger is installed already; then that one is used.
     let _ = logging::start(level);
-    cli.run().unwrap_or_else(|failure| fail(&failure))
+    cli.run().unwrap_or_else(|failure| print_failure(&failure))
 }
 
-/// Says in one line what failed. That stderr is gone is no reason to fail otherwise.
-fn fail(failure: &Failure) -> ExitCode {
-    // In one write, so that no other program on the same stderr writes within the line.
+/// Prints a failure in one line. A closed stderr changes nothing about the exit code.
+fn print_failure(failure: &Failure) -> ExitCode {
+    // One write, so that other programs on the same stderr cannot write within the line.
     let line = format!("echoloop: {failure}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
     ExitCode::FAILURE

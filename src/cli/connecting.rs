@@ -1,8 +1,9 @@
 //! The flags that all clients share: the server, and the local address and IP version to connect with.
 
-use super::Failure;
 use super::units::{self, TargetAddress};
+use super::{Failure, unresolved};
 use crate::client::{self, Target};
+use crate::doctor::hint;
 use crate::net::Limit;
 use clap::Args;
 use std::io;
@@ -12,14 +13,14 @@ use std::time::Duration;
 /// The server, and how to connect to it.
 #[derive(Debug, Args)]
 pub(super) struct Connecting {
-    /// The server; all addresses of a name are tried in order
+    /// Connect to this server; all addresses of a name are tried in order
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8000", value_parser = TargetAddress::parse)]
     target: TargetAddress,
 
     #[command(flatten)]
     addresses: AddressFlags,
 
-    /// How long each address has to answer, from when the name is resolved
+    /// Give up an address after D, counted from when the name is resolved
     #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
     connect_timeout: Duration,
 }
@@ -79,12 +80,9 @@ impl AddressFlags {
         connect_timeout: Duration,
     ) -> Result<Target, Failure> {
         let name = target.as_str();
-        let addresses = target.resolve().map_err(|error| {
-            Failure(format!(
-                "cannot connect to {name}: the name does not resolve ({error}); \
-                 check the spelling, or give an address such as 127.0.0.1:8000"
-            ))
-        })?;
+        let addresses = target
+            .resolve()
+            .map_err(|error| unresolved("connect to", name, error))?;
         Ok(Target {
             name: name.to_owned(),
             addresses: self.usable(name, &addresses).map_err(Failure)?,
@@ -124,8 +122,8 @@ impl AddressFlags {
 
 /// The event loop could not be created.
 pub(super) fn cannot_start(error: &io::Error) -> Failure {
-    let remedy = Limit::behind(error).map_or("free some memory, and try again", Limit::hint);
-    Failure(format!("cannot start the event loop: {error}; {remedy}"))
+    let remedy = hint(Limit::behind(error).unwrap_or(Limit::Memory));
+    Failure::new("cannot start the event loop", error, remedy)
 }
 
 impl From<client::Failure> for Failure {

@@ -1,15 +1,15 @@
-//! What stands below the flags in the help of a subcommand: examples, and then notes.
+//! Parses the text below the flags of a subcommand's help: examples, then notes.
 //!
-//! The help is written once, as text. Here it is taken apart again for the manual, and for the test that keeps it true.
+//! The help is written once, as text. The man pages need its parts, and a test checks each example.
 
-/// A command of the help, with what it does.
+/// An example command and its explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Example {
     pub(super) command: String,
     pub(super) meaning: String,
 }
 
-/// The examples of a help text, and the paragraphs that follow them.
+/// The examples of a help text and the paragraphs after them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Afterword {
     pub(super) examples: Vec<Example>,
@@ -17,16 +17,16 @@ pub(super) struct Afterword {
 }
 
 impl Afterword {
-    /// Takes apart what [`clap::Command::after_help`] holds.
+    /// Parses the text of [`clap::Command::after_help`].
     ///
-    /// A line of the examples is a command, two spaces or more, and what it does; a line that is indented deeper says what
-    /// the command above it does. The first empty line ends the examples.
-    pub(super) fn of(text: &str) -> Afterword {
+    /// A line of the examples is a command, at least two spaces, and its explanation; a line with a deeper indent
+    /// continues the explanation of the command above it. The first empty line ends the examples.
+    pub(super) fn parse(text: &str) -> Afterword {
         let mut paragraphs = text.split("\n\n");
         let mut afterword = Afterword::default();
         if let Some(lines) = text.strip_prefix("Examples:\n") {
             let lines = lines.split("\n\n").next().unwrap_or_default();
-            lines.lines().for_each(|line| afterword.line(line));
+            lines.lines().for_each(|line| afterword.push_line(line));
             paragraphs.next();
         }
         let notes = paragraphs.map(|paragraph| paragraph.replace('\n', " "));
@@ -34,7 +34,7 @@ impl Afterword {
         afterword
     }
 
-    fn line(&mut self, line: &str) {
+    fn push_line(&mut self, line: &str) {
         let inner = line.trim_start();
         let indent = line.len() - inner.len();
         match self.examples.last_mut() {
@@ -59,7 +59,7 @@ mod tests {
     use crate::cli::Cli;
     use clap::{CommandFactory, Parser};
 
-    /// What the examples may run beside the program itself.
+    /// The other programs that examples run.
     const OTHERS: [&str; 4] = ["printf", "nc", "ssh", "man"];
 
     fn example(command: &str, meaning: &str) -> Example {
@@ -69,12 +69,12 @@ mod tests {
         }
     }
 
-    /// The commands of a pipeline as their words, as a shell has them; what is redirected is left out.
+    /// The commands of a pipeline as words, split as a shell does, without redirections.
     fn pipeline(line: &str) -> Vec<Vec<String>> {
         let mut commands = vec![Vec::new()];
         let mut word: Option<String> = None;
         let mut quoted = false;
-        let mut goes_to_a_file = false;
+        let mut is_redirection = false;
         for c in line.chars().chain([' ']) {
             match c {
                 '\'' => {
@@ -83,11 +83,11 @@ mod tests {
                 }
                 ' ' | '|' | '<' | '>' if !quoted => {
                     if let Some(word) = word.take()
-                        && !std::mem::take(&mut goes_to_a_file)
+                        && !std::mem::take(&mut is_redirection)
                     {
                         commands.last_mut().unwrap().push(word);
                     }
-                    goes_to_a_file |= c == '<' || c == '>';
+                    is_redirection |= c == '<' || c == '>';
                     if c == '|' {
                         commands.push(Vec::new());
                     }
@@ -95,43 +95,43 @@ mod tests {
                 _ => word.get_or_insert_default().push(c),
             }
         }
-        assert!(!quoted, "a quotation is not closed: {line}");
+        assert!(!quoted, "unbalanced quote: {line}");
         commands
     }
 
     #[test]
-    fn a_pipeline_is_taken_apart_as_a_shell_does() {
+    fn pipeline_is_split_into_commands_and_words() {
         let words = pipeline("printf 'a | b' | echoloop send -m '' <in >> out -6");
         let expected: [&[&str]; 2] = [&["printf", "a | b"], &["echoloop", "send", "-m", "", "-6"]];
         assert_eq!(words, expected);
     }
 
     #[test]
-    fn an_afterword_is_taken_apart() {
+    fn afterword_is_split_into_examples_and_notes() {
         let text = "Examples:\n  a b 'c'   does this\n  d\n       does that,\n       and more\n\nOne\nnote.\n\nAnother.";
-        let afterword = Afterword::of(text);
+        let afterword = Afterword::parse(text);
         let expected = [
             example("a b 'c'", "does this"),
             example("d", "does that, and more"),
         ];
         assert_eq!(afterword.examples, expected);
         assert_eq!(afterword.notes, ["One note.", "Another."]);
-        let without = Afterword::of("A note.\n\nAnother.");
+        let without = Afterword::parse("A note.\n\nAnother.");
         assert_eq!(without.examples, []);
         assert_eq!(without.notes, ["A note.", "Another."]);
     }
 
     #[test]
-    fn every_subcommand_has_examples_and_each_says_what_it_does() {
+    fn every_subcommand_has_two_explained_examples() {
         for command in Cli::command().get_subcommands() {
             let name = command.get_name();
             let help = command.get_after_help().unwrap_or_else(|| panic!("{name}"));
-            let examples = Afterword::of(&help.to_string()).examples;
+            let examples = Afterword::parse(&help.to_string()).examples;
             let own = format!("echoloop {name}");
             let shown = examples
                 .iter()
                 .filter(|example| example.command.contains(&own));
-            assert!(shown.count() >= 2, "{name} has two examples at least");
+            assert!(shown.count() >= 2, "{name} needs two examples");
             for example in examples {
                 assert!(!example.meaning.is_empty(), "{example:?}");
             }
@@ -139,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn every_example_of_the_help_is_right_usage() {
+    fn every_example_parses() {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().unwrap().to_string();
-            for example in Afterword::of(&help).examples {
+            for example in Afterword::parse(&help).examples {
                 for words in pipeline(&example.command) {
                     if words[0] == "echoloop" {
                         let parsed = Cli::try_parse_from(&words);

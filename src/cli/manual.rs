@@ -1,6 +1,6 @@
-//! `echoloop manual` and `echoloop completions`: what is installed beside the program, written from its flags themselves.
+//! `echoloop manual` and `echoloop completions`: man pages and shell completions, generated from the flags.
 //!
-//! Both are hidden from the help: who installs the program runs them once.
+//! Both are hidden from the help, since they run once, at installation.
 
 use super::Cli;
 use super::Failure;
@@ -16,33 +16,33 @@ use std::process::ExitCode;
 
 const MANUAL_EXAMPLES: &str = "\
 Examples:
-  echoloop manual ~/.local/share/man/man1         for yourself
-  echoloop manual /usr/local/share/man/man1       for everybody
-  man echoloop-serve                              read one";
+  echoloop manual ~/.local/share/man/man1         install for this user
+  echoloop manual /usr/local/share/man/man1       install for all users
+  man echoloop-serve                              read a page";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  echoloop completions bash > ~/.local/share/bash-completion/completions/echoloop
-                                                  for bash
+  echoloop completions bash >~/.local/share/bash-completion/completions/echoloop
+                                                  install for bash
   echoloop completions fish > ~/.config/fish/completions/echoloop.fish
-                                                  for fish
+                                                  install for fish
   echoloop completions zsh > /usr/local/share/zsh/site-functions/_echoloop
-                                                  for zsh";
+                                                  install for zsh";
 
-/// Write the manual: a page for the program, and one for each subcommand
+/// Write the man pages: one for the program, one per subcommand
 #[derive(Debug, Args)]
 #[command(after_help = MANUAL_EXAMPLES)]
 pub(super) struct ManualFlags {
-    /// Folder for the pages, which is made if it is missing
+    /// Write the pages to this directory; create it if missing
     #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
-/// Print what makes a shell complete the flags
+/// Print a shell completion script
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS_EXAMPLES)]
 pub(super) struct CompletionsFlags {
-    /// The shell
+    /// Generate for this shell
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }
@@ -50,43 +50,39 @@ pub(super) struct CompletionsFlags {
 impl ManualFlags {
     /// Writes all pages.
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        std::fs::create_dir_all(&self.folder).map_err(|error| {
-            Failure(format!(
-                "cannot make the folder {}: {error}; check the folder above it and its permissions",
-                self.folder.display()
-            ))
+        std::fs::create_dir_all(&self.directory).map_err(|error| {
+            let what = format!("cannot create the directory {}", self.directory.display());
+            Failure::new(what, error, "check its parent and the permissions")
         })?;
-        let mut program = shown();
+        let mut program = visible_command();
         program.build();
         let pages = program.get_subcommands().chain([&program]);
         for command in pages {
             let man = Man::new(command.clone())
                 .source(format!("echoloop {}", env!("CARGO_PKG_VERSION")))
-                .manual("Manual of echoloop");
+                .manual("echoloop manual");
             let text = page(&man, command, &program)
-                .map_err(|error| Failure(format!("cannot write a page: {error}")))?;
-            to_file(&self.folder.join(man.get_filename()), &text)?;
+                .map_err(|error| Failure(format!("cannot format a man page: {error}")))?;
+            to_file(&self.directory.join(man.get_filename()), &text)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl CompletionsFlags {
-    /// Prints them.
+    /// Prints the script.
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut shown(), "echoloop", &mut text);
+        clap_complete::generate(self.shell, &mut visible_command(), "echoloop", &mut text);
         to_stdout(text)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The command line without the subcommands and the flags that are hidden: nobody shall be led to them.
-fn shown() -> Command {
+/// The command line without hidden subcommands and flags.
+fn visible_command() -> Command {
     let all = Cli::command();
-    let visible = all
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set());
+    let visible = all.get_subcommands().filter(|sub| !sub.is_hide_set());
     without_hidden_flags(&all)
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
@@ -97,8 +93,8 @@ fn shown() -> Command {
         .subcommands(visible.map(without_hidden_flags))
 }
 
-/// A command like this one, made anew, since clap has no way to take a flag out again; most of what writes completions
-/// does not heed that a flag is hidden.
+/// A copy of `command` without its hidden flags: clap cannot remove a flag, and most completion generators ignore that
+/// one is hidden.
 fn without_hidden_flags(command: &Command) -> Command {
     let visible = command.get_arguments().filter(|flag| !flag.is_hide_set());
     Command::new(command.get_name().to_owned())
@@ -119,12 +115,12 @@ fn page(man: &Man, command: &Command, program: &Command) -> io::Result<String> {
         man.render_subcommands_section(&mut page)?;
     }
     let help = command.get_after_help().map(ToString::to_string);
-    let afterword = Afterword::of(&help.unwrap_or_default());
+    let afterword = Afterword::parse(&help.unwrap_or_default());
     sections(&afterword, command, program).to_writer(&mut page)?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// What the help says below the flags, and where to read on.
+/// The sections after the options: notes, environment, examples, see also.
 fn sections(afterword: &Afterword, command: &Command, program: &Command) -> Roff {
     let mut roff = Roff::new();
     if !afterword.notes.is_empty() {
@@ -135,9 +131,8 @@ fn sections(afterword: &Afterword, command: &Command, program: &Command) -> Roff
     }
     roff.control("SH", ["ENVIRONMENT"]);
     roff.control("TP", []).text([bold("ECHOLOOP_LOG")]);
-    roff.text([roman(
-        "How much is logged, where neither -v nor -q is given: off, error, warn, info, debug or trace.",
-    )]);
+    let levels = "Log level, unless -v or -q is given: off, error, warn, info, debug or trace.";
+    roff.text([roman(levels)]);
     if !afterword.examples.is_empty() {
         roff.control("SH", ["EXAMPLES"]);
     }

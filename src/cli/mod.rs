@@ -1,6 +1,6 @@
-//! The command line: what was typed, turned into checked configurations.
+//! The command line: arguments in, checked configurations out.
 //!
-//! One file a subcommand. What a subcommand does is done elsewhere; here it is named, explained and started.
+//! One file per subcommand: its flags, its help, and the call that runs it. The work is done by the other modules.
 
 mod connecting;
 mod doctor;
@@ -9,28 +9,48 @@ mod load;
 mod manual;
 mod output;
 mod ping;
+mod protocol;
 mod report;
 mod send;
 mod serve;
 mod units;
 
+use crate::net::{MioNet, raise_descriptor_limit};
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
+use connecting::cannot_start;
 use log::LevelFilter;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::process::ExitCode;
 
-/// The exit code when all ran, and an expectation was missed.
-const MISSED: u8 = 3;
+/// The program ran, but a threshold was missed.
+const EXIT_MISSED: u8 = 3;
 
 /// A TCP echo daemon, and a load tester for very many idle connections.
 #[derive(Debug, Parser)]
-#[command(name = "echoloop", version, propagate_version = true)]
+#[command(
+    name = "echoloop",
+    version,
+    propagate_version = true,
+    max_term_width = 80
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    verbosity: Verbosity,
+
+    /// Log more: each connection (-v), and all received data (-vv)
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 900)]
+    verbose: u8,
+
+    /// Log errors only
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        display_order = 901
+    )]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,34 +67,24 @@ enum Command {
     Completions(manual::CompletionsFlags),
 }
 
-#[derive(Debug, Args)]
-struct Verbosity {
-    /// Log more: each connection (-v), and all that is received (-vv)
-    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 900)]
-    verbose: u8,
-    /// Log nothing but what ends the program
-    #[arg(
-        short,
-        long,
-        global = true,
-        conflicts_with = "verbose",
-        display_order = 901
-    )]
-    quiet: bool,
-}
-
-/// Why a command failed: what, on what, why, and what to do about it, in one line.
+/// Why a command failed, in one line: what failed, on what, the reason, and what to do.
 #[derive(Debug)]
 pub struct Failure(String);
 
-impl fmt::Display for Failure {
+impl Failure {
+    fn new(what: impl Display, reason: impl Display, remedy: impl Display) -> Failure {
+        Failure(format!("{what}: {reason}; {remedy}"))
+    }
+}
+
+impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 impl Cli {
-    /// What was typed. Wrong usage ends the program here, with exit code 2 and what was wrong.
+    /// Parses the arguments. Wrong usage ends the program with exit code 2 and a message that names it.
     #[must_use]
     pub fn from_arguments() -> Cli {
         let cli = Cli::parse();
@@ -84,7 +94,7 @@ impl Cli {
         cli
     }
 
-    /// Whether flags, each of which is right by itself, go together. If they do not: what is wrong, and what to do.
+    /// Checks flags against each other, which clap has checked one by one. The error names what to change.
     fn check(&self) -> Result<(), String> {
         match &self.command {
             Command::Serve(flags) => flags.check(),
@@ -96,29 +106,27 @@ impl Cli {
         }
     }
 
-    /// How much to log, by the flags, or else by `ECHOLOOP_LOG`.
+    /// The log level, by the flags or else by `ECHOLOOP_LOG`.
     ///
     /// # Errors
-    /// `ECHOLOOP_LOG` holds something that is not a level.
+    /// `ECHOLOOP_LOG` holds no level.
     pub fn log_level(&self) -> Result<LevelFilter, Failure> {
-        match (self.verbosity.quiet, self.verbosity.verbose) {
+        let level = std::env::var("ECHOLOOP_LOG").unwrap_or_default();
+        match (self.quiet, self.verbose) {
             (true, _) => Ok(LevelFilter::Error),
             (false, 1) => Ok(LevelFilter::Debug),
             (false, 2..) => Ok(LevelFilter::Trace),
-            (false, 0) => match std::env::var("ECHOLOOP_LOG") {
-                Err(_) => Ok(LevelFilter::Info),
-                Ok(level) if level.is_empty() => Ok(LevelFilter::Info),
-                Ok(level) => level.parse().map_err(|_| {
-                    Failure(format!(
-                        "ECHOLOOP_LOG={level:?} is not a level: \
-                         set it to off, error, warn, info, debug or trace"
-                    ))
-                }),
-            },
+            (false, 0) if level.is_empty() => Ok(LevelFilter::Info),
+            (false, 0) => level.parse().map_err(|_| {
+                Failure(format!(
+                    "ECHOLOOP_LOG={level:?} is not a level: \
+                     set it to off, error, warn, info, debug or trace"
+                ))
+            }),
         }
     }
 
-    /// Runs the command; the exit code says how it went.
+    /// Runs the command and returns the exit code.
     ///
     /// # Errors
     /// What failed while running.
@@ -126,7 +134,7 @@ impl Cli {
         match self.command {
             Command::Serve(flags) => flags.run(),
             Command::Send(flags) => flags.run(),
-            Command::Ping(flags) => flags.run(self.verbosity.quiet),
+            Command::Ping(flags) => flags.run(self.quiet),
             Command::Doctor(flags) => flags.run(),
             Command::Load(flags) => flags.run(),
             Command::Report(flags) => flags.run(),
@@ -136,13 +144,56 @@ impl Cli {
     }
 }
 
+/// Raises the soft limit of file descriptors to the hard limit and returns it; on failure, its usual value.
+fn raise_fd_limit() -> u64 {
+    raise_descriptor_limit().unwrap_or_else(|error| {
+        log::warn!("cannot raise the limit of open file descriptors: {error}");
+        1024
+    })
+}
+
+/// The network of a client that sends on schedule and ends on a signal.
+fn scheduling_net() -> Result<MioNet, Failure> {
+    MioNet::with_signals()
+        .and_then(|mut net| net.keep_time_precisely().map(|()| net))
+        .map_err(|error| cannot_start(&error))
+}
+
+/// A name without an address; `what` is the command's verb.
+fn unresolved(what: &str, name: &str, error: impl Display) -> Failure {
+    Failure(format!(
+        "cannot {what} {name}: the name does not resolve ({error}); \
+         check the spelling, or give an address such as 127.0.0.1:8000"
+    ))
+}
+
+/// The exit code of a command that ran to its end.
+fn exit_code(has_met_thresholds: bool) -> ExitCode {
+    ExitCode::from(if has_met_thresholds { 0 } else { EXIT_MISSED })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
 
     #[test]
-    fn the_flags_are_consistent() {
+    fn flag_definitions_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_every_subcommand_fits_80_columns() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands_mut() {
+            // As written too, since clap wraps a longer line, and with it the columns of an example.
+            let written = command.get_after_help().cloned().unwrap_or_default();
+            for help in [command.render_help(), command.render_long_help(), written] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+        }
     }
 }

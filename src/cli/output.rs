@@ -2,26 +2,38 @@
 
 use super::Failure;
 use crate::load::Saved;
+use crate::net::MioNet;
 use crate::report;
+use clap::ValueEnum;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Writes a result to stdout. That nobody reads on is no fault of ours.
+/// The format of a short result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+/// Writes a result to stdout. A reader that has closed the pipe is no failure.
 pub(super) fn to_stdout(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_ref())
         .and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure(format!(
-            "cannot write the result to stdout: {error}"
-        ))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            "cannot write the result to stdout",
+            error,
+            "check where it is redirected to",
+        )),
         _ => Ok(()),
     }
 }
 
-/// A result as text, with drawings where the terminal shows them.
+/// A result as text, with sparklines if the terminal shows them.
 pub(super) fn text(saved: &Saved) -> String {
     let mut pieces = vec![report::text(&saved.result)];
     if !saved.parts.is_empty() {
@@ -34,37 +46,66 @@ pub(super) fn text(saved: &Saved) -> String {
     report::printable(&pieces.concat())
 }
 
-/// Writes a file, which replaces one of that name.
+/// Writes a file, replacing an existing one.
 pub(super) fn to_file(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|error| cannot_save(path, &error))
 }
 
-/// Finds out whether a file can be written before there is anything to write, and leaves what it holds.
+/// Checks before a long run that a file can be written, and leaves its content alone.
 pub(super) fn try_file(path: &Path) -> Result<(), Failure> {
     let file = File::options().append(true).create(true).open(path);
-    file.map(|_| ()).map_err(|error| cannot_save(path, &error))
+    file.map(drop).map_err(|error| cannot_save(path, &error))
 }
 
 fn cannot_save(path: &Path, error: &io::Error) -> Failure {
-    Failure(format!(
-        "cannot save to {}: {error}; check the folder and its permissions",
-        path.display()
-    ))
+    let what = format!("cannot save to {}", path.display());
+    Failure::new(what, error, "check the directory and its permissions")
 }
 
-/// What serde has written, if it could.
-pub(super) fn as_json(text: Result<String, serde_json::Error>) -> Result<String, Failure> {
-    text.map_err(|error| Failure(format!("cannot write the result as JSON: {error}")))
+/// A value as one line of JSON, with its newline.
+pub(super) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
+    with_newline(serde_json::to_string(value))
 }
 
-/// Whether stdout is a terminal that shows more than letters.
+/// A value as indented JSON, with a newline at the end.
+pub(super) fn pretty_json(value: &impl Serialize) -> Result<String, Failure> {
+    with_newline(serde_json::to_string_pretty(value))
+}
+
+pub(super) fn with_newline(json: serde_json::Result<String>) -> Result<String, Failure> {
+    json.map(|json| json + "\n")
+        .map_err(|error| Failure(format!("cannot write the result as JSON: {error}")))
+}
+
+/// Lets the event loop write to stdout.
+pub(super) fn take_stdout(net: &mut MioNet) -> Result<(), Failure> {
+    let taken = net.take_stdout();
+    taken.map_err(|error| cannot_use("output", &error))
+}
+
+/// Standard input or output that the event loop cannot use.
+pub(super) fn cannot_use(stream: &str, error: &io::Error) -> Failure {
+    let what = format!("cannot use standard {stream}");
+    Failure::new(what, error, "use a file, a pipe or a terminal")
+}
+
+/// Writes the files of `--save` and `--report`.
+pub(super) fn save_files(
+    save: Option<&PathBuf>,
+    report: Option<&PathBuf>,
+    saved: &Saved,
+) -> Result<(), Failure> {
+    if let Some(path) = save {
+        to_file(path, &json_line(saved)?)?;
+    }
+    report.map_or(Ok(()), |path| to_file(path, &report::html(saved)))
+}
+
+/// Whether stdout is a terminal that shows Unicode.
 fn can_draw() -> bool {
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    // The first of them that is set decides (locale(7)).
-    let decisive = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .find(|name| is_set(name));
-    let locale = decisive.and_then(|name| std::env::var(name).ok());
+    // The first variable that is set decides (locale(7)).
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
     let locale = locale.unwrap_or_default().to_lowercase();
     let is_dumb = std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb");
     io::stdout().is_terminal() && !is_dumb && (locale.contains("utf-8") || locale.contains("utf8"))

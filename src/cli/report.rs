@@ -1,59 +1,62 @@
-//! `echoloop report`: saved results as one report.
+//! `echoloop report`: saved results merged into one report.
 
-use super::output::{as_json, text, to_file, to_stdout};
-use super::{Failure, MISSED};
+use super::output::{pretty_json, save_files, text, to_stdout};
+use super::{Failure, exit_code};
 use crate::load::Condition;
 use crate::report::{self, Input, Targets};
 use clap::{Args, ValueEnum};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
-  echoloop load :8000 --save run.json                        save a run
-  echoloop report run.json --report run.html                 read it, here and as a page with charts
-  echoloop report a.json b.json --save both.json             add up what two processes or hosts have found
+  echoloop load :8000 --save run.json     save a run
+  echoloop report run.json --report run.html
+                                          show it as text and as an HTML page
+  echoloop report a.json b.json --save both.json
+                                          merge the results of two loads
   echoloop report run-*.json --expect 'p99<5ms' --expect lost=0
-                                                             exit code 3 if all of them together miss that
+                                          exit with 3 unless both hold
   ssh host cat run.json | echoloop report - -o html > page.html
-                                                             a run of another host, as a page
+                                          a remote run as an HTML page
 
-Histograms are added, never percentiles averaged; seconds are aligned by the wall clock, so begin the measured parts
-together with `load --start-at`. Results that do not fit together are refused with the reason: other message sizes,
-pipelines, churn, schedule or none, times that do not overlap, the same run twice. One server process that several loads
-on its host have watched counts once.";
+Histograms are added; percentiles are never averaged. Seconds are aligned by
+the wall clock, so start the measurements together with `load --start-at`.
+Incompatible results are rejected with a reason, such as different message
+sizes, a schedule and a closed loop, or times that do not overlap. A server
+process that several loads on its host watched is counted once.";
 
 /// Merge saved results into one report
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    /// What `echoloop load --save` has written; `-` is stdin
+    /// Read files written by `echoloop load --save`; - is stdin
     #[arg(value_name = "FILE.json", required = true)]
     files: Vec<PathBuf>,
 
-    /// How the result is written to stdout
+    /// Print the result in this format
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Output,
 
-    /// Also write one self-contained page with charts
+    /// Also write one self-contained HTML page with charts
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
 
-    /// Save everything, histograms included, to be merged again
+    /// Save the merged result, histograms included, for another `echoloop report`
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
 
-    /// What must hold for all together, or the exit code is 3: p99<5ms, rate>100k, lost=0 (repeatable)
+    /// Exit with 3 unless EXPR holds for the merged result: p99<5ms, rate>100k, lost=0 (repeatable)
     #[arg(long, value_name = "EXPR")]
     expect: Vec<Condition>,
 
-    /// Add up results of different targets: several servers, or one under several addresses
+    /// Add up results of different targets: several servers, or one with several addresses
     #[arg(long)]
     across_targets: bool,
 }
 
-/// How the result is written.
+/// The format of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -62,54 +65,40 @@ enum Output {
 }
 
 impl Flags {
-    /// What is wrong with the flags together, if anything is.
+    /// Checks the flags against each other.
     pub(super) fn check(&self) -> Result<(), String> {
-        let from_stdin = self.files.iter().filter(|path| is_stdin(path));
-        if from_stdin.count() > 1 {
+        if self.files.iter().filter(|path| is_stdin(path)).count() > 1 {
             return Err("stdin can be read once only: give - once, and files beside it".to_owned());
         }
         Ok(())
     }
 
-    /// Merges, and says what came of it.
+    /// Merges the files and reports the result.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let inputs: Result<Vec<Input>, Failure> =
-            self.files.iter().map(|path| read(path)).collect();
+        let inputs = self.files.iter().map(|path| read(path));
+        let inputs: Vec<Input> = inputs.collect::<Result<_, _>>()?;
         let targets = if self.across_targets {
             Targets::Several
         } else {
             Targets::One
         };
-        let mut saved = report::merge(inputs?, targets).map_err(Failure)?;
-        let checked: Vec<_> = self
-            .expect
-            .iter()
+        let mut saved = report::merge(inputs, targets).map_err(Failure)?;
+        let conditions = self.expect.iter();
+        let checked: Vec<_> = conditions
             .map(|condition| condition.check(&saved.result))
             .collect();
         let is_met = checked.iter().all(|expected| expected.met);
-        // What is expected here is of all of them, what was expected there of each.
+        // These conditions are for the merged result, those in the files for one result each.
         if !checked.is_empty() {
             saved.result.expect = checked;
         }
-        match self.output {
-            Output::Text => to_stdout(text(&saved))?,
-            Output::Json => {
-                let text = as_json(serde_json::to_string_pretty(&saved.result))?;
-                to_stdout(text + "\n")?;
-            }
-            Output::Html => to_stdout(report::html(&saved))?,
-        }
-        if let Some(path) = &self.report {
-            to_file(path, &report::html(&saved))?;
-        }
-        if let Some(path) = &self.save {
-            to_file(path, &(as_json(serde_json::to_string(&saved))? + "\n"))?;
-        }
-        Ok(if is_met {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(MISSED)
-        })
+        to_stdout(match self.output {
+            Output::Text => text(&saved),
+            Output::Json => pretty_json(&saved.result)?,
+            Output::Html => report::html(&saved),
+        })?;
+        save_files(self.save.as_ref(), self.report.as_ref(), &saved)?;
+        Ok(exit_code(is_met))
     }
 }
 
@@ -118,21 +107,15 @@ fn is_stdin(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<Input, Failure> {
-    let name = if is_stdin(path) {
-        "stdin".to_owned()
+    let (name, result) = if is_stdin(path) {
+        let text = io::read_to_string(io::stdin());
+        ("stdin".to_owned(), text.map(String::into_bytes))
     } else {
-        path.display().to_string()
+        (path.display().to_string(), std::fs::read(path))
     };
-    let bytes = if is_stdin(path) {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(path)
-    };
-    let bytes = bytes.map_err(|error| {
-        Failure(format!(
-            "cannot read {name}: {error}; give a file that `echoloop load --save` has written"
-        ))
+    let bytes = result.map_err(|error| {
+        let remedy = "give a file written by `echoloop load --save`";
+        Failure::new(format!("cannot read {name}"), error, remedy)
     })?;
     Input::read(&name, &bytes)
         .map_err(|why| Failure(report::printable(&format!("cannot use {name}: {why}"))))

@@ -1,38 +1,38 @@
-//! `echoloop send`: standard input to a server, and what comes back to standard output.
+//! `echoloop send`: standard input to a server, its reply to standard output.
 
 use super::connecting::{Connecting, cannot_start};
-use super::serve::ProtocolArg;
+use super::output::{cannot_use, take_stdout};
+use super::protocol::ProtocolArg;
 use super::{Failure, units};
 use crate::client::{Framing, Input, SendConfig, Sender};
 use crate::net::MioNet;
-use crate::protocol::Width;
 use clap::Args;
-use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  printf 'hello\\n' | echoloop send                to 127.0.0.1:8000, and what comes back
-  echoloop send example.org:7 < file > copy       a file there and back
-  echoloop send -p line --message hello           one line, and its reply
-  echoloop send -p frame:2 -m a -m b              two frames, as Erlang's {packet, 2}
-  echoloop send --timeout 5s </dev/null           no input: what does it say by itself?
+  printf 'hello\\n' | echoloop send                send to 127.0.0.1:8000
+  echoloop send example.org:7 < file > copy       echo a file
+  echoloop send -p line --message hello           one line and its reply
+  echoloop send -p frame:2 -m a -m b              two frames and replies
+  echoloop send --timeout 5s </dev/null           send nothing, only receive
 
-At the end of the input it half-closes, and reads to the server's FIN. \
-If the server sends FIN first, what input is at hand is still sent.
+At the end of the input it half-closes, then reads until the server's FIN. If
+the server sends FIN first, input that was already read is still sent.
 
-With -p line, the last line of the input gets a line end if it has none. With -p frame:N, each line of the input is one \
-message without its line end, and each reply is printed as a line. TEXT is sent as a line is; raw sends it as it is.
+With -p line, a missing line end is added to the last line. With -p frame:N,
+each line of the input is one message, without its line end, and each reply is
+printed as a line. --message TEXT is sent as such a line; with raw, unchanged.
 
-Exit codes: 0 both have said all, or nobody reads standard output any more; 1 failed, with one line that says why; \
-2 wrong usage.";
+Exit codes: 0 both sides sent FIN, or the reader of standard output closed it;
+1 failed, with the reason in one line; 2 wrong usage.";
 
-/// Send standard input to a server, and print what comes back
+/// Send standard input to a server and print the reply
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    /// Protocol of the server
+    /// Select the protocol of the server
     #[arg(short, long, value_name = "P", default_value = "raw", value_enum)]
     protocol: ProtocolArg,
 
@@ -40,11 +40,11 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "TEXT")]
     message: Vec<String>,
 
-    /// Largest frame sent or received
+    /// Limit frames sent or received to SIZE
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::positive_size)]
     max_message: usize,
 
-    /// Give up when nothing has moved either way for D [default: never]
+    /// Fail after D without a byte sent or received [default: never]
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     timeout: Option<Duration>,
 
@@ -53,70 +53,52 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// Sends and receives until both sides have said all.
+    /// Sends and receives until both sides have sent FIN.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let target = self.connecting.resolve()?;
         let mut net = MioNet::new().map_err(|error| cannot_start(&error))?;
-        net.take_stdout()
-            .map_err(|error| cannot_take("output", &error))?;
+        take_stdout(&mut net)?;
         let input = if self.message.is_empty() {
             net.take_stdin()
-                .map_err(|error| cannot_take("input", &error))?;
+                .map_err(|error| cannot_use("input", &error))?;
             Input::Stdin
         } else {
             let messages = self.message.into_iter().map(String::into_bytes);
             Input::Messages(messages.collect())
         };
-        let sender = Sender::new(
-            net,
-            SendConfig {
-                target,
-                input,
-                framing: framing(self.protocol),
-                max_message: self.max_message,
-                timeout: self.timeout,
-            },
+        let config = SendConfig {
+            target,
+            input,
+            framing: self.protocol.framing(),
+            max_message: self.max_message,
+            timeout: self.timeout,
+        };
+        let sent = Sender::new(net, config).run()?;
+        log::debug!(
+            "done: bytes_sent={} bytes_received={}",
+            sent.sent,
+            sent.received
         );
-        let sent = sender.run()?;
-        log::debug!("{} bytes sent, {} received", sent.sent, sent.received);
         if sent.output_closed {
-            log::debug!("nobody reads standard output any more");
+            log::debug!("standard output was closed by its reader");
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What is wrong with the flags together, if anything is: a message that does not fit is known before it is sent.
+    /// Checks the flags against each other, and the length of messages before any is sent.
     pub(super) fn check(&self) -> Result<(), String> {
         self.connecting.check()?;
-        let framing = framing(self.protocol);
-        if framing == Framing::Raw || framing == Framing::Line {
-            return Ok(());
-        }
-        let most = framing.max_message().min(self.max_message);
-        match self.message.iter().find(|message| message.len() > most) {
-            None => Ok(()),
-            Some(message) => Err(format!(
-                "a --message of {} bytes is too long: at most {most} fit; \
-                 choose a longer header such as frame:4, or allow more with --max-message",
-                message.len()
+        let framing = self.protocol.framing();
+        let most = match framing {
+            Framing::Raw | Framing::Line => usize::MAX,
+            Framing::Frame(_) => framing.max_message().min(self.max_message),
+        };
+        match self.message.iter().map(String::len).max() {
+            Some(longest) if longest > most => Err(format!(
+                "a --message of {longest} bytes is too long: at most {most} fit; \
+                 choose a longer header such as frame:4, or raise --max-message"
             )),
+            _ => Ok(()),
         }
-    }
-}
-
-fn cannot_take(which: &str, error: &io::Error) -> Failure {
-    Failure(format!(
-        "cannot use standard {which}: {error}; give it a file, a pipe or a terminal"
-    ))
-}
-
-/// How a client of the protocol delimits messages; discard and collect accept any bytes.
-fn framing(protocol: ProtocolArg) -> Framing {
-    match protocol {
-        ProtocolArg::Raw | ProtocolArg::Discard | ProtocolArg::Collect => Framing::Raw,
-        ProtocolArg::Line => Framing::Line,
-        ProtocolArg::Frame1 => Framing::Frame(Width::One),
-        ProtocolArg::Frame2 => Framing::Frame(Width::Two),
-        ProtocolArg::Frame4 => Framing::Frame(Width::Four),
     }
 }

@@ -1,77 +1,65 @@
-//! The units in which people type: durations, sizes, counts, addresses.
+//! The units that users type: durations, sizes, counts, rates, addresses.
 
 use crate::net::SocketBuffer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+/// In nanoseconds.
+const DURATIONS: [(&str, u64); 6] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// In bytes.
+const SIZES: [(&str, u64); 8] = [
+    ("", 1),
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+const COUNTS: [(&str, u64); 3] = [("", 1), ("k", 1_000), ("m", 1_000_000)];
+
 /// A duration such as `100us`, `500ms`, `30s`, `5m`, `1h`, or `0`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    const NANOSECONDS: [(&str, u64); 6] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-    ];
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let (number, unit) = split(text);
-    let scale = NANOSECONDS.iter().find(|(name, _)| *name == unit);
-    scale
-        .and_then(|(_, scale)| scaled(number, *scale))
-        .map(Duration::from_nanos)
-        .ok_or_else(|| "not a duration: write 100us, 500ms, 30s, 5m or 1h".to_owned())
+    let text = if text == "0" { "0s" } else { text };
+    let nanoseconds = with_unit(text, &DURATIONS).map(Duration::from_nanos);
+    nanoseconds.ok_or_else(|| "not a duration: write 100us, 500ms, 30s, 5m or 1h".to_owned())
 }
 
 /// A duration that is not zero.
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("must be more than zero".to_owned()),
-        duration => Ok(duration),
-    }
+    positive(duration(text)?)
 }
 
 /// A keepalive time: the kernel takes 1 to 32,767 whole seconds (tcp(7), `TCP_KEEPIDLE`).
 pub(super) fn keepalive(text: &str) -> Result<Duration, String> {
-    let silence = duration(text)?;
-    if (1..=32_767).contains(&silence.as_secs()) && silence.subsec_nanos() == 0 {
-        Ok(silence)
-    } else {
-        Err("the kernel takes whole seconds, from 1s to 32767s".to_owned())
+    match duration(text)? {
+        time if (1..=32_767).contains(&time.as_secs()) && time.subsec_nanos() == 0 => Ok(time),
+        _ => Err("the kernel takes whole seconds, from 1s to 32767s".to_owned()),
     }
 }
 
 /// A size in bytes such as `4096`, `64KiB`, `1MiB`, `2GiB`; also `10kB` and `1MB`, which are powers of ten.
 pub(super) fn size(text: &str) -> Result<usize, String> {
-    const BYTES: [(&str, u64); 8] = [
-        ("", 1),
-        ("B", 1),
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("kB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-    ];
-    let (number, unit) = split(text);
-    let scale = BYTES.iter().find(|(name, _)| *name == unit);
-    scale
-        .and_then(|(_, scale)| scaled(number, *scale))
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| "not a size: write 4096, 64KiB, 1MiB or 2GiB".to_owned())
+    let bytes = with_unit(text, &SIZES);
+    bytes.ok_or_else(|| "not a size: write 4096, 64KiB, 1MiB or 2GiB".to_owned())
 }
 
 /// A size in bytes that is not zero.
 pub(super) fn positive_size(text: &str) -> Result<usize, String> {
-    match size(text)? {
-        0 => Err("must be more than zero".to_owned()),
-        size => Ok(size),
-    }
+    positive(size(text)?)
 }
 
-/// The size of a message that is made up here. One is held several times over, once at each place that it waits in.
+/// The size of a generated message: several copies of one are in memory at the same time.
 pub(super) fn message_size(text: &str) -> Result<usize, String> {
     match positive_size(text)? {
         size if size <= 1 << 26 => Ok(size),
@@ -92,41 +80,26 @@ pub(super) fn socket_buffer(text: &str) -> Result<SocketBuffer, String> {
 
 /// A count such as `500`, `10k`, `1m`.
 pub(super) fn count(text: &str) -> Result<usize, String> {
-    let (number, unit) = split(text);
-    let scale = match unit {
-        "" => Some(1),
-        "k" => Some(1_000),
-        "m" => Some(1_000_000),
-        _ => None,
-    };
-    scale
-        .and_then(|scale| scaled(number, scale))
-        .and_then(|count| usize::try_from(count).ok())
-        .ok_or_else(|| "not a count: write 500, 10k or 1m".to_owned())
+    let count = with_unit(text, &COUNTS);
+    count.ok_or_else(|| "not a count: write 500, 10k or 1m".to_owned())
 }
 
 /// A count that is not zero.
 pub(super) fn positive_count(text: &str) -> Result<usize, String> {
-    match count(text)? {
-        0 => Err("must be more than zero".to_owned()),
-        count => Ok(count),
-    }
+    positive(count(text)?)
 }
 
-/// A number per second such as `0.5`, `100`, `20k`, or `max`, which is none.
+/// A number per second such as `0.5`, `100`, `20k`; `max` is `None`.
 pub(super) fn rate(text: &str) -> Result<Option<f64>, String> {
     if text == "max" {
         return Ok(None);
     }
-    let (number, unit) = split(text);
-    let scale = match unit {
-        "" => 1.0,
-        "k" => 1e3,
-        "m" => 1e6,
-        _ => 0.0,
-    };
+    let suffixes = [('k', 1e3), ('m', 1e6)].into_iter();
+    let mut matching = suffixes.filter_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let (number, scale) = matching.next().unwrap_or((text, 1.0));
+    let is_plain = number.bytes().all(|c| c.is_ascii_digit() || c == b'.');
     match number.parse::<f64>() {
-        Ok(number) if number * scale > 0.0 => Ok(Some(number * scale)),
+        Ok(number) if number > 0.0 && is_plain => Ok(Some(number * scale)),
         _ => Err("not a rate: write 0.5, 100, 20k, 1m or max".to_owned()),
     }
 }
@@ -139,86 +112,78 @@ pub(super) fn backlog(text: &str) -> Result<u32, String> {
     }
 }
 
-/// An address to listen on, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for all interfaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ListenAddress {
-    text: String,
+fn positive<T: Default + PartialEq>(value: T) -> Result<T, String> {
+    if value == T::default() {
+        return Err("must be more than zero".to_owned());
+    }
+    Ok(value)
 }
 
+/// An address to listen on, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for all interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListenAddress(String);
+
 impl ListenAddress {
-    /// Its form is checked here; whether a name resolves is found out later, since that may take long.
+    /// Checks the form only: resolving a name may block.
     pub(super) fn parse(text: &str) -> Result<ListenAddress, String> {
-        let wrong = || "not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned();
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        port_number(port).ok_or_else(wrong)?;
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        if (host.contains(':') && !bracketed) || host.contains(char::is_whitespace) {
-            return Err(wrong());
-        }
-        if bracketed && text.parse::<SocketAddr>().is_err() {
-            return Err(wrong());
-        }
-        let text = text.to_owned();
-        Ok(ListenAddress { text })
-    }
-
-    /// All addresses that it stands for; looks names up, which may block.
-    pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let text = match self.text.strip_prefix(':') {
-            Some(port) => format!("[::]:{port}"),
-            None => self.text.clone(),
+        let (host, port) = text.rsplit_once(':').unwrap_or_default();
+        let is_host = if host.starts_with('[') && host.ends_with(']') {
+            text.parse::<SocketAddr>().is_ok()
+        } else {
+            !host.contains(|c: char| c == ':' || c.is_whitespace())
         };
-        Ok(text.to_socket_addrs()?.collect())
+        if is_host && port_number(port).is_some() {
+            Ok(ListenAddress(text.to_owned()))
+        } else {
+            Err("not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned())
+        }
     }
 
-    /// As it was typed.
-    #[must_use]
+    /// All its addresses; resolves a name, which may block.
+    pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let all_interfaces = if self.0.starts_with(':') { "[::]" } else { "" };
+        let addresses = format!("{all_interfaces}{}", self.0).to_socket_addrs()?;
+        Ok(addresses.collect())
+    }
+
+    /// As typed.
     pub(super) fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 }
 
 /// An address to connect to, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TargetAddress {
-    text: String,
-}
+pub(super) struct TargetAddress(String);
 
 impl TargetAddress {
-    /// As [`ListenAddress::parse`], but port 0 is nobody's.
+    /// As [`ListenAddress::parse`], without port 0.
     pub(super) fn parse(text: &str) -> Result<TargetAddress, String> {
-        let ListenAddress { text } = ListenAddress::parse(text)
-            .map_err(|_| "not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned())?;
-        let port = text
-            .rsplit_once(':')
-            .and_then(|(_, port)| port_number(port));
-        if port == Some(0) {
-            return Err("nobody listens on port 0: write HOST:PORT".to_owned());
+        let ListenAddress(text) = ListenAddress::parse(text)?;
+        let port = text.rsplit_once(':').map(|(_, port)| port_number(port));
+        if port == Some(Some(0)) {
+            return Err("port 0 cannot be connected to: write HOST:PORT".to_owned());
         }
-        Ok(TargetAddress { text })
+        Ok(TargetAddress(text))
     }
 
-    /// The server that `load` starts on 127.0.0.1; its port is not known before.
+    /// The server that `load` starts on 127.0.0.1, with a port that is not known yet.
     pub(super) fn own_server() -> TargetAddress {
-        TargetAddress {
-            text: "127.0.0.1:0".to_owned(),
-        }
+        TargetAddress("127.0.0.1:0".to_owned())
     }
 
-    /// All addresses that it stands for, in the order of the resolver; looks names up, which may block.
+    /// All its addresses, in the order of the resolver; resolves a name, which may block.
     pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
         match self.literal_addresses() {
             Some(addresses) => Ok(addresses),
-            None => Ok(self.text.to_socket_addrs()?.collect()),
+            None => Ok(self.0.to_socket_addrs()?.collect()),
         }
     }
 
-    /// All addresses that it stands for, unless it is a name; the unspecified address stands for this machine.
+    /// All its addresses, unless it is a name; this machine's in place of the unspecified address.
     pub(super) fn literal_addresses(&self) -> Option<Vec<SocketAddr>> {
-        let address: SocketAddr = match self.text.strip_prefix(':') {
-            Some(port) => format!("[::]:{port}").parse().ok()?,
-            None => self.text.parse().ok()?,
-        };
+        let all_interfaces = if self.0.starts_with(':') { "[::]" } else { "" };
+        let address: SocketAddr = format!("{all_interfaces}{}", self.0).parse().ok()?;
         let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
         Some(match (address.ip().is_unspecified(), address.is_ipv4()) {
@@ -228,10 +193,9 @@ impl TargetAddress {
         })
     }
 
-    /// As it was typed.
-    #[must_use]
+    /// As typed.
     pub(super) fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 }
 
@@ -240,12 +204,9 @@ pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
     let bare = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
+    let with_port_0 = |ip: IpAddr| SocketAddr::new(ip, 0);
     text.parse()
-        .or_else(|_| {
-            bare.unwrap_or(text)
-                .parse()
-                .map(|ip: IpAddr| (ip, 0).into())
-        })
+        .or_else(|_| bare.unwrap_or(text).parse().map(with_port_0))
         .map_err(|_| "not an address: write IP or IP:PORT, such as 127.0.0.2".to_owned())
 }
 
@@ -255,25 +216,21 @@ fn port_number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| is_plain)
 }
 
-/// The number at the front of `text`, and what stands behind it.
-fn split(text: &str) -> (&str, &str) {
+/// A decimal number followed by one of `units`, as a multiple of the smallest; it must be whole.
+fn with_unit<T: TryFrom<u64>>(text: &str, units: &[(&str, u64)]) -> Option<T> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    text.split_at(end.unwrap_or(text.len()))
-}
-
-/// `number` times `scale`, where it is a plain decimal that comes out whole.
-fn scaled(number: &str, scale: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if number.contains('.') && fraction.is_empty() || fraction.len() > 9 {
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if fraction.is_empty() || fraction.len() > 9 {
         return None;
     }
     let parts = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
-    let fraction = match fraction {
-        "" => 0,
-        digits => digits.parse::<u64>().ok()?.checked_mul(scale)?,
-    };
-    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
-    (fraction % parts == 0).then(|| whole.checked_add(fraction / parts))?
+    let fraction = fraction.parse::<u64>().ok()?.checked_mul(*scale)?;
+    let whole = whole.parse::<u64>().ok()?.checked_mul(*scale)?;
+    let is_whole = fraction % parts == 0;
+    let number = whole.checked_add(fraction / parts).filter(|_| is_whole)?;
+    T::try_from(number).ok()
 }
 
 #[cfg(test)]
@@ -281,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_as_people_write_them() {
+    fn durations_need_a_unit_unless_they_are_0() {
         assert_eq!(duration("100us"), Ok(Duration::from_micros(100)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
@@ -313,18 +270,18 @@ mod tests {
     }
 
     #[test]
-    fn rates_as_people_write_them() {
+    fn rates_are_positive_numbers_or_max() {
         assert_eq!(rate("max"), Ok(None));
         assert_eq!(rate("0.5"), Ok(Some(0.5)));
         assert_eq!(rate("20k"), Ok(Some(20_000.0)));
-        for wrong in ["", "0", "-1", "fast", "5s", "1e3"] {
+        for wrong in ["", "0", "-1", "fast", "5s", "1e3", "k", "+1", "inf"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
         assert!(positive_count("0").is_err() && positive_count("1") == Ok(1));
     }
 
     #[test]
-    fn sizes_and_counts_as_people_write_them() {
+    fn sizes_and_counts_take_their_units() {
         assert_eq!(size("4096"), Ok(4096));
         assert_eq!(size("64KiB"), Ok(65536));
         assert_eq!(size("1MiB"), Ok(1 << 20));
@@ -341,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_as_people_write_them() {
+    fn addresses_take_a_host_and_a_port() {
         for right in [
             "127.0.0.1:8000",
             "[::1]:8000",
@@ -366,8 +323,8 @@ mod tests {
         for address in [":8000", "localhost:1", "[::1]:8000"] {
             assert!(TargetAddress::parse(address).is_ok(), "{address}");
         }
-        for nobodys in ["localhost:0", "localhost:00", ":0", "[::1]:000"] {
-            assert!(TargetAddress::parse(nobodys).is_err(), "{nobodys}");
+        for port_0 in ["localhost:0", "localhost:00", ":0", "[::1]:000"] {
+            assert!(TargetAddress::parse(port_0).is_err(), "{port_0}");
         }
         let here = TargetAddress::parse(":7000").unwrap().resolve().unwrap();
         assert_eq!(here[0], "127.0.0.1:7000".parse().unwrap());

@@ -4,6 +4,7 @@ use super::connector::describe;
 use super::decoder::Malformed;
 use super::framing::TooLong;
 use crate::connection::{CloseReason, Closed};
+use crate::doctor::hint;
 use crate::net::Limit;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -174,7 +175,7 @@ impl fmt::Display for Failure {
                 f,
                 "the event loop failed: {}; {}",
                 describe(error),
-                Limit::behind(error).map_or("free some memory, and try again", Limit::hint)
+                hint(Limit::behind(error).unwrap_or(Limit::Memory))
             ),
         }
     }
@@ -202,7 +203,7 @@ fn write_attempts(
     }
     let all = |kind| attempts.iter().all(|(_, error)| error.kind() == kind);
     let any = |kind| attempts.iter().any(|(_, error)| error.kind() == kind);
-    let limit = || attempts.iter().find_map(|(_, error)| Limit::behind(error));
+    let limit = attempts.iter().find_map(|(_, error)| Limit::behind(error));
     let remedy = if all(ErrorKind::ConnectionRefused) {
         "nothing listens there: check the port, or start a server (echoloop serve)"
     } else if any(ErrorKind::ConnectionReset) {
@@ -211,11 +212,10 @@ fn write_attempts(
         "check --bind (ip addr lists the addresses of this machine), or leave it out"
     } else if any(ErrorKind::TimedOut) {
         "check the address and the firewalls, or wait longer with --connect-timeout"
+    } else if let Some(limit) = limit {
+        return write!(f, "; {}", hint(limit));
     } else {
-        limit().map_or(
-            "check the address and the route (ip route get)",
-            Limit::hint,
-        )
+        "check the address and the route (ip route get)"
     };
     write!(f, "; {remedy}")
 }

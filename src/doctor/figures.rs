@@ -1,26 +1,21 @@
-//! Numbers as people read them, and the names of limits.
+//! Formats numbers, and names limits.
 
 use crate::net::Limit;
 use crate::numbers::grouped;
 
-/// Bytes in the largest unit of which there is one at least, cut to a tenth: `23.1 GiB`.
+/// Bytes in the largest unit that gives at least 1, truncated to a tenth: `23.1 GiB`.
 pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [
-        ("TiB", 1 << 40),
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-    ];
-    match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.iter().find(|(_, shift)| bytes >> shift > 0) {
         None => format!("{bytes} bytes"),
-        Some((name, unit)) => {
-            let tenth = bytes % unit * 10 / unit;
-            format!("{}.{tenth} {name}", grouped(bytes / unit))
+        Some((name, shift)) => {
+            let tenth = (bytes % (1 << shift) * 10) >> shift;
+            format!("{}.{tenth} {name}", grouped(bytes >> shift))
         }
     }
 }
 
-/// A number for a narrow column: past a billion only that it is so large.
+/// A number for a narrow column: exact up to a billion.
 pub(super) fn narrow(number: u64) -> String {
     match number {
         0..=999_999_999 => grouped(number),
@@ -28,19 +23,11 @@ pub(super) fn narrow(number: u64) -> String {
     }
 }
 
-/// The value of a limit in its own unit.
-pub(super) fn value(limit: Limit, value: u64) -> String {
+/// The value of a limit in its unit; `format` is for a limit without one.
+pub(super) fn value(limit: Limit, value: u64, format: fn(u64) -> String) -> String {
     match limit {
         Limit::Memory | Limit::CgroupMemory => bytes(value),
-        _ => grouped(value),
-    }
-}
-
-/// As [`value`], for a narrow column.
-pub(super) fn narrow_value(limit: Limit, number: u64) -> String {
-    match limit {
-        Limit::Memory | Limit::CgroupMemory => bytes(number),
-        _ => narrow(number),
+        _ => format(value),
     }
 }
 
@@ -59,11 +46,11 @@ pub(super) fn key(limit: Limit) -> &'static str {
     }
 }
 
-/// Its name in text: what runs out, and the setting that says so. At most 25 letters.
+/// Its name in text: the resource and its setting, in at most 25 letters.
 pub(super) fn label(limit: Limit) -> &'static str {
     match limit {
-        Limit::NrOpen => "descriptors (fs.nr_open)",
-        Limit::Descriptors => "descriptors (ulimit -Hn)",
+        Limit::NrOpen => "open files (fs.nr_open)",
+        Limit::Descriptors => "open files (ulimit -Hn)",
         Limit::FileMax => "all files (fs.file-max)",
         Limit::EpollWatches => "epoll (max_user_watches)",
         Limit::Conntrack => "firewall (nf_conntrack)",
@@ -74,7 +61,7 @@ pub(super) fn label(limit: Limit) -> &'static str {
     }
 }
 
-/// The setting that holds it.
+/// The kernel setting of the limit.
 pub(super) fn setting(limit: Limit) -> &'static str {
     match limit {
         Limit::NrOpen => "fs.nr_open",
@@ -88,20 +75,18 @@ pub(super) fn setting(limit: Limit) -> &'static str {
     }
 }
 
-/// What it limits.
+/// What the limit bounds.
 pub(super) fn meaning(limit: Limit) -> &'static str {
     match limit {
-        Limit::NrOpen => "the most descriptors that the kernel grants to any one process",
-        Limit::Descriptors => "descriptors of one process: each connection is one",
+        Limit::NrOpen => "file descriptors that the kernel allows any one process",
+        Limit::Descriptors => "file descriptors of one process: one per connection",
         Limit::FileMax => "open files of all processes together",
-        Limit::EpollWatches => "descriptors that one user may wait for with epoll",
-        Limit::Conntrack => "connections that the firewall keeps in mind",
-        Limit::Ports => "ports times addresses of this machine, to one port of another",
-        Limit::LoopbackPorts => "ports times the addresses of 127.0.0.0/8, to one port here",
-        Limit::Memory => "memory of the machine: about 4 kB for each end of a connection",
-        Limit::CgroupMemory => {
-            "memory of the control group: about 4 kB for each end of a connection"
-        }
+        Limit::EpollWatches => "file descriptors that one user may register with epoll",
+        Limit::Conntrack => "connections that the firewall tracks",
+        Limit::Ports => "ports times addresses of this machine, to one remote port",
+        Limit::LoopbackPorts => "ports times addresses of 127.0.0.0/8, to one local port",
+        Limit::Memory => "memory of the machine: about 4 kB per end of a connection",
+        Limit::CgroupMemory => "memory of the cgroup: about 4 kB per end of a connection",
     }
 }
 
@@ -110,13 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_narrow_column_has_room_for_less_than_a_billion() {
+    fn narrow_numbers_are_exact_below_a_billion() {
         assert_eq!(narrow(999_999_999), "999,999,999");
         assert_eq!(narrow(1_000_000_000), "> 1 billion");
     }
 
     #[test]
-    fn bytes_as_people_read_them() {
+    fn bytes_are_shown_in_the_largest_unit() {
         assert_eq!(bytes(1023), "1023 bytes");
         assert_eq!(bytes(1024), "1.0 KiB");
         assert_eq!(bytes((1 << 30) - 1), "1,023.9 MiB");

@@ -1,24 +1,25 @@
-//! A report as JSON. The keys are stable: scripts rely on them.
+//! A report as JSON, with stable keys.
 
 use super::Report;
+use super::capacity::{Bound, PerRole, Role, ports_per_address, sources};
 use super::facts::Facts;
 use super::figures;
 use super::notices::Notice;
 use super::remedy::Remedy;
-use super::verdict::{Bound, PerRole, Role, ports_per_address, sources};
 use serde::Serialize;
 
-/// The version of the keys: raised when one is taken away or means something else.
+/// The version of the keys: raised when a key is removed or changes its meaning.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
     role: Role,
-    asked: Option<u64>,
+    #[serde(rename = "asked")]
+    requested: Option<u64>,
     fits: Option<bool>,
     carries: PerRole<Carries>,
-    /// For how many connections each `raise` is.
+    /// The number of connections that each `raise` is for.
     raise_for: u64,
     limits: Vec<Row<'a>>,
     notices: &'a [Notice],
@@ -41,7 +42,7 @@ struct Row<'a> {
     value: u64,
     taken: u64,
     allows: PerRole<Option<u64>>,
-    /// For what was asked, in the role that was asked for.
+    /// For the connections and the role of the report.
     enough: Option<bool>,
     raise: Option<&'a Remedy>,
 }
@@ -49,28 +50,24 @@ struct Row<'a> {
 /// The report as one JSON object, over several lines.
 ///
 /// # Errors
-/// None that is known: every part of a report has a form in JSON.
+/// None is known: every part of a report has a JSON form.
 pub fn json(report: &Report) -> serde_json::Result<String> {
     let carries = PerRole::from_each(|role| {
-        let carried = report.verdict.carries.of(role);
+        let capacity = report.capacity.by_role.of(role);
         Carries {
-            connections: carried.connections,
-            limited_by: carried.limited_by.map(figures::key),
+            connections: capacity.connections,
+            limited_by: capacity.limited_by.map(figures::key),
         }
     });
+    let bounds = report.capacity.bounds.iter();
     serde_json::to_string_pretty(&Document {
         schema: SCHEMA,
         role: report.role,
-        asked: report.asked,
+        requested: report.requested,
         fits: report.fits(),
         carries,
         raise_for: report.goal,
-        limits: report
-            .verdict
-            .bounds
-            .iter()
-            .map(|bound| row(report, bound))
-            .collect(),
+        limits: bounds.map(|bound| row(report, bound)).collect(),
         notices: &report.notices,
         facts: &report.facts,
         ports_per_address: ports_per_address(&report.facts),
@@ -87,8 +84,8 @@ fn row<'a>(report: &'a Report, bound: &Bound) -> Row<'a> {
         taken: bound.taken,
         allows: PerRole::from_each(|role| bound.allows(role)),
         enough: report
-            .asked
-            .map(|asked| bound.is_enough(report.role, asked)),
+            .requested
+            .map(|count| bound.is_enough(report.role, count)),
         raise: report.remedy_for(bound.limit),
     }
 }

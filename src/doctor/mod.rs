@@ -1,8 +1,9 @@
-//! What this machine allows: descriptors, ports, memory and the rest, how many connections they carry, which limit is
-//! met first, and how each is raised.
+//! The connection limits of this machine: file descriptors, ports, memory and others, how many connections they allow,
+//! which limit is reached first, and how to raise each.
 //!
-//! [`read_facts`] looks at the machine; all else is pure: [`Report::new`] concludes, [`text()`] and [`json()`] show.
+//! [`read_facts`] reads the machine; the rest is pure: [`Report::new`] computes, [`text()`] and [`json()`] format.
 
+mod capacity;
 mod facts;
 mod figures;
 mod json;
@@ -12,68 +13,73 @@ mod remedy;
 #[cfg(test)]
 mod tests;
 mod text;
-mod verdict;
 
 pub use crate::net::Limit;
+pub use capacity::{Bound, Capacity, PerRole, Role, RoleCapacity, ports_per_address, sources};
 pub use facts::{Address, CgroupMemory, Facts, PortRange};
 pub use json::json;
 pub use notices::Notice;
 pub use reading::read_facts;
-pub use remedy::{Remedy, remedy};
+pub use remedy::{Remedy, hint, remedy};
 pub use text::text;
-pub use verdict::{Bound, Carried, PerRole, Role, Verdict, ports_per_address, sources};
 
 use crate::server::Config;
 
-/// What there is to say of a machine.
+/// The connections that `echoloop serve` allows by default.
+fn default_max_connections() -> u64 {
+    Config::default().max_connections as u64
+}
+
+/// The limits of a machine, what they allow, and how to raise them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What it was concluded from.
+    /// What the report was computed from.
     pub facts: Facts,
-    /// As what the machine is to carry connections.
+    /// The role of the machine.
     pub role: Role,
-    /// How many were asked about.
-    pub asked: Option<u64>,
-    /// For how many the remedies are: those asked about, or else more than the machine carries now.
+    /// The number of connections in question, if one is given.
+    pub requested: Option<u64>,
+    /// The number of connections that the remedies are for: `requested`, or else more than fit now.
     pub goal: u64,
-    /// What it carries, and why.
-    pub verdict: Verdict,
-    /// What raises each limit that is too low for the goal.
+    /// How many connections fit.
+    pub capacity: Capacity,
+    /// How to raise each limit that is too low for the goal.
     pub remedies: Vec<(Bound, Remedy)>,
-    /// What limits nothing, and yet is good to know.
+    /// Settings that limit no number of connections but slow or drop some.
     pub notices: Vec<Notice>,
 }
 
 impl Report {
-    /// Concludes from the facts what the machine carries, and what would have to change to carry what was `asked`.
+    /// Computes how many connections fit, and what to change so that `requested` connections fit.
     #[must_use]
-    pub fn new(facts: Facts, role: Role, asked: Option<u64>) -> Report {
-        let verdict = Verdict::of(&facts);
-        let carried = verdict.carries.of(role).connections.unwrap_or(0);
-        let most_by_default = u64::try_from(Config::default().max_connections).unwrap_or(u64::MAX);
-        let goal = asked.unwrap_or_else(|| most_by_default.max(carried.saturating_mul(2)));
-        let remedies = verdict.bounds.iter().filter_map(|bound| {
+    pub fn new(facts: Facts, role: Role, requested: Option<u64>) -> Report {
+        let capacity = Capacity::of(&facts);
+        let fit = capacity.by_role.of(role).connections.unwrap_or(0);
+        let goal =
+            requested.unwrap_or_else(|| default_max_connections().max(fit.saturating_mul(2)));
+        let remedies = capacity.bounds.iter().filter_map(|bound| {
             let remedy = remedy(&facts, bound, role, goal)?;
             Some((*bound, remedy))
         });
         Report {
             remedies: remedies.collect(),
-            notices: notices::notices(&facts, &verdict, role, asked, goal),
+            notices: notices::notices(&facts, role, requested.unwrap_or(fit), goal),
             facts,
             role,
-            asked,
+            requested,
             goal,
-            verdict,
+            capacity,
         }
     }
 
-    /// Whether as many as were asked about fit; `None` if nothing was asked.
+    /// Whether the connections in question fit; `None` without a number.
     #[must_use]
     pub fn fits(&self) -> Option<bool> {
-        self.asked.map(|asked| self.verdict.fits(self.role, asked))
+        self.requested
+            .map(|requested| self.capacity.fits(self.role, requested))
     }
 
-    /// What raises this limit, if it is too low for the goal.
+    /// How to raise this limit, if it is too low for the goal.
     fn remedy_for(&self, limit: Limit) -> Option<&Remedy> {
         let mut remedies = self.remedies.iter();
         let found = remedies.find(|(bound, _)| bound.limit == limit);

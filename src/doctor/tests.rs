@@ -1,12 +1,12 @@
-//! The doctor, asked about machines that are made up.
+//! Reports about invented machines.
 
+mod capacity;
 mod parsing;
 mod reading;
 mod remedies;
 mod showing;
-mod verdicts;
 
-use super::{Address, Bound, CgroupMemory, Facts, Limit, PortRange, Verdict};
+use super::{Address, Bound, Capacity, CgroupMemory, Facts, Limit, PortRange};
 
 /// A machine on which a million connections fit in every role.
 pub(super) fn large() -> Facts {
@@ -55,7 +55,7 @@ pub(super) fn address(interface: &str, address: &str) -> Address {
 }
 
 pub(super) fn bound(facts: &Facts, limit: Limit) -> Bound {
-    let bounds = Verdict::of(facts).bounds;
+    let bounds = Capacity::of(facts).bounds;
     let found = bounds.into_iter().find(|bound| bound.limit == limit);
     found.unwrap_or_else(|| panic!("{limit:?} is not among the bounds"))
 }

@@ -1,13 +1,13 @@
-//! A report as text: one screen of 80 columns, what is wrong first. Only commands may be longer, to stay in one piece.
+//! A report as text of 80 columns, problems first. Only commands may be longer, since they are not split.
 
-use super::figures::{label, meaning, narrow, narrow_value, value};
+use super::capacity::{Role, ports_per_address, sources};
+use super::figures::{label, meaning, narrow, value};
 use super::remedy::Remedy;
-use super::verdict::{Role, ports_per_address, sources};
 use super::{Notice, Report};
 use crate::numbers::grouped;
 use std::fmt::{self, Display, Formatter};
 
-/// The length of a line, in letters.
+/// The length of a line in characters.
 const WIDTH: usize = 80;
 
 /// The report as text, with a line break at its end.
@@ -20,61 +20,54 @@ struct Text<'a>(&'a Report);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let report = self.0;
-        headline(f, report)?;
-        remedies(f, report)?;
-        for notice in report.notices.iter().filter(|notice| notice.is_wrong) {
-            say(f, notice)?;
-        }
-        table(f, report)?;
-        for notice in report.notices.iter().filter(|notice| !notice.is_wrong) {
-            say(f, notice)?;
-        }
-        Ok(())
+        let Text(report) = self;
+        write_headline(f, report)?;
+        write_remedies(f, report)?;
+        write_notices(f, report, true)?;
+        write_table(f, report)?;
+        write_notices(f, report, false)
     }
 }
 
-/// What is most worth knowing: whether they fit, or else how many there can be.
-fn headline(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
-    let Some(asked) = report.asked else {
-        return carried(f, report);
+/// Whether the connections in question fit, or else how many fit in each role.
+fn write_headline(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    let Some(requested) = report.requested else {
+        return write_capacity(f, report);
     };
-    let carried = report.verdict.carries.of(report.role);
-    let fits = report.verdict.fits(report.role, asked);
-    let does = match (fits, asked) {
+    let capacity = report.capacity.by_role.of(report.role);
+    let fits = report.capacity.fits(report.role, requested);
+    let verb = match (fits, requested) {
         (true, 1) => "fits",
         (true, _) => "fit",
         (false, 1) => "does not fit",
         (false, _) => "do not fit",
     };
-    let most = match (carried.connections, carried.limited_by) {
+    let maximum = match (capacity.connections, capacity.limited_by) {
         (Some(most), Some(limit)) if fits => {
-            format!("the most is {}, by {}", grouped(most), label(limit))
+            format!("the maximum is {}, by {}", grouped(most), label(limit))
         }
-        // What limits them stands in the next lines.
-        (Some(most), _) => format!("the most is {}", grouped(most)),
+        // The remedies below name the limit.
+        (Some(most), _) => format!("the maximum is {}", grouped(most)),
         (None, _) => "no limit could be read".to_owned(),
     };
-    let connections = connections(asked, report.role);
-    wrapped(f, "", &format!("{connections} {does}: {most}."))
+    let connections = connections(requested, report.role);
+    write_wrapped(f, "", &format!("{connections} {verb}: {maximum}."))
 }
 
-/// How many connections there can be in each role.
-fn carried(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
-    writeln!(f, "Connections that this machine carries:\n")?;
+/// How many connections fit in each role.
+fn write_capacity(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    writeln!(f, "Connections that fit on this machine:\n")?;
     for role in Role::ALL {
-        let carried = report.verdict.carries.of(role);
-        let most = carried.connections.map_or("unknown".to_owned(), narrow);
-        let limit = match carried.limited_by {
-            Some(limit) => format!("   limited first by {}", label(limit)),
-            None => String::new(),
-        };
-        writeln!(f, "  {:<15}{most:>12}{limit}", role_in_words(role))?;
+        let capacity = report.capacity.by_role.of(role);
+        let most = capacity.connections.map_or("unknown".to_owned(), narrow);
+        let limit = capacity.limited_by.map(label);
+        let limit = limit.map_or_else(String::new, |limit| format!("   limited first by {limit}"));
+        writeln!(f, "  {:<15}{most:>12}{limit}", phrase(role))?;
     }
     Ok(())
 }
 
-fn role_in_words(role: Role) -> &'static str {
+fn phrase(role: Role) -> &'static str {
     match role {
         Role::Server => "as server",
         Role::Client => "as client",
@@ -84,89 +77,79 @@ fn role_in_words(role: Role) -> &'static str {
 
 /// `1,000,000 connections as server`.
 fn connections(count: u64, role: Role) -> String {
-    let noun = if count == 1 {
-        "connection"
-    } else {
-        "connections"
-    };
-    format!("{} {noun} {}", grouped(count), role_in_words(role))
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} connection{plural} {}", grouped(count), phrase(role))
 }
 
-/// What raises each limit that is too low.
-fn remedies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
-    if report.remedies.is_empty() {
-        return Ok(());
-    }
+/// How to raise each limit that is too low.
+fn write_remedies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let limits = match report.remedies.len() {
+        0 => return Ok(()),
         1 => "one limit is too low".to_owned(),
         count => format!("{count} limits are too low"),
     };
-    writeln!(
-        f,
-        "\nFor {}, {limits}:",
-        connections(report.goal, report.role)
-    )?;
+    let connections = connections(report.goal, report.role);
+    writeln!(f, "\nFor {connections}, {limits}:")?;
     for (bound, remedy) in &report.remedies {
         let limit = bound.limit;
-        let (has, needs) = (value(limit, bound.value), value(limit, remedy.to));
+        let has = value(limit, bound.value, grouped);
+        let needs = value(limit, remedy.to, grouped);
         writeln!(f)?;
-        wrapped(
+        write_wrapped(
             f,
             "  ",
-            &format!("{}: {has}, and {needs} are needed", label(limit)),
+            &format!("{}: {has}, needed: {needs}", label(limit)),
         )?;
-        wrapped(f, "    # ", &format!("{}.", meaning(limit)))?;
-        commands(f, remedy)?;
+        write_wrapped(f, "    # ", &format!("{}.", meaning(limit)))?;
+        write_commands(f, remedy)?;
     }
     Ok(())
 }
 
-/// Lines that can be copied to a shell: all but the commands are comments.
-fn commands(f: &mut Formatter<'_>, remedy: &Remedy) -> fmt::Result {
+/// Lines to paste into a shell: all but the commands are comments.
+fn write_commands(f: &mut Formatter<'_>, remedy: &Remedy) -> fmt::Result {
     if let Some(needs) = &remedy.needs {
-        wrapped(f, "    # ", &format!("Needs {needs}."))?;
+        write_wrapped(f, "    # ", &format!("Needs {needs}."))?;
     }
-    let groups = [("now", &remedy.now), ("for good", &remedy.for_good)];
-    for (when, commands) in groups {
+    for (when, commands) in [("now", &remedy.now), ("permanently", &remedy.permanent)] {
         if !commands.is_empty() {
-            writeln!(f, "    # {when}:")?;
-        }
-        for command in commands {
-            writeln!(f, "    {command}")?;
+            writeln!(f, "    # {when}:\n    {}", commands.join("\n    "))?;
         }
     }
     if let Some(line) = &remedy.unit {
         writeln!(
             f,
-            "    # for good, in a systemd unit below [Service]:\n    {line}"
+            "    # permanently, in [Service] of a systemd unit:\n    {line}"
         )?;
     }
     Ok(())
 }
 
-/// What is good to know, with the command that changes it now; JSON has the one for good too.
-fn say(f: &mut Formatter<'_>, notice: &Notice) -> fmt::Result {
-    writeln!(f)?;
-    wrapped(f, "", &notice.text)?;
-    let remedy = notice.remedy.iter();
-    for command in remedy.flat_map(|remedy| &remedy.now) {
-        writeln!(f, "    {command}")?;
+/// Notices, with the commands that change them now; JSON has the permanent ones too.
+fn write_notices(f: &mut Formatter<'_>, report: &Report, is_wrong: bool) -> fmt::Result {
+    let of_kind = |notice: &&Notice| notice.is_wrong == is_wrong;
+    for notice in report.notices.iter().filter(of_kind) {
+        writeln!(f)?;
+        write_wrapped(f, "", &notice.text)?;
+        for command in notice.remedy.iter().flat_map(|remedy| &remedy.now) {
+            writeln!(f, "    {command}")?;
+        }
     }
     Ok(())
 }
 
 /// All limits, with a mark at those that are too low.
-fn table(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+fn write_table(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     writeln!(f, "\nAll limits, and how many connections each allows:\n")?;
     writeln!(
         f,
         "  {:<25}{:>13}{:>13}{:>13}{:>13}",
         "", "value", "as server", "as client", "both ends"
     )?;
-    for bound in &report.verdict.bounds {
+    for bound in &report.capacity.bounds {
         let is_low = report.remedy_for(bound.limit).is_some();
         let mark = if is_low { '!' } else { ' ' };
-        let value = narrow_value(bound.limit, bound.value);
+        let value = value(bound.limit, bound.value, narrow);
         write!(f, "{mark} {:<25}{value:>13}", label(bound.limit))?;
         for role in Role::ALL {
             let allows = bound.allows(role).map_or("-".to_owned(), narrow);
@@ -175,29 +158,24 @@ fn table(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         writeln!(f)?;
     }
     if !report.remedies.is_empty() {
-        let role = role_in_words(report.role);
-        writeln!(f, "! too low for {} {role}", grouped(report.goal))?;
+        let (goal, role) = (grouped(report.goal), phrase(report.role));
+        writeln!(f, "! too low for {goal} {role}")?;
     }
-    ports(f, report)
-}
-
-/// How the number of ports comes about.
-fn ports(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let facts = &report.facts;
     let (Some(ports), Some(sources)) = (ports_per_address(facts), sources(facts)) else {
         return Ok(());
     };
+    let ports = grouped(ports);
     let addresses = if sources == 1 { "address" } else { "addresses" };
     let text = format!(
-        "Ports: {} for each address to connect from, {sources} {addresses} here; over loopback, all of 127.0.0.0/8.",
-        grouped(ports)
+        "Ports: {ports} per source address, {sources} {addresses} here; over loopback, all of 127.0.0.0/8."
     );
     writeln!(f)?;
-    wrapped(f, "", &text)
+    write_wrapped(f, "", &text)
 }
 
-/// Writes words in lines that fit, each behind `indent`.
-fn wrapped(f: &mut Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
+/// Writes words in lines of at most [`WIDTH`], each after `indent`.
+fn write_wrapped(f: &mut Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
     let mut line = String::new();
     for word in text.split(' ') {
         if !line.is_empty() && indent.len() + line.len() + 1 + word.len() > WIDTH {

@@ -35,7 +35,7 @@ pub use expect::Condition;
 pub use finding::Finding;
 pub use machine::{Machine, ephemeral_ports, host_name};
 pub use pace::Pace;
-pub use plan::{Network, Sources};
+pub use plan::Sources;
 pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,
     Interval, LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,

@@ -3,91 +3,26 @@
 //! Past half of the ephemeral ports of one address the kernel searches longer and longer for a free one: 1,300
 //! connects a second in place of 53,000. So an address is given no more than half.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::str::FromStr;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The addresses of the loopback interface (RFC 1122, section 3.2.1.3).
+const LOOPBACK: IpNet = IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
 
 /// How many addresses churn goes around: each closed connection holds its port for a minute in `TIME_WAIT`.
 const ADDRESSES_FOR_CHURN: u64 = 250;
 
-/// A network in which all addresses are ours to connect from, such as `127.0.0.0/8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Whether its addresses are those of IPv4.
-    #[must_use]
-    pub fn is_ipv4(&self) -> bool {
-        self.first.is_ipv4()
-    }
-
-    /// How many addresses in it can be connected from, at most 2^32: in IPv4 neither the first nor the last, where there
-    /// are more than two.
-    fn usable(self) -> u64 {
-        match self.first {
-            IpAddr::V4(_) if self.prefix >= 31 => 1 << (32 - self.prefix),
-            IpAddr::V4(_) => (1 << (32 - self.prefix)) - 2,
-            IpAddr::V6(_) => 1 << (128 - self.prefix).min(32),
-        }
-    }
-
-    /// The usable address of this index.
-    fn address(self, index: u64) -> IpAddr {
-        match self.first {
-            IpAddr::V4(first) => {
-                let skipped = u64::from(self.prefix < 31);
-                let bits = u64::from(first.to_bits()) + skipped + index;
-                IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX)))
-            }
-            IpAddr::V6(first) => {
-                IpAddr::V6(Ipv6Addr::from_bits(first.to_bits() + u128::from(index)))
-            }
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Network, String> {
-        let wrong = || "not a network: write 127.0.0.0/8, 10.1.2.3 or auto".to_owned();
-        let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            "" if !text.contains('/') => longest,
-            _ => prefix.parse().map_err(|_| wrong())?,
-        };
-        if prefix > longest {
-            return Err(wrong());
-        }
-        let first = match address {
-            IpAddr::V4(address) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-            }
-            IpAddr::V6(address) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-            }
-        };
-        Ok(Network { first, prefix })
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.prefix)
-    }
+/// How many addresses of a network can be connected from, at most 2^32: in IPv4 neither the first nor the last, where
+/// there are more than two.
+fn usable(network: IpNet) -> u64 {
+    let hosts = network.hosts().size_hint().0;
+    u64::try_from(hosts).unwrap_or(u64::MAX).min(1 << 32)
 }
 
 /// The local addresses of a load, in turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
-    network: Option<Network>,
+    network: Option<IpNet>,
     /// The only address, if it is given with its port and scope.
     single: Option<SocketAddr>,
     first: u64,
@@ -108,30 +43,28 @@ impl Sources {
 
     /// All addresses of a network.
     #[must_use]
-    pub fn of(network: Network) -> Sources {
+    pub fn of(network: IpNet) -> Sources {
         Sources {
             network: Some(network),
             single: None,
             first: 0,
-            count: network.usable().max(1),
+            count: usable(network),
         }
     }
 
     /// This address, for all connections.
     #[must_use]
     pub fn from_address(address: SocketAddr) -> Sources {
-        let prefix = if address.is_ipv4() { 32 } else { 128 };
-        let first = address.ip();
         Sources {
             single: Some(address),
-            ..Sources::of(Network { first, prefix })
+            ..Sources::of(address.ip().into())
         }
     }
 
     /// For `connections` to `target`, of which no address is to get more than half of `ports`.
     ///
-    /// For a loopback target these are addresses of 127/8, beginning with a block of their own for each `process`, so that
-    /// several loads on one machine do not fill the same; for another, the kernel's choice, since what other
+    /// For a loopback target these are addresses of 127/8, beginning with a block of their own for each `process`, so
+    /// that several loads on one machine do not fill the same; for another, the kernel's choice, since what other
     /// addresses the machine has is not for a program to take.
     #[must_use]
     pub fn automatic(
@@ -141,10 +74,6 @@ impl Sources {
         ports: u32,
         process: u32,
     ) -> Sources {
-        let network = Network {
-            first: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
-            prefix: 8,
-        };
         if !matches!(target, IpAddr::V4(target) if target.is_loopback()) {
             return Sources::any();
         }
@@ -154,7 +83,7 @@ impl Sources {
         // Blocks of 256; the first stays free, because programs listen there.
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
         Sources {
-            network: Some(network),
+            network: Some(LOOPBACK),
             single: None,
             first: block << 8,
             count,
@@ -163,7 +92,7 @@ impl Sources {
 
     /// The network, if the kernel is not to choose.
     #[must_use]
-    pub fn network(&self) -> Option<Network> {
+    pub fn network(&self) -> Option<IpNet> {
         self.network
     }
 
@@ -180,8 +109,9 @@ impl Sources {
             return self.single;
         }
         let network = self.network?;
-        let index = (self.first + index % self.count) % network.usable().max(1);
-        Some(SocketAddr::new(network.address(index), 0))
+        let index = (self.first + index % self.count) % usable(network);
+        let host = network.hosts().nth(usize::try_from(index).ok()?)?;
+        Some(SocketAddr::new(host, 0))
     }
 }
 
@@ -207,30 +137,24 @@ mod tests {
 
         #[test]
         fn addresses_stay_within_their_network(bits: u32, prefix in 0_u8..=32, index: u64) {
-            let network: Network = format!("{}/{prefix}", Ipv4Addr::from_bits(bits)).parse().unwrap();
-            let IpAddr::V4(address) = Sources::of(network).address(index).unwrap().ip() else { unreachable!() };
-            let inside: Network = format!("{address}/{prefix}").parse().unwrap();
-            prop_assert_eq!(inside, network);
+            let network = IpNet::new_assert(Ipv4Addr::from_bits(bits).into(), prefix);
+            let address = Sources::of(network).address(index).unwrap().ip();
+            prop_assert!(network.contains(&address), "{address} of {network}");
         }
     }
 
     #[test]
-    fn networks_are_read_as_people_write_them() {
-        assert_eq!(
-            "127.1.2.3/8".parse::<Network>().unwrap().to_string(),
-            "127.0.0.0/8"
-        );
-        assert_eq!(
-            "10.1.2.3".parse::<Network>().unwrap().to_string(),
-            "10.1.2.3/32"
-        );
-        assert_eq!(
-            "fd00::7/64".parse::<Network>().unwrap().to_string(),
-            "fd00::/64"
-        );
-        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
-        }
+    fn first_and_last_address_of_an_ipv4_network_are_unused() {
+        let address = |network: &str, index| {
+            let sources = Sources::of(network.parse().unwrap());
+            sources.address(index).unwrap().ip().to_string()
+        };
+        assert_eq!(address("127.1.0.0/30", 0), "127.1.0.1");
+        assert_eq!(address("127.1.0.0/30", 1), "127.1.0.2");
+        assert_eq!(address("127.1.0.0/30", 2), "127.1.0.1");
+        assert_eq!(address("127.1.0.0/31", 0), "127.1.0.0");
+        assert_eq!(address("fd00::/127", 1), "fd00::1");
+        assert_eq!(address("fd00::/0", 0), "::");
     }
 
     #[test]
@@ -251,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_single_address_is_used_for_all() {
-        let sources = Sources::of("127.9.9.9".parse().unwrap());
+        let sources = Sources::of("127.9.9.9/32".parse().unwrap());
         assert_eq!(sources.address(0), sources.address(12_345));
         assert_eq!(sources.address(3).unwrap().ip().to_string(), "127.9.9.9");
     }

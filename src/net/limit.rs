@@ -1,4 +1,4 @@
-//! The limits that connections run into, and in one line what to do about each.
+//! The limits that connections run into, and the errors by which the kernel reports them.
 
 use nix::errno::Errno;
 use std::io;
@@ -37,33 +37,6 @@ impl Limit {
             Errno::EADDRNOTAVAIL => Some(Limit::Ports),
             Errno::ENOMEM | Errno::ENOBUFS => Some(Limit::Memory),
             _ => None,
-        }
-    }
-
-    /// What to do about it, for the end of a message.
-    #[must_use]
-    pub const fn hint(self) -> &'static str {
-        match self {
-            Limit::NrOpen => {
-                "raise it: sysctl -w fs.nr_open=1048576 (echoloop doctor shows all limits)"
-            }
-            Limit::Descriptors => "raise it: ulimit -n 1048576 (echoloop doctor shows all limits)",
-            Limit::FileMax => {
-                "raise it: sysctl -w fs.file-max=4194304 (echoloop doctor shows all limits)"
-            }
-            Limit::EpollWatches => {
-                "raise it: sysctl -w fs.epoll.max_user_watches=4194304 (echoloop doctor shows all limits)"
-            }
-            Limit::Conntrack => {
-                "raise it: sysctl -w net.netfilter.nf_conntrack_max=2097152 (echoloop doctor shows all limits)"
-            }
-            Limit::Ports | Limit::LoopbackPorts => {
-                "connect from more addresses, or: sysctl -w net.ipv4.ip_local_port_range='1024 65535' \
-                 (echoloop doctor shows all limits)"
-            }
-            Limit::Memory | Limit::CgroupMemory => {
-                "free some, or allow more (echoloop doctor shows all limits)"
-            }
         }
     }
 }

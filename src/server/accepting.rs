@@ -1,7 +1,7 @@
 //! Taking connections in: who is let in, and what happens when nobody can be.
 
 use super::throttle::Throttle;
-use super::{Refusal, Service};
+use super::{Refusal, Service, Shortage};
 use crate::connection::{Connection, Connections};
 use crate::net::{AcceptError, Ending, Limit, ListenOptions, Net, Source, Time};
 use crate::protocol::{Protocol, Session};
@@ -191,10 +191,11 @@ impl<N: Net, P: Protocol> Service<N, P> {
         self.accepting.paused_until = Some(now + PAUSE);
         self.counters.accept_paused += 1;
         if let Some(unsaid) = self.accepting.exhausted.occur(now) {
-            let hint = Limit::behind(error).unwrap_or(Limit::Memory).hint();
+            let limit = Limit::behind(error).unwrap_or(Limit::Memory);
             log::warn!(
                 "accepting pauses until a connection closes or the limit is raised: {error}; \
-                 new connections wait; lower --max-connections, or {hint}{}",
+                 new connections wait{}{}",
+                (self.config.advice)(Shortage::Paused(limit)),
                 more(unsaid)
             );
         }
@@ -270,9 +271,13 @@ impl<N: Net, P: Protocol> Service<N, P> {
         };
         reactor.net.close(stream, ending);
         self.counters.count_refused(refusal);
-        log::debug!("refused {}: {}", shown(peer), refusal.text());
+        let why = || {
+            let advice = (self.config.advice)(Shortage::Refused(refusal));
+            format!("{}{advice}", refusal.text())
+        };
+        log::debug!("refused {}: {}", shown(peer), why());
         if let Some(unsaid) = self.accepting.refused.occur(reactor.now()) {
-            log::warn!("refused a connection: {}{}", refusal.text(), more(unsaid));
+            log::warn!("refused a connection: {}{}", why(), more(unsaid));
         }
     }
 }

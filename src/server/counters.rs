@@ -1,6 +1,7 @@
 //! What the server counts. Plain numbers: one thread, no locks, no atomics.
 
 use crate::connection::{CloseReason, Closed};
+use crate::net::Limit;
 
 /// Why a connection was refused: accepted and closed at once, so that its peer sees it. It was never open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,19 +18,24 @@ impl Refusal {
     /// How many causes there are.
     pub const COUNT: usize = 3;
 
-    /// What an operator reads.
+    /// The limit that was reached, for the log.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
-            Refusal::MaxConnections => "as many connections as allowed (--max-connections)",
-            Refusal::MaxPerSource => {
-                "as many connections from its source as allowed (--max-per-source)"
-            }
-            Refusal::NoMemory => {
-                "no memory for another connection (echoloop doctor shows the limits)"
-            }
+            Refusal::MaxConnections => "connection limit reached",
+            Refusal::MaxPerSource => "connection limit of its source reached",
+            Refusal::NoMemory => "no memory for another connection",
         }
     }
+}
+
+/// A limit that keeps new connections out: [`Config::advice`](super::Config::advice) gives the remedy for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// A connection was refused.
+    Refused(Refusal),
+    /// Accepting is paused, because a limit of the process or the machine is reached.
+    Paused(Limit),
 }
 
 /// Counts since the server began.
@@ -117,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_is_counted_under_its_cause_and_named_by_its_flag() {
+    fn each_refusal_is_counted_under_its_cause() {
         let mut counters = Counters::default();
         counters.count_refused(Refusal::MaxPerSource);
         counters.count_refused(Refusal::MaxPerSource);
@@ -126,7 +132,5 @@ mod tests {
         assert_eq!(counters.refused_for(Refusal::NoMemory), 1);
         assert_eq!(counters.refused_for(Refusal::MaxConnections), 0);
         assert_eq!(counters.refused_in_all(), 3);
-        assert!(Refusal::MaxConnections.text().contains("--max-connections"));
-        assert!(Refusal::MaxPerSource.text().contains("--max-per-source"));
     }
 }

@@ -9,7 +9,7 @@ mod recording;
 mod sources;
 mod throttle;
 
-pub use counters::{Counters, Refusal};
+pub use counters::{Counters, Refusal, Shortage};
 
 use crate::connection::{CloseReason, Common, Connections, Driver, Limits, Pool, Timeouts};
 use crate::net::{Key, ListenOptions, Net, Readiness, Source, Time, backlog_in_force};
@@ -46,6 +46,9 @@ pub struct Config {
     pub budget: usize,
     /// Connections that one listener takes in one turn, before it is the connections' turn.
     pub accepts_per_turn: usize,
+    /// The remedy for a shortage, appended to the warning in the log. The library knows none, since it has no flags;
+    /// a program installs its own.
+    pub advice: fn(Shortage) -> String,
 }
 
 impl Default for Config {
@@ -61,6 +64,7 @@ impl Default for Config {
             spin: Duration::ZERO,
             budget: Limits::default().budget,
             accepts_per_turn: 256,
+            advice: |_| String::new(),
         }
     }
 }

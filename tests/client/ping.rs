@@ -49,7 +49,7 @@ fn header_is_first_even_if_the_server_writes_or_closes() {
     let header = format!("PING {}: 64 bytes each\n", peer.address);
     let text = printed(&ended.stdout);
     assert!(text.starts_with(&header), "{text}");
-    assert_contains(&failure_of(&ended), &["7 bytes too many"]);
+    assert_contains(&failure_of(&ended), &["7 surplus bytes"]);
 
     let peer = Peer::start(drop);
     let ended = ping(peer.address, &["-c", "1"]);
@@ -135,7 +135,7 @@ fn echoes_without_reply_are_lost_and_ping_fails() {
     let line = failure_of(&ended);
     assert_contains(
         &line,
-        &[&peer.address.to_string(), "no echo came back", "2 sent"],
+        &[&peer.address.to_string(), "no echo received", "2 sent"],
     );
     let text = printed(&ended.stdout);
     assert_contains(
@@ -179,7 +179,7 @@ fn changed_byte_is_printed_with_its_offset_and_fails() {
     });
     let ended = ping(peer.address, &["-c", "1"]);
     let line = failure_of(&ended);
-    assert_contains(&line, &["not what it was sent", "1 of 1 echoes wrong"]);
+    assert_contains(&line, &["echo mismatch", "1 of 1 echoes wrong"]);
     assert_contains(&printed(&ended.stdout), &["seq=1 mismatch: byte 17 is 0x"]);
 }
 

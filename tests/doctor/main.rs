@@ -1,4 +1,4 @@
-//! `echoloop doctor`, run as it is: what it prints and its exit codes, on whatever machine this is.
+//! Runs `echoloop doctor` on this machine: its output and exit codes.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,8 +18,8 @@ fn doctor(arguments: &[&str]) -> Output {
     command.output().expect("the executable starts")
 }
 
-/// With a hard limit of so many descriptors, which anybody may set lower.
-fn doctor_with_descriptors(most: u64, arguments: &[&str]) -> Output {
+/// With a hard limit of `most` file descriptors; any user may lower it.
+fn doctor_with_fds(most: u64, arguments: &[&str]) -> Output {
     let mut shell = Command::new("sh");
     let script = format!("ulimit -n {most}; exec \"$0\" doctor \"$@\"");
     shell
@@ -31,7 +31,7 @@ fn doctor_with_descriptors(most: u64, arguments: &[&str]) -> Output {
         .expect("sh starts")
 }
 
-/// What is on stdout, where nothing may be on stderr.
+/// The text on stdout; stderr must be empty.
 #[track_caller]
 fn printed(output: &Output, code: i32) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -66,7 +66,7 @@ fn one_connection_fits_a_server_and_both_ends() {
 }
 
 #[test]
-fn an_absurd_number_does_not_fit_and_exits_with_3() {
+fn absurd_number_of_connections_exits_with_3() {
     for role in ["server", "client", "both"] {
         let text = printed(&doctor(&["--connections", "1000000m", "--role", role]), 3);
         assert!(text.starts_with("1,000,000,000,000 connections "), "{text}");
@@ -76,36 +76,36 @@ fn an_absurd_number_does_not_fit_and_exits_with_3() {
 }
 
 #[test]
-fn unasked_it_tells_what_the_machine_carries_and_exits_with_0() {
-    let text = printed(&doctor_with_descriptors(100, &[]), 0);
+fn without_a_number_it_reports_and_exits_with_0() {
+    let text = printed(&doctor_with_fds(100, &[]), 0);
     assert!(
-        text.starts_with("Connections that this machine carries:\n"),
+        text.starts_with("Connections that fit on this machine:\n"),
         "{text}"
     );
     assert!(
-        text.contains("as server                67   limited first by descriptors"),
+        text.contains("as server                67   limited first by open files"),
         "{text}"
     );
     assert!(
         text.contains("For 1,000,000 connections as server"),
         "{text}"
     );
-    for heading in ["# now:", "# for good:", "All limits", "fs.nr_open"] {
+    for heading in ["# now:", "# permanently:", "All limits", "fs.nr_open"] {
         assert!(text.contains(heading), "no {heading}: {text}");
     }
 }
 
 #[test]
-fn the_edge_between_what_fits_and_what_does_not_is_exact() {
+fn the_number_that_just_fits_is_exact() {
     let exits = |connections: &str| {
-        doctor_with_descriptors(100, &["--connections", connections])
+        doctor_with_fds(100, &["--connections", connections])
             .status
             .code()
     };
     assert_eq!(
         exits("67"),
         Some(0),
-        "100 descriptors less the 33 that are reserved"
+        "100 file descriptors less 33 reserved"
     );
     assert_eq!(exits("68"), Some(3));
 }
@@ -113,7 +113,7 @@ fn the_edge_between_what_fits_and_what_does_not_is_exact() {
 #[test]
 fn json_has_its_stable_keys() {
     let document = parsed(
-        &doctor_with_descriptors(100, &["-o", "json", "--connections", "1k"]),
+        &doctor_with_fds(100, &["-o", "json", "--connections", "1k"]),
         3,
     );
     for key in [
@@ -140,11 +140,11 @@ fn json_has_its_stable_keys() {
         );
     }
     assert_eq!(document["carries"]["server"]["limited_by"], "descriptors");
-    let descriptors = limit(&document, "descriptors");
-    assert_eq!(descriptors["setting"], "RLIMIT_NOFILE");
-    assert_eq!(descriptors["allows"]["server"], 67);
-    assert_eq!(descriptors["enough"], false);
-    let raise = &descriptors["raise"];
+    let fds = limit(&document, "descriptors");
+    assert_eq!(fds["setting"], "RLIMIT_NOFILE");
+    assert_eq!(fds["allows"]["server"], 67);
+    assert_eq!(fds["enough"], false);
+    let raise = &fds["raise"];
     assert_eq!(raise["to"], 1_033);
     assert!(
         raise["now"][0].as_str().unwrap().contains("1033"),
@@ -181,16 +181,16 @@ fn json_agrees_with_the_kernel() {
             "{file}"
         );
     }
-    assert!(document["fits"].is_null(), "nothing was asked");
+    assert!(document["fits"].is_null(), "no number was given");
 }
 
 #[test]
-fn serve_allows_as_many_connections_as_the_doctor_says() {
-    let document = parsed(&doctor_with_descriptors(100, &["-o", "json"]), 0);
+fn serve_warns_above_the_capacity_that_doctor_reports() {
+    let document = parsed(&doctor_with_fds(100, &["-o", "json"]), 0);
     let most = document["carries"]["server"]["connections"]
         .as_u64()
         .unwrap();
-    // One more than fits is warned of; a listener that cannot be ends the daemon at once.
+    // One more than fits gives a warning; a listener that cannot be opened ends the daemon.
     for (connections, warned) in [(most, false), (most + 1, true)] {
         let script = format!(
             "ulimit -n 100; exec \"$0\" serve --listen no-such-host.invalid:1 --max-connections {connections}"
@@ -202,7 +202,7 @@ fn serve_allows_as_many_connections_as_the_doctor_says() {
             .unwrap();
         let log = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
-            log.contains("than the 100 descriptors allow"),
+            log.contains("than the 100 file descriptors allow"),
             warned,
             "{connections}: {log}"
         );
@@ -215,7 +215,7 @@ fn serve_allows_as_many_connections_as_the_doctor_says() {
 }
 
 #[test]
-fn wrong_usage_names_what_is_wrong_and_exits_with_2() {
+fn wrong_usage_names_the_mistake_and_exits_with_2() {
     for (arguments, named) in [
         (&["--connections", "many"][..], "many"),
         (&["--connections", "0"], "more than zero"),
@@ -233,17 +233,17 @@ fn wrong_usage_names_what_is_wrong_and_exits_with_2() {
         );
         assert!(
             stderr.contains(named),
-            "{arguments:?}: {named} is not named: {stderr}"
+            "{arguments:?}: no {named} in {stderr}"
         );
         assert!(
             output.stdout.is_empty(),
-            "{arguments:?}: something is on stdout"
+            "{arguments:?}: stdout is not empty"
         );
     }
 }
 
 #[test]
-fn a_full_disk_is_named_in_one_line() {
+fn full_disk_is_reported_in_one_line() {
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")
@@ -258,13 +258,13 @@ fn a_full_disk_is_named_in_one_line() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(
-        stderr.contains("cannot write the report to stdout"),
+        stderr.contains("cannot write the result to stdout"),
         "{stderr}"
     );
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn closed_stdout_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_echoloop"));
@@ -282,7 +282,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn the_help_shows_every_flag_and_examples() {
+fn help_shows_every_flag_and_examples() {
     let text = printed(&doctor(&["--help"]), 0);
     for flag in [
         "--connections",

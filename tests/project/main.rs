@@ -1,4 +1,4 @@
-//! What the project says of itself: the map of its rooms, and its example.
+//! The structure of the project: the order of its modules, and its examples.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,4 +6,4 @@
 )]
 
 mod example;
-mod rooms;
+mod modules;

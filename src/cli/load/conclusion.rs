@@ -1,23 +1,22 @@
-//! What was found, told and saved: as soon as it is known, which is before the connections are closed, since that takes
-//! minutes where there are a million.
+//! The result: printed and saved as soon as it is known, before the connections are closed, since closing a million of
+//! them takes minutes.
 //!
-//! One figure is known only then: the memory that a server's process keeps when all connections are gone. Where one is
-//! watched, text has that in a last line of its own; a file is written once more; and a program that reads gets its one
-//! result then.
+//! One figure is known only after that: the memory that the server's process keeps without connections. If a process is
+//! watched, text gets a last line with it, files are written a second time, and JSON is printed only then.
 
+use super::Flags;
 use super::output::{self, Output};
 use super::watcher::Watcher;
-use super::{Flags, MISSED};
-use crate::cli::Failure;
-use crate::cli::output::{to_file, to_stdout};
-use crate::load::{Config, Finding, Load, Saved, WallTime};
+use crate::cli::output::{save_files, to_stdout};
+use crate::cli::{Failure, exit_code};
+use crate::load::{Config, Load, WallTime};
 use crate::net::MioNet;
 use crate::report;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 impl Flags {
-    /// Says what a load has found that has come to its end, and closes its connections.
+    /// Reports the result of a finished load, and closes its connections.
     pub(super) fn conclude(
         &self,
         mut load: Load<MioNet, Watcher>,
@@ -29,64 +28,34 @@ impl Flags {
         let expected = self.expect.iter();
         let checked = expected.map(|condition| condition.check(&finding.result));
         finding.result.expect = checked.collect();
-        self.tell_at_once(&finding, config)?;
+        let saved = output::saved(&finding, config);
+        let is_final = !finding.watches_server();
+        if is_final || self.output == Output::Text {
+            output::print(self.output, &saved)?;
+        }
+        // The final version replaces a file; a pipe would get both.
+        let is_due = |path: &&PathBuf| is_final || path.is_file();
+        let (save, page) = (self.save.as_ref(), self.report.as_ref());
+        save_files(save.filter(is_due), page.filter(is_due), &saved)?;
         let after = load.close();
-        if finding.watches_server() {
+        if !is_final {
             finding.closed(&after);
-            self.tell_the_rest(&finding, config)?;
+            let saved = output::saved(&finding, config);
+            if self.output != Output::Text {
+                output::print(self.output, &saved)?;
+            } else if let Some(line) = report::after_closing(&saved.result) {
+                to_stdout(line)?;
+            }
+            save_files(save, page, &saved)?;
         }
-        verdict(&finding, config)
-    }
-
-    /// While the connections still stand.
-    fn tell_at_once(&self, finding: &Finding, config: &Config) -> Result<(), Failure> {
-        let saved = output::saved(finding, config);
-        let is_all = !finding.watches_server();
-        if is_all || self.output == Output::Text {
-            output::end(self.output, &saved)?;
+        let result = &finding.result;
+        if result.connections.opened == 0 {
+            let target = config.target;
+            let first = result.warnings.first();
+            let why = first.map_or("the run ended first", String::as_str);
+            let failure = format!("cannot open any connection to {target}: {why}");
+            return Err(Failure(failure));
         }
-        // A file is replaced by what comes later; a pipe would have both.
-        self.keep(&saved, |path| is_all || path.is_file())
+        Ok(exit_code(result.expect.iter().all(|expected| expected.met)))
     }
-
-    /// When the server has lost them all.
-    fn tell_the_rest(&self, finding: &Finding, config: &Config) -> Result<(), Failure> {
-        let saved = output::saved(finding, config);
-        if self.output != Output::Text {
-            output::end(self.output, &saved)?;
-        } else if let Some(line) = report::after_closing(&saved.result) {
-            to_stdout(line)?;
-        }
-        self.keep(&saved, |_| true)
-    }
-
-    /// Writes those files that were asked for and are wanted now.
-    fn keep(&self, saved: &Saved, is_wanted: impl Fn(&Path) -> bool) -> Result<(), Failure> {
-        let wanted = |path: &&PathBuf| is_wanted(path);
-        if let Some(path) = self.save.as_ref().filter(wanted) {
-            output::save(path, saved)?;
-        }
-        if let Some(path) = self.report.as_ref().filter(wanted) {
-            to_file(path, &report::html(saved))?;
-        }
-        Ok(())
-    }
-}
-
-/// What the exit code says of it.
-fn verdict(finding: &Finding, config: &Config) -> Result<ExitCode, Failure> {
-    let result = &finding.result;
-    if result.connections.opened == 0 {
-        let why = result.warnings.first();
-        return Err(Failure(format!(
-            "no connection to {} could be opened: {}",
-            config.target,
-            why.map_or("it ended before", String::as_str)
-        )));
-    }
-    Ok(if result.expect.iter().all(|expected| expected.met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(MISSED)
-    })
 }

@@ -1,13 +1,14 @@
-//! The result on stdout, and in a file.
+//! The result on stdout.
 
 use crate::cli::Failure;
-use crate::cli::output::{as_json, text, to_file, to_stdout};
-use crate::load::{Config, Finding, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name};
+use crate::cli::output::{json_line, pretty_json, text, to_stdout};
+use crate::load::{
+    Config, Configuration, Finding, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name,
+};
 use clap::ValueEnum;
 use serde::Serialize;
-use std::path::Path;
 
-/// How the result is written.
+/// The format of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     Text,
@@ -23,15 +24,15 @@ enum Record<'a> {
         schema: u32,
         target: String,
         begun: String,
-        configuration: crate::load::Configuration,
+        configuration: Configuration,
     },
     Interval(&'a Interval),
     End(&'a LoadResult),
 }
 
-/// The line of `-o jsonl` that says that it begins.
+/// The first line of `-o jsonl`.
 pub(super) fn start_line(config: &Config, begun: WallTime) -> Result<String, Failure> {
-    line(&Record::Start {
+    json_line(&Record::Start {
         schema: SCHEMA,
         target: config.target.to_string(),
         begun: begun.to_string(),
@@ -39,32 +40,22 @@ pub(super) fn start_line(config: &Config, begun: WallTime) -> Result<String, Fai
     })
 }
 
-/// The line of `-o jsonl` that says what a second has brought.
+/// The line of `-o jsonl` for one second.
 pub(super) fn interval_line(interval: &Interval) -> Result<String, Failure> {
-    line(&Record::Interval(interval))
+    json_line(&Record::Interval(interval))
 }
 
-/// Says what was found.
-pub(super) fn end(output: Output, saved: &Saved) -> Result<(), Failure> {
-    let result = &saved.result;
-    match output {
-        Output::Text => to_stdout(text(saved)),
-        Output::Json => to_stdout(as_json(serde_json::to_string_pretty(result))? + "\n"),
-        Output::Jsonl => to_stdout(line(&Record::End(result))?),
-    }
+/// Prints the result.
+pub(super) fn print(output: Output, saved: &Saved) -> Result<(), Failure> {
+    to_stdout(match output {
+        Output::Text => text(saved),
+        Output::Json => pretty_json(&saved.result)?,
+        Output::Jsonl => json_line(&Record::End(&saved.result))?,
+    })
 }
 
-/// All of it, with where it came from.
+/// The result with its origin: configuration, host and command line.
 pub(super) fn saved(finding: &Finding, config: &Config) -> Saved {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     finding.to_saved(config, host_name(), command.collect())
-}
-
-/// Saves all of it.
-pub(super) fn save(path: &Path, saved: &Saved) -> Result<(), Failure> {
-    to_file(path, &(as_json(serde_json::to_string(saved))? + "\n"))
-}
-
-fn line(record: &Record<'_>) -> Result<String, Failure> {
-    Ok(as_json(serde_json::to_string(record))? + "\n")
 }

@@ -1,4 +1,4 @@
-//! The world around a load that a person watches: a progress bar, a line for each second, the machine's readings.
+//! Observes a load: reads the machine, draws a progress bar, prints a line per second.
 
 use super::output::{self, Output};
 use crate::load::{Interval, Machine, Progress, Readings, Silence, Stage, Surroundings, SynTimers};
@@ -9,16 +9,16 @@ use std::io::{IsTerminal, stderr};
 use std::thread;
 use std::time::Duration;
 
-/// For how long at most the server is given to notice that all connections are closed, and how often it is looked at.
-const NOTICE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(10));
+/// How long to wait for the server to close its connections after the load, and how often to check.
+const CLOSE_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(10));
 
-/// How often the bar is drawn in a second.
-const DRAWINGS: u8 = 10;
+/// Redraws of the bar per second.
+const REDRAWS: u8 = 10;
 
-/// Looks at the machine, and tells people.
+/// Reads the machine and shows progress.
 pub(super) struct Watcher {
     machine: Machine,
-    descriptors_before: Option<usize>,
+    fds_before: Option<usize>,
     output: Output,
     shows_echoes: bool,
     bar: Option<(Stage, ProgressBar)>,
@@ -26,27 +26,16 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// With the server's process in sight, if its id is known.
+    /// Watches the process `server`, if its PID is known.
     pub(super) fn new(server: Option<u32>, output: Output, shows_echoes: bool) -> Watcher {
         let mut machine = Machine::new(server);
         Watcher {
-            descriptors_before: machine.server_descriptors(),
+            fds_before: machine.server_descriptors(),
             machine,
             output,
             shows_echoes,
             bar: None,
-            shows_bar: stderr().is_terminal() && speaks(),
-        }
-    }
-
-    fn draw(&mut self, progress: Progress) {
-        let stage = progress.stage;
-        if self.bar.as_ref().is_none_or(|(drawn, _)| *drawn != stage) {
-            self.clear();
-            self.bar = bar(stage, progress.of).map(|bar| (stage, bar));
-        }
-        if let Some((_, bar)) = &self.bar {
-            bar.set_position(progress.done);
+            shows_bar: stderr().is_terminal() && shows_progress(),
         }
     }
 
@@ -56,7 +45,7 @@ impl Watcher {
         }
     }
 
-    fn in_words(&self, interval: &Interval) -> String {
+    fn line_for(&self, interval: &Interval) -> String {
         let held = format!("{:>5.0} s  {:>8} held", interval.at, interval.held);
         let lost = format!("{} lost", interval.lost);
         if !self.shows_echoes {
@@ -80,36 +69,37 @@ impl Surroundings for Watcher {
 
     fn closed(&mut self) {
         self.clear();
-        let Some(before) = self.descriptors_before else {
-            return;
-        };
-        let (within, every) = NOTICE;
+        let (within, every) = CLOSE_WAIT;
         for _ in 0..within.as_millis() / every.as_millis() {
-            match self.machine.server_descriptors() {
-                Some(now) if now > before => thread::sleep(every),
-                _ => return,
+            // `None`, without a server, is less than any number.
+            if self.machine.server_descriptors() <= self.fds_before {
+                return;
             }
+            thread::sleep(every);
         }
     }
 
     fn progress(&mut self, progress: Progress) {
-        if !self.shows_bar {
-            return;
+        let stage = progress.stage;
+        let has_bar = self.shows_bar && matches!(stage, Stage::Opening | Stage::Probing);
+        if self.bar.as_ref().is_some_and(|(drawn, _)| *drawn != stage) {
+            self.clear();
         }
-        match progress.stage {
-            Stage::Opening | Stage::Probing => self.draw(progress),
-            _ if self.bar.is_some() => self.clear(),
-            _ => {}
+        if has_bar && self.bar.is_none() {
+            self.bar = bar(stage, progress.of).map(|bar| (stage, bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(progress.done);
         }
     }
 
     fn silence(&mut self, silence: Silence) {
-        if !speaks() {
+        if !shows_progress() {
             return;
         }
-        // The bar is drawn anew below the line.
+        // The bar is redrawn below the line.
         self.clear();
-        logging::say(&format!(
+        logging::print_line(&format!(
             "probing: no reply for {:.1} s, {} probes unanswered; they fail {:.1} s after the last reply",
             silence.lasted.as_secs_f64(),
             silence.unanswered,
@@ -118,35 +108,31 @@ impl Surroundings for Watcher {
     }
 
     fn interval(&mut self, interval: &Interval) {
-        if speaks() {
-            // A second that stderr does not take is in the result all the same.
-            logging::say(&self.in_words(interval));
+        if shows_progress() {
+            // If stderr does not accept the line, the result still has the interval.
+            logging::print_line(&self.line_for(interval));
         }
     }
 
     fn line(&mut self, interval: &Interval) -> Option<String> {
-        if self.output != Output::Jsonl {
-            return None;
-        }
-        output::interval_line(interval).ok()
+        let prints_lines = self.output == Output::Jsonl;
+        prints_lines.then(|| output::interval_line(interval).ok())?
     }
 }
 
-/// Whether anything but errors is to be said.
-fn speaks() -> bool {
+/// Whether more than errors is printed.
+fn shows_progress() -> bool {
     log::max_level() > LevelFilter::Error
 }
 
-/// A bar for a stage. Drawn from the loop, by no thread of its own, on a stderr that does not block.
+/// A bar for a stage. The event loop draws it, without a thread, on a non-blocking stderr.
 fn bar(stage: Stage, length: u64) -> Option<ProgressBar> {
-    let what = match stage {
-        Stage::Probing => "probing",
-        _ => "opening",
-    };
+    let is_probing = stage == Stage::Probing;
+    let what = if is_probing { "probing" } else { "opening" };
     let style = ProgressStyle::with_template(
         "{msg} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left",
     );
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWINGS);
+    let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
     let bar = ProgressBar::with_draw_target(Some(length), target);
     Some(bar.with_style(style.ok()?).with_message(what))
 }

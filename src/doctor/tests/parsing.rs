@@ -1,4 +1,4 @@
-//! The texts below /proc and /sys, as kernels write them.
+//! The files of /proc and /sys, as kernels write them.
 
 use super::super::facts::{
     PortRange, cgroup_memory, files_open, is_root, may_raise_hard_limit, memory_available,
@@ -24,7 +24,7 @@ fn range(first: u16, last: u16) -> PortRange {
 }
 
 #[test]
-fn numbers_stand_alone_in_their_files() {
+fn number_is_the_only_content_of_its_file() {
     assert_eq!(number("1048576\n"), Some(1_048_576));
     assert_eq!(
         number("9223372036854775807\n"),
@@ -37,7 +37,7 @@ fn numbers_stand_alone_in_their_files() {
 }
 
 #[test]
-fn open_files_are_those_allocated_and_not_free() {
+fn open_files_are_allocated_less_unused() {
     assert_eq!(files_open("451\t0\t2466177\n"), Some(451));
     assert_eq!(files_open("451\t51\t9223372036854775807\n"), Some(400));
     assert_eq!(files_open("451\t0\n"), None);
@@ -49,7 +49,7 @@ fn open_files_are_those_allocated_and_not_free() {
 }
 
 #[test]
-fn ranges_of_ports_include_their_ends() {
+fn port_ranges_include_both_ends() {
     let all = port_range("32768\t60999\n").unwrap();
     assert_eq!(all, range(32_768, 60_999));
     assert_eq!(all.count_without(&[]), 28_232);
@@ -61,7 +61,7 @@ fn ranges_of_ports_include_their_ends() {
 }
 
 #[test]
-fn reserved_ports_are_taken_from_the_range_once() {
+fn overlapping_reserved_ports_are_subtracted_once() {
     assert_eq!(port_list("\n"), Some(Vec::new()));
     let reserved = port_list("80,8080,9148-9160\n").unwrap();
     assert_eq!(
@@ -75,7 +75,7 @@ fn reserved_ports_are_taken_from_the_range_once() {
 }
 
 #[test]
-fn available_memory_is_in_kilobytes_and_missing_on_old_kernels() {
+fn available_memory_is_in_kib_and_may_be_missing() {
     let meminfo =
         "MemTotal:       24684092 kB\nMemFree:        23573880 kB\nMemAvailable:   24189240 kB\n";
     assert_eq!(memory_available(meminfo), Some(24_189_240 * 1_024));
@@ -83,7 +83,7 @@ fn available_memory_is_in_kilobytes_and_missing_on_old_kernels() {
 }
 
 #[test]
-fn the_status_of_a_process_tells_its_user_and_its_rights() {
+fn status_has_the_effective_user_and_capabilities() {
     let root = "Name:\techoloop\nUid:\t1000\t0\t0\t0\nCapEff:\t000001ffffffffff\n";
     assert_eq!(is_root(root), Some(true), "the effective user decides");
     assert_eq!(may_raise_hard_limit(root), Some(true));
@@ -99,50 +99,50 @@ fn the_status_of_a_process_tells_its_user_and_its_rights() {
 }
 
 #[test]
-fn a_container_has_its_settings_mounted_read_only() {
+fn read_only_proc_sys_is_detected() {
     assert_eq!(sysctl_is_read_only(HYBRID_MOUNTS), Some(false));
     assert_eq!(sysctl_is_read_only(UNIFIED_MOUNTS), Some(true));
     assert_eq!(sysctl_is_read_only(""), None);
 }
 
 #[test]
-fn where_version_1_has_the_memory_its_groups_bound_it() {
+fn cgroup_v1_with_the_memory_controller_is_used() {
     let cgroup = "8:pids:/\n4:memory:/outer/inner\n0::/elsewhere\n";
-    let (files, folders) = memory_groups(cgroup, HYBRID_MOUNTS).unwrap();
+    let (files, directories) = memory_groups(cgroup, HYBRID_MOUNTS).unwrap();
     assert_eq!(files.limit, "memory.limit_in_bytes");
     let expected =
         ["outer/inner", "outer", ""].map(|name| Path::new("/sys/fs/cgroup/memory").join(name));
-    assert_eq!(folders, expected);
+    assert_eq!(directories, expected);
 }
 
 #[test]
-fn else_those_of_version_2_bound_it() {
+fn cgroup_v2_is_used_without_a_v1_memory_controller() {
     let cgroup = "0::/system.slice/echoloop.service\n";
-    let (files, folders) = memory_groups(cgroup, UNIFIED_MOUNTS).unwrap();
+    let (files, directories) = memory_groups(cgroup, UNIFIED_MOUNTS).unwrap();
     assert_eq!(files.limit, "memory.max");
     assert_eq!(
-        folders[0],
+        directories[0],
         Path::new("/sys/fs/cgroup/system.slice/echoloop.service")
     );
-    assert_eq!(folders.len(), 3);
+    assert_eq!(directories.len(), 3);
     assert_eq!(memory_groups(cgroup, ""), None, "nothing is mounted");
 }
 
 #[test]
-fn a_container_that_is_shown_a_part_of_the_tree_finds_its_group_in_it() {
+fn partially_mounted_cgroup_tree_stays_within_its_mount() {
     let mounts = "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
-    let folders = |path: &str| {
+    let directories = |path: &str| {
         memory_groups(&format!("4:memory:{path}\n"), mounts)
             .unwrap()
             .1
     };
     let point = Path::new("/sys/fs/cgroup/memory");
-    assert_eq!(folders("/docker/abc"), [point]);
+    assert_eq!(directories("/docker/abc"), [point]);
     assert_eq!(
-        folders("/docker/abc/inner"),
+        directories("/docker/abc/inner"),
         [point.join("inner"), point.to_path_buf()]
     );
-    assert_eq!(folders("/somewhere/else"), [point]);
+    assert_eq!(directories("/somewhere/else"), [point]);
     let whole = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
     let (_, outside) = memory_groups("0::/../../outside\n", whole).unwrap();
     assert_eq!(
@@ -153,7 +153,7 @@ fn a_container_that_is_shown_a_part_of_the_tree_finds_its_group_in_it() {
 }
 
 #[test]
-fn a_group_without_a_limit_limits_nothing() {
+fn cgroup_without_a_limit_is_none() {
     let (v2, _) = memory_groups("0::/\n", UNIFIED_MOUNTS).unwrap();
     let read = |limit: &str| {
         cgroup_memory(
@@ -176,14 +176,14 @@ fn a_group_without_a_limit_limits_nothing() {
     assert_eq!(
         (limited.limit_bytes, limited.used_bytes),
         (5_000, 700),
-        "what can be dropped is not used"
+        "page cache that can be dropped is not used"
     );
     assert_eq!(limited.left(), 4_300);
     assert_eq!(limited.file, Path::new("/g/memory.max"));
 }
 
 #[test]
-fn a_version_1_group_counts_what_its_children_can_drop() {
+fn cgroup_v1_subtracts_the_page_cache_of_its_children() {
     let (v1, _) = memory_groups("4:memory:/\n", HYBRID_MOUNTS).unwrap();
     let stat = "inactive_file 1\ntotal_inactive_file 400\n";
     let limited = cgroup_memory(v1, Path::new("/g"), "5000\n", "1000\n", stat).unwrap();

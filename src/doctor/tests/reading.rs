@@ -1,4 +1,4 @@
-//! The files of a machine, read from a folder that looks like its root.
+//! Reads the facts from a directory that imitates a root file system.
 
 use super::super::reading::facts_below;
 use super::super::{CgroupMemory, Facts, PortRange, read_facts};
@@ -13,8 +13,8 @@ fn write(root: &Path, path: &str, text: &str) {
 
 #[test]
 fn each_fact_comes_from_its_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
     for (name, text) in [
         ("fs/nr_open", "1\n"),
         ("fs/file-max", "2\n"),
@@ -77,13 +77,13 @@ fn each_fact_comes_from_its_file() {
 }
 
 #[test]
-fn what_is_not_there_is_not_known() {
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(facts_below(folder.path()), Facts::default());
+fn missing_files_give_no_facts() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(facts_below(directory.path()), Facts::default());
 }
 
 #[test]
-fn this_machine_tells_what_every_linux_tells() {
+fn this_machine_has_the_facts_of_every_linux() {
     let facts = read_facts();
     assert!(facts.descriptors_soft.unwrap() <= facts.descriptors_hard.unwrap());
     assert!(facts.nr_open.is_some() && facts.port_range.is_some() && facts.epoll_watches.is_some());

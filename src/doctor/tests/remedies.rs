@@ -1,11 +1,11 @@
-//! The commands: each raises the limit that it is for, to what is needed, and as this user must type it.
+//! Remedies: commands that raise a limit to the needed value, as this user must type them.
 
 use super::super::{
     Address, Bound, CgroupMemory, Facts, Limit, PortRange, Remedy, Report, Role, remedy,
 };
 use super::{address, bound, large};
 
-/// A machine on which nothing fits, and on which the user is root.
+/// A machine that is too small for a million connections, with the user root.
 fn small() -> Facts {
     Facts {
         descriptors_soft: Some(1_024),
@@ -36,7 +36,7 @@ fn small() -> Facts {
 
 fn remedy_for(facts: &Facts, limit: Limit, role: Role, connections: u64) -> Remedy {
     let found = remedy(facts, &bound(facts, limit), role, connections);
-    found.unwrap_or_else(|| panic!("{limit:?} is thought to be enough"))
+    found.unwrap_or_else(|| panic!("no remedy for {limit:?}"))
 }
 
 /// As server, for a million.
@@ -45,7 +45,7 @@ fn server_remedy(facts: &Facts, limit: Limit) -> Remedy {
 }
 
 #[test]
-fn a_limit_that_is_enough_needs_no_remedy() {
+fn limit_that_is_enough_needs_no_remedy() {
     let facts = large();
     for limit in [
         Limit::NrOpen,
@@ -62,7 +62,7 @@ fn a_limit_that_is_enough_needs_no_remedy() {
 }
 
 #[test]
-fn settings_of_the_kernel_are_raised_by_sysctl() {
+fn kernel_settings_are_raised_by_sysctl() {
     for (limit, name, to) in [
         (Limit::NrOpen, "fs.nr_open", 1_000_033),
         (Limit::FileMax, "fs.file-max", 1_001_033),
@@ -77,7 +77,7 @@ fn settings_of_the_kernel_are_raised_by_sysctl() {
         assert_eq!(remedy.to, to);
         assert_eq!(remedy.now, [format!("sysctl -w {name}={to}")]);
         assert_eq!(
-            remedy.for_good[0],
+            remedy.permanent[0],
             format!("echo '{name} = {to}' >> /etc/sysctl.d/60-echoloop.conf")
         );
         assert_eq!(remedy.needs, None);
@@ -85,7 +85,7 @@ fn settings_of_the_kernel_are_raised_by_sysctl() {
 }
 
 #[test]
-fn with_both_ends_what_they_share_is_raised_to_twice_as_much() {
+fn shared_limits_are_raised_twice_as_far_for_both_ends() {
     let to = |limit| remedy_for(&small(), limit, Role::Both, 1_000_000).to;
     assert_eq!(to(Limit::EpollWatches), 2_000_033);
     assert_eq!(to(Limit::FileMax), 2_001_033);
@@ -93,7 +93,7 @@ fn with_both_ends_what_they_share_is_raised_to_twice_as_much() {
 }
 
 #[test]
-fn who_is_not_root_is_told_to_use_sudo() {
+fn commands_of_other_users_start_with_sudo() {
     let facts = Facts {
         is_root: Some(false),
         ..small()
@@ -101,13 +101,13 @@ fn who_is_not_root_is_told_to_use_sudo() {
     let remedy = server_remedy(&facts, Limit::NrOpen);
     assert_eq!(remedy.now, ["sudo sysctl -w fs.nr_open=1000033"]);
     assert_eq!(
-        remedy.for_good,
+        remedy.permanent,
         ["echo 'fs.nr_open = 1000033' | sudo tee -a /etc/sysctl.d/60-echoloop.conf"]
     );
 }
 
 #[test]
-fn settings_that_are_read_only_are_for_the_host_to_change() {
+fn read_only_settings_need_the_host() {
     let facts = Facts {
         sysctl_is_read_only: Some(true),
         ..small()
@@ -117,20 +117,20 @@ fn settings_that_are_read_only_are_for_the_host_to_change() {
 }
 
 #[test]
-fn the_firewalls_setting_is_made_after_its_module_is_loaded() {
+fn conntrack_module_is_loaded_permanently_too() {
     let remedy = server_remedy(&small(), Limit::Conntrack);
     assert_eq!(
-        remedy.for_good[1],
+        remedy.permanent[1],
         "echo 'nf_conntrack' >> /etc/modules-load.d/echoloop.conf"
     );
 }
 
 #[test]
-fn descriptors_are_raised_by_ulimit_where_this_process_may() {
+fn privileged_process_raises_file_descriptors_by_ulimit() {
     let remedy = server_remedy(&small(), Limit::Descriptors);
     assert_eq!(remedy.now, ["ulimit -n 1000033"]);
     assert_eq!(
-        remedy.for_good,
+        remedy.permanent,
         ["echo 'root - nofile 1000033' >> /etc/security/limits.d/echoloop.conf"]
     );
     assert_eq!(remedy.unit.as_deref(), Some("LimitNOFILE=1000033"));
@@ -138,7 +138,7 @@ fn descriptors_are_raised_by_ulimit_where_this_process_may() {
 }
 
 #[test]
-fn where_a_user_may_not_raise_them_it_says_that_root_must() {
+fn unprivileged_user_needs_root_for_file_descriptors() {
     let facts = Facts {
         is_root: Some(false),
         may_raise_hard_limit: Some(false),
@@ -150,14 +150,14 @@ fn where_a_user_may_not_raise_them_it_says_that_root_must() {
         ["sudo prlimit --pid $$ --nofile=1000033:1000033"]
     );
     assert_eq!(
-        remedy.for_good,
+        remedy.permanent,
         ["echo '* - nofile 1000033' | sudo tee -a /etc/security/limits.d/echoloop.conf"]
     );
     assert!(remedy.needs.unwrap().contains("root"));
 }
 
 #[test]
-fn where_even_root_may_not_raise_them_it_says_that_it_takes_somebody_outside() {
+fn root_without_capability_needs_prlimit_from_outside() {
     let facts = Facts {
         is_root: Some(true),
         may_raise_hard_limit: Some(false),
@@ -173,11 +173,11 @@ fn where_even_root_may_not_raise_them_it_says_that_it_takes_somebody_outside() {
 }
 
 #[test]
-fn more_descriptors_than_the_kernel_can_grant_are_not_asked_of_it() {
+fn more_file_descriptors_than_nr_open_allows_need_processes() {
     for limit in [Limit::NrOpen, Limit::Descriptors] {
         let remedy = remedy_for(&small(), limit, Role::Server, 3_000_000_000);
         assert!(
-            remedy.now.is_empty() && remedy.for_good.is_empty(),
+            remedy.now.is_empty() && remedy.permanent.is_empty(),
             "{remedy:?}"
         );
         assert!(remedy.needs.unwrap().contains("2,147,483,584"));
@@ -185,7 +185,7 @@ fn more_descriptors_than_the_kernel_can_grant_are_not_asked_of_it() {
 }
 
 #[test]
-fn ports_are_first_widened() {
+fn few_ports_widen_the_port_range() {
     let remedy = remedy_for(&small(), Limit::Ports, Role::Client, 60_000);
     assert_eq!(remedy.to, 60_000);
     assert_eq!(
@@ -193,15 +193,15 @@ fn ports_are_first_widened() {
         ["sysctl -w net.ipv4.ip_local_port_range='1024 65535'"]
     );
     assert_eq!(
-        remedy.for_good,
+        remedy.permanent,
         ["echo 'net.ipv4.ip_local_port_range = 1024 65535' >> /etc/sysctl.d/60-echoloop.conf"]
     );
     assert_eq!(remedy.needs, None);
 }
 
 #[test]
-fn past_all_ports_of_an_address_it_says_how_many_more_addresses() {
-    // 64,512 ports each: 130,000 take three addresses, and one is there.
+fn many_ports_need_more_addresses() {
+    // 64,512 ports each: 130,000 take three addresses, and the machine has one.
     let remedy = remedy_for(&small(), Limit::Ports, Role::Client, 130_000);
     assert_eq!(remedy.now[1], "ip address add ADDRESS/PREFIX dev ens3");
     let needs = remedy.needs.unwrap();
@@ -209,7 +209,7 @@ fn past_all_ports_of_an_address_it_says_how_many_more_addresses() {
 }
 
 #[test]
-fn a_range_that_is_as_wide_as_can_be_is_left_alone() {
+fn widest_port_range_needs_addresses_only() {
     let facts = Facts {
         port_range: Some(PortRange {
             first: 1_024,
@@ -223,7 +223,7 @@ fn a_range_that_is_as_wide_as_can_be_is_left_alone() {
 }
 
 #[test]
-fn without_an_address_one_is_needed() {
+fn machine_without_an_address_needs_one() {
     let addresses: Vec<Address> = vec![address("lo", "127.0.0.1")];
     let facts = Facts {
         addresses: Some(addresses),
@@ -235,15 +235,15 @@ fn without_an_address_one_is_needed() {
 }
 
 #[test]
-fn memory_is_not_raised_by_a_command() {
+fn memory_has_no_command() {
     let remedy = server_remedy(&small(), Limit::Memory);
     assert_eq!(remedy.to, 3_956_000_000);
-    assert!(remedy.now.is_empty() && remedy.for_good.is_empty());
+    assert!(remedy.now.is_empty() && remedy.permanent.is_empty());
     assert!(remedy.needs.unwrap().starts_with("3.6 GiB more memory"));
 }
 
 #[test]
-fn the_control_groups_memory_is_raised_in_its_file() {
+fn cgroup_memory_is_raised_in_its_file() {
     let remedy = server_remedy(&small(), Limit::CgroupMemory);
     assert_eq!(remedy.to, 3_956_000_000 + (1 << 20));
     assert_eq!(remedy.now, ["echo 3957048576 > /sys/fs/cgroup/memory.max"]);
@@ -260,7 +260,7 @@ fn the_control_groups_memory_is_raised_in_its_file() {
 }
 
 #[test]
-fn every_limit_that_is_too_low_has_a_remedy_in_the_report() {
+fn every_limit_that_is_too_low_has_a_remedy() {
     for role in Role::ALL {
         let report = Report::new(small(), role, Some(1_000_000));
         assert_eq!(report.fits(), Some(false));
@@ -271,7 +271,7 @@ fn every_limit_that_is_too_low_has_a_remedy_in_the_report() {
             .collect();
         let is_low = |bound: &&Bound| !bound.is_enough(role, 1_000_000);
         let low: Vec<Limit> = report
-            .verdict
+            .capacity
             .bounds
             .iter()
             .filter(is_low)
@@ -283,10 +283,10 @@ fn every_limit_that_is_too_low_has_a_remedy_in_the_report() {
 }
 
 #[test]
-fn unasked_the_limit_that_is_met_first_has_a_remedy() {
+fn without_a_number_the_first_limit_has_a_remedy() {
     for facts in [small(), large()] {
         let report = Report::new(facts, Role::Server, None);
-        let first = report.verdict.carries.server.limited_by.unwrap();
+        let first = report.capacity.by_role.server.limited_by.unwrap();
         assert!(
             report.remedy_for(first).is_some(),
             "{first:?} of {report:?}"
@@ -295,13 +295,13 @@ fn unasked_the_limit_that_is_met_first_has_a_remedy() {
     }
 }
 
-fn abouts(facts: Facts, role: Role, asked: Option<u64>) -> Vec<&'static str> {
-    let report = Report::new(facts, role, asked);
+fn abouts(facts: Facts, role: Role, requested: Option<u64>) -> Vec<&'static str> {
+    let report = Report::new(facts, role, requested);
     report.notices.iter().map(|notice| notice.about).collect()
 }
 
 #[test]
-fn each_notice_is_given_where_it_matters_and_only_there() {
+fn each_notice_appears_only_for_its_setting() {
     let quiet = Facts {
         descriptors_soft: large().descriptors_hard,
         ..large()
@@ -374,17 +374,17 @@ fn each_notice_is_given_where_it_matters_and_only_there() {
     };
     assert!(
         abouts(client, Role::Client, Some(1_000_000)).is_empty(),
-        "a client accepts nobody"
+        "notices about accepting, for a client"
     );
 }
 
 #[test]
-fn data_under_way_is_spoken_of_from_one_page_too_few() {
+fn tcp_mem_notice_appears_from_one_page_too_few() {
     let pages = |most| Facts {
         tcp_mem_pages: Some([1, 2, most]),
         ..large()
     };
-    let speaks = |most, role| abouts(pages(most), role, Some(1_000)).contains(&"tcp_mem");
-    assert!(!speaks(1_000, Role::Server) && speaks(999, Role::Server));
-    assert!(!speaks(2_000, Role::Both) && speaks(1_999, Role::Both));
+    let appears = |most, role| abouts(pages(most), role, Some(1_000)).contains(&"tcp_mem");
+    assert!(!appears(1_000, Role::Server) && appears(999, Role::Server));
+    assert!(!appears(2_000, Role::Both) && appears(1_999, Role::Both));
 }

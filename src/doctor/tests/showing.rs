@@ -1,6 +1,6 @@
-//! What people and scripts are shown.
+//! Reports as text and as JSON.
 
-use super::super::{Facts, Limit, Report, Role, json, text};
+use super::super::{Facts, Limit, Report, Role, hint, json, text};
 use super::large;
 use serde_json::Value;
 
@@ -13,50 +13,50 @@ fn narrow_machine() -> Facts {
     }
 }
 
-fn shown(facts: Facts, role: Role, asked: Option<u64>) -> String {
-    text(&Report::new(facts, role, asked))
+fn shown(facts: Facts, role: Role, requested: Option<u64>) -> String {
+    text(&Report::new(facts, role, requested))
 }
 
 #[test]
-fn what_is_wrong_comes_first() {
+fn problems_come_first() {
     let shown = shown(narrow_machine(), Role::Server, Some(1_000_000));
-    let headline = "1,000,000 connections as server do not fit: the most is 19,967.\n";
+    let headline = "1,000,000 connections as server do not fit: the maximum is 19,967.\n";
     assert!(shown.starts_with(headline), "{shown}");
     let place = |what: &str| {
         shown
             .find(what)
             .unwrap_or_else(|| panic!("no {what:?} in {shown}"))
     };
-    assert!(place("20,000, and 1,000,033 are needed") < place("ulimit -n 1000033"));
+    assert!(place("20,000, needed: 1,000,033") < place("ulimit -n 1000033"));
     assert!(place("ulimit -n 1000033") < place("net.core.somaxconn is 128"));
     assert!(place("net.core.somaxconn is 128") < place("All limits"));
-    assert!(place("\n! descriptors (ulimit -Hn)        20,000       19,967") > place("All limits"));
+    assert!(place("\n! open files (ulimit -Hn)         20,000       19,967") > place("All limits"));
     assert!(
         !shown.contains("\n! epoll"),
-        "only what is too low is marked: {shown}"
+        "a limit that is high enough is marked: {shown}"
     );
 }
 
 #[test]
-fn what_fits_is_said_so() {
+fn connections_that_fit_have_no_remedies() {
     let one = shown(narrow_machine(), Role::Server, Some(1));
     assert!(
-        one.starts_with("1 connection as server fits: the most is 19,967, by descriptors"),
+        one.starts_with("1 connection as server fits: the maximum is 19,967, by open files"),
         "{one}"
     );
     let shown = shown(narrow_machine(), Role::Both, Some(19_967));
     assert!(
-        shown.starts_with("19,967 connections with both ends fit: the most is 19,967, by"),
+        shown.starts_with("19,967 connections with both ends fit: the maximum is 19,967, by"),
         "{shown}"
     );
     assert!(!shown.contains("too low"), "{shown}");
 }
 
 #[test]
-fn unasked_it_says_what_the_machine_carries_in_each_role() {
+fn without_a_number_the_capacity_in_each_role_is_shown() {
     let shown = shown(narrow_machine(), Role::Server, None);
     assert!(
-        shown.starts_with("Connections that this machine carries:"),
+        shown.starts_with("Connections that fit on this machine:"),
         "{shown}"
     );
     for role in ["as server", "as client", "with both ends"] {
@@ -65,22 +65,25 @@ fn unasked_it_says_what_the_machine_carries_in_each_role() {
             .find(|line| line.trim_start().starts_with(role))
             .unwrap();
         assert!(
-            line.contains("19,967   limited first by descriptors (ulimit -Hn)"),
+            line.contains("19,967   limited first by open files (ulimit -Hn)"),
             "{line}"
         );
     }
 }
 
 #[test]
-fn where_nothing_is_known_it_says_so() {
+fn without_facts_the_capacity_is_unknown() {
     assert!(shown(Facts::default(), Role::Server, None).contains("unknown"));
-    let asked = shown(Facts::default(), Role::Server, Some(5));
-    assert!(asked.contains("no limit could be read"), "{asked}");
-    assert!(asked.contains("Could not be read here"), "{asked}");
+    let requested = shown(Facts::default(), Role::Server, Some(5));
+    assert!(requested.contains("no limit could be read"), "{requested}");
+    assert!(
+        requested.contains("Could not be read and is not counted"),
+        "{requested}"
+    );
 }
 
 #[test]
-fn all_but_commands_fits_80_columns() {
+fn all_lines_but_commands_fit_80_columns() {
     for facts in [
         narrow_machine(),
         large(),
@@ -90,15 +93,15 @@ fn all_but_commands_fits_80_columns() {
         },
     ] {
         for role in Role::ALL {
-            for asked in [None, Some(1), Some(1_000_000), Some(u64::MAX)] {
-                for line in shown(facts.clone(), role, asked).lines() {
+            for requested in [None, Some(1), Some(1_000_000), Some(u64::MAX)] {
+                for line in shown(facts.clone(), role, requested).lines() {
                     let is_command = line.starts_with("    ") && !line.starts_with("    #");
                     let is_row = line.starts_with("     ");
                     assert!(
                         is_command && !is_row || line.chars().count() <= 80,
                         "{line}"
                     );
-                    assert_eq!(line.trim_end(), line, "blanks at the end");
+                    assert_eq!(line.trim_end(), line, "trailing blanks");
                 }
             }
         }
@@ -106,7 +109,7 @@ fn all_but_commands_fits_80_columns() {
 }
 
 #[test]
-fn json_says_what_text_says() {
+fn json_agrees_with_text() {
     let report = Report::new(narrow_machine(), Role::Server, Some(1_000_000));
     let document: Value = serde_json::from_str(&json(&report).unwrap()).unwrap();
     assert_eq!(document["schema"], 1);
@@ -160,7 +163,7 @@ fn every_limit_has_its_own_key() {
 }
 
 #[test]
-fn a_hint_names_a_command_and_the_doctor() {
+fn hint_names_a_command_and_echoloop_doctor() {
     for limit in [
         Limit::Descriptors,
         Limit::FileMax,
@@ -168,7 +171,7 @@ fn a_hint_names_a_command_and_the_doctor() {
         Limit::EpollWatches,
         Limit::Conntrack,
     ] {
-        let hint = limit.hint();
+        let hint = hint(limit);
         assert!(
             hint.contains("ulimit") || hint.contains("sysctl -w"),
             "{hint}"

@@ -54,6 +54,7 @@ fn draw_config(rng: &mut Rng) -> Config {
             size(rng, 300_000)
         },
         accepts_per_turn: size(rng, 20),
+        ..Config::default()
     }
 }
 

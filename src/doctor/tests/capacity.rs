@@ -1,122 +1,122 @@
-//! How many connections the limits allow: each where it is the one that binds, and all together.
+//! How many connections each limit allows, and all together.
 
-use super::super::{CgroupMemory, Facts, Limit, PortRange, Role, Verdict};
+use super::super::{Capacity, CgroupMemory, Facts, Limit, PortRange, Role};
 use super::{address, bound, large};
 use proptest::prelude::*;
 
-fn carried(facts: &Facts, role: Role) -> (u64, Limit) {
-    let carried = Verdict::of(facts).carries.of(role);
-    (carried.connections.unwrap(), carried.limited_by.unwrap())
+fn capacity(facts: &Facts, role: Role) -> (u64, Limit) {
+    let capacity = Capacity::of(facts).by_role.of(role);
+    (capacity.connections.unwrap(), capacity.limited_by.unwrap())
 }
 
 #[track_caller]
-fn assert_carries(facts: &Facts, limit: Limit, server: u64, client: u64, both: u64) {
-    assert_eq!(carried(facts, Role::Server), (server, limit), "as server");
-    assert_eq!(carried(facts, Role::Client), (client, limit), "as client");
-    assert_eq!(carried(facts, Role::Both), (both, limit), "with both ends");
+fn assert_capacity(facts: &Facts, limit: Limit, server: u64, client: u64, both: u64) {
+    assert_eq!(capacity(facts, Role::Server), (server, limit), "as server");
+    assert_eq!(capacity(facts, Role::Client), (client, limit), "as client");
+    assert_eq!(capacity(facts, Role::Both), (both, limit), "with both ends");
 }
 
 #[test]
-fn a_large_machine_carries_a_million_in_every_role() {
-    let verdict = Verdict::of(&large());
+fn large_machine_fits_a_million_in_every_role() {
+    let capacity = Capacity::of(&large());
     for role in Role::ALL {
-        assert!(verdict.fits(role, 1_000_000), "{role:?}: {verdict:?}");
+        assert!(capacity.fits(role, 1_000_000), "{role:?}: {capacity:?}");
     }
 }
 
 #[test]
-fn descriptors_bind_per_process_less_the_reserve() {
+fn file_descriptors_limit_each_process_less_the_reserve() {
     let facts = Facts {
         descriptors_hard: Some(1_033),
         ..large()
     };
-    assert_carries(&facts, Limit::Descriptors, 1_000, 1_000, 1_000);
+    assert_capacity(&facts, Limit::Descriptors, 1_000, 1_000, 1_000);
 }
 
 #[test]
-fn the_soft_limit_of_descriptors_does_not_bind() {
+fn soft_limit_of_file_descriptors_is_ignored() {
     let low = Facts {
         descriptors_soft: Some(64),
         ..large()
     };
-    assert_eq!(Verdict::of(&low), Verdict::of(&large()));
+    assert_eq!(Capacity::of(&low), Capacity::of(&large()));
 }
 
 #[test]
-fn fewer_descriptors_than_the_reserve_carry_nobody() {
+fn fewer_file_descriptors_than_the_reserve_allow_0() {
     let facts = Facts {
         descriptors_hard: Some(20),
         ..large()
     };
-    assert_carries(&facts, Limit::Descriptors, 0, 0, 0);
+    assert_capacity(&facts, Limit::Descriptors, 0, 0, 0);
 }
 
 #[test]
-fn the_kernels_ceiling_binds_where_it_lies_below_the_hard_limit() {
+fn nr_open_below_the_hard_limit_is_the_limit() {
     let facts = Facts {
         nr_open: Some(1_033),
         ..large()
     };
-    assert_carries(&facts, Limit::NrOpen, 1_000, 1_000, 1_000);
+    assert_capacity(&facts, Limit::NrOpen, 1_000, 1_000, 1_000);
 }
 
 #[test]
-fn where_both_are_met_at_once_the_kernels_ceiling_is_to_be_raised_first() {
+fn nr_open_is_named_before_an_equal_hard_limit() {
     let facts = Facts {
         nr_open: Some(1_033),
         descriptors_hard: Some(1_033),
         ..large()
     };
-    assert_carries(&facts, Limit::NrOpen, 1_000, 1_000, 1_000);
+    assert_capacity(&facts, Limit::NrOpen, 1_000, 1_000, 1_000);
 }
 
 #[test]
-fn open_files_bind_less_those_open_and_twice_with_both_ends() {
+fn file_max_counts_open_files_and_both_ends() {
     let facts = Facts {
         file_max: Some(10_033),
         files_open: Some(4_000),
         ..large()
     };
-    assert_carries(&facts, Limit::FileMax, 6_000, 6_000, 3_000);
+    assert_capacity(&facts, Limit::FileMax, 6_000, 6_000, 3_000);
 }
 
 #[test]
-fn epoll_watches_bind_twice_with_both_ends() {
+fn epoll_watches_count_both_ends() {
     let facts = Facts {
         epoll_watches: Some(10_033),
         ..large()
     };
-    assert_carries(&facts, Limit::EpollWatches, 10_000, 10_000, 5_000);
+    assert_capacity(&facts, Limit::EpollWatches, 10_000, 10_000, 5_000);
 }
 
 #[test]
-fn the_firewalls_table_binds_once_with_both_ends() {
+fn conntrack_counts_a_connection_once_with_both_ends() {
     let facts = Facts {
         conntrack_max: Some(1_000),
         conntrack_count: Some(100),
         ..large()
     };
-    assert_carries(&facts, Limit::Conntrack, 900, 900, 900);
+    assert_capacity(&facts, Limit::Conntrack, 900, 900, 900);
 }
 
 #[test]
-fn a_firewall_that_tracks_nothing_does_not_bind() {
+fn conntrack_without_entries_is_no_limit() {
     let facts = Facts {
         conntrack_max: Some(1_000),
         conntrack_count: Some(0),
         ..large()
     };
-    assert!(Verdict::of(&facts).fits(Role::Both, 1_000_000));
+    assert!(Capacity::of(&facts).fits(Role::Both, 1_000_000));
     let unknown = Facts {
         conntrack_max: Some(1_000),
         conntrack_count: None,
         ..large()
     };
-    assert_eq!(carried(&unknown, Role::Server), (1_000, Limit::Conntrack));
+    assert_eq!(capacity(&unknown, Role::Server), (1_000, Limit::Conntrack));
 }
 
 #[test]
-fn memory_binds_at_the_cost_of_each_end() {
+fn memory_is_divided_by_the_cost_of_each_end() {
     let facts = Facts {
         memory_available_bytes: Some(3_956 * 3_900 * 7_856),
         ..large()
@@ -129,11 +129,11 @@ fn memory_binds_at_the_cost_of_each_end() {
         memory_available_bytes: Some(395_600),
         ..large()
     };
-    assert_carries(&little, Limit::Memory, 100, 101, 50);
+    assert_capacity(&little, Limit::Memory, 100, 101, 50);
 }
 
 #[test]
-fn the_control_groups_memory_binds_less_what_is_used() {
+fn cgroup_memory_counts_less_what_is_used() {
     let group = CgroupMemory {
         limit_bytes: 1_000_000,
         used_bytes: 604_400,
@@ -143,11 +143,11 @@ fn the_control_groups_memory_binds_less_what_is_used() {
         cgroup_memory: Some(group),
         ..large()
     };
-    assert_carries(&facts, Limit::CgroupMemory, 100, 101, 50);
+    assert_capacity(&facts, Limit::CgroupMemory, 100, 101, 50);
 }
 
 #[test]
-fn ports_bind_a_client_times_its_addresses_and_nobody_else() {
+fn ports_times_addresses_limit_clients_only() {
     let port_range = Some(PortRange {
         first: 1_001,
         last: 2_000,
@@ -166,12 +166,12 @@ fn ports_bind_a_client_times_its_addresses_and_nobody_else() {
         addresses,
         ..large()
     };
-    assert_eq!(carried(&facts, Role::Client), (2_000, Limit::Ports));
+    assert_eq!(capacity(&facts, Role::Client), (2_000, Limit::Ports));
     assert_eq!(bound(&facts, Limit::Ports).allows(Role::Server), None);
     assert_eq!(bound(&facts, Limit::Ports).allows(Role::Both), None);
     assert!(
-        Verdict::of(&facts).fits(Role::Both, 1_000_000),
-        "127/8 has addresses enough"
+        Capacity::of(&facts).fits(Role::Both, 1_000_000),
+        "127/8 has enough addresses"
     );
 
     let reserved_ports = Some(vec![PortRange {
@@ -182,11 +182,11 @@ fn ports_bind_a_client_times_its_addresses_and_nobody_else() {
         reserved_ports,
         ..facts
     };
-    assert_eq!(carried(&reserved, Role::Client), (1_000, Limit::Ports));
+    assert_eq!(capacity(&reserved, Role::Client), (1_000, Limit::Ports));
 }
 
 #[test]
-fn a_machine_without_ipv4_connects_from_its_addresses_of_ipv6() {
+fn without_ipv4_the_ipv6_addresses_count() {
     let addresses = ["127.0.0.1", "::1", "fe80::1", "fd00::2", "2001:db8::1"];
     let addresses = Some(addresses.iter().map(|text| address("eth0", text)).collect());
     let port_range = Some(PortRange {
@@ -198,11 +198,11 @@ fn a_machine_without_ipv4_connects_from_its_addresses_of_ipv6() {
         addresses,
         ..large()
     };
-    assert_eq!(carried(&facts, Role::Client), (200, Limit::Ports));
+    assert_eq!(capacity(&facts, Role::Client), (200, Limit::Ports));
 }
 
 #[test]
-fn ports_over_loopback_bind_both_ends_if_ever() {
+fn loopback_ports_limit_both_ends_last() {
     let everything = Facts {
         descriptors_hard: Some(u64::MAX),
         nr_open: Some(u64::MAX),
@@ -214,22 +214,22 @@ fn ports_over_loopback_bind_both_ends_if_ever() {
         ..large()
     };
     assert_eq!(
-        carried(&everything, Role::Both),
+        capacity(&everything, Role::Both),
         ((1 << 24) - 2, Limit::LoopbackPorts)
     );
 }
 
 #[test]
-fn from_nothing_nothing_is_concluded() {
-    let verdict = Verdict::of(&Facts::default());
+fn no_facts_give_no_limit() {
+    let capacity = Capacity::of(&Facts::default());
     for role in Role::ALL {
-        assert_eq!(verdict.carries.of(role).connections, None);
-        assert_eq!(verdict.carries.of(role).limited_by, None);
-        assert!(verdict.fits(role, 1_000_000));
+        assert_eq!(capacity.by_role.of(role).connections, None);
+        assert_eq!(capacity.by_role.of(role).limited_by, None);
+        assert!(capacity.fits(role, 1_000_000));
     }
 }
 
-/// A number of any size: half of them small, so that limits bind in turn.
+/// A number of any size, often small, so that each limit is reached first in some cases.
 fn any_number() -> impl Strategy<Value = Option<u64>> {
     prop_oneof![
         Just(None),
@@ -290,35 +290,35 @@ fn raised(facts: &Facts, limit: Limit, by: u64) -> Facts {
 
 proptest! {
     #[test]
-    fn the_verdict_is_the_least_that_a_limit_allows(facts in any_facts(), asked in any::<u64>()) {
-        let verdict = Verdict::of(&facts);
+    fn capacity_is_the_minimum_over_all_limits(facts in any_facts(), requested in any::<u64>()) {
+        let capacity = Capacity::of(&facts);
         for role in Role::ALL {
-            let carried = verdict.carries.of(role);
-            let least = verdict.bounds.iter().filter_map(|bound| bound.allows(role)).min();
-            prop_assert_eq!(carried.connections, least);
-            let binds = verdict.bounds.iter().find(|bound| Some(bound.limit) == carried.limited_by);
+            let of_role = capacity.by_role.of(role);
+            let least = capacity.bounds.iter().filter_map(|bound| bound.allows(role)).min();
+            prop_assert_eq!(of_role.connections, least);
+            let binds = capacity.bounds.iter().find(|bound| Some(bound.limit) == of_role.limited_by);
             prop_assert_eq!(binds.and_then(|bound| bound.allows(role)), least);
-            prop_assert_eq!(verdict.fits(role, asked), least.is_none_or(|least| asked <= least));
+            prop_assert_eq!(capacity.fits(role, requested), least.is_none_or(|least| requested <= least));
         }
     }
 
     #[test]
-    fn raising_the_limit_that_binds_never_lowers_the_verdict(facts in any_facts(), by in any::<u64>()) {
+    fn raising_the_first_limit_never_lowers_the_capacity(facts in any_facts(), by in any::<u64>()) {
         for role in Role::ALL {
-            let before = Verdict::of(&facts).carries.of(role);
+            let before = Capacity::of(&facts).by_role.of(role);
             if let Some(limit) = before.limited_by {
-                let after = Verdict::of(&raised(&facts, limit, by)).carries.of(role);
+                let after = Capacity::of(&raised(&facts, limit, by)).by_role.of(role);
                 prop_assert!(after.connections >= before.connections, "{:?}: {:?}, then {:?}", role, before, after);
             }
         }
     }
 
     #[test]
-    fn a_limit_raised_to_what_is_needed_is_enough(facts in any_facts(), asked in 1_u64..10_000_000) {
+    fn limit_raised_to_the_needed_value_is_enough(facts in any_facts(), requested in 1_u64..10_000_000) {
         for role in Role::ALL {
-            for bound in Verdict::of(&facts).bounds {
-                let needed = bound.needed(role, asked);
-                prop_assert_eq!(bound.is_enough(role, asked), bound.per_connection.of(role) == 0 || bound.value >= needed);
+            for bound in Capacity::of(&facts).bounds {
+                let needed = bound.needed(role, requested);
+                prop_assert_eq!(bound.is_enough(role, requested), bound.per_connection.of(role) == 0 || bound.value >= needed);
             }
         }
     }
