@@ -9,11 +9,12 @@ use super::output::try_file;
 use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
-    Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Network, Sources, WallTime,
-    ephemeral_ports,
+    Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Sources, WallTime, ephemeral_ports,
+    parse_network,
 };
 use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use output::Output;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -130,7 +131,7 @@ pub(super) struct Flags {
 type Rate = std::option::Option<f64>;
 
 /// See [`Rate`].
-type WishedSources = std::option::Option<Network>;
+type WishedSources = std::option::Option<IpNet>;
 
 fn rate(text: &str) -> Result<Rate, String> {
     units::rate(text)
@@ -139,7 +140,7 @@ fn rate(text: &str) -> Result<Rate, String> {
 fn wished_sources(text: &str) -> Result<WishedSources, String> {
     match text {
         "auto" => Ok(None),
-        network => network.parse().map(Some),
+        network => parse_network(network).map(Some),
     }
 }
 
@@ -222,7 +223,7 @@ impl Flags {
         let watcher = Watcher::new(server, self.output, config.active > 0);
         let mut load = Load::new(net, config.clone(), watcher);
         if lines {
-            load.begin_with(output::start_line(&config, begun)?);
+            load.write_first(output::start_line(&config, begun)?);
         }
         load.run()
             .map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
@@ -318,7 +319,7 @@ fn resolve(typed: &ListenAddress) -> Result<SocketAddr, Failure> {
 
 /// A process that was named and is not there would be left out of the result without a word.
 fn must_be_there(server: u32) -> Result<(), Failure> {
-    match Machine::new(Some(server)).look().server {
+    match Machine::new(Some(server)).snapshot().server {
         Some(_) => Ok(()),
         None => Err(Failure(format!(
             "cannot look at --server-pid {server}: no such process is to be seen on this machine; \

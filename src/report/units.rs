@@ -3,21 +3,7 @@
 use crate::load::Connect;
 use crate::numbers::grouped;
 
-/// The nearest whole number; zero for what is negative or no number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a conversion of floats to integers saturates, and what is no number becomes zero"
-)]
-pub(super) fn whole(number: f64) -> u64 {
-    number.round() as u64
-}
-
-/// A count to be calculated with.
-#[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
-pub(super) fn as_f64(count: u64) -> f64 {
-    count as f64
-}
+pub(super) use crate::numbers::{as_f64, whole};
 
 /// SYN retransmits: the load's own, and those of all programs on its machine. An old result has only the latter.
 pub(super) fn syn_retransmits(connect: &Connect) -> String {

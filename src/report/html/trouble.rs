@@ -1,9 +1,10 @@
 //! What is wrong, in words, and what to do about it.
 
-use crate::load::{Failed, LoadResult, Saved};
+use crate::load::{ConnectError, Failed, LoadResult, Saved, Warning};
 use crate::numbers::grouped;
 use crate::report::chart::Escaped;
 use crate::report::units::short;
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 /// One line for those who read one line.
@@ -44,14 +45,17 @@ fn is_troubled(result: &LoadResult) -> bool {
         || result.probe.alive < result.probe.asked
 }
 
-/// Warnings, failures by cause, and expectations, where there are any.
+/// Warnings, failed connects by category, and expectations, where there are any.
 pub(super) fn section(page: &mut String, saved: &Saved) {
     let result = &saved.result;
-    let failures = causes(&result.connections.failed);
+    let failures = failures(result.connections.failed);
     if !result.warnings.is_empty() || !failures.is_empty() {
         page.push_str("<section>\n<h2>What is wrong</h2>\n<ul class=\"plain\">\n");
-        for warning in &result.warnings {
-            let _ = writeln!(page, "<li class=\"card wrong\">{}</li>", Escaped(warning));
+        for (text, warning) in result.warnings.iter().zip(result.typed_warnings()) {
+            // Failed connects follow in their own list.
+            if !matches!(warning, Warning::ConnectFailed(..)) {
+                let _ = writeln!(page, "<li class=\"card wrong\">{}</li>", Escaped(text));
+            }
         }
         page.push_str("</ul>\n");
         failed(page, &failures);
@@ -60,78 +64,30 @@ pub(super) fn section(page: &mut String, saved: &Saved) {
     expectations(page, result);
 }
 
-fn failed(page: &mut String, failures: &[Failure]) {
+fn failed(page: &mut String, failures: &[(u64, ConnectError)]) {
     if failures.is_empty() {
         return;
     }
-    page.push_str("<h3>Connections that could not be opened</h3>\n<ul class=\"plain\">\n");
-    for failure in failures {
+    page.push_str("<h3>Connections that could not be established</h3>\n<ul class=\"plain\">\n");
+    for (count, error) in failures {
+        let (name, remedy) = error.description();
         let _ = writeln!(
             page,
-            "<li class=\"card wrong\"><strong>{}: {}.</strong> {}</li>",
-            grouped(failure.count),
-            failure.cause,
-            failure.remedy
+            "<li class=\"card wrong\"><strong>{}: {}</strong>: {}</li>",
+            grouped(*count),
+            Escaped(name),
+            Escaped(remedy)
         );
     }
     page.push_str("</ul>\n");
 }
 
-struct Failure {
-    count: u64,
-    cause: &'static str,
-    remedy: &'static str,
-}
-
-/// Those that there were, the most frequent first.
-fn causes(failed: &Failed) -> Vec<Failure> {
-    let all = [
-        (
-            failed.refused,
-            "refused",
-            "Nobody listens at that address, or no longer: check it, and that the server runs. A firewall may refuse too.",
-        ),
-        (
-            failed.timeout,
-            "no answer in time",
-            "Packets are dropped on the way, or the server's backlog overflows. Open more slowly (<code>--ramp</code>), \
-             raise the server's backlog and <code>net.core.somaxconn</code>, or allow more time \
-             (<code>--connect-timeout</code>).",
-        ),
-        (
-            failed.reset,
-            "reset before use",
-            "The server accepted and closed at once: it is at its limit of connections or of descriptors. Raise them there \
-             (<code>--max-connections</code>, <code>ulimit -n</code>).",
-        ),
-        (
-            failed.no_ports,
-            "no local port left",
-            "An address has some 28,000 ports for one target. Give more addresses (<code>--sources</code>), or widen \
-             <code>net.ipv4.ip_local_port_range</code>.",
-        ),
-        (
-            failed.no_files,
-            "no descriptor left on the load's host",
-            "Raise the limit before the load starts (<code>ulimit -Hn</code>, <code>fs.nr_open</code>), or share the \
-             connections among several processes and merge their results.",
-        ),
-        (
-            failed.other,
-            "another error",
-            "Run it again with <code>-v</code>, which shows each.",
-        ),
-    ];
-    let there = all.into_iter().filter(|(count, ..)| *count > 0);
-    let mut failures: Vec<Failure> = there
-        .map(|(count, cause, remedy)| Failure {
-            count,
-            cause,
-            remedy,
-        })
-        .collect();
-    failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
-    failures
+/// The categories that occurred, the most frequent first.
+fn failures(failed: Failed) -> Vec<(u64, ConnectError)> {
+    let all = ConnectError::ALL.map(|error| (failed.of(error), error));
+    let mut found: Vec<_> = all.into_iter().filter(|(count, _)| *count > 0).collect();
+    found.sort_by_key(|(count, _)| Reverse(*count));
+    found
 }
 
 fn expectations(page: &mut String, result: &LoadResult) {
