@@ -1,7 +1,6 @@
 //! The configuration of a load.
 
-use super::result::Configuration;
-use super::sources::Sources;
+use super::{Configuration, Sources};
 use crate::net::Ending;
 use std::net::SocketAddr;
 use std::time::Duration;

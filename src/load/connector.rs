@@ -5,7 +5,7 @@
 //! accepted is bounded: every sixteenth connection requests an echo, and since the accept queue is first in, first out,
 //! its reply proves that all connections before it were accepted too.
 
-use super::pace::Pace;
+use super::Pace;
 use crate::time::Time;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

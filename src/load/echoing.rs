@@ -1,10 +1,8 @@
 //! Messages on active connections: on schedule or as replies arrive, and with churn a connection for each.
 
-use super::connect_error::ConnectError;
-use super::observer::{Observer, Stage};
-use super::pace::Pace;
 use super::session::{EchoClient, InFlight, Lane};
 use super::tester::{Loop, Tester};
+use super::{ConnectError, Observer, Pace, Stage};
 use crate::connection::CloseReason;
 use crate::net::{Ending, Key, Net, Time};
 use std::time::Duration;

@@ -1,9 +1,8 @@
 //! Events of the loop: connections that are established, replies, connections that close.
 
-use super::connect_error::ConnectError;
-use super::observer::{Observer, Stage};
 use super::session::{EchoSession, InFlight, Reply};
 use super::tester::{Loop, Tester};
+use super::{ConnectError, Observer, Stage};
 use crate::connection::{Classes, CloseReason, Connection};
 use crate::net::{Key, Net, Readiness, Source, Time};
 use crate::reactor::Handler;

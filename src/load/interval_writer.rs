@@ -3,7 +3,7 @@
 //! Only the line being written is buffered, since the tally keeps all intervals: a slow reader costs no memory, delays
 //! nothing, and gets every line in the end.
 
-use super::observer::Observer;
+use super::Observer;
 use super::tester::{Loop, Tester};
 use crate::net::Net;
 use std::io::{self, ErrorKind};

@@ -1,7 +1,6 @@
 //! Resource usage of processes and counters of TCP, read from /proc (proc(5)).
 
-use super::observer::{ServerUsage, Snapshot};
-use super::syn::SynTimers;
+use super::{ServerUsage, Snapshot, SynTimers};
 use nix::time::ClockId;
 use std::fs::{self, File};
 use std::time::Duration;

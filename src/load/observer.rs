@@ -1,7 +1,6 @@
 //! What a load needs beside its connections: resource usage, kernel settings, and a receiver for progress.
 
-use super::result::Interval;
-use super::syn::SynTimers;
+use super::{Interval, SynTimers};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

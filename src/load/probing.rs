@@ -4,9 +4,9 @@
 //! server that replies may be as slow as it is; and if the server hangs, all probes are sent soon, because the window
 //! doubles while no reply arrives, and fail together.
 
-use super::observer::{Observer, ProbeSilence, Stage};
 use super::session::Reply;
 use super::tester::{Loop, Tester};
+use super::{Observer, ProbeSilence, Stage};
 use crate::net::{Net, Time};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;

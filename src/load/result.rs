@@ -2,9 +2,7 @@
 //!
 //! The field names are a contract with scripts (`docs/load.schema.json`): fields may be added, none renamed.
 
-use super::connect_error::ConnectError;
-use super::distribution::{Counts, Distribution, Summary};
-use super::warning::Warning;
+use super::{ConnectError, Counts, Distribution, Summary, Warning};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 //! A session is a number. The state of an active connection is in its [`Lane`]; an idle connection has state only while it
 //! is probed ([`ProbeState`]). The session leaves replies in [`EchoClient`] for the load to process.
 
-use super::pattern::{Mismatch, Pattern};
+use super::{Mismatch, Pattern};
 use crate::connection::Connection;
 use crate::net::{Key, MioNet, Net};
 use crate::protocol::{Context, Outbox, Protocol, Session};

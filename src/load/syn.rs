@@ -4,7 +4,7 @@
 //! The retransmits of one connection follow from the kernel's retransmission timer: a connection that was still connecting
 //! one second after connect(2) has had one.
 
-use super::observer::Observer;
+use super::Observer;
 use super::tester::{Loop, Tester};
 use crate::connection::CloseReason;
 use crate::net::{Key, Net, Stream, Time};

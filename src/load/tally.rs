@@ -1,16 +1,12 @@
 //! Counters of a running load, and the figures of its result.
 
-use super::config::Config;
-use super::distribution::{Counts, Distribution};
-use super::observer::Snapshot;
-use super::pattern::Mismatch;
-use super::result::{
-    Connect, Connections, Echo, Generator, Histograms, Interval, LoadResult, Probe, SAVED_KIND,
-    SCHEMA, Saved, ServerSide,
-};
 use super::session::InFlight;
-use super::wall::WallTime;
-use super::warning::{self, Warning};
+use super::warning::{self};
+use super::{
+    Config, Connect, Connections, Counts, Distribution, Echo, Generator, Histograms, Interval,
+    LoadResult, Mismatch, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Snapshot, WallTime,
+    Warning,
+};
 use crate::numbers::as_f64;
 use crate::time::Time;
 use std::collections::BTreeMap;

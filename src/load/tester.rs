@@ -7,20 +7,16 @@
 //! A signal ends the measured part, or skips it if it has not begun; a second signal skips the remaining stages. The
 //! result covers whatever was measured until then.
 
-use super::config::Config;
 use super::connector::Connector;
 use super::interval_writer::IntervalWriter;
-use super::observer::{Observer, Progress, Stage};
-use super::pace::Pace;
-use super::pattern::Pattern;
 use super::probing::Probing;
-use super::result::Saved;
 use super::session::{EchoClient, EchoSession};
-use super::syn::SynTimers;
 use super::tally::Tally;
 use super::waits::Waits;
-use super::wall::WallTime;
-use super::warning::{Warning, milliseconds};
+use super::warning::milliseconds;
+use super::{
+    Config, Observer, Pace, Pattern, Progress, Saved, Stage, SynTimers, WallTime, Warning,
+};
 use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Timeouts};
 use crate::net::{Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};

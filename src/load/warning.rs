@@ -3,12 +3,8 @@
 //! Figures alone look as if all were well, so every report begins with the warnings. A result holds each as text and by
 //! type; merging sums the figures of equal types.
 
-use super::config::Config;
-use super::connect_error::ConnectError;
-use super::observer::Stage;
-use super::pattern::Mismatch;
-use super::result::LoadResult;
 use super::tally::{MAX_LAG_US, Tally};
+use super::{Config, ConnectError, LoadResult, Mismatch, Stage};
 use crate::numbers::whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
