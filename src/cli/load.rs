@@ -10,13 +10,12 @@ use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
     Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Sources, WallTime, ephemeral_ports,
-    parse_network,
 };
 use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use output::Output;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -140,7 +139,11 @@ fn rate(text: &str) -> Result<Rate, String> {
 fn wished_sources(text: &str) -> Result<WishedSources, String> {
     match text {
         "auto" => Ok(None),
-        network => parse_network(network).map(Some),
+        _ => text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map(|network| Some(network.trunc()))
+            .map_err(|_| "not a network: write 127.0.0.0/8, 10.1.2.3 or auto".to_owned()),
     }
 }
 
@@ -338,4 +341,25 @@ fn no_loop(error: &std::io::Error) -> Failure {
     Failure(format!(
         "cannot start the event loop: {error}; if no descriptor is left, raise the limit (ulimit -n)"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_a_network_an_address_or_auto() {
+        let parsed = |text| {
+            wished_sources(text)
+                .unwrap()
+                .map(|network| network.to_string())
+        };
+        assert_eq!(parsed("127.1.2.3/8").unwrap(), "127.0.0.0/8");
+        assert_eq!(parsed("10.1.2.3").unwrap(), "10.1.2.3/32");
+        assert_eq!(parsed("fd00::7/64").unwrap(), "fd00::/64");
+        assert_eq!(parsed("auto"), None);
+        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129"] {
+            assert!(wished_sources(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -29,32 +29,36 @@ impl ConnectError {
         ConnectError::Other,
     ];
 
-    /// The category in a few words, and what to do about it.
+    /// The category in a few words, and what to do about it. Code is between backticks.
     #[must_use]
     pub fn description(self) -> (&'static str, &'static str) {
         match self {
             ConnectError::NoFiles => (
-                "no file descriptor left on the load's host",
-                "raise the limit (echoloop doctor --role client shows how), or split the load over several processes",
+                "no file descriptor left on the load tester's host",
+                "Raise the limit before the start (`echoloop doctor --role client` shows how), or distribute the \
+                 connections over several processes and merge their results.",
             ),
             ConnectError::NoPorts => (
                 "no local port left",
-                "add source addresses with --sources, or widen the port range (echoloop doctor --role client shows how)",
+                "A source address has about 28,000 ports for one target. Use more source addresses (`--sources`), or \
+                 widen the range of ports (`echoloop doctor --role client` shows how).",
             ),
             ConnectError::Refused => (
                 "refused",
-                "no listener at that address, or a firewall refuses: check the address and that the server runs",
+                "No process listens on that address and port. Check the address, and that the server runs. A firewall \
+                 may refuse connections, too.",
             ),
             ConnectError::Reset => (
                 "reset before use",
-                "the server accepted and closed at once: raise its limit of connections or of file descriptors",
+                "The server accepts and closes at once: it has reached its limit of connections or of file \
+                 descriptors. Raise the limit on the server (`--max-connections`, `ulimit -n`).",
             ),
             ConnectError::Timeout => (
-                "no answer within --connect-timeout",
-                "packets are dropped, or the server's backlog overflows: connect more slowly (--ramp), raise the \
-                 server's backlog and net.core.somaxconn, or allow more time",
+                "timed out",
+                "Packets are lost, or the server's accept queue overflows. Connect more slowly (`--ramp`), raise the \
+                 server's backlog and `net.core.somaxconn`, or allow more time (`--connect-timeout`).",
             ),
-            ConnectError::Other => ("another error", "run again with -v, which logs each"),
+            ConnectError::Other => ("other error", "Run again with `-v` to log each error."),
         }
     }
 

@@ -40,7 +40,7 @@ pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,
     Interval, LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,
 };
-pub use sources::{Sources, parse_network};
+pub use sources::Sources;
 pub use syn::SynTimers;
 pub use tester::Load;
 pub use wall::WallTime;

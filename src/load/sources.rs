@@ -4,32 +4,19 @@
 //! connects per second instead of 53,000. So each address gets at most half.
 
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The addresses of the loopback interface (RFC 1122, section 3.2.1.3).
+const LOOPBACK: IpNet = IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
 
 /// The number of addresses for churn: each closed connection keeps its port for a minute in `TIME_WAIT`.
 const ADDRESSES_FOR_CHURN: u64 = 250;
 
-/// Parses a network of local addresses, such as `127.0.0.0/8`, or a single address.
-///
-/// # Errors
-/// It is neither.
-pub fn parse_network(text: &str) -> Result<IpNet, String> {
-    let single = || text.parse().map(|address: IpAddr| IpNet::from(address));
-    let network: Result<IpNet, _> = text.parse().or_else(|_| single());
-    network
-        .map(|network| network.trunc())
-        .map_err(|_| "not a network: write 127.0.0.0/8, 10.1.2.3 or auto".to_owned())
-}
-
-/// How many addresses at the beginning of a network, and at its end, are reserved: one in IPv4 networks of more than two.
-fn reserved(network: IpNet) -> u64 {
-    u64::from(network.addr().is_ipv4() && network.prefix_len() < 31)
-}
-
-/// The number of addresses that can be bound, at most 2^32.
+/// How many addresses of a network can be bound, at most 2^32: all but the first and the last of an IPv4 network of more
+/// than two.
 fn usable(network: IpNet) -> u64 {
-    let host_bits = network.max_prefix_len() - network.prefix_len();
-    (1 << host_bits.min(32)) - 2 * reserved(network)
+    let hosts = network.hosts().size_hint().0;
+    u64::try_from(hosts).unwrap_or(u64::MAX).min(1 << 32)
 }
 
 /// The local addresses of a load, used in turn.
@@ -74,16 +61,15 @@ impl Sources {
         ports: u32,
         process: u32,
     ) -> Sources {
-        let loopback = IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8);
-        let (true, Ok(loopback)) = (target.is_ipv4() && target.is_loopback(), loopback) else {
+        if !(target.is_ipv4() && target.is_loopback()) {
             return Sources::any();
-        };
+        }
         let each = u64::from(ports / 2).max(1);
         let needed = u64::from(connections).div_ceil(each).max(1);
         // Blocks of 256 addresses, except the first, in which servers listen.
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
         Sources {
-            network: Some(loopback),
+            network: Some(LOOPBACK),
             first: block << 8,
             count: needed + if churns { ADDRESSES_FOR_CHURN } else { 0 },
         }
@@ -105,15 +91,9 @@ impl Sources {
     #[must_use]
     pub fn address(&self, index: u64) -> Option<SocketAddr> {
         let network = self.network?;
-        let index = (self.first + index % self.count) % usable(network) + reserved(network);
-        let address = match network.network() {
-            IpAddr::V4(first) => {
-                let bits = u64::from(first.to_bits()) + index;
-                Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX)).into()
-            }
-            IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + u128::from(index)).into(),
-        };
-        Some(SocketAddr::new(address, 0))
+        let index = (self.first + index % self.count) % usable(network);
+        let host = network.hosts().nth(usize::try_from(index).ok()?)?;
+        Some(SocketAddr::new(host, 0))
     }
 }
 
@@ -139,30 +119,24 @@ mod tests {
 
         #[test]
         fn addresses_stay_within_their_network(bits: u32, prefix in 0_u8..=32, index: u64) {
-            let network = parse_network(&format!("{}/{prefix}", Ipv4Addr::from_bits(bits))).unwrap();
-            let IpAddr::V4(address) = Sources::of(network).address(index).unwrap().ip() else { unreachable!() };
-            let inside = parse_network(&format!("{address}/{prefix}")).unwrap();
-            prop_assert_eq!(inside, network);
+            let network = IpNet::new_assert(Ipv4Addr::from_bits(bits).into(), prefix);
+            let address = Sources::of(network).address(index).unwrap().ip();
+            prop_assert!(network.contains(&address), "{address} of {network}");
         }
     }
 
     #[test]
-    fn networks_parse_with_and_without_a_prefix() {
-        assert_eq!(
-            parse_network("127.1.2.3/8").unwrap().to_string(),
-            "127.0.0.0/8"
-        );
-        assert_eq!(
-            parse_network("10.1.2.3").unwrap().to_string(),
-            "10.1.2.3/32"
-        );
-        assert_eq!(
-            parse_network("fd00::7/64").unwrap().to_string(),
-            "fd00::/64"
-        );
-        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129"] {
-            assert!(parse_network(wrong).is_err(), "{wrong}");
-        }
+    fn first_and_last_address_of_an_ipv4_network_are_unused() {
+        let address = |network: &str, index| {
+            let sources = Sources::of(network.parse().unwrap());
+            sources.address(index).unwrap().ip().to_string()
+        };
+        assert_eq!(address("127.1.0.0/30", 0), "127.1.0.1");
+        assert_eq!(address("127.1.0.0/30", 1), "127.1.0.2");
+        assert_eq!(address("127.1.0.0/30", 2), "127.1.0.1");
+        assert_eq!(address("127.1.0.0/31", 0), "127.1.0.0");
+        assert_eq!(address("fd00::/127", 1), "fd00::1");
+        assert_eq!(address("fd00::/0", 0), "::");
     }
 
     #[test]
@@ -174,7 +148,7 @@ mod tests {
 
     #[test]
     fn single_address_is_used_for_all_connections() {
-        let sources = Sources::of(parse_network("127.9.9.9").unwrap());
+        let sources = Sources::of("127.9.9.9/32".parse().unwrap());
         assert_eq!(sources.address(0), sources.address(12_345));
         assert_eq!(sources.address(3).unwrap().ip().to_string(), "127.9.9.9");
     }

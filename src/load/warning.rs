@@ -129,7 +129,7 @@ impl fmt::Display for Warning {
                 let (name, remedy) = error.description();
                 write!(
                     f,
-                    "{count} connections failed ({established} established): {name}: {remedy}"
+                    "{count} connections failed ({established} established): {name}. {remedy}"
                 )
             }
             W::SynRetransmits(count) => write!(

@@ -237,7 +237,7 @@ fn server_that_refuses_after_500_is_reported_with_the_cause() {
     assert!(failed.refused > 0);
     assert_eq!(failed.total(), 200);
     assert_eq!((result.connections.lost, result.probe.alive), (0, 500));
-    assert_warned(&result, "refused: no listener");
+    assert_warned(&result, "refused. No process listens");
 }
 
 #[test]

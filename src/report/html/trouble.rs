@@ -73,7 +73,7 @@ fn failed(page: &mut String, failures: &[(u64, ConnectError)]) {
         let (name, remedy) = error.description();
         let _ = writeln!(
             page,
-            "<li class=\"card wrong\"><strong>{}: {}</strong>: {}</li>",
+            "<li class=\"card wrong\"><strong>{}: {}.</strong> {}</li>",
             grouped(*count),
             Escaped(name),
             Escaped(remedy)
