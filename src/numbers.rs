@@ -1,6 +1,6 @@
-//! Numbers as people read them, for every room that has some to show.
+//! Formats numbers for display.
 
-/// A number with its thousands set apart: `1,048,576`.
+/// Formats a number with thousands separators: `1,048,576`.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated_by_commas() {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");

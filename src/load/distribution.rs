@@ -1,5 +1,6 @@
 //! Times as a distribution: an HDR histogram of microseconds, its summary, and a form in which it can be added to others.
 
+use crate::echo::Summary;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -17,21 +18,6 @@ const DIGITS: u8 = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Counts(pub Vec<(u64, u64)>);
-
-/// What is said of a distribution, in microseconds. All zero if nothing was recorded.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "percentiles by their names")]
-pub struct Summary {
-    pub count: u64,
-    pub min: u64,
-    pub mean: f64,
-    pub p50: u64,
-    pub p90: u64,
-    pub p99: u64,
-    pub p99_9: u64,
-    pub p99_99: u64,
-    pub max: u64,
-}
 
 /// A distribution of times, from 1 us to 60 s, to three significant digits.
 #[derive(Clone, Debug)]
@@ -101,20 +87,7 @@ impl Distribution {
     /// The usual figures.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        if self.count() == 0 {
-            return Summary::default();
-        }
-        Summary {
-            count: self.count(),
-            min: self.histogram.min(),
-            mean: (self.histogram.mean() * 10.0).round() / 10.0,
-            p50: self.percentile(50.0),
-            p90: self.percentile(90.0),
-            p99: self.percentile(99.0),
-            p99_9: self.percentile(99.9),
-            p99_99: self.percentile(99.99),
-            max: self.max(),
-        }
+        Summary::of(&self.histogram)
     }
 
     /// Everything that was recorded, to be saved.

@@ -50,7 +50,7 @@ impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> 
             }
         }
         if source == Source::STDOUT {
-            self.telling.unblock();
+            self.interval_writer.queue.on_writable();
         }
     }
 

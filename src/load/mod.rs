@@ -11,10 +11,10 @@ mod echoing;
 mod events;
 mod expect;
 mod finding;
+mod interval_writer;
 mod machine;
 mod opening;
 mod pace;
-mod pattern;
 mod plan;
 mod probing;
 mod result;
@@ -22,20 +22,19 @@ mod session;
 mod surroundings;
 mod syn;
 mod tally;
-mod telling;
 mod tester;
 mod verdict;
 mod waits;
 mod wall;
 
+pub use crate::echo::{CONNECTION_BITS, Summary};
 pub use child::Child;
 pub use config::{Config, DEFAULT_WINDOW};
-pub use distribution::{Counts, Distribution, LONGEST_US, Summary};
+pub use distribution::{Counts, Distribution, LONGEST_US};
 pub use expect::Condition;
 pub use finding::Finding;
 pub use machine::{Machine, ephemeral_ports, host_name};
 pub use pace::Pace;
-pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
 pub use plan::{Network, Sources};
 pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,

@@ -88,6 +88,8 @@ impl fmt::Display for Network {
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
     network: Option<Network>,
+    /// The only address, if it is given with its port and scope.
+    single: Option<SocketAddr>,
     first: u64,
     count: u64,
 }
@@ -98,6 +100,7 @@ impl Sources {
     pub const fn any() -> Sources {
         Sources {
             network: None,
+            single: None,
             first: 0,
             count: 1,
         }
@@ -108,8 +111,20 @@ impl Sources {
     pub fn of(network: Network) -> Sources {
         Sources {
             network: Some(network),
+            single: None,
             first: 0,
             count: network.usable().max(1),
+        }
+    }
+
+    /// This address, for all connections.
+    #[must_use]
+    pub fn from_address(address: SocketAddr) -> Sources {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        let first = address.ip();
+        Sources {
+            single: Some(address),
+            ..Sources::of(Network { first, prefix })
         }
     }
 
@@ -140,6 +155,7 @@ impl Sources {
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
         Sources {
             network: Some(network),
+            single: None,
             first: block << 8,
             count,
         }
@@ -160,6 +176,9 @@ impl Sources {
     /// Where connection `index` comes from; port 0, so that the kernel picks one that is free for its target.
     #[must_use]
     pub fn address(&self, index: u64) -> Option<SocketAddr> {
+        if self.single.is_some() {
+            return self.single;
+        }
         let network = self.network?;
         let index = (self.first + index % self.count) % network.usable().max(1);
         Some(SocketAddr::new(network.address(index), 0))
@@ -219,6 +238,15 @@ mod tests {
         let sources = Sources::automatic("192.0.2.1".parse().unwrap(), 100_000, false, 28_232, 1);
         assert_eq!(sources.address(7), None);
         assert_eq!(sources.network(), None);
+    }
+
+    #[test]
+    fn bound_address_is_used_with_its_port_for_all() {
+        let address = "[fe80::1%2]:7".parse().unwrap();
+        let sources = Sources::from_address(address);
+        assert_eq!(sources.address(0), Some(address));
+        assert_eq!((sources.address(9), sources.count()), (Some(address), 1));
+        assert_eq!(sources.network().unwrap().to_string(), "fe80::1/128");
     }
 
     #[test]

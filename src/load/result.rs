@@ -2,7 +2,8 @@
 //!
 //! The names of the fields are a contract with scripts (`docs/load.schema.json`): fields may be added, none renamed.
 
-use super::distribution::{Counts, Distribution, Summary};
+use super::distribution::{Counts, Distribution};
+use crate::echo::Summary;
 use serde::{Deserialize, Serialize};
 
 /// The version of the form; it goes up when a field changes its meaning.

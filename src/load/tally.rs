@@ -1,12 +1,12 @@
 //! What is counted while a load runs, and what it comes to.
 
 use super::distribution::{Counts, Distribution};
-use super::pattern::Mismatch;
 use super::result::{
     Connect, Connections, Echo, Failed, Generator, Histograms, Interval, Probe, ServerSide,
 };
 use super::session::Flight;
 use super::surroundings::Readings;
+use crate::echo::Mismatch;
 use crate::time::Time;
 use std::time::Duration;
 

@@ -9,19 +9,19 @@
 
 use super::config::Config;
 use super::finding::Finding;
+use super::interval_writer::IntervalWriter;
 use super::opening::Opening;
 use super::pace::Pace;
-use super::pattern::Pattern;
 use super::probing::Probing;
 use super::session::{EchoSession, Echoes};
 use super::surroundings::{Progress, Readings, Stage, Surroundings};
 use super::syn::SynTimers;
 use super::tally::{Span, Tally};
-use super::telling::Telling;
 use super::verdict;
 use super::waits::Waits;
 use super::wall::WallTime;
 use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Timeouts};
+use crate::echo::Pattern;
 use crate::net::{Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
 use std::collections::VecDeque;
@@ -51,7 +51,7 @@ pub(super) struct Tester<S> {
     pub(super) driver: Driver<Echoes>,
     pub(super) surroundings: S,
     pub(super) tally: Tally,
-    pub(super) telling: Telling,
+    pub(super) interval_writer: IntervalWriter,
     pub(super) stage: Stage,
     pub(super) opening: Opening,
     pub(super) schedule: Schedule,
@@ -100,14 +100,14 @@ impl<N: Net, S: Surroundings> Load<N, S> {
 
     /// Has this line written to standard output before those of the seconds. Nothing waits for standard output, if the
     /// [`Net`] takes it without waiting.
-    pub fn begin_with(&mut self, line: String) {
-        self.tester.telling.begin_with(line);
+    pub fn begin_with(&mut self, line: &str) {
+        self.tester.interval_writer.queue.push(line.as_bytes());
     }
 
     /// What standard output has not taken of that line and of those of the seconds; it is the caller's to write, who may
     /// wait for it when all is over.
-    pub fn untold(&mut self) -> Vec<u8> {
-        self.tester.untold()
+    pub fn take_unwritten(&mut self) -> Vec<u8> {
+        self.tester.take_unwritten()
     }
 
     /// Runs to the end.
@@ -179,7 +179,7 @@ impl<S: Surroundings> Tester<S> {
         Tester {
             driver: Driver::new(Common::new(echoes, limits, usize::MAX)),
             tally,
-            telling: Telling::default(),
+            interval_writer: IntervalWriter::default(),
             stage: Stage::Opening,
             opening: Opening::new(
                 connections,
@@ -225,7 +225,7 @@ impl<S: Surroundings> Tester<S> {
         };
         let stage = self.stage;
         self.surroundings.progress(Progress { stage, done, of });
-        self.tell(reactor);
+        self.write_intervals(reactor);
         self.wake_at = self.next_wake();
         self.waits
             .begin(reactor.now(), reactor.net.now(), self.wake_at);

@@ -24,7 +24,7 @@ impl Flags {
         config: &Config,
         begun: WallTime,
     ) -> Result<ExitCode, Failure> {
-        to_stdout(load.untold())?;
+        to_stdout(load.take_unwritten())?;
         let mut finding = load.finding(begun);
         let expected = self.expect.iter();
         let checked = expected.map(|condition| condition.check(&finding.result));
