@@ -46,9 +46,6 @@ pub(super) struct Flags {
         help = "Whom to load: HOST:PORT, [V6]:PORT, or :PORT of this machine [default: a server of its own]")]
     target: Option<TargetAddress>,
 
-    #[command(flatten)]
-    addresses: AddressFlags,
-
     /// Connections that only exist
     #[arg(long, value_name = "N", default_value = "0", value_parser = units::count)]
     idle: usize,
@@ -80,6 +77,9 @@ pub(super) struct Flags {
     /// Connects per second
     #[arg(long, value_name = "R", default_value = "max", value_parser = rate)]
     ramp: Rate,
+
+    #[command(flatten)]
+    addresses: AddressFlags,
 
     /// How long a connection may take to stand, and how long after the last reply probes fail
     #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
@@ -240,6 +240,10 @@ impl Flags {
     fn find_target(&self, target: &TargetAddress) -> Result<SocketAddr, Failure> {
         let mut target = self.addresses.resolve(target, self.connect_timeout)?;
         target.addresses = self.reachable(target.addresses).map_err(Failure)?;
+        if let Some(local) = &mut target.local {
+            // The port would be in TIME_WAIT when the load needs it.
+            local.set_port(0);
+        }
         let net = MioNet::new().map_err(|error| no_loop(&error))?;
         Ok(find_reachable(net, target)?)
     }

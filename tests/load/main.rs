@@ -13,6 +13,7 @@
 //! - [`network`]: a network of a test's own.
 //! - [`retransmits`]: SYN retransmits, its own and the machine's.
 //! - [`probes`]: probing a server that hangs, and one that is slow.
+//! - [`addresses`]: the addresses that it connects to and from.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,6 +25,7 @@
 #[path = "../serve/tools.rs"]
 mod tools;
 
+mod addresses;
 mod closing;
 mod ending;
 mod form;
