@@ -106,6 +106,25 @@ pub enum Awaited {
     Acceptance(usize),
 }
 
+impl Failure {
+    /// The failure of an established connection that has ended.
+    pub(super) fn of_end(
+        end: End,
+        error: Option<io::Error>,
+        awaited: Awaited,
+        timeout: Option<Duration>,
+    ) -> Failure {
+        match (end.reason, timeout) {
+            (CloseReason::Idle | CloseReason::Stalled, Some(timeout)) => Failure::Timeout {
+                end,
+                awaited,
+                timeout,
+            },
+            _ => Failure::Lost { end, error },
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

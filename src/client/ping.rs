@@ -18,6 +18,9 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+/// The event loop.
+type Loop<N> = Connections<N, PingProtocol>;
+
 /// The configuration of [`Pinger`].
 #[derive(Clone, Debug)]
 pub struct PingConfig {
@@ -50,7 +53,7 @@ pub struct PingReport {
 
 /// Sends echoes to one server.
 pub struct Pinger<N: Net> {
-    reactor: Connections<N, PingProtocol>,
+    reactor: Loop<N>,
     state: PingerState,
     /// The first connection attempt has been made.
     has_started: bool,
@@ -62,7 +65,6 @@ pub struct Pinger<N: Net> {
 struct PingerState {
     driver: Driver<PingProtocol>,
     connector: Connector,
-    interval: Duration,
     /// How many echoes are still to be sent.
     left: Option<u64>,
     /// When the next echo is due; `None` before the connection is established.
@@ -94,14 +96,14 @@ impl<N: Net> Pinger<N> {
             max_pending: config.size.saturating_add(2 * SCRATCH_SIZE),
             ..Limits::default()
         };
-        let protocol = PingProtocol::new(&config)?;
+        let (connector, left) = (Connector::new(config.target.clone()), config.count);
+        let protocol = PingProtocol::new(config)?;
         let reactor = Reactor::new(net, timeouts.by_class(), Duration::ZERO);
         Ok(Pinger {
             state: PingerState {
                 driver: Driver::new(Common::new(protocol, limits, usize::MAX)),
-                connector: Connector::new(config.target),
-                interval: config.interval,
-                left: config.count,
+                connector,
+                left,
                 due: None,
                 started_at: reactor.now(),
                 key: None,
@@ -181,7 +183,7 @@ impl PingerState {
         &mut self.driver.common.protocol
     }
 
-    fn connect<N: Net>(&mut self, reactor: &mut Connections<N, PingProtocol>) {
+    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
         match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 self.key = Some(key);
@@ -197,7 +199,7 @@ impl PingerState {
     }
 
     /// Sends the echo that is due, expires those that are late, and ends when nothing is left to wait for.
-    fn run_schedule<N: Net>(&mut self, reactor: &mut Connections<N, PingProtocol>) {
+    fn run_schedule<N: Net>(&mut self, reactor: &mut Loop<N>) {
         if self.is_over || !self.protocol().is_established {
             return;
         }
@@ -226,7 +228,7 @@ impl PingerState {
         self.driver.common.protocol.echoes.in_flight() == 0
     }
 
-    fn send_if_due<N: Net>(&mut self, reactor: &mut Connections<N, PingProtocol>) {
+    fn send_if_due<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let (Some(key), Some(due)) = (self.key, self.due) else {
             return;
         };
@@ -245,7 +247,7 @@ impl PingerState {
                 outbox.write(message.body());
             });
             self.left = self.left.map(|left| left - 1);
-            self.due = Some(next_due(due, now, self.interval));
+            self.due = Some(next_due(due, now, self.protocol().config.interval));
             if let Some(reason) = ended {
                 self.on_close(reactor, key, reason);
             }
@@ -254,12 +256,7 @@ impl PingerState {
     }
 
     /// Closes the connection, which has ended for `reason`, and tries the next address or fails.
-    fn on_close<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, PingProtocol>,
-        key: Key,
-        reason: CloseReason,
-    ) {
+    fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
         let pending = reactor.find(key).map_or(0, |slot| slot.tenant.owed());
         self.key = None;
         let Some(closed) = self.driver.close(reactor, key, reason) else {
@@ -274,25 +271,17 @@ impl PingerState {
             self.is_over = true;
             return;
         }
+        let awaited = match pending {
+            0 => Awaited::Reply,
+            pending => Awaited::Acceptance(pending),
+        };
         let end = End::of(&closed, self.connector.peer());
-        self.fail(match closed.reason {
-            CloseReason::Stalled | CloseReason::Idle => Failure::Timeout {
-                end,
-                awaited: match pending {
-                    0 => Awaited::Reply,
-                    pending => Awaited::Acceptance(pending),
-                },
-                timeout: self.driver.common.protocol.timeout,
-            },
-            _ => Failure::Lost {
-                end,
-                error: closed.error,
-            },
-        });
+        let timeout = Some(self.protocol().config.timeout);
+        self.fail(Failure::of_end(end, closed.error, awaited, timeout));
     }
 
     /// Closes the connection and queues the summary.
-    fn conclude<N: Net>(&mut self, reactor: &mut Connections<N, PingProtocol>) {
+    fn conclude<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let took = reactor.net.now().since(self.started_at);
         if let Some(key) = self.key.take() {
             self.driver.close(reactor, key, CloseReason::SessionDone);
@@ -302,8 +291,8 @@ impl PingerState {
             return;
         }
         let (echoes, peer) = (&protocol.echoes, &protocol.peer);
-        let mut text = match protocol.style {
-            Style::Json => json_of(echoes, protocol.size, peer, took)
+        let mut text = match protocol.config.style {
+            Style::Json => json_of(echoes, protocol.config.size, peer, took)
                 .unwrap_or_else(|error| format!("cannot write JSON: {error}\n")),
             Style::Lines | Style::Summary => text_of(echoes, peer, took),
         };
@@ -315,7 +304,7 @@ impl PingerState {
         self.flush_output(reactor);
     }
 
-    fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, PingProtocol>) {
+    fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let output = &mut self.protocol().output;
         if let Err(error) = output.flush(|bytes| reactor.net.write_stdout(bytes)) {
             *output = StdoutQueue::default();
@@ -336,18 +325,13 @@ fn next_due(due: Time, now: Time, interval: Duration) -> Time {
 }
 
 impl<N: Net> Handler<N, Connection<PingSession>> for PingerState {
-    fn ready(
-        &mut self,
-        reactor: &mut Connections<N, PingProtocol>,
-        key: Key,
-        readiness: Readiness,
-    ) {
+    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
         if let Some(reason) = self.driver.drive(reactor, key, readiness) {
             self.on_close(reactor, key, reason);
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<N, PingProtocol>, key: Key) {
+    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
         // Process input first: its event may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
             let readiness = Classes::readiness_at_deadline(slot.class());
@@ -361,7 +345,7 @@ impl<N: Net> Handler<N, Connection<PingSession>> for PingerState {
         }
     }
 
-    fn source_ready(&mut self, reactor: &mut Connections<N, PingProtocol>, source: Source) {
+    fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
         match source {
             Source::STDOUT => self.protocol().output.on_writable(),
             Source::SIGNALS => {

@@ -11,6 +11,9 @@ use crate::reactor::{Handler, Reactor};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The event loop.
+type Loop<N> = Connections<N, Discard>;
+
 struct Finder {
     driver: Driver<Discard>,
     connector: Connector,
@@ -46,18 +49,13 @@ pub fn find_reachable<N: Net>(net: N, target: Target) -> Result<SocketAddr, Fail
 }
 
 impl Finder {
-    fn connect<N: Net>(&mut self, reactor: &mut Connections<N, Discard>) {
+    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
         if let Err(failure) = self.connector.connect_next(&mut self.driver, reactor) {
             self.result = Some(Err(failure));
         }
     }
 
-    fn close<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, Discard>,
-        key: Key,
-        reason: CloseReason,
-    ) {
+    fn close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
         let Some(closed) = self.driver.close(reactor, key, reason) else {
             return;
         };
@@ -72,7 +70,7 @@ impl Finder {
 }
 
 impl<N: Net> Handler<N, Connection<DiscardSession>> for Finder {
-    fn ready(&mut self, reactor: &mut Connections<N, Discard>, key: Key, readiness: Readiness) {
+    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
         let ended = self.driver.drive(reactor, key, readiness);
         let class = reactor.find(key).map(|slot| slot.tenant.class());
         let established = (class != Some(Classes::CONNECT)).then_some(CloseReason::SessionDone);
@@ -81,7 +79,7 @@ impl<N: Net> Handler<N, Connection<DiscardSession>> for Finder {
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<N, Discard>, key: Key) {
+    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
         // Process input first: its event may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
             let readiness = Classes::readiness_at_deadline(slot.class());
@@ -95,7 +93,7 @@ impl<N: Net> Handler<N, Connection<DiscardSession>> for Finder {
         }
     }
 
-    fn source_ready(&mut self, _: &mut Connections<N, Discard>, _: Source) {}
+    fn source_ready(&mut self, _: &mut Loop<N>, _: Source) {}
 
     fn wake_at(&self) -> Option<Time> {
         None

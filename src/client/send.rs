@@ -22,6 +22,9 @@ use std::time::Duration;
 /// Bytes queued for standard output above which the server is not read; one iteration may add what it reads.
 const MAX_QUEUED: usize = 256 * 1024;
 
+/// The event loop.
+type Loop<N> = Connections<N, SendProtocol>;
+
 /// The configuration of [`Sender`].
 #[derive(Clone, Debug)]
 pub struct SendConfig {
@@ -50,7 +53,7 @@ pub struct SendReport {
 
 /// Exchanges data with one server.
 pub struct Sender<N: Net> {
-    reactor: Connections<N, SendProtocol>,
+    reactor: Loop<N>,
     state: SenderState,
 }
 
@@ -157,7 +160,7 @@ impl SenderState {
         &mut self.driver.common.protocol
     }
 
-    fn connect<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>) {
+    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
         match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 if let Some(slot) = reactor.find(key) {
@@ -171,13 +174,13 @@ impl SenderState {
     }
 
     /// Moves data in both directions.
-    fn pump<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>) {
+    fn pump<N: Net>(&mut self, reactor: &mut Loop<N>) {
         self.flush_output(reactor);
         self.pump_input(reactor);
     }
 
     /// Reads a connection that had to wait for memory, if there is some now.
-    fn admit_waiting<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>) {
+    fn admit_waiting<N: Net>(&mut self, reactor: &mut Loop<N>) {
         while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
             self.on_close(reactor, key, reason);
         }
@@ -187,7 +190,7 @@ impl SenderState {
         }
     }
 
-    fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>) {
+    fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let common = &mut self.driver.common;
         let output = &mut common.protocol.output;
         let flushed = output.flush(|bytes| reactor.net.write_stdout(bytes));
@@ -211,7 +214,7 @@ impl SenderState {
     }
 
     /// Writes the next piece of the input to the connection, if no output is pending.
-    fn pump_input<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>) {
+    fn pump_input<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let Some(key) = self.key else { return };
         let has_pending = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
         if has_pending || self.is_half_closed || !self.protocol().is_established {
@@ -252,12 +255,7 @@ impl SenderState {
     }
 
     /// Closes the connection, which has ended for `reason`, and tries the next address or concludes.
-    fn on_close<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, SendProtocol>,
-        key: Key,
-        reason: CloseReason,
-    ) {
+    fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
         let awaited = match reactor.find(key).map_or(0, |slot| slot.tenant.owed()) {
             0 if self.input.has_ended() => Awaited::Reply,
             0 => Awaited::InputOrReply,
@@ -279,7 +277,7 @@ impl SenderState {
 
     /// Reads what the server sent before it reset the connection, such as an error message: a server that closes without
     /// reading all input resets. The kernel still holds at most one receive buffer of it.
-    fn salvage<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>, key: Key) {
+    fn salvage<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key) {
         let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
             return;
         };
@@ -305,31 +303,19 @@ impl SenderState {
         if let Some(violation) = protocol.malformed {
             return Err(Failure::Malformed { end, violation });
         }
-        match (closed.reason, self.timeout) {
-            (CloseReason::PeerClosed, _) => Ok(self.moved.clone()),
-            (CloseReason::Idle | CloseReason::Stalled, Some(timeout)) => Err(Failure::Timeout {
-                end,
-                awaited,
-                timeout,
-            }),
-            _ => Err(Failure::Lost {
-                end,
-                error: closed.error,
-            }),
+        if closed.reason == CloseReason::PeerClosed {
+            return Ok(self.moved.clone());
         }
+        Err(Failure::of_end(end, closed.error, awaited, self.timeout))
     }
 
     /// Fails and resets the connection, so that the server does not take the input for complete.
-    fn abort<N: Net>(&mut self, reactor: &mut Connections<N, SendProtocol>, failure: Failure) {
+    fn abort<N: Net>(&mut self, reactor: &mut Loop<N>, failure: Failure) {
         self.close(reactor, CloseReason::DrainExpired);
         self.end = Some(Err(failure));
     }
 
-    fn close<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, SendProtocol>,
-        reason: CloseReason,
-    ) -> Option<Closed> {
+    fn close<N: Net>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) -> Option<Closed> {
         let key = self.key.take()?;
         let mut closed = self.driver.close(reactor, key, reason)?;
         closed.bytes_in += std::mem::take(&mut self.salvaged);
@@ -342,17 +328,12 @@ impl SenderState {
     }
 }
 
-fn bytes_in<N: Net>(reactor: &mut Connections<N, SendProtocol>, key: Key) -> Option<u64> {
+fn bytes_in<N: Net>(reactor: &mut Loop<N>, key: Key) -> Option<u64> {
     reactor.find(key).map(|slot| slot.tenant.bytes_in())
 }
 
 impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
-    fn ready(
-        &mut self,
-        reactor: &mut Connections<N, SendProtocol>,
-        key: Key,
-        readiness: Readiness,
-    ) {
+    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
         let received = bytes_in(reactor, key);
         let ended = self.driver.drive(reactor, key, readiness);
         if bytes_in(reactor, key) != received {
@@ -367,7 +348,7 @@ impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<N, SendProtocol>, key: Key) {
+    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
         // Process input first: its event may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
             let readiness = Classes::readiness_at_deadline(slot.class());
@@ -388,7 +369,7 @@ impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
         }
     }
 
-    fn source_ready(&mut self, reactor: &mut Connections<N, SendProtocol>, source: Source) {
+    fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
         match source {
             Source::STDIN => self.input.on_readable(),
             Source::STDOUT => self.protocol().output.on_writable(),

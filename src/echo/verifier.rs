@@ -123,7 +123,7 @@ mod tests {
 
     fn messages(pattern: &Pattern, connection: u32, count: u64) -> Vec<u8> {
         let messages = (0..count).map(|sequence| pattern.message(connection, sequence));
-        messages.flat_map(|message| message.bytes()).collect()
+        messages.flat_map(Message::bytes).collect()
     }
 
     /// The replies in `pieces`, received on connection 7 after `sent` messages, and the surplus of the last piece.
