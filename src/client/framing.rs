@@ -68,7 +68,7 @@ impl Encoder {
             framing,
             max_message: match framing {
                 Framing::Raw | Framing::Line => usize::MAX,
-                Framing::Frame(width) => max_message.min(width.max_length()),
+                Framing::Frame(_) => max_message.min(framing.max_message()),
             },
             partial: Vec::new(),
             is_line_open: false,

@@ -8,5 +8,5 @@ mod summary;
 mod verifier;
 
 pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
-pub use summary::Summary;
+pub use summary::{Summary, percentile};
 pub use verifier::{Verifier, WrongReply};

@@ -25,10 +25,7 @@ impl Summary {
         if histogram.is_empty() {
             return Summary::default();
         }
-        let percentile = |percent| {
-            let value = histogram.value_at_percentile(percent);
-            value.min(histogram.max())
-        };
+        let percentile = |percent| percentile(histogram, percent);
         Summary {
             count: histogram.len(),
             min: histogram.min(),
@@ -59,6 +56,13 @@ impl Summary {
             max: convert(self.max),
         }
     }
+}
+
+/// The smallest value that `percent` of all do not exceed; zero if nothing was recorded.
+#[must_use]
+pub fn percentile(histogram: &Histogram<u64>, percent: f64) -> u64 {
+    let value = histogram.value_at_percentile(percent);
+    value.min(histogram.max())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Times as a distribution: an HDR histogram of microseconds, its summary, and a form in which it can be added to others.
 
-use crate::echo::Summary;
+use crate::echo::{Summary, percentile};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -74,8 +74,7 @@ impl Distribution {
     /// The smallest time, in microseconds, that `percent` of all do not exceed; zero if there are none.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> u64 {
-        let value = self.histogram.value_at_percentile(percent);
-        value.min(self.histogram.max())
+        percentile(&self.histogram, percent)
     }
 
     /// The longest time, in microseconds.

@@ -58,6 +58,30 @@ fn refused_first_address_loads_the_second() {
 }
 
 #[test]
+fn unanswered_first_address_loads_the_second_after_its_timeout() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        lacking("this machine has no IPv6 loopback address");
+        return;
+    }
+    // While the accept queue of one is full, further connections are not answered (listen(2)).
+    let (socket, port) = refusing();
+    socket.listen(0).unwrap();
+    let unanswered = socket.local_addr().unwrap();
+    let fillers = [(); 3].map(|()| {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        let _ = filler.connect(&unanswered);
+        filler
+    });
+    let (address, _) = serve(&format!("[::1]:{port}"));
+    let target = format!(":{port}");
+    let result = result(&[&[&*target, "--connect-timeout", "500ms"], &SHORT[..]].concat());
+    assert_eq!(result.target, address.to_string());
+    assert_eq!(result.connections.opened, 3, "{result:#?}");
+    drop(fillers);
+}
+
+#[test]
 fn failure_of_all_addresses_lists_each_with_its_error() {
     let (_socket, port) = refusing();
     let failed = load(&[&format!(":{port}"), "-o", "json"]);
