@@ -1,4 +1,4 @@
-//! Formats numbers for display.
+//! Numbers for display: thousands separators and percentages.
 
 /// Formats a number with thousands separators: `1,048,576`.
 #[must_use]
@@ -14,9 +14,22 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
+/// `part` as a percentage of `whole`; 0 if `whole` is 0.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percent_of_zero_is_zero() {
+        assert!((percent(1, 3) - 33.333).abs() < 0.001);
+        assert!(percent(0, 0).abs() < f64::EPSILON);
+    }
 
     #[test]
     fn thousands_are_separated_by_commas() {

@@ -2,6 +2,7 @@
 
 use super::echo_tracker::{EchoEvent, EchoTracker};
 use crate::echo::Summary;
+use crate::numbers::percent;
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
@@ -128,11 +129,6 @@ pub fn json_of(
         round_trip_us: Summary::of(&echoes.round_trips).in_units_of(1e3),
     };
     serde_json::to_string(&document).map(|json| json + "\n")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn percent(part: u64, whole: u64) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a load is expected to show: `p99<5ms`, `rate>100k`, `lost=0`, `alive=100%`.
 
 use super::result::{Expectation, LoadResult};
+use crate::numbers::percent;
 use std::str::FromStr;
 
 /// What is looked at.
@@ -191,14 +192,6 @@ impl Figure {
         };
         count as f64
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        return 0.0;
-    }
-    100.0 * part as f64 / whole as f64
 }
 
 #[cfg(test)]
