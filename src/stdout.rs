@@ -1,7 +1,7 @@
 //! Standard output that never blocks the event loop: a writer that tracks readiness, and a queue in front of it.
 //!
-//! Both take the function that writes, which is [`Net::write_stdout`](crate::net::Net::write_stdout); readiness is reported
-//! as [`Source::STDOUT`](crate::net::Source::STDOUT).
+//! Both take the function that writes, which is [`Net::write_stdout`](crate::net::Net::write_stdout); readiness is
+//! reported as [`Source::STDOUT`](crate::net::Source::STDOUT).
 
 use crate::connection::Fifo;
 use std::io::{self, ErrorKind};

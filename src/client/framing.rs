@@ -60,8 +60,8 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder of frames of at most `max_message` bytes, or fewer if the header cannot hold that length. Raw bytes and
-    /// lines are passed on unheld, so their length is not limited.
+    /// An encoder of frames of at most `max_message` bytes, or fewer if the header cannot hold that length. Raw bytes
+    /// and lines are passed on unheld, so their length is not limited.
     #[must_use]
     pub fn new(framing: Framing, max_message: usize) -> Encoder {
         Encoder {

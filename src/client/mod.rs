@@ -1,8 +1,9 @@
 //! Client programs, on the same event loop and connections as the server.
 //!
-//! [`Sender`] is `echoloop send`: standard input to a server, replies to standard output. [`Pinger`] is `echoloop ping`:
-//! small verified echoes at an interval. Both take a [`Net`](crate::net::Net) and a configuration and return a report, or a
-//! [`Failure`] that is printed in one line. [`find_reachable`] chooses among the addresses of a name.
+//! [`Sender`] is `echoloop send`: standard input to a server, replies to standard output. [`Pinger`] is
+//! `echoloop ping`: small verified echoes at an interval. Both take a [`Net`](crate::net::Net) and a configuration and
+//! return a report, or a [`Failure`] that is printed in one line. [`find_reachable`] chooses among the addresses of a
+//! name.
 
 mod connector;
 mod decoder;

@@ -1,7 +1,7 @@
 //! `ping`: small verified echoes at an interval over one TCP connection, as ping(8) does with ICMP.
 //!
-//! An echo is sent when it is due, whether or not earlier ones have been received. An echo that could not be sent in time
-//! is skipped, so that there are no bursts.
+//! An echo is sent when it is due, whether or not earlier ones have been received. An echo that could not be sent in
+//! time is skipped, so that there are no bursts.
 
 use super::connector::{Connector, Target};
 use super::echo_tracker::EchoTracker;

@@ -1,8 +1,8 @@
 //! `send`: standard input to a server, replies to standard output.
 //!
 //! Neither direction waits for the other. Standard input is read only while no output is pending for the server. Output
-//! queued for standard output counts as memory of the connection, which is not read while the pool is full. So memory is
-//! bounded, and a slow reader at either end slows the other down.
+//! queued for standard output counts as memory of the connection, which is not read while the pool is full. So memory
+//! is bounded, and a slow reader at either end slows the other down.
 
 use super::connector::{Connector, Target};
 use super::decoder::Decoder;
@@ -275,8 +275,8 @@ impl SenderState {
         self.flush_output(reactor);
     }
 
-    /// Reads what the server sent before it reset the connection, such as an error message: a server that closes without
-    /// reading all input resets. The kernel still holds at most one receive buffer of it.
+    /// Reads what the server sent before it reset the connection, such as an error message: a server that closes
+    /// without reading all input resets. The kernel still holds at most one receive buffer of it.
     fn salvage<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key) {
         let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
             return;

@@ -104,8 +104,8 @@ struct Document<'a> {
     round_trip_us: Summary<f64>,
 }
 
-/// The summary of all echoes as one JSON object on one line, with times in microseconds. The keys are stable: scripts rely
-/// on them.
+/// The summary of all echoes as one JSON object on one line, with times in microseconds. The keys are stable: scripts
+/// rely on them.
 ///
 /// # Errors
 /// Serialization fails, which it does not for these fields.

@@ -1,5 +1,5 @@
-//! Verified echoes, for `ping` and `load`: messages whose bytes follow from their numbers, the verification of replies, and
-//! the summary of response times.
+//! Verified echoes, for `ping` and `load`: messages whose bytes follow from their numbers, the verification of replies,
+//! and the summary of response times.
 //!
 //! Pure: numbers and bytes in, bytes and verdicts out.
 

@@ -1,8 +1,8 @@
 //! The bytes of messages, chosen so that no message can be taken for another.
 //!
-//! A message begins with eight bytes that encode its connection and its number on it, one to one; the rest is a slice of a
-//! table of pseudorandom bytes, at a place that the first eight bytes determine. So a reply is checked by comparing slices,
-//! without generating bytes for each message, and a wrong reply reveals which message it is.
+//! A message begins with eight bytes that encode its connection and its number on it, one to one; the rest is a slice
+//! of a table of pseudorandom bytes, at a place that the first eight bytes determine. So a reply is checked by
+//! comparing slices, without generating bytes for each message, and a wrong reply reveals which message it is.
 
 /// Bits of the first eight bytes that number the connection; the other 40 number its messages.
 pub const CONNECTION_BITS: u32 = 24;
@@ -145,8 +145,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The place in the table: the exclusive or of the 12-bit groups of the first eight bytes. A change of fewer than twelve
-/// bits therefore moves the place, so that the reply does not match another message.
+/// The place in the table: the exclusive or of the 12-bit groups of the first eight bytes. A change within
+/// twelve adjacent bits therefore moves the place, so that the reply does not match another message.
 #[inline]
 fn fold(head: u64) -> usize {
     let twice = head ^ (head >> 24) ^ (head >> 48);
@@ -189,7 +189,8 @@ mod tests {
 
         #[test]
         fn message_cut_anywhere_matches_itself(
-            size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1 << SEQUENCE_BITS, at: Index, length: Index,
+            size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1 << SEQUENCE_BITS,
+            at: Index, length: Index,
         ) {
             let pattern = Pattern::new(size);
             let whole = bytes(&pattern, connection, sequence);
@@ -201,7 +202,10 @@ mod tests {
         }
 
         #[test]
-        fn one_changed_bit_is_a_mismatch(size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1000, at: Index, bit in 0_u8..8) {
+        fn one_changed_bit_is_a_mismatch(
+            size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1000,
+            at: Index, bit in 0_u8..8,
+        ) {
             let pattern = Pattern::new(size);
             let mut reply = bytes(&pattern, connection, sequence);
             reply[at.index(size)] ^= 1 << bit;
@@ -211,7 +215,10 @@ mod tests {
         }
 
         #[test]
-        fn another_message_is_diagnosed_by_its_origin(size in 16_usize..300, one in 0_u32..1 << CONNECTION_BITS, other in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1000, number in 0_u64..1000) {
+        fn another_message_is_diagnosed_by_its_origin(
+            size in 16_usize..300, one in 0_u32..1 << CONNECTION_BITS, other in 0_u32..1 << CONNECTION_BITS,
+            sequence in 0_u64..1000, number in 0_u64..1000,
+        ) {
             let pattern = Pattern::new(size);
             let reply = bytes(&pattern, other, number);
             let matches = pattern.message(one, sequence).matches(0, &reply);

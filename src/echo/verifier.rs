@@ -43,8 +43,8 @@ impl Verifier {
         sent.saturating_sub(self.sequence)
     }
 
-    /// Compares `input` with the replies to messages below `sent` and calls `on_reply` for each reply that it completes.
-    /// Returns how many bytes at the end of `input` answer no message.
+    /// Compares `input` with the replies to messages below `sent` and calls `on_reply` for each reply that it
+    /// completes. Returns how many bytes at the end of `input` answer no message.
     #[inline]
     pub fn receive(
         &mut self,
