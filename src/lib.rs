@@ -26,8 +26,10 @@
 //! | [`net`] | sockets, the clock and signals behind the [`net::Net`] trait; the only room that makes system calls on descriptors |
 //! | [`reactor`] | the loop: slots, deadlines, run queue; knows no protocol and no policy |
 //! | [`connection`] | one connection: session, what it owes, and where it stands |
+//! | [`stdout`] | standard output that never blocks the loop |
 //! | [`server`] | listeners, admission, counters, drain |
 //! | [`doctor`] | what this machine allows: its limits, what they carry, and how each is raised |
+//! | [`echo`] | verified echoes: messages, the verification of replies, the summary of their times |
 //! | [`client`] | the other side: standard input to a server and back, and echoes on schedule |
 //! | [`load`] | the load tester: idle connections, echoes on schedule, and what was found |
 //! | [`report`] | results, as people and programs read them |
@@ -44,6 +46,7 @@ pub mod cli;
 pub mod client;
 pub mod connection;
 pub mod doctor;
+pub mod echo;
 pub mod load;
 pub mod logging;
 pub mod net;
@@ -52,4 +55,5 @@ pub mod protocol;
 pub mod reactor;
 pub mod report;
 pub mod server;
+pub mod stdout;
 pub mod time;

@@ -1,6 +1,6 @@
-//! Numbers as people read them, for every room that has some to show.
+//! Numbers for display: thousands separators and percentages.
 
-/// A number with its thousands set apart: `1,048,576`.
+/// Formats a number with thousands separators: `1,048,576`.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -12,6 +12,12 @@ pub fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// `part` as a percentage of `whole`; 0 if `whole` is 0.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * as_f64(part) / as_f64(whole.max(1))
 }
 
 /// The nearest whole number; zero if it is negative or not a number.
@@ -37,7 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn percent_of_zero_is_zero() {
+        assert!((percent(1, 3) - 33.333).abs() < 0.001);
+        assert!(percent(0, 0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn thousands_are_separated_by_commas() {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");

@@ -1,4 +1,4 @@
-//! The flags that all clients have: to whom to connect, and from where.
+//! The flags that all clients share: the server, and the local address and IP version to connect with.
 
 use super::Failure;
 use super::units::{self, TargetAddress};
@@ -9,16 +9,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// To whom to connect, and how.
+/// The server, and how to connect to it.
 #[derive(Debug, Args)]
 pub(super) struct Connecting {
     /// The server; all addresses of a name are tried in order
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8000", value_parser = TargetAddress::parse)]
     target: TargetAddress,
 
+    #[command(flatten)]
+    addresses: AddressFlags,
+
+    /// How long each address has to answer, from when the name is resolved
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
+    connect_timeout: Duration,
+}
+
+/// Which addresses to connect from and to.
+#[derive(Debug, Args)]
+pub(super) struct AddressFlags {
     /// Connect from this address of this machine, with or without a port
     #[arg(long, value_name = "ADDR", value_parser = units::local_address)]
-    bind: Option<SocketAddr>,
+    pub(super) bind: Option<SocketAddr>,
 
     /// Use IPv4 addresses only
     #[arg(short = '4', conflicts_with = "only_v6")]
@@ -27,38 +38,48 @@ pub(super) struct Connecting {
     /// Use IPv6 addresses only
     #[arg(short = '6')]
     only_v6: bool,
-
-    /// How long each address has to answer, from when the name is resolved
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
-    connect_timeout: Duration,
 }
 
 impl Connecting {
-    /// What is wrong with the flags together, if that can be said without looking a name up.
+    /// Checks the flags together, as far as possible without resolving a name.
     pub(super) fn check(&self) -> Result<(), String> {
-        if let Some(bind) = self.bind {
-            let other = match bind {
-                SocketAddr::V6(_) if self.only_v4 => "-4",
-                SocketAddr::V4(_) if self.only_v6 => "-6",
-                _ => "",
-            };
-            if !other.is_empty() {
-                let bind = bind.ip();
-                return Err(format!(
-                    "{other} and --bind {bind} are of different families: leave one of them out"
-                ));
-            }
-        }
-        match self.target.without_looking_up() {
-            Some(addresses) => self.usable(&addresses).map(|_| ()),
-            None => Ok(()),
-        }
+        self.addresses.check(&self.target).map(|_| ())
     }
 
-    /// Looks the name up, before any loop starts: looking up blocks.
+    /// Resolves the name, which blocks.
     pub(super) fn resolve(&self) -> Result<Target, Failure> {
-        let name = self.target.as_str();
-        let addresses = self.target.resolve().map_err(|error| {
+        self.addresses.resolve(&self.target, self.connect_timeout)
+    }
+}
+
+impl AddressFlags {
+    /// Checks the flags together; returns the usable addresses of `target` unless it is a name.
+    pub(super) fn check(&self, target: &TargetAddress) -> Result<Option<Vec<SocketAddr>>, String> {
+        let conflicting = match self.bind {
+            Some(SocketAddr::V6(_)) if self.only_v4 => "-4",
+            Some(SocketAddr::V4(_)) if self.only_v6 => "-6",
+            _ => "",
+        };
+        if let (Some(bind), "-4" | "-6") = (self.bind, conflicting) {
+            let bind = bind.ip();
+            return Err(format!(
+                "{conflicting} and --bind {bind} are of different IP versions: leave one of them out"
+            ));
+        }
+        let literal = target.literal_addresses();
+        literal
+            .map(|all| self.usable(target.as_str(), &all))
+            .transpose()
+    }
+
+    /// Resolves `target`, which blocks, to the addresses that these flags allow.
+    pub(super) fn resolve(
+        &self,
+        target: &TargetAddress,
+        connect_timeout: Duration,
+    ) -> Result<Target, Failure> {
+        let name = target.as_str();
+        let addresses = target.resolve().map_err(|error| {
             Failure(format!(
                 "cannot connect to {name}: the name does not resolve ({error}); \
                  check the spelling, or give an address such as 127.0.0.1:8000"
@@ -66,15 +87,14 @@ impl Connecting {
         })?;
         Ok(Target {
             name: name.to_owned(),
-            addresses: self.usable(&addresses).map_err(Failure)?,
+            addresses: self.usable(name, &addresses).map_err(Failure)?,
             local: self.bind,
-            connect_timeout: Some(self.connect_timeout),
+            connect_timeout: Some(connect_timeout),
         })
     }
 
-    fn usable(&self, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
-        let name = self.target.as_str();
-        let kept = |address: &SocketAddr| {
+    fn usable(&self, name: &str, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
+        let is_usable = |address: &SocketAddr| {
             (address.is_ipv4() || !self.only_v4)
                 && (address.is_ipv6() || !self.only_v6)
                 && self
@@ -82,27 +102,27 @@ impl Connecting {
                     .is_none_or(|bind| bind.is_ipv4() == address.is_ipv4())
         };
         let mut usable = Vec::new();
-        for address in addresses.iter().copied().filter(kept) {
-            // A resolver may say the same twice, once for each kind of socket.
+        for address in addresses.iter().copied().filter(is_usable) {
+            // A resolver may return an address once for each socket type.
             if !usable.contains(&address) {
                 usable.push(address);
             }
         }
         if usable.is_empty() {
-            let flag = match (self.only_v4, self.only_v6) {
+            let remedy = match (self.only_v4, self.only_v6) {
                 (true, _) => "with -4: leave it out",
                 (_, true) => "with -6: leave it out",
-                _ => "of the family of --bind: choose another, or leave it out",
+                _ => "with the IP version of --bind: choose another local address, or leave it out",
             };
             return Err(format!(
-                "cannot connect to {name}: it has no address that may be used {flag}"
+                "cannot connect to {name}: no address is usable {remedy}"
             ));
         }
         Ok(usable)
     }
 }
 
-/// What cannot be had at the start of a client.
+/// The event loop could not be created.
 pub(super) fn cannot_start(error: &io::Error) -> Failure {
     let remedy = Limit::behind(error).map_or("free some memory, and try again", Limit::hint);
     Failure(format!("cannot start the event loop: {error}; {remedy}"))
@@ -120,21 +140,21 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
-    struct Typed {
+    struct Cli {
         #[command(flatten)]
-        connecting: Connecting,
+        addresses: AddressFlags,
     }
 
     fn usable(flags: &[&str]) -> Result<Vec<SocketAddr>, String> {
-        let typed = ["x", "name:1"].iter().chain(flags);
+        let arguments = ["x"].iter().chain(flags);
         let addresses = ["[::1]:1", "127.0.0.1:1", "[::1]:1", "127.0.0.2:1"];
         let addresses = addresses.map(|address| address.parse().unwrap());
-        let connecting = Typed::try_parse_from(typed).unwrap().connecting;
-        connecting.usable(&addresses)
+        let flags = Cli::try_parse_from(arguments).unwrap().addresses;
+        flags.usable("name:1", &addresses)
     }
 
     #[test]
-    fn only_addresses_that_fit_are_tried_each_once_and_in_order() {
+    fn usable_addresses_match_the_flags_once_each_in_order() {
         let of = |flags: &[&str]| {
             let addresses = usable(flags).unwrap();
             addresses

@@ -5,9 +5,11 @@ mod output;
 mod usage;
 mod watcher;
 
+use super::connecting::AddressFlags;
 use super::output::try_file;
-use super::units::{self, ListenAddress};
+use super::units::{self, TargetAddress};
 use super::{Failure, MISSED};
+use crate::client::find_reachable;
 use crate::load::{
     Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Sources, WallTime, ephemeral_ports,
 };
@@ -15,7 +17,7 @@ use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use output::Output;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,9 +42,9 @@ missed.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    #[arg(value_name = "HOST:PORT", value_parser = ListenAddress::parse,
+    #[arg(value_name = "HOST:PORT", value_parser = TargetAddress::parse,
         help = "Whom to load: HOST:PORT, [V6]:PORT, or :PORT of this machine [default: a server of its own]")]
-    target: Option<ListenAddress>,
+    target: Option<TargetAddress>,
 
     /// Connections that only exist
     #[arg(long, value_name = "N", default_value = "0", value_parser = units::count)]
@@ -76,6 +78,9 @@ pub(super) struct Flags {
     #[arg(long, value_name = "R", default_value = "max", value_parser = rate)]
     ramp: Rate,
 
+    #[command(flatten)]
+    addresses: AddressFlags,
+
     /// How long a connection may take to stand, and how long after the last reply probes fail
     #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
     connect_timeout: Duration,
@@ -93,7 +98,7 @@ pub(super) struct Flags {
     start_at: Option<StartAt>,
 
     /// Local addresses to connect from: a network such as 127.0.0.0/8; auto spreads over 127/8 for a loopback target
-    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = wished_sources)]
+    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = wished_sources, conflicts_with = "bind")]
     sources: WishedSources,
 
     /// At the end, a verified echo on the idle ones: all, at most N, or off
@@ -210,7 +215,7 @@ impl Flags {
         };
         let target = match (&child, &self.target) {
             (Some(child), _) => child.address(),
-            (None, Some(target)) => resolve(target)?,
+            (None, Some(target)) => self.find_target(target)?,
             (None, None) => return Err(Failure("there is nobody to load".to_owned())),
         };
         let server = self.server_pid.or(child.as_ref().map(Child::pid));
@@ -226,13 +231,25 @@ impl Flags {
         let watcher = Watcher::new(server, self.output, config.active > 0);
         let mut load = Load::new(net, config.clone(), watcher);
         if lines {
-            load.write_first(output::start_line(&config, begun)?);
+            load.write_first(&output::start_line(&config, begun)?);
         }
         load.run()
             .map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
         let concluded = self.conclude(load, &config, begun);
         drop(child);
         concluded
+    }
+
+    /// The first address of the target that accepts a connection.
+    fn find_target(&self, target: &TargetAddress) -> Result<SocketAddr, Failure> {
+        let mut target = self.addresses.resolve(target, self.connect_timeout)?;
+        target.addresses = self.reachable(target.addresses).map_err(Failure)?;
+        if let Some(local) = &mut target.local {
+            // The port would be in TIME_WAIT when the load needs it.
+            local.set_port(0);
+        }
+        let net = MioNet::new().map_err(|error| no_loop(&error))?;
+        Ok(find_reachable(net, target)?)
     }
 
     /// How many connections are to echo.
@@ -243,9 +260,10 @@ impl Flags {
 
     fn config(&self, target: SocketAddr, now: WallTime) -> Config {
         let active = self.active();
-        let sources = match self.sources {
-            Some(network) => Sources::of(network),
-            None => Sources::automatic(
+        let sources = match (self.addresses.bind, self.sources) {
+            (Some(local), _) => Sources::from_address(local),
+            (_, Some(network)) => Sources::of(network),
+            (None, None) => Sources::automatic(
                 target.ip(),
                 narrow(self.idle.saturating_add(active)),
                 self.churn.is_some(),
@@ -296,27 +314,6 @@ fn start_child() -> Result<Child, Failure> {
         Failure(format!(
             "cannot start a server to load: {error}; give the address of one"
         ))
-    })
-}
-
-/// The first address of a name; the one that is everybody's is this machine's own.
-fn resolve(typed: &ListenAddress) -> Result<SocketAddr, Failure> {
-    let unknown = |why: String| {
-        Failure(format!(
-            "cannot load {}: the name does not resolve ({why}); check the spelling, or give an address such as 127.0.0.1:8000",
-            typed.as_str()
-        ))
-    };
-    let addresses = typed
-        .resolve()
-        .map_err(|error| unknown(error.to_string()))?;
-    let first = addresses
-        .first()
-        .ok_or_else(|| unknown("no address".to_owned()))?;
-    Ok(if first.ip().is_unspecified() {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, first.port()))
-    } else {
-        *first
     })
 }
 

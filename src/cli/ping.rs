@@ -2,7 +2,7 @@
 
 use super::connecting::{Connecting, cannot_start};
 use super::{Failure, units};
-use crate::client::{PingConfig, Pinged, Pinger, Style};
+use crate::client::{PingConfig, PingReport, Pinger, Style};
 use crate::net::MioNet;
 use clap::{Args, ValueEnum};
 use std::io;
@@ -82,7 +82,7 @@ impl Flags {
             count: self.count.map(|count| count as u64),
             interval: self.interval,
             size: self.size,
-            patience: self.timeout,
+            timeout: self.timeout,
             style: match (self.output, quiet) {
                 (Format::Json, _) => Style::Json,
                 (Format::Text, true) => Style::Summary,
@@ -102,15 +102,15 @@ fn network() -> io::Result<MioNet> {
 }
 
 /// What the exit code says of it.
-fn judge(pinged: Pinged) -> Result<ExitCode, Failure> {
-    let Pinged { peer, echoes, .. } = pinged;
-    if let Some(failure) = pinged.failure {
+fn judge(report: PingReport) -> Result<ExitCode, Failure> {
+    let PingReport { peer, echoes, .. } = report;
+    if let Some(failure) = report.failure {
         return Err(failure.into());
     }
-    if pinged.output_closed {
+    if report.output_closed {
         return Ok(ExitCode::SUCCESS);
     }
-    let (sent, wrong) = (echoes.sent, echoes.wrong_echoes);
+    let (sent, wrong) = (echoes.sent, echoes.mismatched);
     if wrong > 0 || echoes.surplus > 0 {
         return Err(Failure(format!(
             "what {peer} sent back is not what it was sent ({wrong} of {sent} echoes wrong, {} bytes too many): \

@@ -1,9 +1,11 @@
 //! `echoloop send`: standard input to a server, and what comes back to standard output.
 
 use super::connecting::{Connecting, cannot_start};
+use super::serve::ProtocolArg;
 use super::{Failure, units};
 use crate::client::{Framing, Input, SendConfig, Sender};
 use crate::net::MioNet;
+use crate::protocol::Width;
 use clap::Args;
 use std::io;
 use std::process::ExitCode;
@@ -30,9 +32,9 @@ Exit codes: 0 both have said all, or nobody reads standard output any more; 1 fa
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    /// What the server speaks: raw, line, frame:1, frame:2, frame:4, discard or collect
-    #[arg(short, long, value_name = "P", default_value = "raw", value_parser = framing)]
-    protocol: Framing,
+    /// Protocol of the server
+    #[arg(short, long, value_name = "P", default_value = "raw", value_enum)]
+    protocol: ProtocolArg,
 
     /// Send TEXT in place of standard input (repeatable)
     #[arg(short, long, value_name = "TEXT")]
@@ -70,7 +72,7 @@ impl Flags {
             SendConfig {
                 target,
                 input,
-                framing: self.protocol,
+                framing: framing(self.protocol),
                 max_message: self.max_message,
                 timeout: self.timeout,
             },
@@ -86,10 +88,11 @@ impl Flags {
     /// What is wrong with the flags together, if anything is: a message that does not fit is known before it is sent.
     pub(super) fn check(&self) -> Result<(), String> {
         self.connecting.check()?;
-        if self.protocol == Framing::Raw || self.protocol == Framing::Line {
+        let framing = framing(self.protocol);
+        if framing == Framing::Raw || framing == Framing::Line {
             return Ok(());
         }
-        let most = self.protocol.most().min(self.max_message);
+        let most = framing.max_message().min(self.max_message);
         match self.message.iter().find(|message| message.len() > most) {
             None => Ok(()),
             Some(message) => Err(format!(
@@ -107,32 +110,13 @@ fn cannot_take(which: &str, error: &io::Error) -> Failure {
     ))
 }
 
-/// What a protocol means for its client. `discard` answers nothing, and `collect` hears to the end: both take bytes.
-fn framing(text: &str) -> Result<Framing, String> {
-    match text {
-        "raw" | "discard" | "collect" => Ok(Framing::Raw),
-        "line" => Ok(Framing::Line),
-        "frame:1" => Ok(Framing::Frame(1)),
-        "frame:2" => Ok(Framing::Frame(2)),
-        "frame:4" => Ok(Framing::Frame(4)),
-        _ => Err(
-            "not a protocol: write raw, line, frame:1, frame:2, frame:4, discard or collect"
-                .to_owned(),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn protocols_by_their_names() {
-        assert_eq!(framing("collect"), Ok(Framing::Raw));
-        assert_eq!(framing("line"), Ok(Framing::Line));
-        assert_eq!(framing("frame:4"), Ok(Framing::Frame(4)));
-        for wrong in ["frame", "frame:3", "Raw", ""] {
-            assert!(framing(wrong).is_err(), "{wrong}");
-        }
+/// How a client of the protocol delimits messages; discard and collect accept any bytes.
+fn framing(protocol: ProtocolArg) -> Framing {
+    match protocol {
+        ProtocolArg::Raw | ProtocolArg::Discard | ProtocolArg::Collect => Framing::Raw,
+        ProtocolArg::Line => Framing::Line,
+        ProtocolArg::Frame1 => Framing::Frame(Width::One),
+        ProtocolArg::Frame2 => Framing::Frame(Width::Two),
+        ProtocolArg::Frame4 => Framing::Frame(Width::Four),
     }
 }

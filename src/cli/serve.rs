@@ -45,7 +45,7 @@ pub(super) struct Flags {
     /// What is spoken: all comes back byte by byte, line by line, or in frames behind a length of 1, 2 or 4 bytes; or
     /// all is dropped; or all that a client sends until its FIN goes to stdout
     #[arg(short, long, value_name = "P", default_value = "raw", value_enum)]
-    protocol: Speaks,
+    protocol: ProtocolArg,
 
     /// What `line` puts before each line [default: "ECHO "]
     #[arg(long, value_name = "TEXT")]
@@ -110,9 +110,9 @@ pub(super) struct Flags {
     end_with_parent: bool,
 }
 
-/// The protocols, by the names that users type.
+/// The protocols, by their names on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Speaks {
+pub(super) enum ProtocolArg {
     Raw,
     Line,
     #[value(name = "frame:1")]
@@ -128,7 +128,7 @@ enum Speaks {
 impl Flags {
     /// What is wrong with the flags, each of which has the right form, if anything is.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.prefix.is_some() && self.protocol != Speaks::Line {
+        if self.prefix.is_some() && self.protocol != ProtocolArg::Line {
             return Err(
                 "--prefix is what stands before each line: add --protocol line, or leave it out"
                     .to_owned(),
@@ -163,16 +163,16 @@ impl Flags {
         let max_message = self.max_message;
         // Each protocol is a server of its own, compiled for it: what is spoken is not looked up for any byte.
         match self.protocol {
-            Speaks::Raw => self.serve(Raw),
-            Speaks::Line => {
+            ProtocolArg::Raw => self.serve(Raw),
+            ProtocolArg::Line => {
                 let prefix = self.prefix.as_deref().unwrap_or(USUAL_PREFIX);
                 self.serve(Line::echo(max_message, prefix.as_bytes()))
             }
-            Speaks::Frame1 => self.serve(Frame::echo(Width::One, max_message)),
-            Speaks::Frame2 => self.serve(Frame::echo(Width::Two, max_message)),
-            Speaks::Frame4 => self.serve(Frame::echo(Width::Four, max_message)),
-            Speaks::Discard => self.serve(Discard),
-            Speaks::Collect => self.serve(Collect::new(max_message)),
+            ProtocolArg::Frame1 => self.serve(Frame::echo(Width::One, max_message)),
+            ProtocolArg::Frame2 => self.serve(Frame::echo(Width::Two, max_message)),
+            ProtocolArg::Frame4 => self.serve(Frame::echo(Width::Four, max_message)),
+            ProtocolArg::Discard => self.serve(Discard),
+            ProtocolArg::Collect => self.serve(Collect::new(max_message)),
         }
     }
 
@@ -212,7 +212,7 @@ impl Flags {
                  whether output could be written, not by what the client acknowledged"
             );
         }
-        if self.protocol == Speaks::Collect {
+        if self.protocol == ProtocolArg::Collect {
             if stdout_is_null() {
                 log::warn!(
                     "standard output is /dev/null, or closed: what is collected will be lost; \
@@ -238,7 +238,7 @@ impl Flags {
                 Limit::Descriptors.hint()
             );
         }
-        if self.max_message > self.max_buffered && self.protocol != Speaks::Raw {
+        if self.max_message > self.max_buffered && self.protocol != ProtocolArg::Raw {
             log::warn!(
                 "--max-message {} is more than --max-buffered {}: a client that sends that much is reset for lack of memory",
                 self.max_message,

@@ -198,26 +198,34 @@ impl TargetAddress {
         Ok(TargetAddress { text })
     }
 
+    /// The server that `load` starts on 127.0.0.1; its port is not known before.
+    pub(super) fn own_server() -> TargetAddress {
+        TargetAddress {
+            text: "127.0.0.1:0".to_owned(),
+        }
+    }
+
     /// All addresses that it stands for, in the order of the resolver; looks names up, which may block.
     pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        match self.without_looking_up() {
+        match self.literal_addresses() {
             Some(addresses) => Ok(addresses),
             None => Ok(self.text.to_socket_addrs()?.collect()),
         }
     }
 
-    /// All addresses that it stands for, unless it is a name.
-    pub(super) fn without_looking_up(&self) -> Option<Vec<SocketAddr>> {
-        match self.text.strip_prefix(':') {
-            Some(port) => {
-                let port = port.parse().unwrap_or_default();
-                Some(vec![
-                    (Ipv4Addr::LOCALHOST, port).into(),
-                    (Ipv6Addr::LOCALHOST, port).into(),
-                ])
-            }
-            None => self.text.parse().ok().map(|address| vec![address]),
-        }
+    /// All addresses that it stands for, unless it is a name; the unspecified address stands for this machine.
+    pub(super) fn literal_addresses(&self) -> Option<Vec<SocketAddr>> {
+        let address: SocketAddr = match self.text.strip_prefix(':') {
+            Some(port) => format!("[::]:{port}").parse().ok()?,
+            None => self.text.parse().ok()?,
+        };
+        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
+        Some(match (address.ip().is_unspecified(), address.is_ipv4()) {
+            (false, _) => vec![address],
+            (true, true) => vec![v4],
+            (true, false) => vec![v4, v6],
+        })
     }
 
     /// As it was typed.

@@ -1,8 +1,8 @@
-//! Why a client failed: what, on what, why, and what to do about it, in one line.
+//! Why a client failed, as one line: what failed, on what, the reason, and what to do.
 
-use super::dialing::plain;
+use super::connector::describe;
+use super::decoder::Malformed;
 use super::framing::TooLong;
-use super::unframing::Malformed;
 use crate::connection::{CloseReason, Closed};
 use crate::net::Limit;
 use std::fmt;
@@ -10,70 +10,70 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Why a client could not do what it was asked to.
+/// Why a client failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// No address of the name could be connected to.
+    /// No address of the server accepted a connection.
     Connect {
-        /// The name.
+        /// The server as the user named it.
         name: String,
-        /// Each address, and why it could not be connected to.
-        tries: Vec<(SocketAddr, io::Error)>,
-        /// How long each had to answer.
+        /// Each address tried, with its error.
+        attempts: Vec<(SocketAddr, io::Error)>,
+        /// The timeout of each attempt.
         timeout: Option<Duration>,
-        /// The address to connect from was given.
+        /// The local address was given.
         is_bound: bool,
     },
-    /// A connection that stood has ended, but not in good order.
+    /// An established connection ended early.
     Lost {
-        /// Whose connection, why, and how far it had come.
+        /// The connection.
         end: End,
-        /// The error, if it was one.
+        /// The error, if there was one.
         error: Option<io::Error>,
     },
-    /// What was waited for did not come within the time for that.
-    Silent {
-        /// Whose connection, and how far it had come.
+    /// No byte moved within the timeout.
+    Timeout {
+        /// The connection.
         end: End,
-        /// What was waited for.
+        /// What was awaited.
         awaited: Awaited,
-        /// For how long.
+        /// The timeout.
         timeout: Duration,
     },
-    /// What the server sent is not what the protocol asks for.
+    /// The server violated the protocol.
     Malformed {
-        /// Whose connection, and how far it had come.
+        /// The connection.
         end: End,
-        /// What is wrong with it.
-        what: Malformed,
+        /// The violation.
+        violation: Malformed,
     },
-    /// The input cannot be sent as a message.
+    /// An input line is too long for one message.
     TooLong(TooLong),
     /// Standard input cannot be read.
     Input(io::Error),
-    /// Standard output cannot be written to.
+    /// Standard output cannot be written.
     Output(io::Error),
-    /// A signal came before anybody answered.
+    /// A signal arrived before a connection was established.
     Interrupted {
-        /// Whom it was trying to reach.
+        /// The address that was being tried.
         peer: String,
     },
-    /// There is no memory for what was received.
-    NoMemory,
-    /// The event loop cannot go on.
+    /// There was no memory for the bytes received.
+    OutOfMemory,
+    /// The event loop failed.
     Loop(io::Error),
 }
 
-/// How a connection stood when it ended.
+/// A connection when it ended.
 #[derive(Clone, Debug)]
 pub struct End {
     /// The server's address.
     pub peer: String,
     /// Why it ended.
     pub reason: CloseReason,
-    /// Bytes that the kernel had taken.
+    /// Bytes that the kernel accepted.
     pub sent: u64,
-    /// Bytes that had come.
+    /// Bytes received.
     pub received: u64,
 }
 
@@ -95,15 +95,34 @@ impl fmt::Display for End {
     }
 }
 
-/// What a client waits for.
+/// What a client was waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// More input, or something from the server.
-    Anything,
-    /// All input is sent: something from the server, or its FIN.
+    /// More input, or bytes from the server.
+    InputOrReply,
+    /// Bytes or FIN from the server; all input has been sent.
     Reply,
-    /// That the server takes what it is sent; so many bytes wait.
-    Room(usize),
+    /// That the server accepts the pending bytes, this many.
+    Acceptance(usize),
+}
+
+impl Failure {
+    /// The failure of an established connection that has ended.
+    pub(super) fn of_end(
+        end: End,
+        error: Option<io::Error>,
+        awaited: Awaited,
+        timeout: Option<Duration>,
+    ) -> Failure {
+        match (end.reason, timeout) {
+            (CloseReason::Idle | CloseReason::Stalled, Some(timeout)) => Failure::Timeout {
+                end,
+                awaited,
+                timeout,
+            },
+            _ => Failure::Lost { end, error },
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -111,93 +130,94 @@ impl fmt::Display for Failure {
         match self {
             Failure::Connect {
                 name,
-                tries,
+                attempts,
                 timeout,
                 is_bound,
-            } => write_tries(f, name, tries, *timeout, *is_bound),
+            } => write_attempts(f, name, attempts, *timeout, *is_bound),
             Failure::Lost { end, error } => write_lost(f, end, error.as_ref()),
-            Failure::Silent {
+            Failure::Timeout {
                 end,
                 awaited,
                 timeout,
-            } => write_silent(f, end, *awaited, *timeout),
-            Failure::Malformed { end, what } => write!(
+            } => write_timeout(f, end, *awaited, *timeout),
+            Failure::Malformed { end, violation } => write!(
                 f,
-                "what {} sent is not in the protocol: {what} ({end}); {}",
+                "{} violated the protocol: {violation} ({end}); set the server's protocol with --protocol, or {}",
                 end.peer,
-                match what {
-                    Malformed::TooLong { .. } =>
-                        "choose the server's with --protocol, or allow more with --max-message",
-                    Malformed::CutShort { .. } =>
-                        "choose the server's with --protocol, or see in its log why it ended there",
+                match violation {
+                    Malformed::TooLong { .. } => "allow longer frames with --max-message",
+                    Malformed::Truncated { .. } => "see the server's log",
                 }
             ),
-            Failure::TooLong(TooLong { line, most }) => write!(
+            Failure::TooLong(TooLong { line, max }) => write!(
                 f,
-                "cannot send line {line} of the input: it has more than {most} bytes; \
-                 choose a longer header such as frame:4, or allow more with --max-message"
+                "cannot send line {line} of the input: it is longer than {max} bytes; \
+                 choose a longer header such as frame:4, or allow longer frames with --max-message"
             ),
             Failure::Input(error) => write!(
                 f,
-                "cannot read standard input: {}; give it a file or a pipe, or use --message",
-                plain(error)
+                "cannot read standard input: {}; use a file or a pipe, or --message",
+                describe(error)
             ),
             Failure::Output(error) => write!(
                 f,
-                "cannot write to standard output: {}; the rest of the reply is lost, \
-                 so make room and try again",
-                plain(error)
+                "cannot write to standard output: {}; the rest of the reply is lost; \
+                 free space there, or redirect it",
+                describe(error)
             ),
             Failure::Interrupted { peer } => write!(
                 f,
-                "interrupted before {peer} answered; see whether a server listens there"
+                "interrupted before {peer} accepted the connection; check that a server listens there"
             ),
-            Failure::NoMemory => write!(f, "out of memory for what was received; free some"),
+            Failure::OutOfMemory => write!(f, "out of memory for the bytes received; free some"),
             Failure::Loop(error) => write!(
                 f,
-                "the event loop cannot go on: {}; {}",
-                plain(error),
+                "the event loop failed: {}; {}",
+                describe(error),
                 Limit::behind(error).map_or("free some memory, and try again", Limit::hint)
             ),
         }
     }
 }
 
-fn write_tries(
+fn write_attempts(
     f: &mut fmt::Formatter<'_>,
     name: &str,
-    tries: &[(SocketAddr, io::Error)],
+    attempts: &[(SocketAddr, io::Error)],
     timeout: Option<Duration>,
     is_bound: bool,
 ) -> fmt::Result {
     write!(f, "cannot connect to {name}: ")?;
-    for (index, (address, error)) in tries.iter().enumerate() {
+    for (index, (address, error)) in attempts.iter().enumerate() {
         if index > 0 {
             f.write_str(", ")?;
         }
-        if tries.len() > 1 || address.to_string() != name {
+        if attempts.len() > 1 || address.to_string() != name {
             write!(f, "{address}: ")?;
         }
         match (error.kind(), timeout) {
             (ErrorKind::TimedOut, Some(timeout)) => write!(f, "no answer within {timeout:?}")?,
-            _ => f.write_str(&plain(error))?,
+            _ => f.write_str(&describe(error))?,
         }
     }
-    let all = |kind| tries.iter().all(|(_, error)| error.kind() == kind);
-    let any = |kind| tries.iter().any(|(_, error)| error.kind() == kind);
-    f.write_str(if all(ErrorKind::ConnectionRefused) {
-        "; nothing listens there: check the port, or start a server (echoloop serve)"
+    let all = |kind| attempts.iter().all(|(_, error)| error.kind() == kind);
+    let any = |kind| attempts.iter().any(|(_, error)| error.kind() == kind);
+    let limit = || attempts.iter().find_map(|(_, error)| Limit::behind(error));
+    let remedy = if all(ErrorKind::ConnectionRefused) {
+        "nothing listens there: check the port, or start a server (echoloop serve)"
     } else if any(ErrorKind::ConnectionReset) {
-        "; something listens there, but resets who comes: it has crashed, or wants nobody more; its log may say why"
+        "the server resets new connections; it may be overloaded or failing: see its log"
     } else if is_bound && (any(ErrorKind::AddrNotAvailable) || any(ErrorKind::AddrInUse)) {
-        "; check --bind (ip addr shows which addresses this machine has), or leave it out"
+        "check --bind (ip addr lists the addresses of this machine), or leave it out"
     } else if any(ErrorKind::TimedOut) {
-        "; check the address and firewalls on the way, or wait longer with --connect-timeout"
-    } else if let Some(limit) = tries.iter().find_map(|(_, error)| Limit::behind(error)) {
-        return write!(f, "; {}", limit.hint());
+        "check the address and the firewalls, or wait longer with --connect-timeout"
     } else {
-        "; check the address, and whether a way leads there (ip route get)"
-    })
+        limit().map_or(
+            "check the address and the route (ip route get)",
+            Limit::hint,
+        )
+    };
+    write!(f, "; {remedy}")
 }
 
 fn write_lost(f: &mut fmt::Formatter<'_>, end: &End, error: Option<&io::Error>) -> fmt::Result {
@@ -205,31 +225,30 @@ fn write_lost(f: &mut fmt::Formatter<'_>, end: &End, error: Option<&io::Error>) 
     match end.reason {
         CloseReason::PeerReset => write!(
             f,
-            "{peer} reset the connection ({end}): \
-             it has crashed, or refuses to go on; its log may say why"
+            "{peer} reset the connection ({end}): it may have failed or rejected the input; see its log"
         ),
         CloseReason::PeerClosed => write!(
             f,
-            "{peer} closed the connection ({end}): it has ended, or does not want more; its log may say why"
+            "{peer} closed the connection ({end}) before the last echo; see its log"
         ),
         CloseReason::PeerLost => write!(
             f,
             "the connection to {peer} is lost ({end}): {}; check the network and the server",
-            error.map_or_else(|| "no answer".to_owned(), plain)
+            error.map_or_else(|| "no answer".to_owned(), describe)
         ),
         CloseReason::NoMemory => write!(
             f,
-            "the connection to {peer} cannot go on ({end}): out of memory; free some"
+            "the connection to {peer} failed ({end}): out of memory; free some"
         ),
         reason => write!(
             f,
-            "the connection to {peer} has ended ({end}): {reason}{}; try again",
-            error.map_or_else(String::new, |error| format!(", {}", plain(error)))
+            "the connection to {peer} ended ({end}): {reason}{}; try again",
+            error.map_or_else(String::new, |error| format!(", {}", describe(error)))
         ),
     }
 }
 
-fn write_silent(
+fn write_timeout(
     f: &mut fmt::Formatter<'_>,
     end: &End,
     awaited: Awaited,
@@ -237,19 +256,19 @@ fn write_silent(
 ) -> fmt::Result {
     let peer = &end.peer;
     match awaited {
-        Awaited::Anything => write!(
+        Awaited::InputOrReply => write!(
             f,
-            "neither standard input nor {peer} said anything for {timeout:?} ({end}): \
+            "no bytes from standard input or {peer} for {timeout:?} ({end}): \
              end the input, or wait longer with --timeout"
         ),
         Awaited::Reply => write!(
             f,
-            "waited for {timeout:?} for {peer} to answer or to close ({end}): \
-             it may hang, or speak another protocol; wait longer with --timeout"
+            "no reply or FIN from {peer} for {timeout:?} ({end}): \
+             it may hang, or use another protocol; wait longer with --timeout"
         ),
-        Awaited::Room(bytes) => write!(
+        Awaited::Acceptance(pending) => write!(
             f,
-            "waited for {timeout:?} for {peer} to take what it is sent, of which {bytes} bytes still wait ({end}): \
+            "{peer} has read nothing for {timeout:?}, with {pending} bytes pending ({end}): \
              it may hang; wait longer with --timeout"
         ),
     }
@@ -264,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn each_address_is_told_with_its_error_and_a_single_one_not_twice() {
+    fn each_address_is_listed_with_its_error_a_single_one_once() {
         let (first, second) = (
             "[::1]:8000".parse().unwrap(),
             "127.0.0.1:8000".parse().unwrap(),
         );
         let both = Failure::Connect {
             name: "localhost:8000".to_owned(),
-            tries: vec![(first, refused()), (second, ErrorKind::TimedOut.into())],
+            attempts: vec![(first, refused()), (second, ErrorKind::TimedOut.into())],
             timeout: Some(Duration::from_secs(10)),
             is_bound: false,
         };
@@ -279,11 +298,11 @@ mod tests {
             both.to_string(),
             "cannot connect to localhost:8000: [::1]:8000: Connection refused, \
              127.0.0.1:8000: no answer within 10s; \
-             check the address and firewalls on the way, or wait longer with --connect-timeout"
+             check the address and the firewalls, or wait longer with --connect-timeout"
         );
         let one = Failure::Connect {
             name: "127.0.0.1:8000".to_owned(),
-            tries: vec![(second, refused())],
+            attempts: vec![(second, refused())],
             timeout: None,
             is_bound: false,
         };

@@ -1,99 +1,97 @@
-//! How what is typed becomes messages on the wire.
+//! Encodes input lines as messages of a protocol.
 //!
-//! Pure: bytes in, bytes out, cut anywhere. It stands between the input and the connection; the way back is
-//! [`Decoder`](super::Decoder)'s.
+//! Pure: bytes in, bytes out, split anywhere. [`Decoder`](super::Decoder) is the inverse.
 
-/// How messages are told apart on the wire.
+use crate::protocol::{Width, write_length};
+
+/// How messages are delimited on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// Not at all: bytes as they are.
+    /// They are not: a stream of bytes.
     Raw,
     /// By line ends.
     Line,
-    /// By a big-endian length of this many bytes before each (1, 2 or 4), as Erlang's `{packet, N}`.
-    Frame(usize),
+    /// By a length before each, as Erlang's `{packet, N}`.
+    Frame(Width),
 }
 
 impl Framing {
-    /// The longest message that it can carry.
+    /// The length of the longest message that the framing can carry.
     #[must_use]
-    pub fn most(self) -> usize {
+    pub fn max_message(self) -> usize {
         match self {
             Framing::Raw | Framing::Line => usize::MAX,
-            Framing::Frame(size) => (1 << (8 * size.min(4))) - 1,
+            Framing::Frame(width) => width.max_length(),
         }
     }
 
     fn push_message(self, message: &[u8], framed: &mut Vec<u8>) {
-        match self {
-            Framing::Raw => framed.extend_from_slice(message),
-            Framing::Line => {
-                framed.extend_from_slice(message);
-                framed.push(b'\n');
-            }
-            Framing::Frame(size) => {
-                let length = (message.len() as u64).to_be_bytes();
-                framed.extend_from_slice(&length[length.len() - size..]);
-                framed.extend_from_slice(message);
-            }
+        if let Framing::Frame(width) = self {
+            let header = framed.len();
+            framed.resize(header + width.bytes(), 0);
+            write_length(&mut framed[header..], message.len());
+        }
+        framed.extend_from_slice(message);
+        if self == Framing::Line {
+            framed.push(b'\n');
         }
     }
 }
 
-/// A line of the input cannot be sent as one message.
+/// An input line that is too long for one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// Which line it is, from 1 on.
+    /// The number of the line, from 1.
     pub line: u64,
-    /// How many bytes a message may have.
-    pub most: usize,
+    /// The length of the longest message allowed.
+    pub max: usize,
 }
 
-/// Makes messages of the input: each line is one, without its line end (LF or CRLF).
+/// Encodes each input line as one message, without its line end (LF or CRLF).
 #[derive(Debug)]
 pub struct Encoder {
     framing: Framing,
-    most: usize,
-    /// A line whose end has not come yet. Never longer than `most` and a line end.
+    max_message: usize,
+    /// An incomplete line, at most `max_message` bytes and a line end.
     partial: Vec<u8>,
     /// The input so far does not end with a line end.
-    is_open: bool,
+    is_line_open: bool,
     lines: u64,
 }
 
 impl Encoder {
-    /// For frames of at most `max_message` bytes, or fewer if the header cannot carry that. What is not framed has no
-    /// limit, since none of it is held.
+    /// An encoder of frames of at most `max_message` bytes, or fewer if the header cannot hold that length. Raw bytes
+    /// and lines are passed on unheld, so their length is not limited.
     #[must_use]
     pub fn new(framing: Framing, max_message: usize) -> Encoder {
         Encoder {
             framing,
-            most: match framing {
-                Framing::Raw | Framing::Line => framing.most(),
-                Framing::Frame(_) => max_message.min(framing.most()),
+            max_message: match framing {
+                Framing::Raw | Framing::Line => usize::MAX,
+                Framing::Frame(_) => max_message.min(framing.max_message()),
             },
             partial: Vec::new(),
-            is_open: false,
+            is_line_open: false,
             lines: 0,
         }
     }
 
-    /// The most bytes that come of `piece` bytes put in at once: each may be an empty line, and get a header.
+    /// The longest output of one call for `input` bytes: each may be an empty line, which becomes a header.
     #[must_use]
-    pub fn most_out(&self, piece: usize) -> usize {
+    pub fn max_output(&self, input: usize) -> usize {
         match self.framing {
-            Framing::Raw | Framing::Line => piece + 1,
-            Framing::Frame(size) => {
-                let longest = piece.saturating_mul(size).max(piece);
-                longest.saturating_add(self.most).saturating_add(size)
-            }
+            Framing::Raw | Framing::Line => input + 1,
+            Framing::Frame(width) => input
+                .saturating_mul(width.bytes())
+                .saturating_add(self.max_message)
+                .saturating_add(width.bytes()),
         }
     }
 
-    /// What is to be sent for `piece`, the next of the input; it may stand in `framed`, which is emptied first.
+    /// Encodes `piece`, the next bytes of the input. The result may be stored in `framed`, which is cleared first.
     ///
     /// # Errors
-    /// A line is too long to be one message.
+    /// A line is too long for one message.
     pub fn encode<'a>(
         &mut self,
         piece: &'a [u8],
@@ -101,50 +99,44 @@ impl Encoder {
     ) -> Result<&'a [u8], TooLong> {
         framed.clear();
         if let Some(last) = piece.last() {
-            self.is_open = *last != b'\n';
+            self.is_line_open = *last != b'\n';
         }
         let Framing::Frame(_) = self.framing else {
             return Ok(piece);
         };
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            match part.strip_suffix(b"\n") {
-                Some(_) if self.partial.is_empty() => self.end_line(part, framed)?,
-                Some(_) => {
-                    let mut line = std::mem::take(&mut self.partial);
-                    line.extend_from_slice(part);
-                    self.end_line(&line, framed)?;
-                }
-                None => self.partial.extend_from_slice(part),
+            if part.ends_with(b"\n") && self.partial.is_empty() {
+                self.end_line(part, framed)?;
+                continue;
             }
-            // A line end of two bytes may still come.
-            if self.partial.len() > self.most.saturating_add(1) {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.end_partial_line(framed)?;
+            } else if self.partial.len() > self.max_message.saturating_add(1) {
+                // One byte more than a message may be the CR of a line end.
                 return Err(self.too_long());
             }
         }
         Ok(framed)
     }
 
-    /// What is to be sent at the end of the input: its last line may have no line end, and is a message all the same.
+    /// Encodes the end of the input: a last line without a line end is a message too.
     ///
     /// # Errors
-    /// That line is too long to be one message.
+    /// That line is too long for one message.
     pub fn finish<'a>(&mut self, framed: &'a mut Vec<u8>) -> Result<&'a [u8], TooLong> {
         framed.clear();
-        if self.is_open {
-            self.is_open = false;
+        if std::mem::take(&mut self.is_line_open) {
             match self.framing {
                 Framing::Raw => {}
                 Framing::Line => framed.push(b'\n'),
-                Framing::Frame(_) => {
-                    let line = std::mem::take(&mut self.partial);
-                    self.end_line(&line, framed)?;
-                }
+                Framing::Frame(_) => self.end_partial_line(framed)?,
             }
         }
         Ok(framed)
     }
 
-    /// What is to be sent for a message that stands by itself, whatever bytes are in it.
+    /// Encodes one message, which may contain line ends.
     ///
     /// # Errors
     /// It is too long.
@@ -154,12 +146,13 @@ impl Encoder {
         framed: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], TooLong> {
         framed.clear();
-        if message.len() > self.most {
-            return Err(self.too_long());
-        }
-        self.lines += 1;
-        self.framing.push_message(message, framed);
+        self.push_message(message, framed)?;
         Ok(framed)
+    }
+
+    fn end_partial_line(&mut self, framed: &mut Vec<u8>) -> Result<(), TooLong> {
+        let line = std::mem::take(&mut self.partial);
+        self.end_line(&line, framed)
     }
 
     fn end_line(&mut self, line: &[u8], framed: &mut Vec<u8>) -> Result<(), TooLong> {
@@ -167,18 +160,22 @@ impl Encoder {
             Some(text) => text.strip_suffix(b"\r").unwrap_or(text),
             None => line,
         };
-        if text.len() > self.most {
+        self.push_message(text, framed)
+    }
+
+    fn push_message(&mut self, message: &[u8], framed: &mut Vec<u8>) -> Result<(), TooLong> {
+        if message.len() > self.max_message {
             return Err(self.too_long());
         }
         self.lines += 1;
-        self.framing.push_message(text, framed);
+        self.framing.push_message(message, framed);
         Ok(())
     }
 
     fn too_long(&self) -> TooLong {
         TooLong {
             line: self.lines + 1,
-            most: self.most,
+            max: self.max_message,
         }
     }
 }
@@ -197,42 +194,42 @@ mod tests {
     }
 
     #[test]
-    fn each_line_of_the_input_is_a_frame_the_empty_and_the_last_one_too() {
-        let mut encoder = Encoder::new(Framing::Frame(2), 1000);
+    fn each_line_is_a_frame_also_empty_and_unterminated() {
+        let mut encoder = Encoder::new(Framing::Frame(Width::Two), 1000);
         let framed = encoded(&mut encoder, &[b"ab\r\n\nc", b"d\r", b"\ne"]).unwrap();
         assert_eq!(framed, b"\0\x02ab\0\0\0\x02cd\0\x01e");
-        let mut encoder = Encoder::new(Framing::Frame(4), 1000);
+        let mut encoder = Encoder::new(Framing::Frame(Width::Four), 1000);
         assert_eq!(encoded(&mut encoder, &[b"a\n"]).unwrap(), b"\0\0\0\x01a");
     }
 
     #[test]
-    fn a_line_is_sent_as_it_is_and_the_last_one_gets_an_end() {
-        for (typed, sent) in [("a\r\nb", "a\r\nb\n"), ("a\n", "a\n"), ("", "")] {
+    fn lines_are_unchanged_and_the_last_is_terminated() {
+        for (input, sent) in [("a\r\nb", "a\r\nb\n"), ("a\n", "a\n"), ("", "")] {
             let mut encoder = Encoder::new(Framing::Line, 1000);
-            let bytes = encoded(&mut encoder, &[typed.as_bytes()]).unwrap();
-            assert_eq!(bytes, sent.as_bytes(), "{typed:?}");
+            let bytes = encoded(&mut encoder, &[input.as_bytes()]).unwrap();
+            assert_eq!(bytes, sent.as_bytes(), "{input:?}");
         }
         let mut encoder = Encoder::new(Framing::Raw, 1);
         assert_eq!(encoded(&mut encoder, &[b"a\nb"]).unwrap(), b"a\nb");
     }
 
     #[test]
-    fn a_line_too_long_for_its_header_is_named_by_its_number() {
-        let mut encoder = Encoder::new(Framing::Frame(1), 1000);
+    fn line_too_long_for_a_frame_is_an_error_with_its_number() {
+        let mut encoder = Encoder::new(Framing::Frame(Width::One), 1000);
         let longest = [b'x'; 255];
         let framed = encoded(&mut encoder, &[&longest, b"\r\n"]).unwrap();
         assert_eq!(framed.len(), 256);
         let error = encoded(&mut encoder, &[&longest, b"x\n"]).unwrap_err();
-        assert_eq!(error, TooLong { line: 2, most: 255 });
-        let mut encoder = Encoder::new(Framing::Frame(4), 10);
+        assert_eq!(error, TooLong { line: 2, max: 255 });
+        let mut encoder = Encoder::new(Framing::Frame(Width::Four), 10);
         let mut framed = Vec::new();
         let error = encoder.encode(&[b'x'; 12], &mut framed).unwrap_err();
-        assert_eq!(error, TooLong { line: 1, most: 10 });
+        assert_eq!(error, TooLong { line: 1, max: 10 });
         assert!(encoder.message(&[b'x'; 11], &mut framed).is_err());
     }
 
     #[test]
-    fn a_message_that_stands_by_itself_may_hold_line_ends() {
+    fn single_message_may_contain_line_ends() {
         let mut framed = Vec::new();
         let mut of = |framing| {
             let mut encoder = Encoder::new(framing, 1000);
@@ -240,11 +237,11 @@ mod tests {
         };
         assert_eq!(of(Framing::Raw), b"a\nb");
         assert_eq!(of(Framing::Line), b"a\nb\n");
-        assert_eq!(of(Framing::Frame(1)), b"\x03a\nb");
+        assert_eq!(of(Framing::Frame(Width::One)), b"\x03a\nb");
     }
 
     #[test]
-    fn only_of_frames_the_length_is_limited_however_they_come() {
+    fn only_the_length_of_frames_is_limited() {
         let mut framed = Vec::new();
         for framing in [Framing::Raw, Framing::Line] {
             let mut encoder = Encoder::new(framing, 3);
@@ -252,8 +249,8 @@ mod tests {
             let message = encoder.message(b"hello", &mut framed).unwrap();
             assert!(message.starts_with(b"hello"), "{framing:?}");
         }
-        let too_long = TooLong { line: 1, most: 3 };
-        let mut encoder = Encoder::new(Framing::Frame(1), 3);
+        let too_long = TooLong { line: 1, max: 3 };
+        let mut encoder = Encoder::new(Framing::Frame(Width::One), 3);
         assert_eq!(encoder.message(b"hello", &mut framed), Err(too_long));
     }
 }

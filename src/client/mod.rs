@@ -1,32 +1,32 @@
-//! The other side: programs that connect to a server, on the same loop and the same connections.
+//! Client programs, on the same event loop and connections as the server.
 //!
-//! [`Sender`] is `echoloop send`: standard input to the server, what comes back to standard output. [`Pinger`] is
-//! `echoloop ping`: small verified echoes on schedule. In come a [`Net`](crate::net::Net) and a configuration, out comes
-//! how it went, or a [`Failure`] in one line.
+//! [`Sender`] is `echoloop send`: standard input to a server, replies to standard output. [`Pinger`] is
+//! `echoloop ping`: small verified echoes at an interval. Both take a [`Net`](crate::net::Net) and a configuration and
+//! return a report, or a [`Failure`] that is printed in one line. [`find_reachable`] chooses among the addresses of a
+//! name.
 
-mod conversation;
-mod dialing;
-mod echoes;
+mod connector;
+mod decoder;
+mod echo_tracker;
 mod failure;
 mod framing;
 mod input;
-mod mixing;
-mod output;
 mod ping;
+mod ping_session;
+mod reachable;
 mod send;
+mod send_session;
 mod summary;
-mod unframing;
-mod verifying;
 
-pub use conversation::{Conversation, Listening};
-pub use dialing::{Dialing, Target};
-pub use echoes::{Echoes, Finding};
+pub use connector::{Connector, Target};
+pub use decoder::{Decoder, Malformed};
+pub use echo_tracker::{EchoEvent, EchoTracker};
 pub use failure::{Awaited, End, Failure};
 pub use framing::{Encoder, Framing, TooLong};
 pub use input::Input;
-pub use output::Output;
-pub use ping::{PingConfig, Pinged, Pinger};
-pub use send::{SendConfig, Sender, Sent};
+pub use ping::{PingConfig, PingReport, Pinger};
+pub use ping_session::{PingProtocol, PingSession};
+pub use reachable::find_reachable;
+pub use send::{SendConfig, SendReport, Sender};
+pub use send_session::{SendProtocol, SendSession};
 pub use summary::{Style, json_of, line_of, text_of};
-pub use unframing::{Decoder, Malformed};
-pub use verifying::{Echoing, Verifying};

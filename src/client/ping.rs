@@ -1,194 +1,193 @@
-//! `ping`: small verified echoes on schedule, as ping(8) does it, over one TCP connection.
+//! `ping`: small verified echoes at an interval over one TCP connection, as ping(8) does with ICMP.
 //!
-//! An echo is sent when it is due, whether or not those before it are back; what could not be sent in time is left out,
-//! so that nothing is made up for in a burst.
+//! An echo is sent when it is due, whether or not earlier ones have been received. An echo that could not be sent in
+//! time is skipped, so that there are no bursts.
 
-use super::dialing::{Dialing, Target};
-use super::echoes::Echoes;
+use super::connector::{Connector, Target};
+use super::echo_tracker::EchoTracker;
 use super::failure::{Awaited, End, Failure};
-use super::output::Output;
+use super::ping_session::{PingProtocol, PingSession};
 use super::summary::{Style, json_of, text_of};
-use super::verifying::{Echoing, Verifying};
 use crate::connection::{
     Classes, CloseReason, Common, Connection, Connections, Driver, Limits, Timeouts,
 };
 use crate::net::{Key, Net, Readiness, Source, Time};
 use crate::reactor::{Handler, Reactor, SCRATCH_SIZE};
+use crate::stdout::StdoutQueue;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// What `ping` does, and with whom.
+/// The event loop.
+type Loop<N> = Connections<N, PingProtocol>;
+
+/// The configuration of [`Pinger`].
 #[derive(Clone, Debug)]
 pub struct PingConfig {
     /// The server.
     pub target: Target,
-    /// How many echoes are sent; `None`: until a signal comes.
+    /// How many echoes to send; `None`: until a signal.
     pub count: Option<u64>,
-    /// From one to the next.
+    /// The time between two echoes.
     pub interval: Duration,
-    /// Bytes of each; not zero.
+    /// The size of an echo in bytes, at least 1.
     pub size: usize,
-    /// How long one may be under way before it counts as lost.
-    pub patience: Duration,
-    /// What is printed.
+    /// An echo not received within this time is lost.
+    pub timeout: Duration,
+    /// What to print.
     pub style: Style,
 }
 
-/// How it went.
+/// The result of [`Pinger`].
 #[derive(Debug)]
-pub struct Pinged {
+pub struct PingReport {
     /// The server's address.
     pub peer: String,
-    /// All echoes.
-    pub echoes: Echoes,
-    /// What ended it before its time.
+    /// The counts and times of all echoes.
+    pub echoes: EchoTracker,
+    /// Why it ended early, if it did.
     pub failure: Option<Failure>,
-    /// Nobody reads standard output any more.
+    /// The reader of standard output has closed.
     pub output_closed: bool,
 }
 
-/// Echoes to one server.
+/// Sends echoes to one server.
 pub struct Pinger<N: Net> {
-    reactor: Connections<N, Echoing>,
-    crew: Crew,
-    /// The first connection has been begun.
-    has_begun: bool,
-    /// The connection is closed, and the summary is on its way.
+    reactor: Loop<N>,
+    state: PingerState,
+    /// The first connection attempt has been made.
+    has_started: bool,
+    /// The connection is closed and the summary queued.
     has_concluded: bool,
 }
 
-/// All of it but the loop, which calls it.
-struct Crew {
-    driver: Driver<Echoing>,
-    dialing: Dialing,
-    interval: Duration,
-    /// How many are still to be sent.
+/// Everything but the event loop, which calls it.
+struct PingerState {
+    driver: Driver<PingProtocol>,
+    connector: Connector,
+    /// How many echoes are still to be sent.
     left: Option<u64>,
-    /// When the next is due; `None` before the connection stands.
+    /// When the next echo is due; `None` before the connection is established.
     due: Option<Time>,
-    began: Time,
-    payload: Vec<u8>,
+    started_at: Time,
     key: Option<Key>,
     failure: Option<Failure>,
-    /// The next is due, but cannot be sent until the connection has moved.
-    is_held_up: bool,
-    /// What remains is to print.
+    /// An echo is due but waits for the connection to accept it.
+    is_send_blocked: bool,
+    /// Nothing is left to do but to print.
     is_over: bool,
     output_closed: bool,
     signals: u32,
 }
 
 impl<N: Net> Pinger<N> {
-    /// One that begins with its first turn. `net` is to have standard output and signals, and to keep time precisely.
+    /// A pinger on `net`, which needs standard output, signals and precise timers.
     ///
     /// # Errors
     /// There is no memory for the histogram.
     pub fn new(net: N, config: PingConfig) -> Result<Pinger<N>, Failure> {
         let timeouts = Timeouts {
             idle: None,
-            stall: Some(config.patience),
+            stall: Some(config.timeout),
             connect: config.target.connect_timeout,
         };
         let limits = Limits {
-            // A client that owes is read all the same: else neither might read until the other has.
+            // Input is read while output is pending, or client and server might each wait for the other to read.
             max_pending: config.size.saturating_add(2 * SCRATCH_SIZE),
             ..Limits::default()
         };
-        let echoing = Echoing::new(&config)?;
+        let (connector, left) = (Connector::new(config.target.clone()), config.count);
+        let protocol = PingProtocol::new(config)?;
         let reactor = Reactor::new(net, timeouts.by_class(), Duration::ZERO);
         Ok(Pinger {
-            crew: Crew {
-                driver: Driver::new(Common::new(echoing, limits, usize::MAX)),
-                dialing: Dialing::new(config.target),
-                interval: config.interval,
-                left: config.count,
+            state: PingerState {
+                driver: Driver::new(Common::new(protocol, limits, usize::MAX)),
+                connector,
+                left,
                 due: None,
-                began: reactor.now(),
-                payload: Vec::new(),
+                started_at: reactor.now(),
                 key: None,
                 failure: None,
-                is_held_up: false,
+                is_send_blocked: false,
                 is_over: false,
                 output_closed: false,
                 signals: 0,
             },
-            has_begun: false,
+            has_started: false,
             has_concluded: false,
             reactor,
         })
     }
 
-    /// Connects and sends echoes until all are sent and back or given up, a signal comes, or the connection ends; prints
-    /// them and the summary.
+    /// Connects and sends echoes until all are sent and received or lost, a signal arrives, or the connection ends.
     ///
     /// # Errors
-    /// No connection came to stand, or the loop cannot go on.
-    pub fn run(mut self) -> Result<Pinged, Failure> {
+    /// No connection was established, or the event loop failed.
+    pub fn run(mut self) -> Result<PingReport, Failure> {
         while !self.is_done() {
-            self.turn()?;
+            self.run_iteration()?;
         }
         self.finish()
     }
 
-    /// One turn of the loop; the first only begins to connect.
+    /// Runs one iteration of the event loop; the first only starts to connect.
     ///
     /// # Errors
-    /// The loop cannot go on.
-    pub fn turn(&mut self) -> Result<(), Failure> {
-        let Pinger { reactor, crew, .. } = self;
-        if std::mem::replace(&mut self.has_begun, true) {
-            reactor.turn(crew).map_err(Failure::Loop)?;
-            if crew.is_over {
-                crew.flush_output(reactor);
+    /// The event loop failed.
+    pub fn run_iteration(&mut self) -> Result<(), Failure> {
+        let Pinger { reactor, state, .. } = self;
+        if std::mem::replace(&mut self.has_started, true) {
+            reactor.turn(state).map_err(Failure::Loop)?;
+            if state.is_over {
+                state.flush_output(reactor);
             } else {
-                crew.act(reactor);
+                state.run_schedule(reactor);
             }
         } else {
-            crew.dial(reactor);
+            state.connect(reactor);
         }
-        if crew.is_over && !std::mem::replace(&mut self.has_concluded, true) {
-            crew.conclude(reactor);
+        if state.is_over && !std::mem::replace(&mut self.has_concluded, true) {
+            state.conclude(reactor);
         }
         Ok(())
     }
 
-    /// Whether all is over and printed. A second signal ends it even if standard output takes nothing.
+    /// Whether everything is done and printed. A second signal ends it even if standard output is blocked.
     pub fn is_done(&self) -> bool {
-        let output = &self.crew.driver.common.protocol.output;
-        self.has_concluded && (output.is_empty() || self.crew.signals >= 2)
+        let output = &self.state.driver.common.protocol.output;
+        self.has_concluded && (output.is_empty() || self.state.signals >= 2)
     }
 
-    /// How it went, once it is done.
+    /// The report, once it is done.
     ///
     /// # Errors
-    /// No connection came to stand.
-    pub fn finish(self) -> Result<Pinged, Failure> {
-        let crew = self.crew;
-        let echoing = crew.driver.common.protocol;
-        if !echoing.is_open {
-            let peer = crew.dialing.peer();
-            return Err(crew.failure.unwrap_or(Failure::Interrupted { peer }));
+    /// No connection was established.
+    pub fn finish(self) -> Result<PingReport, Failure> {
+        let state = self.state;
+        let protocol = state.driver.common.protocol;
+        if !protocol.is_established {
+            let peer = state.connector.peer();
+            return Err(state.failure.unwrap_or(Failure::Interrupted { peer }));
         }
-        Ok(Pinged {
-            peer: echoing.peer,
-            echoes: echoing.echoes,
-            failure: crew.failure,
-            output_closed: crew.output_closed,
+        Ok(PingReport {
+            peer: protocol.peer,
+            echoes: protocol.echoes,
+            failure: state.failure,
+            output_closed: state.output_closed,
         })
     }
 }
 
-impl Crew {
-    fn echoing(&mut self) -> &mut Echoing {
+impl PingerState {
+    fn protocol(&mut self) -> &mut PingProtocol {
         &mut self.driver.common.protocol
     }
 
-    fn dial<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
-        match self.dialing.next(&mut self.driver, reactor) {
+    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
+        match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 self.key = Some(key);
-                self.echoing().peer = self.dialing.peer();
+                self.protocol().peer = self.connector.peer();
             }
             Err(failure) => self.fail(failure),
         }
@@ -199,31 +198,37 @@ impl Crew {
         self.is_over = true;
     }
 
-    /// Does what is due.
-    fn act<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
-        if self.is_over || !self.echoing().is_open {
+    /// Sends the echo that is due, expires those that are late, and ends when nothing is left to wait for.
+    fn run_schedule<N: Net>(&mut self, reactor: &mut Loop<N>) {
+        if self.is_over || !self.protocol().is_established {
             return;
         }
         if self.due.is_none() {
-            self.began = reactor.net.now();
-            self.due = Some(self.began);
+            self.started_at = reactor.net.now();
+            self.due = Some(self.started_at);
         }
         self.send_if_due(reactor);
         let now = reactor.net.now();
-        self.echoing()
-            .find(|echoes, tell| echoes.give_up(now, tell));
-        let all_is_back = self.echoing().echoes.waited_for() == 0;
-        self.is_over |= self.left == Some(0) && all_is_back;
-        if let Some(key) = self.key.filter(|_| all_is_back)
-            && !self.echoing().echoes.has_room()
-        {
-            // All that may be under way has been given up, so no more will ever be sent.
-            self.ended(reactor, key, CloseReason::Idle);
+        let protocol = self.protocol();
+        let events = protocol.echoes.expire(now);
+        protocol.print(events);
+        if self.has_no_echo_in_flight() {
+            self.is_over |= self.left == Some(0);
+            if let Some(key) = self.key
+                && !self.protocol().echoes.can_send()
+            {
+                // As many echoes as may be in flight are lost, so no more can be sent.
+                self.on_close(reactor, key, CloseReason::Idle);
+            }
         }
         self.flush_output(reactor);
     }
 
-    fn send_if_due<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
+    fn has_no_echo_in_flight(&self) -> bool {
+        self.driver.common.protocol.echoes.in_flight() == 0
+    }
+
+    fn send_if_due<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let (Some(key), Some(due)) = (self.key, self.due) else {
             return;
         };
@@ -231,97 +236,78 @@ impl Crew {
         if now < due || self.left == Some(0) {
             return;
         }
-        self.is_held_up = !self.may_send(reactor, key);
-        if self.is_held_up {
-            return;
+        let has_pending = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
+        let echoes = &mut self.protocol().echoes;
+        let is_blocked = has_pending || !echoes.can_send();
+        if !is_blocked {
+            let pattern = echoes.pattern();
+            let message = echoes.send(&pattern, now);
+            let ended = self.driver.write(reactor, key, |outbox| {
+                outbox.write(message.head());
+                outbox.write(message.body());
+            });
+            self.left = self.left.map(|left| left - 1);
+            self.due = Some(next_due(due, now, self.protocol().config.interval));
+            if let Some(reason) = ended {
+                self.on_close(reactor, key, reason);
+            }
         }
-        let mut payload = std::mem::take(&mut self.payload);
-        self.echoing().echoes.send(now, &mut payload);
-        let ended = self
-            .driver
-            .write(reactor, key, |outbox| outbox.write(&payload));
-        self.payload = payload;
-        self.left = self.left.map(|left| left - 1);
-        self.due = Some(next_due(due, now, self.interval));
-        if let Some(reason) = ended {
-            self.ended(reactor, key, reason);
-        }
+        self.is_send_blocked = is_blocked;
     }
 
-    /// Whether the connection has taken all so far, and not too many are under way.
-    fn may_send<N: Net>(&self, reactor: &mut Connections<N, Echoing>, key: Key) -> bool {
-        let owes = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
-        !owes && self.driver.common.protocol.echoes.has_room()
-    }
-
-    fn ended<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, Echoing>,
-        key: Key,
-        reason: CloseReason,
-    ) {
-        let awaited = match reactor.find(key).map(|slot| slot.tenant.owed()) {
-            Some(owed) if owed > 0 => Awaited::Room(owed),
-            _ => Awaited::Reply,
-        };
+    /// Closes the connection, which has ended for `reason`, and tries the next address or fails.
+    fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+        let pending = reactor.find(key).map_or(0, |slot| slot.tenant.owed());
         self.key = None;
         let Some(closed) = self.driver.close(reactor, key, reason) else {
             return;
         };
-        if !self.echoing().is_open {
-            self.dialing.note_failed(closed);
-            return self.dial(reactor);
+        if !self.protocol().is_established {
+            self.connector.on_connect_error(closed);
+            return self.connect(reactor);
         }
-        if self.left == Some(0) && self.echoing().echoes.waited_for() == 0 {
-            // All was done: that the server ends it is its right.
+        if self.left == Some(0) && self.has_no_echo_in_flight() {
+            // The server may close once everything is done.
             self.is_over = true;
             return;
         }
-        let end = End::of(&closed, self.dialing.peer());
-        self.fail(match closed.reason {
-            CloseReason::Stalled | CloseReason::Idle => Failure::Silent {
-                end,
-                awaited,
-                timeout: self.driver.common.protocol.patience,
-            },
-            _ => Failure::Lost {
-                end,
-                error: closed.error,
-            },
-        });
+        let awaited = match pending {
+            0 => Awaited::Reply,
+            pending => Awaited::Acceptance(pending),
+        };
+        let end = End::of(&closed, self.connector.peer());
+        let timeout = Some(self.protocol().config.timeout);
+        self.fail(Failure::of_end(end, closed.error, awaited, timeout));
     }
 
-    /// Closes the connection, and puts the summary behind the lines.
-    fn conclude<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
-        let took = reactor.net.now().since(self.began);
+    /// Closes the connection and queues the summary.
+    fn conclude<N: Net>(&mut self, reactor: &mut Loop<N>) {
+        let took = reactor.net.now().since(self.started_at);
         if let Some(key) = self.key.take() {
             self.driver.close(reactor, key, CloseReason::SessionDone);
         }
-        let echoing = &mut self.driver.common.protocol;
-        if !echoing.is_open || self.output_closed {
+        let protocol = &mut self.driver.common.protocol;
+        if !protocol.is_established || self.output_closed {
             return;
         }
-        let (echoes, peer) = (&echoing.echoes, &echoing.peer);
-        let mut text = match echoing.style {
-            Style::Json => json_of(echoes, echoing.size, peer, took)
+        let (echoes, peer) = (&protocol.echoes, &protocol.peer);
+        let mut text = match protocol.config.style {
+            Style::Json => json_of(echoes, protocol.config.size, peer, took)
                 .unwrap_or_else(|error| format!("cannot write JSON: {error}\n")),
             Style::Lines | Style::Summary => text_of(echoes, peer, took),
         };
-        if echoing.lines_left_out > 0 && echoing.style == Style::Lines {
-            let left_out = echoing.lines_left_out;
-            let _ = writeln!(
-                text,
-                "{left_out} lines left out: standard output did not take them in time"
-            );
+        if protocol.lines_left_out > 0 {
+            let count = protocol.lines_left_out;
+            let _ = writeln!(text, "{count} lines left out: standard output was too slow");
         }
-        echoing.output.push(text.as_bytes());
+        protocol.output.push(text.as_bytes());
         self.flush_output(reactor);
     }
 
-    fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, Echoing>) {
-        let output = &mut self.driver.common.protocol.output;
-        if let Err(error) = output.flush(&mut reactor.net) {
-            *output = Output::default();
+    fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
+        let output = &mut self.protocol().output;
+        if let Err(error) = output.flush(|bytes| reactor.net.write_stdout(bytes)) {
+            *output = StdoutQueue::default();
             self.is_over = true;
             self.output_closed = true;
             if error.kind() != ErrorKind::BrokenPipe {
@@ -331,24 +317,22 @@ impl Crew {
     }
 }
 
-/// When the next echo is due after the one that was due at `due` and was sent at `now`: on schedule, but never at once for
-/// one that was missed.
+/// When the next echo is due, after one that was due at `due` and sent at `now`: the next multiple of the interval.
 fn next_due(due: Time, now: Time, interval: Duration) -> Time {
-    let behind = now.since(due).as_nanos();
-    let missed = behind / interval.as_nanos().max(1);
-    let steps = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+    let skipped = now.since(due).as_nanos() / interval.as_nanos().max(1);
+    let steps = u32::try_from(skipped).unwrap_or(u32::MAX).saturating_add(1);
     due + interval.saturating_mul(steps)
 }
 
-impl<N: Net> Handler<N, Connection<Verifying>> for Crew {
-    fn ready(&mut self, reactor: &mut Connections<N, Echoing>, key: Key, readiness: Readiness) {
+impl<N: Net> Handler<N, Connection<PingSession>> for PingerState {
+    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
         if let Some(reason) = self.driver.drive(reactor, key, readiness) {
-            self.ended(reactor, key, reason);
+            self.on_close(reactor, key, reason);
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<N, Echoing>, key: Key) {
-        // What has arrived comes first: events may still be queued in the kernel.
+    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
+        // Process input first: its event may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
             let readiness = Classes::readiness_at_deadline(slot.class());
             self.ready(reactor, key, readiness);
@@ -357,13 +341,13 @@ impl<N: Net> Handler<N, Connection<Verifying>> for Crew {
             && let Some(slot) = reactor.find(key)
         {
             let reason = slot.tenant.expire();
-            self.ended(reactor, key, reason);
+            self.on_close(reactor, key, reason);
         }
     }
 
-    fn source_ready(&mut self, reactor: &mut Connections<N, Echoing>, source: Source) {
+    fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
         match source {
-            Source::STDOUT => self.echoing().output.heed_event(),
+            Source::STDOUT => self.protocol().output.on_writable(),
             Source::SIGNALS => {
                 while reactor.net.take_signal().is_some() {
                     self.is_over = true;
@@ -378,11 +362,10 @@ impl<N: Net> Handler<N, Connection<Verifying>> for Crew {
         if self.is_over {
             return None;
         }
-        let echoes = &self.driver.common.protocol.echoes;
-        let due = self
-            .due
-            .filter(|_| self.left != Some(0) && !self.is_held_up);
-        due.into_iter().chain(echoes.next_given_up()).min()
+        let can_send = self.left != Some(0) && !self.is_send_blocked;
+        let due = self.due.filter(|_| can_send);
+        let deadline = self.driver.common.protocol.echoes.next_deadline();
+        due.into_iter().chain(deadline).min()
     }
 }
 
@@ -391,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schedule_is_kept_and_what_was_missed_is_left_out() {
+    fn missed_echoes_are_skipped_without_drift() {
         let at = |milliseconds| Time::ZERO + Duration::from_millis(milliseconds);
         let second = Duration::from_secs(1);
         assert_eq!(next_due(at(0), at(0), second), at(1000));

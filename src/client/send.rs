@@ -1,81 +1,84 @@
-//! `send`: what comes from standard input goes to the server, what comes back goes to standard output.
+//! `send`: standard input to a server, replies to standard output.
 //!
-//! Neither waits for the other. The server is sent no more than it takes: standard input is read only while nothing is
-//! owed. Standard output is given no more than it takes: what waits for it is counted in the pool of what connections
-//! hold, and when that is full the connection is not read. So memory is bounded, whoever is slow, and the slow one's
-//! pace reaches the other end.
+//! Neither direction waits for the other. Standard input is read only while no output is pending for the server. Output
+//! queued for standard output counts as memory of the connection, which is not read while the pool is full. So memory
+//! is bounded, and a slow reader at either end slows the other down.
 
-use super::conversation::{Conversation, Listening};
-use super::dialing::{Dialing, Target};
+use super::connector::{Connector, Target};
+use super::decoder::Decoder;
 use super::failure::{Awaited, End, Failure};
 use super::framing::{Encoder, Framing};
-use super::input::{Found, Input, Source as InputSource};
-use super::unframing::Decoder;
+use super::input::{Input, InputReader, Piece};
+use super::send_session::{SendProtocol, SendSession};
 use crate::connection::{
     Classes, CloseReason, Closed, Common, Connection, Connections, Driver, Limits, Pool, Timeouts,
 };
 use crate::net::{Key, Net, Readiness, Source, Stream, Time};
 use crate::reactor::{Borrowed, Handler, Reactor, SCRATCH_SIZE};
+use crate::stdout::StdoutQueue;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Bytes that may wait for standard output before the server is read no more; what one turn reads comes on top.
-const MOST_OUTPUT: usize = 256 * 1024;
+/// Bytes queued for standard output above which the server is not read; one iteration may add what it reads.
+const MAX_QUEUED: usize = 256 * 1024;
 
-/// What `send` does, and with whom.
+/// The event loop.
+type Loop<N> = Connections<N, SendProtocol>;
+
+/// The configuration of [`Sender`].
 #[derive(Clone, Debug)]
 pub struct SendConfig {
     /// The server.
     pub target: Target,
-    /// What is sent.
+    /// What to send.
     pub input: Input,
-    /// How messages are told apart.
+    /// How messages are delimited.
     pub framing: Framing,
-    /// The longest message either way, in bytes.
+    /// The longest message sent or received, in bytes.
     pub max_message: usize,
-    /// How long nothing may move before it is given up; `None`: for ever.
+    /// How long no byte may move in either direction; `None`: forever.
     pub timeout: Option<Duration>,
 }
 
-/// How a conversation went that came to its end.
+/// The result of [`Sender`].
 #[derive(Clone, Debug, Default)]
-pub struct Sent {
-    /// Bytes that were sent.
+pub struct SendReport {
+    /// Bytes sent.
     pub sent: u64,
-    /// Bytes that came back.
+    /// Bytes received.
     pub received: u64,
-    /// Nobody reads standard output any more, so not everything was waited for.
+    /// The reader of standard output closed before the end.
     pub output_closed: bool,
 }
 
-/// One conversation with a server.
+/// Exchanges data with one server.
 pub struct Sender<N: Net> {
-    reactor: Connections<N, Conversation>,
-    crew: Crew,
+    reactor: Loop<N>,
+    state: SenderState,
 }
 
-/// All of it but the loop, which calls it.
-struct Crew {
-    driver: Driver<Conversation>,
-    dialing: Dialing,
-    input: InputSource,
+/// Everything but the event loop, which calls it.
+struct SenderState {
+    driver: Driver<SendProtocol>,
+    connector: Connector,
+    input: InputReader,
     timeout: Option<Duration>,
     key: Option<Key>,
-    /// The first connection has been begun.
-    has_begun: bool,
-    /// All of the input has been handed to the connection, with FIN behind it.
-    has_said_all: bool,
-    /// What the pool was told of the output.
+    /// The first connection attempt has been made.
+    has_started: bool,
+    /// All input has been written to the connection, then FIN.
+    is_half_closed: bool,
+    /// Bytes of queued output that the pool counts.
     accounted: usize,
-    /// Bytes that were found on a connection that was gone already.
+    /// Bytes read from a connection after a write had failed.
     salvaged: u64,
-    /// How much had been sent and received when the last connection was closed.
-    moved: Sent,
-    end: Option<Result<Sent, Failure>>,
+    /// Bytes sent and received when the last connection was closed.
+    moved: SendReport,
+    end: Option<Result<SendReport, Failure>>,
 }
 
 impl<N: Net> Sender<N> {
-    /// A conversation that begins with its first turn. `net` is to have standard output, and standard input if that is what is sent.
+    /// A sender on `net`, which needs standard output, and standard input if that is sent.
     pub fn new(net: N, config: SendConfig) -> Sender<N> {
         let timeouts = Timeouts {
             idle: config.timeout,
@@ -83,88 +86,85 @@ impl<N: Net> Sender<N> {
             connect: config.target.connect_timeout,
         };
         let encoder = Encoder::new(config.framing, config.max_message);
-        let input = InputSource::new(config.input, encoder);
-        let most_owed = input.most_at_once();
+        let input = InputReader::new(config.input, encoder);
+        let max_pending = input.max_piece();
         let limits = Limits {
-            // A client that owes is read all the same. Else, with an echo server that does as ours does, neither would
-            // read until the other has.
-            max_pending: most_owed.saturating_add(2 * SCRATCH_SIZE),
+            // Input is read while output is pending, or client and server might each wait for the other to read.
+            max_pending: max_pending.saturating_add(2 * SCRATCH_SIZE),
             ..Limits::default()
         };
-        // What is owed never fills the pool by itself, so that when it is full it is standard output that is waited for.
-        let max_held = most_owed.saturating_mul(2).saturating_add(MOST_OUTPUT);
-        let conversation = Conversation::new(Decoder::new(config.framing, config.max_message));
-        let common = Common::new(conversation, limits, max_held);
+        // Pending output alone never fills the pool: when the pool is full, standard output is slow.
+        let max_buffered = max_pending.saturating_mul(2).saturating_add(MAX_QUEUED);
+        let protocol = SendProtocol::new(Decoder::new(config.framing, config.max_message));
         Sender {
             reactor: Reactor::new(net, timeouts.by_class(), Duration::ZERO),
-            crew: Crew {
-                driver: Driver::new(common),
-                dialing: Dialing::new(config.target),
+            state: SenderState {
+                driver: Driver::new(Common::new(protocol, limits, max_buffered)),
+                connector: Connector::new(config.target),
                 input,
                 timeout: config.timeout,
                 key: None,
-                has_begun: false,
-                has_said_all: false,
+                has_started: false,
+                is_half_closed: false,
                 accounted: 0,
                 salvaged: 0,
-                moved: Sent::default(),
+                moved: SendReport::default(),
                 end: None,
             },
         }
     }
 
-    /// Connects, sends, receives, and comes back when both have said all and standard output has it.
+    /// Connects and exchanges data until both sides have sent FIN and standard output has everything.
     ///
     /// # Errors
-    /// Why that was not possible. What had come back is on standard output all the same.
-    pub fn run(mut self) -> Result<Sent, Failure> {
+    /// Why that failed. Everything received before has been written to standard output.
+    pub fn run(mut self) -> Result<SendReport, Failure> {
         loop {
-            if let Some(end) = self.turn() {
+            if let Some(end) = self.run_iteration() {
                 return end;
             }
         }
     }
 
-    /// One turn of the loop. Gives back how it went once it is over, as [`run`](Sender::run) does, and is not to be
-    /// called again after that.
-    pub fn turn(&mut self) -> Option<Result<Sent, Failure>> {
-        if !std::mem::replace(&mut self.crew.has_begun, true) {
-            self.crew.dial(&mut self.reactor);
+    /// Runs one iteration of the event loop. At the end it returns what [`run`](Sender::run) returns, and must not be
+    /// called again.
+    pub fn run_iteration(&mut self) -> Option<Result<SendReport, Failure>> {
+        if !std::mem::replace(&mut self.state.has_started, true) {
+            self.state.connect(&mut self.reactor);
         }
-        if self.crew.conversation().output.is_empty()
-            && let Some(end) = self.crew.end.take()
+        if self.state.protocol().output.is_empty()
+            && let Some(end) = self.state.end.take()
         {
             return Some(end);
         }
-        if let Err(error) = self.reactor.turn(&mut self.crew) {
+        if let Err(error) = self.reactor.turn(&mut self.state) {
             return Some(Err(Failure::Loop(error)));
         }
-        self.crew.admit_waiting(&mut self.reactor);
+        self.state.admit_waiting(&mut self.reactor);
         None
     }
 
-    /// The memory held for what the server is owed and for what standard output has not taken.
+    /// The memory of pending output in both directions.
     pub fn pool(&mut self) -> &mut Pool {
-        &mut self.crew.driver.common.pool
+        &mut self.state.driver.common.pool
     }
 
-    /// From now on grants no memory for slots and further turns, as if the machine had none left, or does again. For
-    /// tests, as [`Pool::refuse`].
+    /// Denies memory for slots and the run queue from now on, or grants it again. For tests, as [`Pool::refuse`].
     pub fn refuse_places(&mut self, refuses: bool) {
         self.reactor.refuse(refuses);
     }
 }
 
-impl Crew {
-    fn conversation(&mut self) -> &mut Conversation {
+impl SenderState {
+    fn protocol(&mut self) -> &mut SendProtocol {
         &mut self.driver.common.protocol
     }
 
-    fn dial<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
-        match self.dialing.next(&mut self.driver, reactor) {
+    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
+        match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 if let Some(slot) = reactor.find(key) {
-                    // A server may send FIN and listen on; while there is input, that may be so.
+                    // After the server's FIN, input is still sent.
                     slot.tenant.speak_on();
                 }
                 self.key = Some(key);
@@ -173,38 +173,38 @@ impl Crew {
         }
     }
 
-    /// Hands on what can be handed on, both ways.
-    fn carry_on<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+    /// Moves data in both directions.
+    fn pump<N: Net>(&mut self, reactor: &mut Loop<N>) {
         self.flush_output(reactor);
         self.pump_input(reactor);
     }
 
-    /// The connection is read on if it has waited for standard output, and there is room now.
-    fn admit_waiting<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+    /// Reads a connection that had to wait for memory, if there is some now.
+    fn admit_waiting<N: Net>(&mut self, reactor: &mut Loop<N>) {
         while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
-            self.ended(reactor, key, reason);
+            self.on_close(reactor, key, reason);
         }
-        if self.conversation().output.len() != self.accounted {
-            // Without memory for a turn it was read at once, and nobody has looked at what came.
+        if self.protocol().output.len() != self.accounted {
+            // Without memory for the run queue, the connection was read here, outside `ready`.
             self.flush_output(reactor);
         }
     }
 
-    /// Standard output gets what it takes.
-    fn flush_output<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+    fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let common = &mut self.driver.common;
-        let flushed = common.protocol.output.flush(&mut reactor.net);
+        let output = &mut common.protocol.output;
+        let flushed = output.flush(|bytes| reactor.net.write_stdout(bytes));
         if flushed.is_err() {
-            common.protocol.output = super::Output::default();
+            *output = StdoutQueue::default();
         }
-        let waiting = common.protocol.output.len();
-        common.pool.account(self.accounted, waiting);
-        self.accounted = waiting;
+        let queued = output.len();
+        common.pool.account(self.accounted, queued);
+        self.accounted = queued;
         match flushed {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.hang_up(reactor, CloseReason::SessionDone);
-                self.end = Some(Ok(Sent {
+                self.close(reactor, CloseReason::SessionDone);
+                self.end = Some(Ok(SendReport {
                     output_closed: true,
                     ..self.moved.clone()
                 }));
@@ -213,77 +213,71 @@ impl Crew {
         }
     }
 
-    /// The server gets the next piece of the input, if it has taken all that went before.
-    fn pump_input<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>) {
+    /// Writes the next piece of the input to the connection, if no output is pending.
+    fn pump_input<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let Some(key) = self.key else { return };
-        let owes = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
-        if owes || self.has_said_all || !self.conversation().is_open {
+        let has_pending = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
+        if has_pending || self.is_half_closed || !self.protocol().is_established {
             return;
         }
-        let has_heard_all = self.conversation().has_heard_all;
-        if has_heard_all {
-            // Whether there is more to say is to be known now, not when an event tells of it.
-            self.input.heed_event();
+        let is_at_fin = self.protocol().is_at_fin;
+        if is_at_fin {
+            // After the server's FIN, input that is available now is sent; later input is not waited for.
+            self.input.on_readable();
         }
         let driver = &mut self.driver;
         let mut ended = None;
         match self.input.next(&mut reactor.net) {
-            Ok(Found::Piece(bytes)) => {
+            Ok(Piece::More(bytes)) => {
                 ended = driver.write(reactor, key, |outbox| outbox.write(bytes));
-                // The connection has its turn in between, so that neither direction waits for the other.
+                // The connection runs between two pieces, so that neither direction waits for the other.
                 if reactor.run_again(key).is_err() {
-                    return self.abort(reactor, Failure::NoMemory);
+                    return self.abort(reactor, Failure::OutOfMemory);
                 }
             }
-            Ok(Found::Last(bytes)) => {
-                self.has_said_all = true;
+            Ok(Piece::Last(bytes)) => {
+                self.is_half_closed = true;
                 if !bytes.is_empty() {
                     ended = driver.write(reactor, key, |outbox| outbox.write(bytes));
                 }
                 ended = ended.or_else(|| driver.half_close(reactor, key));
             }
-            // The server has said all, and there is nothing to say to it now: nobody knows that there will be.
-            Ok(Found::Nothing) if has_heard_all => {
-                self.has_said_all = true;
+            Ok(Piece::NotReady) if is_at_fin => {
+                self.is_half_closed = true;
                 ended = driver.half_close(reactor, key);
             }
-            Ok(Found::Nothing) => {}
+            Ok(Piece::NotReady) => {}
             Err(failure) => return self.abort(reactor, failure),
         }
         if let Some(reason) = ended {
-            self.ended(reactor, key, reason);
+            self.on_close(reactor, key, reason);
         }
     }
 
-    /// The connection has ended, or has never stood.
-    fn ended<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, Conversation>,
-        key: Key,
-        reason: CloseReason,
-    ) {
-        let awaited = match reactor.find(key).map(|slot| slot.tenant.owed()) {
-            Some(owed) if owed > 0 => Awaited::Room(owed),
-            _ if self.input.has_ended() => Awaited::Reply,
-            _ => Awaited::Anything,
+    /// Closes the connection, which has ended for `reason`, and tries the next address or concludes.
+    fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+        let awaited = match reactor.find(key).map_or(0, |slot| slot.tenant.owed()) {
+            0 if self.input.has_ended() => Awaited::Reply,
+            0 => Awaited::InputOrReply,
+            pending => Awaited::Acceptance(pending),
         };
         if let CloseReason::PeerReset | CloseReason::WriteFailed = reason {
             self.salvage(reactor, key);
         }
-        let Some(closed) = self.hang_up(reactor, reason) else {
+        let Some(closed) = self.close(reactor, reason) else {
             return;
         };
-        if !self.conversation().is_open {
-            self.dialing.note_failed(closed);
-            return self.dial(reactor);
+        if !self.protocol().is_established {
+            self.connector.on_connect_error(closed);
+            return self.connect(reactor);
         }
-        self.end = Some(self.judge(closed, awaited));
+        self.end = Some(self.conclude(closed, awaited));
         self.flush_output(reactor);
     }
 
-    /// Reads what had come when a write found out that the connection is gone, such as why it was: a server that answers
-    /// and closes without having read all of the input resets it. That is at most what the kernel holds for one socket.
-    fn salvage<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) {
+    /// Reads what the server sent before it reset the connection, such as an error message: a server that closes
+    /// without reading all input resets. The kernel still holds at most one receive buffer of it.
+    fn salvage<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key) {
         let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
             return;
         };
@@ -291,7 +285,7 @@ impl Crew {
             match slot.stream.read(scratch) {
                 Ok(count) if count > 0 => {
                     self.salvaged += count as u64;
-                    self.driver.common.protocol.hear(&scratch[..count]);
+                    self.driver.common.protocol.decode(&scratch[..count]);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 _ => return,
@@ -299,44 +293,33 @@ impl Crew {
         }
     }
 
-    fn judge(&mut self, closed: Closed, awaited: Awaited) -> Result<Sent, Failure> {
-        let end = End::of(&closed, self.dialing.peer());
-        let conversation = self.conversation();
-        if conversation.output.is_out_of_memory() {
-            return Err(Failure::NoMemory);
+    /// The result of an established connection that has closed.
+    fn conclude(&mut self, closed: Closed, awaited: Awaited) -> Result<SendReport, Failure> {
+        let end = End::of(&closed, self.connector.peer());
+        let protocol = self.protocol();
+        if protocol.output.is_out_of_memory() {
+            return Err(Failure::OutOfMemory);
         }
-        if let Some(what) = conversation.malformed {
-            return Err(Failure::Malformed { end, what });
+        if let Some(violation) = protocol.malformed {
+            return Err(Failure::Malformed { end, violation });
         }
-        match (closed.reason, self.timeout) {
-            (CloseReason::PeerClosed, _) => Ok(self.moved.clone()),
-            (CloseReason::Idle | CloseReason::Stalled, Some(timeout)) => Err(Failure::Silent {
-                end,
-                awaited,
-                timeout,
-            }),
-            _ => Err(Failure::Lost {
-                end,
-                error: closed.error,
-            }),
+        if closed.reason == CloseReason::PeerClosed {
+            return Ok(self.moved.clone());
         }
+        Err(Failure::of_end(end, closed.error, awaited, self.timeout))
     }
 
-    /// Ends it here: the server is told by RST that it did not get everything.
-    fn abort<N: Net>(&mut self, reactor: &mut Connections<N, Conversation>, failure: Failure) {
-        self.hang_up(reactor, CloseReason::DrainExpired);
+    /// Fails and resets the connection, so that the server does not take the input for complete.
+    fn abort<N: Net>(&mut self, reactor: &mut Loop<N>, failure: Failure) {
+        self.close(reactor, CloseReason::DrainExpired);
         self.end = Some(Err(failure));
     }
 
-    fn hang_up<N: Net>(
-        &mut self,
-        reactor: &mut Connections<N, Conversation>,
-        reason: CloseReason,
-    ) -> Option<Closed> {
+    fn close<N: Net>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) -> Option<Closed> {
         let key = self.key.take()?;
         let mut closed = self.driver.close(reactor, key, reason)?;
         closed.bytes_in += std::mem::take(&mut self.salvaged);
-        self.moved = Sent {
+        self.moved = SendReport {
             sent: closed.bytes_out,
             received: closed.bytes_in,
             output_closed: false,
@@ -345,33 +328,28 @@ impl Crew {
     }
 }
 
-fn bytes_in<N: Net>(reactor: &mut Connections<N, Conversation>, key: Key) -> Option<u64> {
+fn bytes_in<N: Net>(reactor: &mut Loop<N>, key: Key) -> Option<u64> {
     reactor.find(key).map(|slot| slot.tenant.bytes_in())
 }
 
-impl<N: Net> Handler<N, Connection<Listening>> for Crew {
-    fn ready(
-        &mut self,
-        reactor: &mut Connections<N, Conversation>,
-        key: Key,
-        readiness: Readiness,
-    ) {
-        let heard = bytes_in(reactor, key);
+impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
+    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
+        let received = bytes_in(reactor, key);
         let ended = self.driver.drive(reactor, key, readiness);
-        if bytes_in(reactor, key) != heard {
-            // One that owes has the time of its peer's reading alone; but a server that speaks is not silent.
+        if bytes_in(reactor, key) != received {
+            // With pending output, only acknowledged bytes restart the timer; here received bytes count too.
             reactor.touch(key);
         }
-        // What is malformed stays so: the server's FIN is not waited for.
-        let malformed = self.conversation().malformed.is_some();
+        // After malformed input the server's FIN is not awaited.
+        let malformed = self.protocol().malformed.is_some();
         match ended.or(malformed.then_some(CloseReason::Malformed)) {
-            Some(reason) => self.ended(reactor, key, reason),
-            None => self.carry_on(reactor),
+            Some(reason) => self.on_close(reactor, key, reason),
+            None => self.pump(reactor),
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<N, Conversation>, key: Key) {
-        // What has arrived comes first: events may still be queued in the kernel.
+    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
+        // Process input first: its event may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
             let readiness = Classes::readiness_at_deadline(slot.class());
             self.ready(reactor, key, readiness);
@@ -383,21 +361,21 @@ impl<N: Net> Handler<N, Connection<Listening>> for Crew {
             return;
         };
         let (reason, class) = (slot.tenant.expire(), slot.class());
-        if self.conversation().output.is_empty() {
-            self.ended(reactor, key, reason);
+        if self.protocol().output.is_empty() {
+            self.on_close(reactor, key, reason);
         } else {
-            // It is standard output that is waited for, and the server may wait for that too.
+            // Standard output is slow, not the server: restart the timer.
             reactor.set_class(key, class);
         }
     }
 
-    fn source_ready(&mut self, reactor: &mut Connections<N, Conversation>, source: Source) {
+    fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
         match source {
-            Source::STDIN => self.input.heed_event(),
-            Source::STDOUT => self.conversation().output.heed_event(),
+            Source::STDIN => self.input.on_readable(),
+            Source::STDOUT => self.protocol().output.on_writable(),
             _ => {}
         }
-        self.carry_on(reactor);
+        self.pump(reactor);
     }
 
     fn wake_at(&self) -> Option<Time> {

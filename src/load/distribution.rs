@@ -1,5 +1,6 @@
 //! Distributions of times: an HDR histogram of microseconds, its summary, and a form that can be saved and merged.
 
+use crate::echo::{Summary, percentile};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -17,21 +18,6 @@ const DIGITS: u8 = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Counts(pub Vec<(u64, u64)>);
-
-/// The usual figures of a distribution, in microseconds. All zero if nothing was recorded.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "percentiles by their names")]
-pub struct Summary {
-    pub count: u64,
-    pub min: u64,
-    pub mean: f64,
-    pub p50: u64,
-    pub p90: u64,
-    pub p99: u64,
-    pub p99_9: u64,
-    pub p99_99: u64,
-    pub max: u64,
-}
 
 /// A distribution of times, from 1 us to 60 s, to three significant digits.
 #[derive(Clone, Debug)]
@@ -88,8 +74,7 @@ impl Distribution {
     /// The smallest time, in microseconds, that `percent` of all do not exceed; zero if empty.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> u64 {
-        let value = self.histogram.value_at_percentile(percent);
-        value.min(self.histogram.max())
+        percentile(&self.histogram, percent)
     }
 
     /// The longest time, in microseconds.
@@ -101,20 +86,7 @@ impl Distribution {
     /// The usual figures.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        if self.count() == 0 {
-            return Summary::default();
-        }
-        Summary {
-            count: self.count(),
-            min: self.histogram.min(),
-            mean: (self.histogram.mean() * 10.0).round() / 10.0,
-            p50: self.percentile(50.0),
-            p90: self.percentile(90.0),
-            p99: self.percentile(99.0),
-            p99_9: self.percentile(99.9),
-            p99_99: self.percentile(99.99),
-            max: self.max(),
-        }
+        Summary::of(&self.histogram)
     }
 
     /// All recorded times, to be saved.

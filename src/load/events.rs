@@ -48,7 +48,7 @@ impl<N: Net, S: Observer> Handler<N, Connection<EchoSession>> for Tester<S> {
             }
         }
         if source == Source::STDOUT {
-            self.interval_writer.unblock();
+            self.interval_writer.queue.on_writable();
         }
     }
 

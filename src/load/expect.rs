@@ -1,7 +1,7 @@
 //! Expectations of a result: `p99<5ms`, `rate>100k`, `lost=0`, `alive=100%`.
 
 use super::{Expectation, LoadResult};
-use crate::numbers::as_f64;
+use crate::numbers::{as_f64, percent};
 use std::str::FromStr;
 
 /// The dimension of a figure, which determines its units.
@@ -135,13 +135,6 @@ impl Condition {
             met: is_measured && (self.relation)(actual, self.value),
         }
     }
-}
-
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        return 0.0;
-    }
-    100.0 * as_f64(part) / as_f64(whole)
 }
 
 #[cfg(test)]

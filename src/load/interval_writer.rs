@@ -1,91 +1,61 @@
-//! Writes a line per interval to stdout while a load runs, without blocking.
+//! Writes the lines of the intervals to standard output while a load runs, without blocking.
 //!
-//! Only the line being written is buffered, since the tally keeps all intervals: a slow reader costs no memory, delays
-//! nothing, and gets every line in the end.
+//! At most one line is queued: the tally keeps the intervals, so a slow reader costs no memory, and the lines not written
+//! by the end are written then.
 
 use super::Observer;
 use super::tester::{Loop, Tester};
 use crate::net::Net;
-use std::io::{self, ErrorKind};
+use crate::stdout::StdoutQueue;
+use std::io;
 
-/// Lines written per iteration, so that a reader that resumes late does not delay echoes.
+/// Lines written in one iteration, so that a reader that was slow does not delay echoes.
 const LINES_PER_ITERATION: usize = 16;
 
-/// Writes the lines of intervals.
+/// Writes a line for each interval.
 #[derive(Debug, Default)]
 pub(super) struct IntervalWriter {
     /// The line being written.
-    line: Vec<u8>,
-    /// How many bytes of it are written.
-    written: usize,
-    /// The next interval.
-    next: usize,
-    /// The last write returned an error; an event reports when to try again.
-    is_blocked: bool,
+    pub(super) queue: StdoutQueue,
+    /// How many intervals have a line in the queue or behind it.
+    reported: usize,
 }
 
 impl IntervalWriter {
-    /// The line before those of the intervals.
-    pub(super) fn write_first(&mut self, line: String) {
-        self.line = line.into_bytes();
-    }
-
-    /// Stdout may accept output again.
-    pub(super) fn unblock(&mut self) {
-        self.is_blocked = false;
-    }
-
-    /// Writes what stdout accepts now. `line_of` returns the line of an interval, by index, if that has ended; `write` does
-    /// not block.
+    /// Writes as much as standard output accepts now. `line_of` returns the line of a complete interval by its index;
+    /// `write` writes without blocking.
     #[inline]
     pub(super) fn write(
         &mut self,
         mut line_of: impl FnMut(usize) -> Option<String>,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) {
-        let end = self.next + LINES_PER_ITERATION;
-        while !self.is_blocked && self.next < end && self.has_line(&mut line_of) {
-            match write(&self.line[self.written..]) {
-                // Another attempt would write nothing either.
-                Ok(0) => self.is_blocked = true,
-                Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The final write of the remaining lines reports the error.
-                Err(_) => self.is_blocked = true,
-            }
+        let limit = self.reported + LINES_PER_ITERATION;
+        // An error is reported at the end, when the rest is written with blocking calls.
+        while self.queue.flush(&mut write).is_ok()
+            && self.queue.is_empty()
+            && self.reported < limit
+            && let Some(line) = line_of(self.reported)
+        {
+            self.queue.push(line.as_bytes());
+            self.reported += 1;
         }
     }
 
-    /// Takes all bytes not yet written.
-    pub(super) fn take_unwritten(
-        &mut self,
-        mut line_of: impl FnMut(usize) -> Option<String>,
-    ) -> Vec<u8> {
-        let mut rest = Vec::new();
-        while self.has_line(&mut line_of) {
-            rest.extend_from_slice(&self.line[self.written..]);
-            self.written = self.line.len();
+    /// Takes the lines that have not been written.
+    pub(super) fn take_rest(&mut self, line_of: impl FnMut(usize) -> Option<String>) -> Vec<u8> {
+        let mut rest = self.queue.take();
+        let lines = (self.reported..).map_while(line_of);
+        for line in lines {
+            rest.extend_from_slice(line.as_bytes());
+            self.reported += 1;
         }
         rest
-    }
-
-    /// Whether there are bytes to write: the rest of a line, or the next one.
-    fn has_line(&mut self, line_of: &mut impl FnMut(usize) -> Option<String>) -> bool {
-        if self.written < self.line.len() {
-            return true;
-        }
-        let Some(line) = line_of(self.next) else {
-            return false;
-        };
-        self.line = line.into_bytes();
-        self.written = 0;
-        self.next += 1;
-        true
     }
 }
 
 impl<S: Observer> Tester<S> {
-    /// Writes the lines of ended intervals, as far as stdout accepts them now.
+    /// Writes to standard output what it accepts now of the lines of complete intervals.
     pub(super) fn write_intervals<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
         self.interval_writer.write(
@@ -93,32 +63,40 @@ impl<S: Observer> Tester<S> {
             |line| reactor.net.write_stdout(line),
         );
     }
+
+    /// The lines that standard output has not accepted.
+    pub(super) fn take_unwritten(&mut self) -> Vec<u8> {
+        let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
+        self.interval_writer
+            .take_rest(|index| observer.interval_line(intervals.get(index)?))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::ErrorKind;
 
-    /// The lines of this many intervals.
+    /// The lines of the first `seconds` intervals.
     fn lines(seconds: usize) -> impl Fn(usize) -> Option<String> {
         move |index| (index < seconds).then(|| format!("second {index}\n"))
     }
 
     fn all(seconds: usize) -> String {
         let lines: Vec<String> = (0..seconds).filter_map(lines(seconds)).collect();
-        format!("start\n{}", lines.concat())
+        format!("started\n{}", lines.concat())
     }
 
     fn started() -> IntervalWriter {
         let mut writer = IntervalWriter::default();
-        writer.write_first("start\n".to_owned());
+        writer.queue.push(b"started\n");
         writer
     }
 
     proptest! {
         #[test]
-        fn partial_writes_yield_every_line_once_and_in_order(
+        fn partial_writes_pass_every_line_once_in_order(
             pieces in proptest::collection::vec(0_usize..20, 0..200), seconds in 0_usize..60
         ) {
             let mut writer = started();
@@ -129,30 +107,30 @@ mod tests {
                     written.extend_from_slice(&bytes[..count]);
                     if count == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
                 });
-                writer.unblock();
+                writer.queue.on_writable();
             }
-            written.extend(writer.take_unwritten(lines(seconds)));
+            written.extend(writer.take_rest(lines(seconds)));
             prop_assert_eq!(String::from_utf8(written).unwrap(), all(seconds));
-            prop_assert_eq!(writer.take_unwritten(lines(seconds)), b"");
+            prop_assert_eq!(writer.take_rest(lines(seconds)), b"");
         }
     }
 
     #[test]
-    fn blocked_stdout_is_not_written_again() {
+    fn blocked_output_is_not_written_to_before_its_event() {
         let mut writer = started();
-        let mut attempts = 0;
+        let mut calls = 0;
         for _ in 0..3 {
             writer.write(lines(5), |_| {
-                attempts += 1;
+                calls += 1;
                 Err(ErrorKind::WouldBlock.into())
             });
         }
-        assert_eq!(attempts, 1);
-        assert_eq!(writer.take_unwritten(lines(5)), all(5).as_bytes());
+        assert_eq!(calls, 1);
+        assert_eq!(writer.take_rest(lines(5)), all(5).as_bytes());
     }
 
     #[test]
-    fn late_reader_gets_a_bounded_batch_per_iteration() {
+    fn late_reader_gets_a_bounded_number_of_lines_per_iteration() {
         let mut writer = started();
         let mut written = 0;
         writer.write(lines(1000), |bytes| {

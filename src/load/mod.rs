@@ -15,7 +15,6 @@ mod interval_writer;
 mod machine;
 mod observer;
 mod pace;
-mod pattern;
 mod probing;
 mod result;
 mod session;
@@ -27,15 +26,15 @@ mod waits;
 mod wall;
 mod warning;
 
+pub use crate::echo::{CONNECTION_BITS, Summary};
 pub use child::Child;
 pub use config::{Config, DEFAULT_WINDOW};
 pub use connect_error::ConnectError;
-pub use distribution::{Counts, Distribution, LONGEST_US, Summary};
+pub use distribution::{Counts, Distribution, LONGEST_US};
 pub use expect::Condition;
 pub use machine::{Machine, ephemeral_ports, host_name};
 pub use observer::{Observer, ProbeSilence, Progress, ServerUsage, Snapshot, Stage};
 pub use pace::Pace;
-pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
 pub use result::{
     Configuration, Connect, Connections, Echo, Expectation, Failed, Generator, Histograms,
     Interval, LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide,

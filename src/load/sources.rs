@@ -23,6 +23,8 @@ fn usable(network: IpNet) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
     network: Option<IpNet>,
+    /// The only address, given with its port and scope.
+    single: Option<SocketAddr>,
     first: u64,
     count: u64,
 }
@@ -33,6 +35,7 @@ impl Sources {
     pub const fn any() -> Sources {
         Sources {
             network: None,
+            single: None,
             first: 0,
             count: 1,
         }
@@ -43,8 +46,18 @@ impl Sources {
     pub fn of(network: IpNet) -> Sources {
         Sources {
             network: Some(network),
+            single: None,
             first: 0,
             count: usable(network),
+        }
+    }
+
+    /// This address for all connections.
+    #[must_use]
+    pub fn from_address(address: SocketAddr) -> Sources {
+        Sources {
+            single: Some(address),
+            ..Sources::of(address.ip().into())
         }
     }
 
@@ -70,6 +83,7 @@ impl Sources {
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
         Sources {
             network: Some(LOOPBACK),
+            single: None,
             first: block << 8,
             count: needed + if churns { ADDRESSES_FOR_CHURN } else { 0 },
         }
@@ -90,6 +104,9 @@ impl Sources {
     /// The local address of connection `index`; port 0 lets the kernel select one that is free for the target.
     #[must_use]
     pub fn address(&self, index: u64) -> Option<SocketAddr> {
+        if self.single.is_some() {
+            return self.single;
+        }
         let network = self.network?;
         let index = (self.first + index % self.count) % usable(network);
         let host = network.hosts().nth(usize::try_from(index).ok()?)?;
@@ -144,6 +161,15 @@ mod tests {
         let sources = Sources::automatic("192.0.2.1".parse().unwrap(), 100_000, false, 28_232, 1);
         assert_eq!(sources.address(7), None);
         assert_eq!(sources.network(), None);
+    }
+
+    #[test]
+    fn bound_address_is_used_with_its_port_for_all() {
+        let address = "[fe80::1%2]:7".parse().unwrap();
+        let sources = Sources::from_address(address);
+        assert_eq!(sources.address(0), Some(address));
+        assert_eq!((sources.address(9), sources.count()), (Some(address), 1));
+        assert_eq!(sources.network().unwrap().to_string(), "fe80::1/128");
     }
 
     #[test]

@@ -4,9 +4,9 @@ use super::session::InFlight;
 use super::warning::{self};
 use super::{
     Config, Connect, Connections, Counts, Distribution, Echo, Generator, Histograms, Interval,
-    LoadResult, Mismatch, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Snapshot, WallTime,
-    Warning,
+    LoadResult, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Snapshot, WallTime, Warning,
 };
+use crate::echo::Mismatch;
 use crate::numbers::as_f64;
 use crate::time::Time;
 use std::collections::BTreeMap;

@@ -14,10 +14,9 @@ use super::session::{EchoClient, EchoSession};
 use super::tally::Tally;
 use super::waits::Waits;
 use super::warning::milliseconds;
-use super::{
-    Config, Observer, Pace, Pattern, Progress, Saved, Stage, SynTimers, WallTime, Warning,
-};
+use super::{Config, Observer, Pace, Progress, Saved, Stage, SynTimers, WallTime, Warning};
 use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Timeouts};
+use crate::echo::Pattern;
 use crate::net::{Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
 use std::collections::VecDeque;
@@ -92,17 +91,14 @@ impl<N: Net, S: Observer> Load<N, S> {
     }
 
     /// Writes this line to stdout before those of the intervals. Writing never blocks if the [`Net`] does not.
-    pub fn write_first(&mut self, line: String) {
-        self.tester.interval_writer.write_first(line);
+    pub fn write_first(&mut self, line: &str) {
+        let writer = &mut self.tester.interval_writer;
+        writer.queue.push(line.as_bytes());
     }
 
     /// The lines that stdout has not accepted yet, for the caller to write at the end, where it may block.
     pub fn take_unwritten(&mut self) -> Vec<u8> {
-        let tester = &mut self.tester;
-        tester.interval_writer.take_unwritten(|index| {
-            let interval = tester.tally.intervals.get(index)?;
-            tester.observer.interval_line(interval)
-        })
+        self.tester.take_unwritten()
     }
 
     /// Runs to the end.

@@ -4,7 +4,8 @@
 //! type; merging sums the figures of equal types.
 
 use super::tally::{MAX_LAG_US, Tally};
-use super::{Config, ConnectError, LoadResult, Mismatch, Stage};
+use super::{Config, ConnectError, LoadResult, Stage};
+use crate::echo::Mismatch;
 use crate::numbers::whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -26,15 +26,30 @@ impl Width {
         }
     }
 
-    /// The length that stands at the front of `bytes`, if it is there.
+    /// The largest length that the header can hold.
+    #[must_use]
+    pub const fn max_length(self) -> usize {
+        (1 << (8 * self.bytes())) - 1
+    }
+
+    /// Decodes the header at the front of `bytes`; `None` if it is incomplete.
     #[inline]
-    fn read(self, bytes: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn read(self, bytes: &[u8]) -> Option<usize> {
         Some(match self {
             Width::One => usize::from(*bytes.first()?),
             Width::Two => usize::from(u16::from_be_bytes(*bytes.first_chunk()?)),
             Width::Four => u32::from_be_bytes(*bytes.first_chunk()?) as usize,
         })
     }
+}
+
+/// Encodes `length` into `header`, which has at most eight bytes; false if it does not fit.
+pub(crate) fn write_length(header: &mut [u8], length: usize) -> bool {
+    let bytes = (length as u64).to_be_bytes();
+    let (high, low) = bytes.split_at(bytes.len() - header.len());
+    header.copy_from_slice(low);
+    high.iter().all(|byte| *byte == 0)
 }
 
 /// A protocol of frames: a length, then so many bytes. An empty frame is a message too.

@@ -3,6 +3,7 @@
 //! One read is to be answered by one write. The first piece is held as a borrow of the input, so that raw echo copies
 //! nothing; as soon as there is a second, all are gathered in a buffer that every connection of the loop shares.
 
+use super::frame::write_length;
 use std::ops::Range;
 
 /// How many messages a session answers in one call, at most: then the outbox counts as full, however short the answers
@@ -120,15 +121,13 @@ impl<'a> Outbox<'a> {
     /// Writes how many bytes were written since `begin` into the `width` bytes before it. If so many bytes cannot say
     /// it, the message is taken back, and this is false.
     pub(super) fn write_length(&mut self, begin: usize, width: usize) -> bool {
-        let length = self.gathered.len().saturating_sub(begin) as u64;
-        let big_endian = length.to_be_bytes();
-        let (above, header) = big_endian.split_at(big_endian.len() - width);
-        let place = begin.checked_sub(width);
-        let place = place.and_then(|place| self.gathered.get_mut(place..begin));
-        let fits = above.iter().all(|byte| *byte == 0);
-        match place {
-            Some(place) if fits => place.copy_from_slice(header),
-            _ => self.gathered.truncate(begin.saturating_sub(width)),
+        let length = self.gathered.len().saturating_sub(begin);
+        let place = begin.saturating_sub(width);
+        // Without memory for the header its place is missing, and the outbox is incomplete in any case.
+        let header = self.gathered.get_mut(place..begin);
+        let fits = header.is_none_or(|header| write_length(header, length));
+        if !fits {
+            self.gathered.truncate(place);
         }
         fits
     }

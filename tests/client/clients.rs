@@ -1,4 +1,4 @@
-//! The program under test as a client: run to its end, or started and watched.
+//! Runs the program under test as a client, to its end or in the background.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{PATIENCE, echoloop, eventually};
 use crate::tools::run;
 
-/// A client with these arguments: the first is the subcommand.
+/// The command of a client that connects to `server`.
 pub(crate) fn client(subcommand: &str, server: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = echoloop();
     command
@@ -20,7 +20,7 @@ pub(crate) fn client(subcommand: &str, server: SocketAddr, arguments: &[&str]) -
     command
 }
 
-/// Runs `send` to its end, with `input` through a pipe.
+/// Runs `send` to its end, with `input` from a pipe.
 #[track_caller]
 pub(crate) fn send(server: SocketAddr, arguments: &[&str], input: &[u8]) -> Output {
     run(client("send", server, arguments), input)
@@ -32,7 +32,7 @@ pub(crate) fn ping(server: SocketAddr, arguments: &[&str]) -> Output {
     run(client("ping", server, arguments), b"")
 }
 
-/// It ended well, and printed exactly this.
+/// Asserts exit code 0, an empty stderr, and exactly this output.
 #[track_caller]
 pub(crate) fn assert_printed(ended: &Output, expected: &[u8]) {
     let stderr = ended.stderr.escape_ascii();
@@ -47,7 +47,7 @@ pub(crate) fn assert_printed(ended: &Output, expected: &[u8]) {
     );
 }
 
-/// It failed with exit code 1, and said why in one line.
+/// Asserts exit code 1 and one line on stderr, which it returns.
 #[track_caller]
 pub(crate) fn failure_of(ended: &Output) -> String {
     let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -56,24 +56,24 @@ pub(crate) fn failure_of(ended: &Output) -> String {
     stderr
 }
 
-/// All of these are in the line.
+/// Asserts that the line contains all parts.
 #[track_caller]
-pub(crate) fn assert_says(line: &str, parts: &[&str]) {
+pub(crate) fn assert_contains(line: &str, parts: &[&str]) {
     for part in parts {
         assert!(line.contains(part), "`{part}` is missing in: {line}");
     }
 }
 
-/// Bytes whose every period of a prime length is the same, so that what is lost or doubled is seen.
+/// The period of [`text`]: a prime, so that lost or duplicated blocks are detected.
 pub(crate) const PERIOD: usize = 65_521;
 
-/// The byte at a place of the text that is sent.
+/// The bytes of the periodic test data from `at` on.
 pub(crate) fn text(at: usize, length: usize) -> Vec<u8> {
     let byte = |at: usize| u8::try_from(at % PERIOD * 31 / 7 % 256).unwrap();
     (at..at + length).map(byte).collect()
 }
 
-/// A running `send` whose input is fed by a thread, and whose output is read only when asked.
+/// A running `send`: a thread writes its input, and the test reads its output.
 pub(crate) struct Running {
     pub(crate) child: Child,
     fed: Arc<AtomicUsize>,
@@ -81,7 +81,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Feeds `total` bytes of the [`text`] as fast as they are taken, and ends the input behind them.
+    /// Starts it and a thread that writes `total` bytes of [`text`] as fast as they are read, then closes the input.
     pub(crate) fn start(mut command: Command, total: usize) -> Running {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
@@ -109,13 +109,13 @@ impl Running {
         }
     }
 
-    /// How many bytes of input were taken by the time when none had been for a while.
+    /// Waits until no input has been read for a while; returns how many bytes were read.
     #[track_caller]
     pub(crate) fn fed_until_stuck(&self) -> usize {
-        // Longer than a delayed acknowledgement (200 ms) and than anybody else's turn on this machine.
+        // Longer than a delayed acknowledgement (200 ms) and a scheduling delay.
         let quiet = Duration::from_millis(700);
         let mut last = (self.fed.load(Ordering::Relaxed), Instant::now());
-        eventually(PATIENCE, "the input is taken no more", || {
+        eventually(PATIENCE, "the input is no longer read", || {
             let fed = self.fed.load(Ordering::Relaxed);
             if fed != last.0 {
                 last = (fed, Instant::now());
@@ -129,7 +129,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Reads the output to its end, which must be this many bytes of the [`text`], and waits for a good exit.
+    /// Asserts that the output is this many bytes of [`text`] and the exit code 0.
     #[track_caller]
     pub(crate) fn assert_prints_text(&mut self, total: usize) {
         let period = text(0, PERIOD).repeat(2);
@@ -150,7 +150,7 @@ impl Running {
         assert_eq!(self.wait_exit(), Some(0));
     }
 
-    /// The exit code, waited for.
+    /// Waits for the exit code.
     #[track_caller]
     pub(crate) fn wait_exit(&mut self) -> Option<i32> {
         let mut status = None;
@@ -164,7 +164,7 @@ impl Running {
         status.unwrap().code()
     }
 
-    /// What it said on stderr; called after its exit.
+    /// Its stderr; called after its exit.
     pub(crate) fn stderr(&mut self) -> String {
         let mut text = String::new();
         let stderr = self.child.stderr.as_mut().unwrap();
@@ -175,7 +175,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
+        // Both fail only if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

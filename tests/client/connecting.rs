@@ -1,4 +1,4 @@
-//! Finding the server: names with several addresses, those that refuse, those that do not answer, and `--bind`.
+//! Connecting: several addresses, refused and unanswered connections, and `--bind`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Output, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::clients::{assert_printed, assert_says, failure_of, send};
+use crate::clients::{assert_contains, assert_printed, failure_of, send};
 use crate::harness::echoloop;
 use crate::peers::{Peer, echo, reset};
 use crate::tools::{lacking, run};
@@ -19,7 +19,7 @@ fn send_to(target: &str, arguments: &[&str]) -> Output {
     run(command, b"")
 }
 
-/// A port on which nobody listens, kept from others while it lives.
+/// A port that is bound but not listening, so that it refuses connections.
 fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
@@ -34,49 +34,49 @@ fn have_ipv6() -> bool {
 }
 
 #[test]
-fn where_nobody_listens_the_line_says_so_and_what_to_do() {
+fn refused_connection_names_the_address_and_a_remedy() {
     let (_socket, address) = refusing();
     let line = failure_of(&send_to(&address.to_string(), &[]));
     let named = address.to_string();
-    assert_says(&line, &[&*named, "Connection refused", "echoloop serve"]);
+    assert_contains(&line, &[&*named, "Connection refused", "echoloop serve"]);
 }
 
 #[test]
-fn a_server_that_resets_at_once_is_not_taken_for_an_address_to_which_no_way_leads() {
+fn immediate_reset_is_reported_as_a_reset() {
     let peer = Peer::start(reset);
     let mut command = echoloop();
     command.args(["send", &peer.address.to_string(), "--timeout", "10s"]);
-    // Its reset comes before or after the connection is seen to stand.
+    // The reset arrives before or after the connection is seen as established.
     let line = failure_of(&run(command, &vec![b'x'; 1 << 20]));
-    assert_says(&line, &["reset", "its log may say why"]);
+    assert_contains(&line, &["reset", "see its log"]);
     assert!(!line.contains("ip route"), "{line}");
 }
 
 #[test]
-fn the_second_address_is_tried_when_the_first_refuses_and_nothing_is_lost() {
+fn refused_first_address_falls_back_to_the_second() {
     if !have_ipv6() {
         return;
     }
-    // `:PORT` stands for 127.0.0.1 and ::1, in this order.
+    // `:PORT` means 127.0.0.1, then ::1.
     let (_socket, refusing) = refusing();
     let port = refusing.port();
     let peer = Peer::listening_on(&format!("[::1]:{port}"), echo);
     let target = format!(":{port}");
     assert_printed(&send_to(&target, &[]), b"hello");
-    peer.found();
+    peer.join();
 }
 
 #[test]
-fn when_all_addresses_fail_each_is_told_with_its_error() {
+fn failure_of_all_addresses_lists_each_with_its_error() {
     let (_socket, address) = refusing();
     let port = address.port();
     let line = failure_of(&send_to(&format!(":{port}"), &[]));
     let first = format!("127.0.0.1:{port}: Connection refused, ");
-    assert_says(&line, &[&*first, &format!("[::1]:{port}: ")]);
+    assert_contains(&line, &[&*first, &format!("[::1]:{port}: ")]);
 }
 
 #[test]
-fn only_addresses_of_the_family_asked_for_are_tried() {
+fn flags_4_and_6_restrict_the_addresses_tried() {
     let (_socket, address) = refusing();
     let port = address.port();
     let line = failure_of(&send_to(&format!(":{port}"), &["-4"]));
@@ -86,7 +86,7 @@ fn only_addresses_of_the_family_asked_for_are_tried() {
 }
 
 #[test]
-fn a_connection_comes_from_the_address_that_was_asked_for() {
+fn bind_sets_the_local_address() {
     let peer = Peer::start(|stream| {
         let from = stream.peer_addr().unwrap().ip();
         echo(stream);
@@ -94,18 +94,18 @@ fn a_connection_comes_from_the_address_that_was_asked_for() {
     });
     let ended = send(peer.address, &["--bind", "127.0.0.9", "-m", "x"], b"");
     assert_printed(&ended, b"x");
-    assert_eq!(peer.found(), "127.0.0.9");
+    assert_eq!(peer.join(), "127.0.0.9");
 }
 
 #[test]
-fn an_address_that_is_not_this_machines_cannot_be_connected_from() {
+fn bind_to_a_foreign_address_fails() {
     let line = failure_of(&send_to("127.0.0.1:1", &["--bind", "192.0.2.1"]));
-    assert_says(&line, &["127.0.0.1:1", "--bind"]);
+    assert_contains(&line, &["127.0.0.1:1", "--bind"]);
 }
 
 #[test]
-fn an_address_that_does_not_answer_is_given_up_after_its_time() {
-    // A queue of one that is full: further connections are not answered (listen(2)).
+fn unanswered_connect_fails_after_connect_timeout() {
+    // While the accept queue of one is full, further connections are not answered (listen(2)).
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
         .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())
@@ -124,7 +124,7 @@ fn an_address_that_does_not_answer_is_given_up_after_its_time() {
     let target = address.as_socket().unwrap().to_string();
     let line = failure_of(&send_to(&target, &["--connect-timeout", "500ms"]));
     assert!(started.elapsed() >= Duration::from_millis(500));
-    assert_says(
+    assert_contains(
         &line,
         &[&*target, "no answer within 500ms", "--connect-timeout"],
     );
@@ -132,17 +132,17 @@ fn an_address_that_does_not_answer_is_given_up_after_its_time() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_named() {
+fn unresolved_name_is_named() {
     let line = failure_of(&send_to("no-such-host.invalid:1", &[]));
-    assert_says(&line, &["no-such-host.invalid:1", "does not resolve"]);
+    assert_contains(&line, &["no-such-host.invalid:1", "does not resolve"]);
 }
 
 #[test]
-fn the_default_is_port_8000_of_this_machine() {
+fn default_target_is_localhost_port_8000() {
     let help = echoloop()
         .args(["send", "--help"])
         .stdout(Stdio::piped())
         .output();
     let help = String::from_utf8(help.unwrap().stdout).unwrap();
-    assert_says(&help, &["[default: 127.0.0.1:8000]"]);
+    assert_contains(&help, &["[default: 127.0.0.1:8000]"]);
 }

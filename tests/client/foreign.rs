@@ -1,4 +1,4 @@
-//! Servers written by others: Erlang with `{packet, 2}`, Python, socat.
+//! Other servers: Erlang with `{packet, 2}`, Python, socat.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::clients::{assert_printed, ping, send, text};
 use crate::tools::have_tool;
 
-/// A server that prints its port on a line by itself. Ended with the test, however that ends.
+/// A server process that prints its port on a line. It is killed when this is dropped.
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -31,13 +31,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
+        // Both fail only if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Echoes each frame as a frame, one connection after another.
+/// Echoes each frame as a frame, one connection at a time.
 const ERLANG: &str = r#"
 {ok, Listener} = gen_tcp:listen(0, [binary, {packet, 2}, {active, false}, {ip, {127, 0, 0, 1}}]),
 {ok, Port} = inet:port(Listener),
@@ -77,7 +77,7 @@ fn erlang_with_packet_2_echoes_each_line_as_a_frame() {
     assert_printed(&send(server.address, &frames, &lines), &lines);
 }
 
-/// Echoes byte streams, one connection after another, with blocking calls.
+/// Echoes byte streams, one connection at a time, with blocking calls.
 const PYTHON: &str = r"
 import socket
 listener = socket.create_server(('127.0.0.1', 0))
@@ -93,7 +93,7 @@ while True:
 ";
 
 #[test]
-fn python_echoes_all_that_is_sent_and_what_is_pinged() {
+fn python_echoes_send_and_ping() {
     if !have_tool("python3") {
         return;
     }
@@ -111,7 +111,7 @@ fn socat_echoes_through_a_pipe() {
     if !have_tool("socat") {
         return;
     }
-    // socat tells its port in its log.
+    // socat logs its port.
     let mut command = Command::new("socat");
     command.args(["-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1,fork", "PIPE"]);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -120,10 +120,10 @@ fn socat_echoes_through_a_pipe() {
         let (_, address) = line.split_once("listening on ")?;
         address.rsplit_once(':')?.1.trim().parse().ok()
     });
-    let port: u16 = port.expect("socat says where it listens");
+    let port: u16 = port.expect("socat logs its address");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let _server = Server { child, address };
-    // Read on, or socat would stop when its log is full.
+    // socat would block on a full log.
     let _log = std::thread::spawn(move || log.for_each(drop));
     let data = text(0, 50_000);
     assert_printed(&send(address, &[], &data), &data);

@@ -1,4 +1,4 @@
-//! Whatever standard input is: a pipe, a file, a terminal, /dev/null, a socket, or messages in its place.
+//! Kinds of standard input: a pipe, a file, a terminal, /dev/null, a socket; and `--message`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 
 use crate::clients::{assert_printed, client, send, text};
 use crate::harness::Daemon;
-use crate::peers::{Peer, swallow};
+use crate::peers::{Peer, read_all};
 use crate::tools::{have_tool, run};
 
 const LENGTH: usize = 3_000_000;
 
 #[test]
-fn a_pipe_is_sent_and_what_comes_back_is_printed() {
+fn pipe_is_echoed_to_standard_output() {
     let daemon = Daemon::start(&[]);
     for length in [0, 1, LENGTH] {
         let data = text(0, length);
@@ -24,7 +24,7 @@ fn a_pipe_is_sent_and_what_comes_back_is_printed() {
 }
 
 #[test]
-fn a_file_is_sent_and_a_file_takes_what_comes_back() {
+fn file_is_echoed_to_a_file() {
     let daemon = Daemon::start(&[]);
     let data = text(0, LENGTH);
     let mut input = tempfile::tempfile().unwrap();
@@ -43,27 +43,27 @@ fn a_file_is_sent_and_a_file_takes_what_comes_back() {
 }
 
 #[test]
-fn from_dev_null_comes_nothing_but_the_end() {
+fn dev_null_sends_only_fin() {
     let peer = Peer::start(|mut stream| {
         stream.write_all(b"hello").unwrap();
-        swallow(stream)
+        read_all(stream)
     });
     let null = File::open("/dev/null").unwrap();
     let mut command = client("send", peer.address, &[]);
     let ended = command.stdin(null).stdout(Stdio::piped()).output().unwrap();
     assert_printed(&ended, b"hello");
-    assert_eq!(peer.found(), b"", "what the server got");
+    assert_eq!(peer.join(), b"", "bytes received by the server");
 }
 
 #[test]
-fn a_socket_may_be_both_input_and_output() {
+fn one_socket_is_both_input_and_output() {
     let daemon = Daemon::start(&[]);
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let output = OwnedFd::from(theirs.try_clone().unwrap());
     let mut command = client("send", daemon.address(), &[]);
     command.stdin(OwnedFd::from(theirs)).stdout(output);
     let mut child = command.spawn().unwrap();
-    // The command holds our copies of its end.
+    // The command holds copies of the other end.
     drop(command);
     let data = text(0, LENGTH);
     let mut writer = ours.try_clone().unwrap();
@@ -80,8 +80,8 @@ fn a_socket_may_be_both_input_and_output() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// Runs its arguments at a terminal, types a line, waits for its echo, types another, then Ctrl-D, and prints all that the
-/// terminal showed. Exits as the program did.
+/// Runs its arguments on a terminal, types a line, waits for its echo, types another, then Ctrl-D, and prints the output
+/// of the terminal. Exits with the exit code of the program.
 const AT_A_TERMINAL: &str = r"
 import os, pty, sys, time
 child, terminal = pty.fork()
@@ -106,7 +106,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ";
 
 #[test]
-fn at_a_terminal_each_line_is_answered_as_it_is_typed_and_ctrl_d_ends_it() {
+fn terminal_lines_are_echoed_and_ctrl_d_ends_send() {
     if !have_tool("python3") {
         return;
     }
@@ -118,13 +118,13 @@ fn at_a_terminal_each_line_is_answered_as_it_is_typed_and_ctrl_d_ends_it() {
     let ended = run(python, b"");
     let shown = String::from_utf8_lossy(&ended.stdout);
     assert_eq!(ended.status.code(), Some(0), "shown: {shown}");
-    // The terminal shows what is typed, and the client what comes back.
+    // The terminal shows the typed line, and the client its echo.
     assert_eq!(shown.matches("first\r\n").count(), 2, "shown: {shown}");
     assert_eq!(shown.matches("second\r\n").count(), 2, "shown: {shown}");
 }
 
 #[test]
-fn messages_take_the_place_of_standard_input_in_their_order() {
+fn messages_replace_standard_input_in_order() {
     let daemon = Daemon::start(&[]);
     let address = daemon.address();
     let ended = send(
@@ -142,29 +142,29 @@ fn messages_take_the_place_of_standard_input_in_their_order() {
 }
 
 #[test]
-fn with_line_the_last_line_gets_its_end() {
-    let peer = Peer::start(swallow);
+fn line_protocol_terminates_the_last_line() {
+    let peer = Peer::start(read_all);
     let ended = send(peer.address, &["--protocol", "line"], b"one\r\ntwo");
     assert_printed(&ended, b"");
-    assert_eq!(peer.found(), b"one\r\ntwo\n");
+    assert_eq!(peer.join(), b"one\r\ntwo\n");
 }
 
 #[test]
-fn with_frames_each_line_is_one_and_each_reply_is_a_line() {
-    // Raw echo: what is framed comes back framed.
+fn frame_protocol_maps_lines_to_frames_and_back() {
+    // Raw echo returns the frames unchanged.
     let daemon = Daemon::start(&[]);
     for size in ["frame:1", "frame:2", "frame:4"] {
         let ended = send(daemon.address(), &["-p", size], b"one\n\ntwo\r\nthree");
         assert_printed(&ended, b"one\n\ntwo\nthree\n");
     }
-    let peer = Peer::start(swallow);
+    let peer = Peer::start(read_all);
     let ended = send(peer.address, &["-p", "frame:2", "-m", "ab", "-m", ""], b"");
     assert_printed(&ended, b"");
-    assert_eq!(peer.found(), b"\0\x02ab\0\0");
+    assert_eq!(peer.join(), b"\0\x02ab\0\0");
 }
 
 #[test]
-fn many_lines_come_back_as_many_lines_through_frames() {
+fn many_lines_are_echoed_through_frames() {
     let daemon = Daemon::start(&[]);
     let mut lines = b"\n".repeat(200_000);
     lines.extend_from_slice(&b"a longer line than most\n".repeat(20_000));
@@ -173,7 +173,7 @@ fn many_lines_come_back_as_many_lines_through_frames() {
 }
 
 #[test]
-fn each_reply_is_printed_as_it_comes_while_the_input_is_open() {
+fn replies_are_printed_while_the_input_is_open() {
     let daemon = Daemon::start(&[]);
     for protocol in ["raw", "line", "frame:2"] {
         let mut command = client("send", daemon.address(), &["-p", protocol]);

@@ -1,7 +1,7 @@
-//! What `echoloop send` and `echoloop ping` promise, asked of the real executable over real sockets.
+//! Tests of `echoloop send` and `echoloop ping`: the real executable over real sockets.
 //!
-//! One binary of tests. Each module says at its top what belongs there; [`peers`] are servers good and bad, [`clients`]
-//! starts and watches the program under test. Only loopback, every wait with a deadline.
+//! The first line of each module states what it tests; [`peers`] has the servers, [`clients`] runs the program under test.
+//! All tests use loopback only, and every wait has a deadline.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@
 mod clients;
 mod peers;
 
-// As the tests of `serve` have them, which use more of them.
+// Shared with the tests of `serve`.
 #[allow(dead_code, reason = "the tests of serve use the rest")]
 #[path = "../serve/harness.rs"]
 mod harness;

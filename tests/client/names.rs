@@ -1,4 +1,4 @@
-//! A name with two addresses, in a hosts file (hosts(5)) that only the program under test sees.
+//! A name with two addresses, in a hosts file (hosts(5)) that only the program under test uses.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use crate::clients::{assert_printed, assert_says, failure_of};
+use crate::clients::{assert_contains, assert_printed, failure_of};
 use crate::harness::echoloop;
 use crate::peers::{Peer, echo};
 use crate::tools::{lacking, run};
@@ -17,51 +17,51 @@ use crate::tools::{lacking, run};
 /// Two addresses of loopback with one name.
 const TWINS: [&str; 2] = ["127.0.0.2", "127.0.0.3"];
 
-/// Puts the file over the system's in a mount namespace of its own, and becomes the program.
-const SEES_ITS_OWN_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+/// Mounts the file over the system's in a new mount namespace and executes the program.
+const WITH_HOSTS: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 
-/// A command that sees both addresses under the name `twins`.
-fn among_twins(folder: &TempDir, command: &Command) -> Command {
+/// The command with both addresses under the name `twins`.
+fn with_twins(folder: &TempDir, command: &Command) -> Command {
     let hosts = folder.path().join("hosts");
     let mut file = File::create(&hosts).unwrap();
     for address in TWINS {
         writeln!(file, "{address} twins").unwrap();
     }
-    let mut seeing = Command::new("unshare");
-    // Who is not root is it in a user namespace of his own.
+    let mut wrapped = Command::new("unshare");
+    // Without root, a user namespace grants the right to mount.
     let flags = if Uid::effective().is_root() {
         "-m"
     } else {
         "-rm"
     };
-    seeing.args([flags, "sh", "-c", SEES_ITS_OWN_HOSTS]);
-    seeing
+    wrapped.args([flags, "sh", "-c", WITH_HOSTS]);
+    wrapped
         .arg(&hosts)
         .arg(command.get_program())
         .args(command.get_args());
-    seeing
+    wrapped
 }
 
-fn have_hosts_of_their_own() -> bool {
+fn have_mount_namespace() -> bool {
     let folder = TempDir::new().unwrap();
     let mut show = Command::new("cat");
     show.arg("/etc/hosts");
-    let seen = among_twins(&folder, &show).output();
+    let seen = with_twins(&folder, &show).output();
     let expected = fs::read(folder.path().join("hosts")).unwrap();
     seen.is_ok_and(|seen| seen.stdout == expected)
-        || lacking("a mount namespace (unshare -m) is not to be had")
+        || lacking("no permission for a mount namespace (unshare -m)")
 }
 
-/// Sends a word to the name.
+/// Sends a message to the name.
 fn send_to_twins(port: u16) -> Output {
     let folder = TempDir::new().unwrap();
     let mut command = echoloop();
     let target = format!("twins:{port}");
     command.args(["send", &target, "-m", "hello"]);
-    run(among_twins(&folder, &command), b"")
+    run(with_twins(&folder, &command), b"")
 }
 
-/// A port of this address on which nobody listens, kept from others while it lives.
+/// A port of this address that is bound but not listening, so that it refuses connections.
 fn refusing(address: &str, port: u16) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let address: SocketAddr = format!("{address}:{port}").parse().unwrap();
@@ -70,23 +70,23 @@ fn refusing(address: &str, port: u16) -> Socket {
 }
 
 #[test]
-fn whichever_address_of_a_name_refuses_the_other_is_found() {
-    if !have_hosts_of_their_own() {
+fn either_address_of_a_name_may_refuse() {
+    if !have_mount_namespace() {
         return;
     }
-    // The resolver has an order of its own (RFC 6724), so each is the one that refuses once: also the first.
+    // The resolver chooses the order (RFC 6724), so each address refuses once.
     for (listens, refuses) in [(TWINS[0], TWINS[1]), (TWINS[1], TWINS[0])] {
         let peer = Peer::listening_on(&format!("{listens}:0"), echo);
         let port = peer.address.port();
         let _refusing = refusing(refuses, port);
         assert_printed(&send_to_twins(port), b"hello");
-        peer.found();
+        peer.join();
     }
 }
 
 #[test]
-fn when_both_addresses_of_a_name_refuse_the_line_names_the_name_and_both() {
-    if !have_hosts_of_their_own() {
+fn error_lists_the_name_and_both_refusing_addresses() {
+    if !have_mount_namespace() {
         return;
     }
     let first = refusing(TWINS[0], 0);
@@ -95,5 +95,5 @@ fn when_both_addresses_of_a_name_refuse_the_line_names_the_name_and_both() {
     let line = failure_of(&send_to_twins(port));
     let each = TWINS.map(|address| format!("{address}:{port}: Connection refused"));
     let name = format!("twins:{port}");
-    assert_says(&line, &[&*name, &*each[0], &*each[1]]);
+    assert_contains(&line, &[&*name, &*each[0], &*each[1]]);
 }

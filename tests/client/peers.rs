@@ -1,4 +1,4 @@
-//! Servers good and bad, each for one connection.
+//! Servers for one connection each, correct and faulty.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,14 +9,14 @@ use socket2::SockRef;
 
 use crate::harness::PATIENCE;
 
-/// A server in a thread of the test. What it found is asked for in the end.
+/// A server in a thread of the test; it returns a result.
 pub(crate) struct Peer<T> {
     pub(crate) address: SocketAddr,
     thread: JoinHandle<T>,
 }
 
 impl<T: Send + 'static> Peer<T> {
-    /// Does `serve` with the first connection.
+    /// Calls `serve` with the first connection.
     pub(crate) fn start(serve: impl FnOnce(TcpStream) -> T + Send + 'static) -> Peer<T> {
         Peer::listening_on("127.0.0.1:0", serve)
     }
@@ -36,14 +36,14 @@ impl<T: Send + 'static> Peer<T> {
         Peer { address, thread }
     }
 
-    /// What it found; call when the client has ended.
+    /// The result of the server; called after the client has exited.
     #[track_caller]
-    pub(crate) fn found(self) -> T {
-        self.thread.join().expect("the server came to its end")
+    pub(crate) fn join(self) -> T {
+        self.thread.join().expect("the server returned")
     }
 }
 
-/// Echoes to the client's FIN.
+/// Echoes until the client's FIN.
 pub(crate) fn echo(mut stream: TcpStream) {
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -54,30 +54,30 @@ pub(crate) fn echo(mut stream: TcpStream) {
     }
 }
 
-/// Takes everything to the client's FIN, says nothing, and gives back what came.
-pub(crate) fn swallow(mut stream: TcpStream) -> Vec<u8> {
+/// Reads until the client's FIN without replying; returns what it read.
+pub(crate) fn read_all(mut stream: TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     all
 }
 
-/// Takes nothing and says nothing. The connection stays open as long as the [`Peer`] is there to hold it.
+/// Neither reads nor writes. The connection stays open until the [`Peer`] is joined or dropped.
 pub(crate) fn hang(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// Ends the connection with RST.
+/// Closes the connection with RST.
 pub(crate) fn reset(stream: TcpStream) {
     let socket = SockRef::from(&stream);
     socket.set_linger(Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
 
-/// Says `words` and sends FIN, and listens on; gives back what came.
-pub(crate) fn speak_then_listen(words: &'static [u8]) -> impl FnOnce(TcpStream) -> Vec<u8> {
+/// Writes `reply` and FIN, then reads until FIN; returns what it read.
+pub(crate) fn write_then_read(reply: &'static [u8]) -> impl FnOnce(TcpStream) -> Vec<u8> {
     move |mut stream| {
-        stream.write_all(words).unwrap();
+        stream.write_all(reply).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        swallow(stream)
+        read_all(stream)
     }
 }

@@ -1,33 +1,36 @@
-//! A server that is slow slows the input down; neither direction waits for the other.
+//! Back-pressure: a slow server slows the input down, and neither direction waits for the other.
 
 use std::io::{Read, Write};
 
 use crate::clients::{Running, client, text};
 use crate::harness::Daemon;
 use crate::machine::peak_resident_bytes;
-use crate::peers::{Peer, swallow};
+use crate::peers::{Peer, read_all};
 
 const TOTAL: usize = 100_000_000;
 
 #[test]
-fn the_input_is_not_read_while_the_server_takes_nothing() {
-    let (go_on, may_go_on) = std::sync::mpsc::channel();
+fn input_is_not_read_while_the_server_reads_nothing() {
+    let (resume, resumed) = std::sync::mpsc::channel();
     let peer = Peer::start(move |stream| {
-        may_go_on.recv().unwrap();
-        swallow(stream)
+        resumed.recv().unwrap();
+        read_all(stream)
     });
     let mut running = Running::start(client("send", peer.address, &[]), TOTAL);
     let fed = running.fed_until_stuck();
-    assert!(fed < 40_000_000, "{fed} bytes of input taken");
+    assert!(fed < 40_000_000, "{fed} bytes of input read");
     let held = peak_resident_bytes(running.pid());
     assert!(held < 16_000_000, "{held} bytes held");
-    go_on.send(()).unwrap();
+    resume.send(()).unwrap();
     assert_eq!(running.wait_exit(), Some(0));
-    assert!(peer.found() == text(0, TOTAL), "what the server got");
+    assert!(
+        peer.join() == text(0, TOTAL),
+        "bytes received by the server"
+    );
 }
 
 #[test]
-fn a_hundred_megabytes_go_there_and_back_in_bounded_memory() {
+fn echo_of_100_mb_uses_bounded_memory() {
     let daemon = Daemon::start(&[]);
     let mut running = Running::start(client("send", daemon.address(), &[]), TOTAL);
     let pid = running.pid();
@@ -48,13 +51,13 @@ fn a_hundred_megabytes_go_there_and_back_in_bounded_memory() {
 }
 
 #[test]
-fn a_server_that_must_speak_before_it_listens_is_heard_while_the_input_waits() {
-    // It takes nothing until all it says has been taken, which is more than the kernel holds.
+fn server_that_writes_before_reading_is_read() {
+    // The server reads nothing before it has written more than the kernel buffers.
     let peer = Peer::start(|mut stream| {
         stream.write_all(&text(0, 30_000_000)).unwrap();
-        swallow(stream).len()
+        read_all(stream).len()
     });
     let mut running = Running::start(client("send", peer.address, &[]), 30_000_000);
     running.assert_prints_text(30_000_000);
-    assert_eq!(peer.found(), 30_000_000);
+    assert_eq!(peer.join(), 30_000_000);
 }

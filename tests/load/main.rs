@@ -4,6 +4,7 @@
 //! - [`servers`]: servers that corrupt, drop, stall and refuse, each in a few lines.
 //! - [`faulty`]: every fault of a server is reported with exact counts.
 //! - [`correct`]: the figures for a correct server.
+//! - [`addresses`]: the addresses that it connects to and from.
 //! - [`limits`]: a limit is named, and the result covers what was reached.
 //! - [`ending`]: signals, the end of the child process, exit codes.
 //! - [`output`]: stdout is written in time, and a slow reader never blocks the load.
@@ -24,6 +25,7 @@
 #[path = "../serve/tools.rs"]
 mod tools;
 
+mod addresses;
 mod closing;
 mod correct;
 mod ending;

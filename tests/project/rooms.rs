@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from left to right. Each may use those that stand left of it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 16] = [
     "time",
     "numbers",
     "protocol",
     "net",
     "reactor",
     "connection",
+    "stdout",
     "server",
     "doctor",
+    "echo",
     "client",
     "load",
     "report",

@@ -3,6 +3,7 @@
 use crate::rng::Rng;
 use crate::speech::{PREFIX, Speech};
 use echoloop::client::{Framing, Input};
+use echoloop::protocol::Width;
 
 /// What a server speaks, and how its client frames what is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub enum Tongue {
     Raw,
     Discard,
     Line,
-    Frame(usize),
+    Frame(Width),
 }
 
 impl Tongue {
@@ -19,7 +20,7 @@ impl Tongue {
             0..=3 => Tongue::Raw,
             4 => Tongue::Discard,
             5..=6 => Tongue::Line,
-            _ => Tongue::Frame(rng.one_of(&[1, 2, 4])),
+            _ => Tongue::Frame(rng.one_of(&[Width::One, Width::Two, Width::Four])),
         }
     }
 
@@ -27,7 +28,7 @@ impl Tongue {
         match self {
             Tongue::Raw | Tongue::Discard => Framing::Raw,
             Tongue::Line => Framing::Line,
-            Tongue::Frame(size) => Framing::Frame(size),
+            Tongue::Frame(width) => Framing::Frame(width),
         }
     }
 }
@@ -67,7 +68,7 @@ impl Dialogue {
             // Twice as long as the server takes, at most.
             dialogue.servers_most = most / 2;
         }
-        let longest = most.min(tongue.framing().most());
+        let longest = most.min(tongue.framing().max_message());
         match tongue {
             Tongue::Raw | Tongue::Discard => dialogue.typed.push(bytes(rng, total)),
             Tongue::Line | Tongue::Frame(_) => {
@@ -100,7 +101,7 @@ impl Dialogue {
         if self.tongue == Tongue::Discard {
             return;
         }
-        let longest = self.clients_most.min(self.tongue.framing().most());
+        let longest = self.clients_most.min(self.tongue.framing().max_message());
         for line in self.typed.iter().filter(|line| !line.is_empty()) {
             let message = message(line);
             self.client_refuses |= self.is_framed() && message.len() > longest;
@@ -130,9 +131,9 @@ impl Dialogue {
                 let answer = fits.then(|| [PREFIX, &whole(line)].concat());
                 (whole(line), answer)
             })),
-            Tongue::Frame(size) => Speech::of(lines.map(|line| {
+            Tongue::Frame(width) => Speech::of(lines.map(|line| {
                 let message = message(line);
-                let header = &(message.len() as u64).to_be_bytes()[8 - size..];
+                let header = &(message.len() as u64).to_be_bytes()[8 - width.bytes()..];
                 let frame = [header, message].concat();
                 let fits = message.len() <= self.servers_most;
                 (frame.clone(), fits.then_some(frame))
@@ -143,9 +144,10 @@ impl Dialogue {
     /// How much is printed for so many bytes that have come back.
     pub fn printed_for(&self, read: u64) -> usize {
         let read = usize::try_from(read).unwrap();
-        let Tongue::Frame(size) = self.tongue else {
+        let Tongue::Frame(width) = self.tongue else {
             return read;
         };
+        let size = width.bytes();
         let (mut left, mut printed) = (read, 0);
         for line in self.typed.iter().filter(|line| !line.is_empty()) {
             let length = message(line).len();

@@ -9,7 +9,7 @@ use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
 use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
-use echoloop::client::{Failure, PingConfig, Pinged, Pinger, Style, Target};
+use echoloop::client::{Failure, PingConfig, PingReport, Pinger, Style, Target};
 use echoloop::net::{ListenOptions, Signal};
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Server};
@@ -32,7 +32,7 @@ const LONG: Duration = Duration::from_secs(100_000);
 struct Told {
     config: PingConfig,
     /// Nothing, if a signal came before the connection stood.
-    pinged: Option<Pinged>,
+    pinged: Option<PingReport>,
     printed: String,
     /// When signals came, and how long it took in all.
     signal_at: Option<u64>,
@@ -53,7 +53,7 @@ fn draw_config(rng: &mut Rng, is_patient: bool) -> PingConfig {
         count: rng.chance(800).then(|| rng.between(1, 40)),
         interval: Duration::from_micros(rng.magnitude(1_000_000).max(2_000)),
         size: usize::try_from(rng.magnitude(3_000)).unwrap().max(1),
-        patience: if is_patient {
+        timeout: if is_patient {
             LONG
         } else {
             Duration::from_micros(rng.magnitude(100_000).max(100))
@@ -114,7 +114,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Told {
         let is_told = pipe.borrow().is_pending();
         if takes_its_turn(&world, CLIENTS) || is_told {
             world.borrow_mut().hosts[CLIENTS].asleep_until = None;
-            pinger.turn().unwrap();
+            pinger.run_iteration().unwrap();
         }
         let next = if pipe.borrow().is_pending() {
             0
@@ -168,21 +168,21 @@ fn check(told: &Told) {
     };
     let config = &told.config;
     let echoes = &pinged.echoes;
-    assert_eq!((echoes.wrong_echoes, echoes.surplus), (0, 0));
-    let known = echoes.received + echoes.lost + echoes.waited_for();
+    assert_eq!((echoes.mismatched, echoes.surplus), (0, 0));
+    let known = echoes.received + echoes.lost + echoes.in_flight();
     assert_eq!(echoes.sent, known, "each is back, lost or awaited");
     assert!(echoes.late <= echoes.lost);
     assert_eq!(echoes.round_trips.len(), echoes.received);
     let slots = u128::from(told.took) / config.interval.as_nanos() + 1;
     assert!(u128::from(echoes.sent) <= slots, "ahead of the schedule");
     assert_eq!(pinged.output_closed, told.is_broken);
-    assert!(config.patience < LONG || (echoes.lost == 0 && pinged.failure.is_none()));
+    assert!(config.timeout < LONG || (echoes.lost == 0 && pinged.failure.is_none()));
     if told.is_broken {
         return;
     }
     if told.signal_at.is_none() && pinged.failure.is_none() {
         assert_eq!(Some(echoes.sent), config.count, "all are sent");
-        assert_eq!(echoes.waited_for(), 0, "and none is left behind");
+        assert_eq!(echoes.in_flight(), 0, "and none is left behind");
     }
     let lines = |what: &str| {
         told.printed

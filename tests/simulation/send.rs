@@ -20,9 +20,9 @@ use crate::speech::{PREFIX, Speech};
 use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
 pub use checks::clients_ends;
-use echoloop::client::{Failure, Sender, Sent};
+use echoloop::client::{Failure, SendReport, Sender};
 use echoloop::net::ListenOptions;
-use echoloop::protocol::{Discard, Frame, Line, Protocol, Raw, Width};
+use echoloop::protocol::{Discard, Frame, Line, Protocol, Raw};
 use echoloop::server::{Exit, Server};
 use plan::Plan;
 use std::cell::RefCell;
@@ -70,12 +70,7 @@ fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
             let line = Line::echo(most, PREFIX);
             Exchange::<DRAINS, _>::draw(rng, plan, dialogue, line).run()
         }
-        Tongue::Frame(size) => {
-            let width = match size {
-                1 => Width::One,
-                2 => Width::Two,
-                _ => Width::Four,
-            };
+        Tongue::Frame(width) => {
             let frame = Frame::echo(width, most);
             Exchange::<DRAINS, _>::draw(rng, plan, dialogue, frame).run()
         }
@@ -176,7 +171,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     }
 
     /// Both run until the client has come to its end.
-    fn send(&mut self) -> Result<Sent, Failure> {
+    fn send(&mut self) -> Result<SendReport, Failure> {
         loop {
             self.server_turn();
             if let Some(end) = self.client_turn() {
@@ -187,7 +182,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     }
 
     /// The server is stopped, and all is looked at.
-    fn conclude(&mut self, end: &Result<Sent, Failure>) -> &'static str {
+    fn conclude(&mut self, end: &Result<SendReport, Failure>) -> &'static str {
         if self.exit.is_none() {
             self.stop();
         }
@@ -236,7 +231,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         self.exit = self.server.turn().unwrap();
     }
 
-    fn client_turn(&mut self) -> Option<Result<Sent, Failure>> {
+    fn client_turn(&mut self) -> Option<Result<SendReport, Failure>> {
         if !self.takes_its_turn(CLIENTS) {
             return None;
         }
@@ -247,7 +242,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         };
         self.sender.pool().refuse(memory);
         self.sender.refuse_places(places);
-        let end = self.sender.turn();
+        let end = self.sender.run_iteration();
         self.check_progress();
         self.check_bounds();
         end
@@ -320,7 +315,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
 }
 
 /// What a run came to, to be compared with another.
-fn words(end: &Result<Sent, Failure>) -> String {
+fn words(end: &Result<SendReport, Failure>) -> String {
     match end {
         Ok(sent) => format!("{sent:?}"),
         Err(failure) => failure.to_string(),

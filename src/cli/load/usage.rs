@@ -1,6 +1,7 @@
 //! Flags of a load that do not go together. What is wrong is told before anybody is connected to.
 
 use super::Flags;
+use crate::cli::units::TargetAddress;
 use crate::load::CONNECTION_BITS;
 use std::net::SocketAddr;
 
@@ -19,7 +20,7 @@ impl Flags {
         if self.churn.is_some() && self.pipeline > 1 {
             return Err("--churn has one echo per connection: leave --pipeline out".to_owned());
         }
-        self.check_sources()
+        self.check_addresses(connections)
     }
 
     /// A flag about connections that echo, where there are none: it is right, but nothing comes of it.
@@ -33,21 +34,34 @@ impl Flags {
         given.filter(|_| self.active() == 0).map(|(flag, _)| flag)
     }
 
-    /// A name may stand for addresses of either family, which is not known yet.
-    fn check_sources(&self) -> Result<(), String> {
-        let is_ipv4 = match &self.target {
-            None => Some(true),
-            Some(target) if target.as_str().starts_with(':') => Some(true),
-            Some(target) => target.as_str().parse().ok().map(|address: SocketAddr| {
-                // All interfaces are connected to by this machine's own IPv4 address.
-                address.is_ipv4() || address.ip().is_unspecified()
-            }),
-        };
-        match (self.sources, is_ipv4) {
-            (Some(network), Some(is_ipv4)) if network.addr().is_ipv4() != is_ipv4 => Err(format!(
-                "from --sources {network} the target cannot be reached: give addresses of the same family"
-            )),
-            _ => Ok(()),
+    /// A name may have addresses of both IP versions, which are known when it is resolved.
+    fn check_addresses(&self, connections: usize) -> Result<(), String> {
+        if let Some(bind) = self.addresses.bind
+            && bind.port() != 0
+            && connections > 1
+        {
+            return Err(format!(
+                "--bind {bind} allows one connection, because of its port: leave the port out"
+            ));
         }
+        let own = TargetAddress::own_server();
+        let literal = self.addresses.check(self.target.as_ref().unwrap_or(&own))?;
+        literal.map_or(Ok(()), |all| self.reachable(all).map(|_| ()))
+    }
+
+    /// Those of these addresses that can be connected to from `--sources`.
+    pub(super) fn reachable(
+        &self,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, String> {
+        if let Some(network) = self.sources {
+            addresses.retain(|address| address.is_ipv4() == network.addr().is_ipv4());
+            if addresses.is_empty() {
+                return Err(format!(
+                    "from --sources {network} the target cannot be reached: give addresses of the same family"
+                ));
+            }
+        }
+        Ok(addresses)
     }
 }

@@ -1,7 +1,7 @@
 //! Frames, and their answers.
 
 use super::Bench;
-use crate::protocol::{Finish, Frame, Outbox, Protocol, Reply, Width};
+use crate::protocol::{Finish, Frame, Outbox, Protocol, Reply, Width, write_length};
 use proptest::prelude::*;
 
 const WIDTHS: [Width; 3] = [Width::One, Width::Two, Width::Four];
@@ -22,6 +22,20 @@ fn each_frame_comes_back_and_an_empty_one_too() {
         let input = [frame(width, b"hello"), frame(width, b"")].concat();
         let bench = Bench::new(Frame::echo(width, 100));
         assert_eq!(bench.answers(&input, &[]), (input, None));
+    }
+}
+
+#[test]
+fn written_lengths_are_read_again_up_to_the_maximum() {
+    for width in WIDTHS {
+        for length in [0, 1, 200, width.max_length()] {
+            let mut header = vec![0; width.bytes()];
+            assert!(write_length(&mut header, length), "{width:?} {length}");
+            assert_eq!(width.read(&header), Some(length));
+            assert_eq!(width.read(&header[1..]), None, "incomplete");
+        }
+        let mut header = vec![0; width.bytes()];
+        assert!(!write_length(&mut header, width.max_length() + 1));
     }
 }
 

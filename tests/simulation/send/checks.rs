@@ -5,7 +5,7 @@ use crate::dialogue::Tongue;
 use crate::ends::End;
 use crate::selector::CLIENTS;
 use crate::world::World;
-use echoloop::client::{Failure, Sent};
+use echoloop::client::{Failure, SendReport};
 use echoloop::connection::CloseReason;
 use echoloop::protocol::Protocol;
 use echoloop::reactor::SCRATCH_SIZE;
@@ -55,7 +55,9 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     /// Whoever is slow, not much is held; and so the slow one's pace reaches the other end.
     pub(super) fn check_bounds(&mut self) {
         let piece = match self.dialogue.tongue {
-            Tongue::Frame(size) => PIECE * size + self.dialogue.clients_most + size,
+            Tongue::Frame(width) => {
+                PIECE * width.bytes() + self.dialogue.clients_most + width.bytes()
+            }
             _ => PIECE + 1,
         };
         // One turn reads twice what is read at once, and a buffer is at most four times what was ever in it.
@@ -85,7 +87,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     }
 
     /// What holds when it is over. Gives back how it ended, in a word or two.
-    pub(super) fn check_the_end(&mut self, end: &Result<Sent, Failure>) -> &'static str {
+    pub(super) fn check_the_end(&mut self, end: &Result<SendReport, Failure>) -> &'static str {
         assert_eq!(self.exit, Some(Exit::Drained));
         assert_eq!((self.server.live(), self.server.buffered()), (0, 0));
         let world = self.world.borrow();
@@ -121,7 +123,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         assert!(stood || typed == 0, "input was taken for nobody");
     }
 
-    fn check_success(&self, world: &World, sent: &Sent) -> &'static str {
+    fn check_success(&self, world: &World, sent: &SendReport) -> &'static str {
         let own = clients_ends(world).last().expect("one has stood");
         let pipe = self.pipe.borrow();
         let is_closed = pipe.has_told && pipe.error() == Some(ErrorKind::BrokenPipe);
@@ -156,11 +158,11 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let trouble = &self.plan.trouble;
         let own = clients_ends(world).last();
         match failure {
-            Failure::Connect { tries, .. } => {
+            Failure::Connect { attempts, .. } => {
                 let is_stopped = world.listeners[0].closed;
                 let may_fail = trouble.connecting || trouble.memory || is_stopped;
                 assert!(may_fail, "{failure}");
-                assert_eq!(tries.len(), self.plan.addresses, "{failure}");
+                assert_eq!(attempts.len(), self.plan.addresses, "{failure}");
                 "not connected"
             }
             Failure::Lost { end, .. } => {
@@ -178,7 +180,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
                     "lost"
                 }
             }
-            Failure::Silent { timeout, .. } => {
+            Failure::Timeout { timeout, .. } => {
                 let own = own.expect("it has stood");
                 assert_eq!(Some(*timeout), self.plan.timeout);
                 let waited = Duration::from_nanos(world.now - own.moved_at);
@@ -200,7 +202,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
                 assert_ne!(error.kind(), ErrorKind::BrokenPipe);
                 "output failed"
             }
-            Failure::NoMemory => {
+            Failure::OutOfMemory => {
                 assert!(trouble.memory, "{failure}");
                 "no memory"
             }

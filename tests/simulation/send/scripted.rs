@@ -12,7 +12,7 @@ use crate::selector::CLIENTS;
 use crate::sim_net::SimNet;
 use crate::standard::WithStandard;
 use crate::world::{EndId, MILLISECOND, SharedWorld, World};
-use echoloop::client::{Awaited, Failure, Sender, Sent};
+use echoloop::client::{Awaited, Failure, SendReport, Sender};
 use echoloop::net::Source;
 use echoloop::protocol::Raw;
 use echoloop::server::Config;
@@ -72,9 +72,9 @@ impl Alone {
     }
 
     /// Runs until it ends, or until that time has come and nothing is left to do.
-    fn run(&mut self, until: u64) -> Option<Result<Sent, Failure>> {
+    fn run(&mut self, until: u64) -> Option<Result<SendReport, Failure>> {
         loop {
-            let end = self.sender.turn();
+            let end = self.sender.run_iteration();
             if end.is_some() {
                 return end;
             }
@@ -136,10 +136,10 @@ fn a_server_that_speaks_and_does_not_read_is_not_silent() {
     let end = alone.run(60 * SECOND);
     let now = alone.world.borrow().now;
     assert!((6_500 * MILLISECOND..7 * SECOND).contains(&now), "at {now}");
-    let Some(Err(Failure::Silent { awaited, .. })) = end else {
+    let Some(Err(Failure::Timeout { awaited, .. })) = end else {
         panic!("{end:?}")
     };
-    assert!(matches!(awaited, Awaited::Room(_)), "{awaited:?}");
+    assert!(matches!(awaited, Awaited::Acceptance(_)), "{awaited:?}");
     assert_eq!(alone.pipe.borrow().written, b"tick ".repeat(5));
 }
 

@@ -1,33 +1,33 @@
-//! What messages consist of, so that none can be taken for another.
+//! The bytes of messages, chosen so that no message can be taken for another.
 //!
-//! A message begins with eight bytes that stand for its connection and its number on it, one to one; the rest is a
-//! piece of a table of noise, cut where those bytes say. So a reply is checked by comparing slices, without making
-//! noise anew for each; and of a wrong one it can be said whose it was.
+//! A message begins with eight bytes that encode its connection and its number on it, one to one; the rest is a slice
+//! of a table of pseudorandom bytes, at a place that the first eight bytes determine. So a reply is checked by
+//! comparing slices, without generating bytes for each message, and a wrong reply reveals which message it is.
 
 use serde::{Deserialize, Serialize};
 
-/// Connections are told apart by as many bits; the other 40 number a connection's messages.
+/// Bits of the first eight bytes that number the connection; the other 40 number its messages.
 pub const CONNECTION_BITS: u32 = 24;
 
 const SEQUENCE_BITS: u32 = u64::BITS - CONNECTION_BITS;
 
-/// How many bytes stand for connection and number.
+/// How many bytes encode connection and number.
 const HEAD: usize = 8;
 
-/// In how many places the table can be cut: a power of two.
+/// How many places of the table a message can begin at: a power of two.
 const CUTS: usize = 0x1000;
 
-/// What is wrong with a reply.
+/// How a reply differs from the message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mismatch {
-    /// It is what another connection sent.
+    /// It is a message of another connection.
     OtherConnection,
-    /// It is what this connection sent earlier or later: twice, or out of order.
+    /// It is an earlier or later message of this connection: repeated or reordered.
     OutOfOrder,
-    /// Bytes are not those that were sent.
+    /// Some bytes are not those that were sent.
     Changed,
-    /// Nothing was sent that it could answer.
+    /// It answers no message.
     Unasked,
 }
 
@@ -63,14 +63,14 @@ impl Pattern {
         }
     }
 
-    /// How many bytes a message has.
+    /// The size of a message in bytes.
     #[inline]
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// The message of this number on a connection.
+    /// The message with this number on a connection.
     #[inline]
     #[must_use]
     pub fn message(&self, connection: u32, sequence: u64) -> Message<'_> {
@@ -84,7 +84,7 @@ impl Pattern {
         }
     }
 
-    /// What is wrong with a reply that is not the message of this number on this connection.
+    /// How a reply differs that should be the message with this number on this connection.
     #[cold]
     #[must_use]
     pub fn diagnose(&self, connection: u32, sequence: u64, reply: &[u8]) -> Mismatch {
@@ -97,7 +97,7 @@ impl Pattern {
         if same_connection && number == sequence {
             return Mismatch::Changed;
         }
-        // A head that is noise names somebody too; that it is a message shows in what follows it, if that is enough.
+        // Any eight bytes decode to some message; only the bytes after them show whether the reply is that message.
         let Ok(sender) = u32::try_from(sender) else {
             return Mismatch::Changed;
         };
@@ -110,7 +110,7 @@ impl Pattern {
     }
 }
 
-/// One message, in its two parts.
+/// One message, as two slices.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     head: [u8; HEAD],
@@ -119,7 +119,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The bytes that stand for connection and number; of a message that is shorter, as many as it has.
+    /// The bytes that encode connection and number; fewer if the message is shorter.
     #[inline]
     #[must_use]
     pub fn head(&self) -> &[u8] {
@@ -133,6 +133,12 @@ impl<'a> Message<'a> {
         self.body
     }
 
+    /// All bytes, one by one.
+    pub fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
+        let head = self.head.into_iter().take(self.head_length);
+        head.chain(self.body.iter().copied())
+    }
+
     /// Whether `whole`, which is as long as the message, is the message.
     #[inline]
     #[must_use]
@@ -143,7 +149,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Whether `piece` is what the message has from `offset` on; it does not reach beyond the message's end.
+    /// Whether the bytes of the message from `offset` on begin with `piece`, which does not reach beyond its end.
     #[inline]
     #[must_use]
     pub fn matches(&self, offset: usize, piece: &[u8]) -> bool {
@@ -155,8 +161,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Where the table is cut: the exclusive or of the head's pieces of twelve bits. So a head in which less than that has
-/// changed asks for another cut, and is not taken for the head of another message.
+/// The place in the table: the exclusive or of the 12-bit groups of the first eight bytes. A change within
+/// twelve adjacent bits therefore moves the place, so that the reply does not match another message.
 #[inline]
 fn fold(head: u64) -> usize {
     let twice = head ^ (head >> 24) ^ (head >> 48);
@@ -164,8 +170,7 @@ fn fold(head: u64) -> usize {
     (once & 0xfff) as usize
 }
 
-/// Mixes the bits of a number, one to one: the finalizer of `SplitMix64` (Steele, Lea and Flood, 2014), Stafford's variant
-/// 13.
+/// Mixes the bits of a number, one to one: `SplitMix64` (Steele, Lea and Flood, 2014), with Stafford's variant 13.
 #[inline]
 fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -174,7 +179,7 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// What [`mix`] made this of: its steps backwards, with the inverses of its factors modulo 2^64.
+/// The inverse of [`mix`]: its steps backwards, with the inverses of its factors modulo 2^64.
 fn unmix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 31) ^ (bits >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
     bits = (bits ^ (bits >> 27) ^ (bits >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
@@ -189,19 +194,19 @@ mod tests {
     use proptest::sample::Index;
 
     fn bytes(pattern: &Pattern, connection: u32, sequence: u64) -> Vec<u8> {
-        let message = pattern.message(connection, sequence);
-        [message.head(), message.body()].concat()
+        pattern.message(connection, sequence).bytes().collect()
     }
 
     proptest! {
         #[test]
-        fn mixing_can_be_undone(bits: u64) {
+        fn unmix_inverts_mix(bits: u64) {
             prop_assert_eq!(unmix(mix(bits)), bits);
         }
 
         #[test]
-        fn a_message_matches_itself_however_it_is_cut(
-            size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1 << SEQUENCE_BITS, at: Index, length: Index,
+        fn message_cut_anywhere_matches_itself(
+            size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1 << SEQUENCE_BITS,
+            at: Index, length: Index,
         ) {
             let pattern = Pattern::new(size);
             let whole = bytes(&pattern, connection, sequence);
@@ -213,7 +218,10 @@ mod tests {
         }
 
         #[test]
-        fn no_changed_bit_goes_unnoticed(size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1000, at: Index, bit in 0_u8..8) {
+        fn one_changed_bit_is_a_mismatch(
+            size in 1_usize..300, connection in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1000,
+            at: Index, bit in 0_u8..8,
+        ) {
             let pattern = Pattern::new(size);
             let mut reply = bytes(&pattern, connection, sequence);
             reply[at.index(size)] ^= 1 << bit;
@@ -223,7 +231,10 @@ mod tests {
         }
 
         #[test]
-        fn another_message_is_told_by_whose_it_is(size in 16_usize..300, one in 0_u32..1 << CONNECTION_BITS, other in 0_u32..1 << CONNECTION_BITS, sequence in 0_u64..1000, number in 0_u64..1000) {
+        fn another_message_is_diagnosed_by_its_origin(
+            size in 16_usize..300, one in 0_u32..1 << CONNECTION_BITS, other in 0_u32..1 << CONNECTION_BITS,
+            sequence in 0_u64..1000, number in 0_u64..1000,
+        ) {
             let pattern = Pattern::new(size);
             let reply = bytes(&pattern, other, number);
             let matches = pattern.message(one, sequence).matches(0, &reply);
@@ -236,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn short_messages_of_neighbours_differ() {
+    fn short_messages_with_close_numbers_differ() {
         let pattern = Pattern::new(4);
         let mut seen = std::collections::HashSet::new();
         for connection in 0..50 {

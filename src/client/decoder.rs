@@ -1,23 +1,23 @@
-//! How replies become lines again: the way back of [`Encoder`](super::Encoder).
+//! Decodes replies into lines: the inverse of [`Encoder`](super::Encoder).
 //!
-//! Pure: bytes in, bytes out, cut anywhere. What comes is passed on as it comes, so nothing of a long reply is held.
+//! Pure: bytes in, bytes out, split anywhere. Input is passed on at once, so a long reply is never held.
 
 use super::framing::Framing;
 use std::fmt;
 
-/// What the server sent is not what the framing asks for.
+/// Input that violates the framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// A header declares more than is allowed.
+    /// A header declares a frame longer than allowed.
     TooLong {
-        /// The length that it declares.
+        /// The declared length.
         declared: usize,
-        /// What is allowed.
-        most: usize,
+        /// The maximum.
+        max: usize,
     },
-    /// The end came within a frame.
-    CutShort {
-        /// How many bytes of it are missing; at least so many, if even its header is incomplete.
+    /// FIN came within a frame.
+    Truncated {
+        /// How many bytes are missing; of an incomplete header, how many of its bytes.
         missing: usize,
     },
 }
@@ -25,53 +25,51 @@ pub enum Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Malformed::TooLong { declared, most } => {
-                write!(
-                    f,
-                    "it declares a frame of {declared} bytes, of at most {most}"
-                )
+            Malformed::TooLong { declared, max } => {
+                write!(f, "a frame of {declared} bytes, with a maximum of {max}")
             }
-            Malformed::CutShort { missing } => {
-                write!(f, "it ended within a frame, {missing} bytes before its end")
+            Malformed::Truncated { missing } => {
+                write!(f, "FIN within a frame, {missing} bytes before its end")
             }
         }
     }
 }
 
-/// Makes lines of the replies. What comes is passed on as it comes: nothing is kept but an incomplete header.
+/// Decodes replies into lines. It holds nothing but an incomplete header.
 #[derive(Debug)]
 pub struct Decoder {
     framing: Framing,
-    most: usize,
+    max_message: usize,
     header: [u8; 4],
-    header_read: usize,
-    /// Bytes of the frame at hand that have not come yet; `None`: its header is not complete.
+    header_len: usize,
+    /// Bytes of the current frame still to come; `None` before its header is complete.
     missing: Option<usize>,
-    is_open: bool,
+    /// The input so far does not end with a line end.
+    is_line_open: bool,
 }
 
 impl Decoder {
-    /// For replies of at most `max_message` bytes.
+    /// A decoder of frames of at most `max_message` bytes.
     #[must_use]
     pub fn new(framing: Framing, max_message: usize) -> Decoder {
         Decoder {
             framing,
-            most: max_message,
+            max_message,
             header: [0; 4],
-            header_read: 0,
+            header_len: 0,
             missing: None,
-            is_open: false,
+            is_line_open: false,
         }
     }
 
-    /// Hands what is to be printed for `input` to `print`, piece by piece.
+    /// Decodes `input` and passes the result to `print`, piece by piece.
     ///
     /// # Errors
-    /// A frame is too long; what came before it has been printed.
+    /// A frame is too long; everything before it has been passed on.
     pub fn decode(&mut self, input: &[u8], mut print: impl FnMut(&[u8])) -> Result<(), Malformed> {
-        let Framing::Frame(size) = self.framing else {
+        let Framing::Frame(width) = self.framing else {
             if let Some(last) = input.last() {
-                self.is_open = *last != b'\n';
+                self.is_line_open = *last != b'\n';
                 print(input);
             }
             return Ok(());
@@ -79,16 +77,21 @@ impl Decoder {
         let mut rest = input;
         while !rest.is_empty() {
             if let Some(missing) = self.missing {
-                let (piece, behind) = rest.split_at(missing.min(rest.len()));
+                let (piece, next) = rest.split_at(missing.min(rest.len()));
                 print(piece);
-                rest = behind;
+                rest = next;
                 self.missing = Some(missing - piece.len());
             } else {
-                self.header[self.header_read] = rest[0];
-                self.header_read += 1;
+                self.header[self.header_len] = rest[0];
+                self.header_len += 1;
                 rest = &rest[1..];
-                if self.header_read == size {
-                    self.missing = Some(self.take_header(size)?);
+                if let Some(declared) = width.read(&self.header[..self.header_len]) {
+                    self.header_len = 0;
+                    let max = self.max_message;
+                    if declared > max {
+                        return Err(Malformed::TooLong { declared, max });
+                    }
+                    self.missing = Some(declared);
                 }
             }
             if self.missing == Some(0) {
@@ -99,31 +102,16 @@ impl Decoder {
         Ok(())
     }
 
-    fn take_header(&mut self, size: usize) -> Result<usize, Malformed> {
-        let bytes = &self.header[..size];
-        let declared = bytes
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        self.header_read = 0;
-        if declared > self.most {
-            return Err(Malformed::TooLong {
-                declared,
-                most: self.most,
-            });
-        }
-        Ok(declared)
-    }
-
-    /// The server has said all: what is to be printed for that.
+    /// Ends the input; returns what is still to be printed.
     ///
     /// # Errors
-    /// A frame has begun that is not complete.
+    /// The last frame is incomplete.
     pub fn finish(&mut self) -> Result<&'static [u8], Malformed> {
         match self.framing {
-            Framing::Line if self.is_open => Ok(b"\n"),
-            Framing::Frame(size) if self.missing.is_some() || self.header_read > 0 => {
-                let missing = self.missing.unwrap_or(size - self.header_read);
-                Err(Malformed::CutShort { missing })
+            Framing::Line if self.is_line_open => Ok(b"\n"),
+            Framing::Frame(width) if self.missing.is_some() || self.header_len > 0 => {
+                let missing = self.missing.unwrap_or(width.bytes() - self.header_len);
+                Err(Malformed::Truncated { missing })
             }
             _ => Ok(b""),
         }
@@ -134,6 +122,7 @@ impl Decoder {
 mod tests {
     use super::*;
     use crate::client::{Encoder, TooLong};
+    use crate::protocol::Width;
     use proptest::prelude::*;
 
     fn decoded(framing: Framing, pieces: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
@@ -156,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn each_reply_is_a_line() {
-        let printed = decoded(Framing::Frame(2), &[b"\0\x02ab\0\0\0\x01c"]).unwrap();
+    fn each_reply_is_printed_as_a_line() {
+        let printed = decoded(Framing::Frame(Width::Two), &[b"\0\x02ab\0\0\0\x01c"]).unwrap();
         assert_eq!(printed, b"ab\n\nc\n");
         let printed = decoded(Framing::Line, &[b"ECHO a\r\n", b"ECHO b"]).unwrap();
         assert_eq!(printed, b"ECHO a\r\nECHO b\n");
@@ -165,19 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_is_no_frame_is_found_out() {
-        let http = decoded(Framing::Frame(4), &[b"HTTP/1.1"]).unwrap_err();
+    fn long_or_truncated_frame_is_malformed() {
+        let http = decoded(Framing::Frame(Width::Four), &[b"HTTP/1.1"]).unwrap_err();
         let declared = 0x4854_5450;
-        assert_eq!(
-            http,
-            Malformed::TooLong {
-                declared,
-                most: 1000
-            }
-        );
-        let cut = |bytes: &[u8]| decoded(Framing::Frame(2), &[bytes]).unwrap_err();
-        assert_eq!(cut(b"\0\x05ab"), Malformed::CutShort { missing: 3 });
-        assert_eq!(cut(b"\0"), Malformed::CutShort { missing: 1 });
+        let max = 1000;
+        assert_eq!(http, Malformed::TooLong { declared, max });
+        let cut = |bytes: &[u8]| decoded(Framing::Frame(Width::Two), &[bytes]).unwrap_err();
+        assert_eq!(cut(b"\0\x05ab"), Malformed::Truncated { missing: 3 });
+        assert_eq!(cut(b"\0"), Malformed::Truncated { missing: 1 });
     }
 
     fn pieces<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
@@ -189,16 +173,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_input_and_replies_are_cut_an_echo_prints_each_line_again(
+        fn echoed_frames_split_anywhere_print_the_input_lines(
             lines in prop::collection::vec("[a-z\r]{0,20}[a-z]|", 0..20),
-            size in prop::sample::select(vec![1_usize, 2, 4]),
+            width in prop::sample::select(vec![Width::One, Width::Two, Width::Four]),
             input_cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
             reply_cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
         ) {
             let typed: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-            let framing = Framing::Frame(size);
+            let framing = Framing::Frame(width);
             let mut encoder = Encoder::new(framing, 1000);
-            let most = encoder.most_out(typed.len());
+            let most = encoder.max_output(typed.len());
             let sent = encoded(&mut encoder, &pieces(typed.as_bytes(), &input_cuts)).unwrap();
             prop_assert!(sent.len() <= most);
             let printed = decoded(framing, &pieces(&sent, &reply_cuts)).unwrap();
