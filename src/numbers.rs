@@ -14,6 +14,24 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
+/// The nearest whole number; zero if it is negative or not a number.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion of floats to integers saturates"
+)]
+pub fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// A count as a float.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+pub fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

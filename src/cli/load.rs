@@ -9,13 +9,13 @@ use super::output::try_file;
 use super::units::{self, ListenAddress};
 use super::{Failure, MISSED};
 use crate::load::{
-    Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Network, Sources, WallTime,
-    ephemeral_ports,
+    Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Sources, WallTime, ephemeral_ports,
 };
 use crate::net::{Ending, MioNet, raise_descriptor_limit, time_of_day};
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use output::Output;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -130,7 +130,7 @@ pub(super) struct Flags {
 type Rate = std::option::Option<f64>;
 
 /// See [`Rate`].
-type WishedSources = std::option::Option<Network>;
+type WishedSources = std::option::Option<IpNet>;
 
 fn rate(text: &str) -> Result<Rate, String> {
     units::rate(text)
@@ -139,7 +139,11 @@ fn rate(text: &str) -> Result<Rate, String> {
 fn wished_sources(text: &str) -> Result<WishedSources, String> {
     match text {
         "auto" => Ok(None),
-        network => network.parse().map(Some),
+        _ => text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map(|network| Some(network.trunc()))
+            .map_err(|_| "not a network: write 127.0.0.0/8, 10.1.2.3 or auto".to_owned()),
     }
 }
 
@@ -222,7 +226,7 @@ impl Flags {
         let watcher = Watcher::new(server, self.output, config.active > 0);
         let mut load = Load::new(net, config.clone(), watcher);
         if lines {
-            load.begin_with(output::start_line(&config, begun)?);
+            load.write_first(output::start_line(&config, begun)?);
         }
         load.run()
             .map_err(|error| Failure(format!("the event loop cannot go on: {error}")))?;
@@ -318,7 +322,7 @@ fn resolve(typed: &ListenAddress) -> Result<SocketAddr, Failure> {
 
 /// A process that was named and is not there would be left out of the result without a word.
 fn must_be_there(server: u32) -> Result<(), Failure> {
-    match Machine::new(Some(server)).look().server {
+    match Machine::new(Some(server)).snapshot().server {
         Some(_) => Ok(()),
         None => Err(Failure(format!(
             "cannot look at --server-pid {server}: no such process is to be seen on this machine; \
@@ -337,4 +341,25 @@ fn no_loop(error: &std::io::Error) -> Failure {
     Failure(format!(
         "cannot start the event loop: {error}; if no descriptor is left, raise the limit (ulimit -n)"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_a_network_an_address_or_auto() {
+        let parsed = |text| {
+            wished_sources(text)
+                .unwrap()
+                .map(|network| network.to_string())
+        };
+        assert_eq!(parsed("127.1.2.3/8").unwrap(), "127.0.0.0/8");
+        assert_eq!(parsed("10.1.2.3").unwrap(), "10.1.2.3/32");
+        assert_eq!(parsed("fd00::7/64").unwrap(), "fd00::/64");
+        assert_eq!(parsed("auto"), None);
+        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129"] {
+            assert!(wished_sources(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! piece of a table of noise, cut where those bytes say. So a reply is checked by comparing slices, without making
 //! noise anew for each; and of a wrong one it can be said whose it was.
 
+use serde::{Deserialize, Serialize};
+
 /// Connections are told apart by as many bits; the other 40 number a connection's messages.
 pub const CONNECTION_BITS: u32 = 24;
 
@@ -16,7 +18,8 @@ const HEAD: usize = 8;
 const CUTS: usize = 0x1000;
 
 /// What is wrong with a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mismatch {
     /// It is what another connection sent.
     OtherConnection,
@@ -26,6 +29,19 @@ pub enum Mismatch {
     Changed,
     /// Nothing was sent that it could answer.
     Unasked,
+}
+
+impl Mismatch {
+    /// The type in a few words, after a count.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mismatch::OtherConnection => "of another connection",
+            Mismatch::OutOfOrder => "repeated or out of order",
+            Mismatch::Changed => "corrupted",
+            Mismatch::Unasked => "unsolicited",
+        }
+    }
 }
 
 /// The messages of all connections, of one size.

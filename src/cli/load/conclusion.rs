@@ -10,7 +10,7 @@ use super::watcher::Watcher;
 use super::{Flags, MISSED};
 use crate::cli::Failure;
 use crate::cli::output::{to_file, to_stdout};
-use crate::load::{Config, Finding, Load, Saved, WallTime};
+use crate::load::{Config, Load, LoadResult, Saved, WallTime};
 use crate::net::MioNet;
 use crate::report;
 use std::path::{Path, PathBuf};
@@ -24,40 +24,38 @@ impl Flags {
         config: &Config,
         begun: WallTime,
     ) -> Result<ExitCode, Failure> {
-        to_stdout(load.untold())?;
-        let mut finding = load.finding(begun);
+        to_stdout(load.take_unwritten())?;
+        let mut saved = load.to_saved(begun);
+        output::add_origin(&mut saved);
         let expected = self.expect.iter();
-        let checked = expected.map(|condition| condition.check(&finding.result));
-        finding.result.expect = checked.collect();
-        self.tell_at_once(&finding, config)?;
-        let after = load.close();
-        if finding.watches_server() {
-            finding.closed(&after);
-            self.tell_the_rest(&finding, config)?;
+        let checked = expected.map(|condition| condition.check(&saved.result));
+        saved.result.expect = checked.collect();
+        self.tell_at_once(&saved)?;
+        load.close(&mut saved);
+        if saved.result.server.is_some() {
+            self.tell_the_rest(&saved)?;
         }
-        verdict(&finding, config)
+        verdict(&saved.result, config)
     }
 
     /// While the connections still stand.
-    fn tell_at_once(&self, finding: &Finding, config: &Config) -> Result<(), Failure> {
-        let saved = output::saved(finding, config);
-        let is_all = !finding.watches_server();
+    fn tell_at_once(&self, saved: &Saved) -> Result<(), Failure> {
+        let is_all = saved.result.server.is_none();
         if is_all || self.output == Output::Text {
-            output::end(self.output, &saved)?;
+            output::end(self.output, saved)?;
         }
         // A file is replaced by what comes later; a pipe would have both.
-        self.keep(&saved, |path| is_all || path.is_file())
+        self.keep(saved, |path| is_all || path.is_file())
     }
 
     /// When the server has lost them all.
-    fn tell_the_rest(&self, finding: &Finding, config: &Config) -> Result<(), Failure> {
-        let saved = output::saved(finding, config);
+    fn tell_the_rest(&self, saved: &Saved) -> Result<(), Failure> {
         if self.output != Output::Text {
-            output::end(self.output, &saved)?;
+            output::end(self.output, saved)?;
         } else if let Some(line) = report::after_closing(&saved.result) {
             to_stdout(line)?;
         }
-        self.keep(&saved, |_| true)
+        self.keep(saved, |_| true)
     }
 
     /// Writes those files that were asked for and are wanted now.
@@ -74,8 +72,7 @@ impl Flags {
 }
 
 /// What the exit code says of it.
-fn verdict(finding: &Finding, config: &Config) -> Result<ExitCode, Failure> {
-    let result = &finding.result;
+fn verdict(result: &LoadResult, config: &Config) -> Result<ExitCode, Failure> {
     if result.connections.opened == 0 {
         let why = result.warnings.first();
         return Err(Failure(format!(

@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::cli::output::{as_json, text, to_file, to_stdout};
-use crate::load::{Config, Finding, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name};
+use crate::load::{Config, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::Path;
@@ -54,10 +54,11 @@ pub(super) fn end(output: Output, saved: &Saved) -> Result<(), Failure> {
     }
 }
 
-/// All of it, with where it came from.
-pub(super) fn saved(finding: &Finding, config: &Config) -> Saved {
+/// Adds the host and the command line.
+pub(super) fn add_origin(saved: &mut Saved) {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    finding.to_saved(config, host_name(), command.collect())
+    saved.host = host_name();
+    saved.command = command.collect();
 }
 
 /// Saves all of it.

@@ -44,7 +44,7 @@ impl Flags {
             }),
         };
         match (self.sources, is_ipv4) {
-            (Some(network), Some(is_ipv4)) if network.is_ipv4() != is_ipv4 => Err(format!(
+            (Some(network), Some(is_ipv4)) if network.addr().is_ipv4() != is_ipv4 => Err(format!(
                 "from --sources {network} the target cannot be reached: give addresses of the same family"
             )),
             _ => Ok(()),

@@ -1,7 +1,9 @@
 //! The world around a load that a person watches: a progress bar, a line for each second, the machine's readings.
 
 use super::output::{self, Output};
-use crate::load::{Interval, Machine, Progress, Readings, Silence, Stage, Surroundings, SynTimers};
+use crate::load::{
+    Interval, Machine, Observer, ProbeSilence, Progress, Snapshot, Stage, SynTimers,
+};
 use crate::logging;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LevelFilter;
@@ -30,7 +32,7 @@ impl Watcher {
     pub(super) fn new(server: Option<u32>, output: Output, shows_echoes: bool) -> Watcher {
         let mut machine = Machine::new(server);
         Watcher {
-            descriptors_before: machine.server_descriptors(),
+            descriptors_before: machine.server_fds(),
             machine,
             output,
             shows_echoes,
@@ -43,7 +45,7 @@ impl Watcher {
         let stage = progress.stage;
         if self.bar.as_ref().is_none_or(|(drawn, _)| *drawn != stage) {
             self.clear();
-            self.bar = bar(stage, progress.of).map(|bar| (stage, bar));
+            self.bar = bar(stage, progress.total).map(|bar| (stage, bar));
         }
         if let Some((_, bar)) = &self.bar {
             bar.set_position(progress.done);
@@ -69,41 +71,41 @@ impl Watcher {
     }
 }
 
-impl Surroundings for Watcher {
-    fn readings(&mut self) -> Readings {
-        self.machine.look()
+impl Observer for Watcher {
+    fn snapshot(&mut self) -> Snapshot {
+        self.machine.snapshot()
     }
 
     fn syn_timers(&self) -> SynTimers {
         Machine::syn_timers()
     }
 
-    fn closed(&mut self) {
+    fn on_all_closed(&mut self) {
         self.clear();
         let Some(before) = self.descriptors_before else {
             return;
         };
         let (within, every) = NOTICE;
         for _ in 0..within.as_millis() / every.as_millis() {
-            match self.machine.server_descriptors() {
+            match self.machine.server_fds() {
                 Some(now) if now > before => thread::sleep(every),
                 _ => return,
             }
         }
     }
 
-    fn progress(&mut self, progress: Progress) {
+    fn on_progress(&mut self, progress: Progress) {
         if !self.shows_bar {
             return;
         }
         match progress.stage {
-            Stage::Opening | Stage::Probing => self.draw(progress),
+            Stage::Connecting | Stage::Probing => self.draw(progress),
             _ if self.bar.is_some() => self.clear(),
             _ => {}
         }
     }
 
-    fn silence(&mut self, silence: Silence) {
+    fn on_probe_silence(&mut self, silence: ProbeSilence) {
         if !speaks() {
             return;
         }
@@ -117,14 +119,14 @@ impl Surroundings for Watcher {
         ));
     }
 
-    fn interval(&mut self, interval: &Interval) {
+    fn on_interval(&mut self, interval: &Interval) {
         if speaks() {
             // A second that stderr does not take is in the result all the same.
             logging::say(&self.in_words(interval));
         }
     }
 
-    fn line(&mut self, interval: &Interval) -> Option<String> {
+    fn interval_line(&mut self, interval: &Interval) -> Option<String> {
         if self.output != Output::Jsonl {
             return None;
         }
