@@ -79,7 +79,7 @@ impl<P: Protocol> Driver<P> {
             now,
             touched,
         } = reactor.borrow(key)?;
-        if !touched || slot.is_queued() {
+        if !touched || slot.is_queued_or_rechecked() {
             return self.drive_seldom(reactor, key, readiness);
         }
         let mut bench = self.bench(key, now);

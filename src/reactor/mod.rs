@@ -13,7 +13,7 @@ pub use slots::{OutOfMemory, Slot, has_room};
 
 use crate::net::{Ending, Key, Net, Readiness, Ready, Source, Time};
 use deadlines::{Deadlines, Tick};
-use slots::Slots;
+use slots::{QUEUED, RECHECKED, Slots};
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -206,9 +206,19 @@ impl<N: Net, T> Reactor<N, T> {
         }
     }
 
+    /// Puts a connection into a class of deadlines, in which it is rechecked; its timer starts now. A byte that moves
+    /// afterwards, even in the same tick, is to end the rechecks.
+    pub fn recheck(&mut self, key: Key, class: Class) {
+        self.set_class(key, class);
+        if let Some(slot) = self.slots.find(key) {
+            slot.marks |= RECHECKED;
+        }
+    }
+
     /// Puts a connection into a class of deadlines; its time starts now.
     pub fn set_class(&mut self, key: Key, class: Class) {
-        if self.slots.find(key).is_some() {
+        if let Some(slot) = self.slots.find(key) {
+            slot.marks &= !RECHECKED;
             self.deadlines
                 .enter(&mut self.slots, key.slot, class, self.tick);
         }
@@ -246,10 +256,10 @@ impl<N: Net, T> Reactor<N, T> {
     pub fn run_again(&mut self, key: Key) -> Result<(), OutOfMemory> {
         let refused = self.refuses || self.run_queue.try_reserve(1).is_err();
         match self.slots.find(key) {
-            Some(slot) if slot.queued => return Ok(()),
+            Some(slot) if slot.is_queued() => return Ok(()),
             None => return Ok(()),
             _ if refused => return Err(OutOfMemory),
-            Some(slot) => slot.queued = true,
+            Some(slot) => slot.marks |= QUEUED,
         }
         self.run_queue.push_back(key);
         Ok(())
@@ -370,7 +380,7 @@ impl<N: Net, T> Reactor<N, T> {
                 self.run_queue = VecDeque::new();
             }
             if let Some(slot) = self.slots.find(key) {
-                slot.queued = false;
+                slot.marks &= !QUEUED;
                 handler.ready(self, key, Readiness::NONE);
             } else {
                 // It has closed since. That costs no turn, or keys of the dead could pile up.

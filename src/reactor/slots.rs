@@ -17,9 +17,14 @@ pub struct Slot<S, T> {
     serial: u32,
     pub(super) link: Link,
     pub(super) class: Class,
-    /// Whether the key stands in the run queue.
-    pub(super) queued: bool,
+    /// Whether the key is in the run queue, and whether the class is one of rechecks.
+    pub(super) marks: u8,
 }
+
+/// The key is in the run queue.
+pub(super) const QUEUED: u8 = 1;
+/// The slot is in its class for a recheck: a byte that moves ends that, also in the tick in which it began.
+pub(super) const RECHECKED: u8 = 2;
 
 impl<S, T> Slot<S, T> {
     /// The number of the connection, the `#17` of the log.
@@ -31,7 +36,13 @@ impl<S, T> Slot<S, T> {
     /// Whether the connection has another turn coming without an event.
     #[inline]
     pub fn is_queued(&self) -> bool {
-        self.queued
+        self.marks & QUEUED != 0
+    }
+
+    /// Whether the connection is queued to run again, or is rechecked: neither is so for nearly every event.
+    #[inline]
+    pub fn is_queued_or_rechecked(&self) -> bool {
+        self.marks != 0
     }
 
     /// The list of deadlines that the slot stands in.
@@ -118,7 +129,7 @@ impl<S, T> Slots<S, T> {
             serial: key.serial,
             link: Link::default(),
             class: Class::NONE,
-            queued: false,
+            marks: 0,
         });
     }
 

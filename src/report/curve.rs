@@ -1,17 +1,17 @@
-//! Distributions as shapes: the curve of percentiles, and how many fell between two times.
+//! Distributions prepared for drawing: the curve of percentiles, and counts in bins.
 
-use super::units::as_f64;
+use super::units::{as_f64, nines, total};
 use crate::load::Counts;
 
-/// Points of the curve: per cent, and the time in microseconds that so many did not exceed.
+/// The smallest distance between two points of a curve, on log scales.
+const RESOLUTION: f64 = 0.01;
+
+/// The points of the percentile curve: a percentile, and the time in microseconds that it does not exceed.
 ///
-/// Each time is there twice, at the first and at the last of the values that have it, so that a step is seen as a step.
-/// Points that differ in neither by a hundredth are left out.
+/// Each time has two points, at the first and at the last of its values, so that a step is drawn as a step.
+/// Points closer than [`RESOLUTION`] on both axes are left out.
 pub(super) fn percentiles(counts: &Counts) -> Vec<(f64, f64)> {
-    let total = counts
-        .0
-        .iter()
-        .fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+    let total = total(&counts.0, |(_, count)| *count);
     let mut points: Vec<(f64, f64)> = Vec::new();
     if total == 0 {
         return points;
@@ -26,8 +26,8 @@ pub(super) fn percentiles(counts: &Counts) -> Vec<(f64, f64)> {
         let time = as_f64(*time);
         for percent in [first, last] {
             let place = (nines(percent), time.max(1.0).log10());
-            let is_far = (place.0 - drawn.0).abs() >= 0.01 || (place.1 - drawn.1).abs() >= 0.01;
-            if is_far || is_last || points.is_empty() {
+            let distance = (place.0 - drawn.0).abs().max((place.1 - drawn.1).abs());
+            if distance >= RESOLUTION || is_last {
                 points.push((percent, time));
                 drawn = place;
             }
@@ -36,39 +36,33 @@ pub(super) fn percentiles(counts: &Counts) -> Vec<(f64, f64)> {
     points
 }
 
-fn nines(percent: f64) -> f64 {
-    -((100.0 - percent).max(1e-9) / 100.0).log10()
-}
-
-/// How many times fell between two.
+/// The count between two times.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bin {
     /// In microseconds.
     pub(super) from: f64,
     /// In microseconds.
     pub(super) to: f64,
-    /// How many.
     pub(super) count: u64,
 }
 
-/// Bins of equal width on an axis by powers of ten: `per_decade` of them in each, from `low` to `high`.
+/// Bins of equal width on a log axis from `low` to `high`, `per_decade` for each power of ten.
 pub(super) fn bins(counts: &Counts, low: f64, high: f64, per_decade: u32) -> Vec<Bin> {
     let width = 1.0 / f64::from(per_decade);
     let mut bins = Vec::new();
-    let mut from = low.log10();
-    // An axis has few decades; this ends long before.
-    while from < high.log10() - width / 2.0 && bins.len() < 1000 {
+    let mut start = low.log10();
+    // An axis has at most eight decades of at most 40 bins; the limit guards against a rounding error.
+    while start < high.log10() - width / 2.0 && bins.len() < 1000 {
         bins.push(Bin {
-            from: 10_f64.powf(from),
-            to: 10_f64.powf(from + width),
+            from: 10_f64.powf(start),
+            to: 10_f64.powf(start + width),
             count: 0,
         });
-        from += width;
+        start += width;
     }
     for (time, count) in &counts.0 {
-        let time = as_f64(*time);
-        let later = bins.partition_point(|bin| bin.from <= time);
-        // What is shorter than the first belongs to it.
+        let later = bins.partition_point(|bin| bin.from <= as_f64(*time));
+        // Times below the first bin count in it.
         if let Some(bin) = bins.get_mut(later.saturating_sub(1)) {
             bin.count = bin.count.saturating_add(*count);
         }
@@ -83,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_curve_passes_the_percentiles() {
+    fn curve_passes_through_the_percentiles() {
         let times: Vec<u64> = (1..=100).map(|time| time * 10).collect();
         let points = percentiles(&sample::counts(&times));
         assert_eq!(points.first(), Some(&(0.0, 10.0)));
@@ -93,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn one_time_is_a_level_line() {
+    fn single_time_is_a_level_line() {
         let points = percentiles(&sample::counts(&[70]));
         assert_eq!(points, [(0.0, 70.0), (100.0, 70.0)]);
     }
 
     proptest! {
         #[test]
-        fn the_curve_only_rises_and_bins_hold_everything(times in proptest::collection::vec(0_u64..60_000_000, 1..200)) {
+        fn curve_never_falls_and_bins_hold_every_count(times in proptest::collection::vec(0_u64..60_000_000, 1..200)) {
             let counts = sample::counts(&times);
             let points = percentiles(&counts);
             for pair in points.windows(2) {

@@ -1,10 +1,11 @@
-//! Results, as people and programs read them.
+//! Results as text for terminals and as an HTML page with charts.
 //!
-//! In comes what loads have found, out comes text, or a page with charts; several are first [merged](merge()). Nothing here
-//! reads or writes files, and what comes from a file is believed in nothing.
+//! Input: results of `echoloop load`; several results are [merged](merge()) first. Nothing here reads or writes files. The
+//! content of a saved file is checked and escaped.
 
 mod chart;
 mod curve;
+mod facts;
 mod html;
 mod merge;
 mod saved;

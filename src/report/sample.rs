@@ -1,4 +1,4 @@
-//! A saved load for tests, made of the times that it is to hold.
+//! Saved results for tests, from given response times.
 
 use crate::load::{
     Configuration, Connect, Connections, Counts, Distribution, Echo, Histograms, Interval,
@@ -6,12 +6,12 @@ use crate::load::{
 };
 use std::time::Duration;
 
-/// Twelve connections, of which two echo, for three seconds.
+/// Twelve connections, two of them active, for three seconds.
 pub(super) fn load() -> Saved {
     of(&[vec![100, 200, 300], vec![150, 4000], vec![90]])
 }
 
-/// With these response times in microseconds, second by second.
+/// A result with these response times in microseconds, one list per second.
 pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
     let all: Vec<u64> = seconds.concat();
     let length = super::units::as_f64(seconds.len() as u64);
@@ -85,7 +85,7 @@ pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
     }
 }
 
-/// A server that has grown by 1,200 bytes.
+/// A server whose memory has grown by 1,200 bytes.
 pub(super) fn server(pid: u32) -> ServerSide {
     ServerSide {
         pid,
@@ -97,7 +97,7 @@ pub(super) fn server(pid: u32) -> ServerSide {
     }
 }
 
-/// These times, recorded.
+/// A histogram of these times.
 pub(super) fn distribution(times: &[u64]) -> Distribution {
     let mut distribution = Distribution::new();
     for time in times {

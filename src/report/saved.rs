@@ -1,13 +1,13 @@
-//! Saved results, read from files that may hold anything.
+//! Reads saved results; the files may contain anything.
 
 use crate::load::{Interval, SAVED_KIND, SCHEMA, Saved, WallTime};
 use serde_json::Value;
 use std::time::Duration;
 
-/// The longest measured part that is believed: a year.
-const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
+/// The longest measured time accepted: a year.
+const MAX_SECONDS: f64 = 366.0 * 86_400.0;
 
-/// A saved result, with the name of where it came from.
+/// A saved result with the name of its source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     name: String,
@@ -17,10 +17,10 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads what `echoloop load --save` or `echoloop report --save` has written; `name` is for messages.
+    /// Parses the output of `echoloop load --save` or `echoloop report --save`; `name` is for messages.
     ///
     /// # Errors
-    /// It is not JSON, is something else, of another version, or contradicts itself: why, in one line.
+    /// The text is not JSON, not a saved result, of another schema version, or inconsistent; one line gives the reason.
     pub fn read(name: &str, text: &[u8]) -> Result<Input, String> {
         let value: Value =
             serde_json::from_slice(text).map_err(|error| format!("it is not JSON ({error})"))?;
@@ -30,113 +30,108 @@ impl Input {
         }
         let schema = value.pointer("/result/schema").and_then(Value::as_u64);
         if schema != Some(u64::from(SCHEMA)) {
-            let schema = schema.map_or("no version".to_owned(), |found| format!("version {found}"));
+            let schema = schema.map_or("missing".to_owned(), |schema| schema.to_string());
             let writer = value.get("version").and_then(Value::as_str);
+            let writer = printable(writer.unwrap_or("of unknown version"));
             return Err(format!(
-                "its form is of {schema} and this program reads version {SCHEMA}: use the echoloop that wrote it ({})",
-                printable(writer.unwrap_or("unknown"))
+                "its schema version is {schema}, supported is {SCHEMA}: use the echoloop that wrote it ({writer})"
             ));
         }
         let saved = serde_json::from_value(value)
-            .map_err(|error| format!("it is no whole saved load ({error})"))?;
+            .map_err(|error| format!("it is not a complete saved result ({error})"))?;
         Input::of(name, saved)
     }
 
-    /// What was saved, checked.
+    /// Checks a saved result.
     ///
     /// # Errors
-    /// It contradicts itself: why, in one line.
+    /// The result is inconsistent; one line gives the reason.
     pub fn of(name: &str, saved: Saved) -> Result<Input, String> {
         let result = &saved.result;
         let from = result
             .started
             .parse()
             .map_err(|why| format!("result.started is {why}"))?;
-        if !(0.0..=LONGEST_SECONDS).contains(&result.seconds) {
-            return Err(format!(
-                "result.seconds is {}, which no measured part lasts",
-                result.seconds
-            ));
+        let seconds = result.seconds;
+        if !(0.0..=MAX_SECONDS).contains(&seconds) {
+            return Err(format!("result.seconds is {seconds}, not a valid duration"));
         }
-        if result.intervals.len() != saved.interval_response_us.len() {
+        let (intervals, histograms) = (result.intervals.len(), saved.interval_response_us.len());
+        if intervals != histograms {
             return Err(format!(
-                "it has {} intervals and the times of {}",
-                result.intervals.len(),
-                saved.interval_response_us.len()
+                "it has {intervals} intervals but histograms of {histograms}"
             ));
         }
         check_intervals(&result.intervals)?;
-        let length = Duration::try_from_secs_f64(result.seconds).unwrap_or_default();
-        let name = name.to_owned();
         Ok(Input {
-            name,
+            name: name.to_owned(),
             saved,
             from,
-            length,
+            length: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
         })
     }
 
-    /// Where it came from.
+    /// The name of the source.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What was saved.
+    /// The result.
     #[must_use]
     pub fn saved(&self) -> &Saved {
         &self.saved
     }
 
-    /// What was saved.
+    /// The result.
     #[must_use]
     pub fn into_saved(self) -> Saved {
         self.saved
     }
 
-    /// When the measured part began.
+    /// When the measured time started.
     #[must_use]
     pub fn from(&self) -> WallTime {
         self.from
     }
 
-    /// When the measured part ended.
+    /// When the measured time ended.
     #[must_use]
     pub fn to(&self) -> WallTime {
         self.from + self.length
     }
 }
 
-/// Each ends after the one before it.
+/// Checks that the intervals are in order.
 fn check_intervals(intervals: &[Interval]) -> Result<(), String> {
     let mut last = 0.0;
-    for interval in intervals {
-        let is_later = interval.at >= last && interval.at <= LONGEST_SECONDS;
-        if !is_later {
+    for Interval { at, .. } in intervals {
+        if !(last..=MAX_SECONDS).contains(at) {
             return Err(format!(
-                "an interval ends at {} s, after one that ends at {last} s",
-                interval.at
+                "an interval ends at {at} s, after one that ends at {last} s"
             ));
         }
-        last = interval.at;
+        last = *at;
     }
     Ok(())
 }
 
 fn not_saved(value: &Value) -> String {
-    if value.get("schema").is_some() && value.get("target").is_some() {
-        return "it is the result without its histograms: \
-                write it with --save FILE.json, not with -o json"
-            .to_owned();
-    }
-    "it is no saved load: write one with `echoloop load --save FILE.json`".to_owned()
+    let is_result = value.get("schema").is_some() && value.get("target").is_some();
+    let reason = if is_result {
+        "it is a result without histograms: write it with --save FILE.json, not with -o json"
+    } else {
+        "it is not a saved result: write one with `echoloop load --save FILE.json`"
+    };
+    reason.to_owned()
 }
 
-/// Without what could move the cursor of a terminal.
+/// Replaces characters that could move a terminal's cursor or change the direction of text.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let shown = |character: char| match character {
         '\n' => '\n',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
         _ if character.is_control() => '\u{fffd}',
         _ => character,
     };
@@ -148,14 +143,14 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    fn refusal(change: impl FnOnce(&mut Value)) -> String {
+    fn rejection(change: impl FnOnce(&mut Value)) -> String {
         let mut value = serde_json::to_value(sample::load()).unwrap();
         change(&mut value);
         Input::read("x", value.to_string().as_bytes()).unwrap_err()
     }
 
     #[test]
-    fn what_was_saved_is_read_as_it_was() {
+    fn saved_result_is_read_back_unchanged() {
         let saved = sample::load();
         let text = serde_json::to_vec(&saved).unwrap();
         let input = Input::read("x", &text).unwrap();
@@ -164,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_saved_load_is_refused_with_what_to_do() {
+    fn other_input_is_rejected_with_a_remedy() {
         assert!(
             Input::read("x", b"{")
                 .unwrap_err()
@@ -172,41 +167,45 @@ mod tests {
         );
         assert!(Input::read("x", b"[]").unwrap_err().contains("--save"));
         let result = serde_json::to_vec(&sample::load().result).unwrap();
-        let refused = Input::read("x", &result).unwrap_err();
-        assert!(refused.contains("not with -o json"), "{refused}");
+        let rejected = Input::read("x", &result).unwrap_err();
+        assert!(rejected.contains("not with -o json"), "{rejected}");
     }
 
     #[test]
-    fn another_version_is_refused_with_the_one_that_wrote_it() {
-        let refused = refusal(|value| {
+    fn other_schema_is_rejected_with_the_version_of_its_writer() {
+        let rejected = rejection(|value| {
             value["result"]["schema"] = 2.into();
             value["version"] = "7.0\u{1b}[2J".into();
         });
         assert!(
-            refused.contains("version 2") && refused.contains("7.0"),
-            "{refused}"
+            rejected.contains("version is 2") && rejected.contains("7.0"),
+            "{rejected}"
         );
-        assert!(!refused.contains('\u{1b}'), "{refused:?}");
+        assert!(!rejected.contains('\u{1b}'), "{rejected:?}");
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
-        let refused = refusal(|value| value["result"]["started"] = "yesterday".into());
-        assert!(refused.contains("RFC 3339"), "{refused}");
-        let refused = refusal(|value| value["result"]["seconds"] = (-1.0).into());
-        assert!(refused.contains("-1"), "{refused}");
-        let refused = refusal(|value| value["result"]["seconds"] = 1e300.into());
-        assert!(refused.contains("seconds"), "{refused}");
-        let refused = refusal(|value| value["interval_response_us"] = Value::Array(Vec::new()));
-        assert!(refused.contains("3 intervals"), "{refused}");
-        let refused = refusal(|value| value["result"]["intervals"][1]["at"] = 0.5.into());
-        assert!(refused.contains("0.5 s"), "{refused}");
-        let refused = refusal(|value| value["result"]["echo"] = Value::Null);
-        assert!(refused.contains("no whole saved load"), "{refused}");
+    fn inconsistent_result_is_rejected() {
+        let rejected = rejection(|value| value["result"]["started"] = "yesterday".into());
+        assert!(rejected.contains("not an RFC 3339 time"), "{rejected}");
+        let rejected = rejection(|value| value["result"]["seconds"] = (-1.0).into());
+        assert!(rejected.contains("-1"), "{rejected}");
+        let rejected = rejection(|value| value["result"]["seconds"] = 1e300.into());
+        assert!(rejected.contains("seconds"), "{rejected}");
+        let rejected = rejection(|value| value["interval_response_us"] = Value::Array(Vec::new()));
+        assert!(rejected.contains("3 intervals"), "{rejected}");
+        let rejected = rejection(|value| value["result"]["intervals"][1]["at"] = 0.5.into());
+        assert!(rejected.contains("0.5 s"), "{rejected}");
+        let rejected = rejection(|value| value["result"]["echo"] = Value::Null);
+        assert!(
+            rejected.contains("not a complete saved result"),
+            "{rejected}"
+        );
     }
 
     #[test]
-    fn control_characters_do_not_reach_a_terminal() {
+    fn control_and_direction_characters_are_replaced() {
         assert_eq!(printable("a\u{1b}[2Jb\nc\r"), "a\u{fffd}[2Jb\nc\u{fffd}");
+        assert_eq!(printable("a\u{202e}b"), "a\u{fffd}b");
     }
 }

@@ -1,45 +1,42 @@
-//! A result on one screen: what is wrong first, then the figures, aligned.
+//! A result as text on one screen: warnings first, then the figures, aligned.
 
-use super::units::{bytes, bytes_per_second, process, syn_retransmits, whole};
-use crate::load::{LoadResult, Summary};
+use super::facts::{self, FIGURES, figures};
+use super::units::{bytes, bytes_per_second, whole};
+use crate::load::LoadResult;
 use crate::numbers::grouped;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-/// The width of the names on the left.
-const NAMES: usize = 16;
+/// The width of the column of names.
+pub(super) const NAMES: usize = 16;
 
-/// The result as people read it.
+/// Formats a result as text.
 #[must_use]
 pub fn text(result: &LoadResult) -> String {
     let mut page = Page(String::new());
     page.warnings(result);
-    page.connections(result);
-    page.echoes(result);
+    page.counts(result);
     page.times(result);
     page.processes(result);
     page.expectations(result);
     page.0
 }
 
-/// The line for what is known of the server only when all connections are closed, where the result came before.
+/// The line for the server's memory after all connections were closed, which is measured after the result is printed.
 #[must_use]
 pub fn after_closing(result: &LoadResult) -> Option<String> {
-    let server = result.server.as_ref();
-    let after = server.map_or(0, |server| server.rss_after_bytes);
+    let server = result.server.as_ref()?;
+    let after = bytes(server.rss_after_bytes);
     let mut page = Page(String::new());
-    page.line(
-        "server",
-        format_args!("{} resident, with all connections closed", bytes(after)),
-    );
-    (after > 0).then_some(page.0)
+    let text = format!("{after} resident after all connections were closed");
+    page.line("server", &text);
+    (server.rss_after_bytes > 0).then_some(page.0)
 }
 
 struct Page(String);
 
 impl Page {
-    /// One line: its name, and what it says. Writing to a string does not fail.
-    fn line(&mut self, name: &str, what: fmt::Arguments<'_>) {
-        let _ = writeln!(self.0, "{name:<NAMES$}{what}");
+    fn line(&mut self, name: &str, text: &str) {
+        let _ = writeln!(self.0, "{name:<NAMES$}{text}");
     }
 
     fn warnings(&mut self, result: &LoadResult) {
@@ -51,129 +48,52 @@ impl Page {
         }
     }
 
-    fn connections(&mut self, result: &LoadResult) {
-        let connections = &result.connections;
-        self.line(
-            "target",
-            format_args!(
-                "{}, for {:.1} s from {}",
-                result.target, result.seconds, result.started
-            ),
-        );
-        self.line(
-            "connections",
-            format_args!(
-                "{} asked, {} opened, {} failed, {} lost",
-                grouped(connections.asked),
-                grouped(connections.opened),
-                grouped(connections.failed.total()),
-                grouped(connections.lost)
-            ),
-        );
-        let connect = &result.connect;
-        self.line(
-            "opening",
-            format_args!(
-                "{:.2} s, {} per second, {}",
-                connect.seconds,
-                grouped(whole(connect.per_second)),
-                syn_retransmits(connect)
-            ),
-        );
-    }
-
-    fn echoes(&mut self, result: &LoadResult) {
-        let echo = &result.echo;
+    fn counts(&mut self, result: &LoadResult) {
+        let (target, seconds, started) = (&result.target, result.seconds, &result.started);
+        let target = format!("{target}, measured for {seconds:.1} s from {started}");
+        self.line("target", &target);
+        self.line("connections", &facts::connections(result));
+        let (connect, echo, probe) = (&result.connect, &result.echo, &result.probe);
+        let connects = facts::connects(connect);
+        self.line("connects", &format!("{:.2} s, {connects}", connect.seconds));
         if echo.sent > 0 {
-            self.line(
-                "echoes",
-                format_args!(
-                    "{} sent, {} right, {} wrong, {} unanswered",
-                    grouped(echo.sent),
-                    grouped(echo.received),
-                    grouped(echo.mismatched),
-                    grouped(echo.unanswered)
-                ),
-            );
-            self.line(
-                "rate",
-                format_args!(
-                    "{} per second, {} each way",
-                    grouped(whole(echo.per_second)),
-                    bytes_per_second(echo.bytes_per_second)
-                ),
-            );
+            self.line("echoes", &facts::echoes(echo));
+            let rate = grouped(whole(echo.per_second));
+            let bytes = bytes_per_second(echo.bytes_per_second);
+            self.line("rate", &format!("{rate} per second, {bytes} each way"));
         }
-        let probe = &result.probe;
         if probe.asked > 0 {
-            self.line(
-                "probe",
-                format_args!(
-                    "{} idle asked, {} alive, {} dead, {} wrong",
-                    grouped(probe.asked),
-                    grouped(probe.alive),
-                    grouped(probe.dead),
-                    grouped(probe.mismatched)
-                ),
-            );
+            self.line("probe", &facts::probe(probe));
         }
     }
 
     fn times(&mut self, result: &LoadResult) {
         self.0.push('\n');
-        self.line(
-            "us",
-            format_args!(
-                "{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-                "min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"
-            ),
-        );
-        self.distribution("response time", &result.echo.response_time_us);
-        self.distribution("service time", &result.echo.service_time_us);
-        self.distribution("schedule lag", &result.generator.lag_us);
-        self.distribution("connect time", &result.connect.time_us);
+        self.row("us", FIGURES.map(str::to_owned));
+        for (name, times) in [
+            ("response time", &result.echo.response_time_us),
+            ("service time", &result.echo.service_time_us),
+            ("schedule lag", &result.generator.lag_us),
+            ("connect time", &result.connect.time_us),
+        ] {
+            if times.count > 0 {
+                let mut cells = figures(times).map(|time| format!("{time:.0}"));
+                cells[1] = format!("{:.1}", times.mean);
+                self.row(name, cells);
+            }
+        }
     }
 
-    fn distribution(&mut self, name: &str, times: &Summary) {
-        if times.count == 0 {
-            return;
-        }
-        self.line(
-            name,
-            format_args!(
-                "{:>10}{:>10.1}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-                times.min,
-                times.mean,
-                times.p50,
-                times.p90,
-                times.p99,
-                times.p99_9,
-                times.p99_99,
-                times.max
-            ),
-        );
+    fn row(&mut self, name: &str, cells: [String; 8]) {
+        let cells = cells.map(|cell| format!("{cell:>10}"));
+        self.line(name, &cells.concat());
     }
 
     fn processes(&mut self, result: &LoadResult) {
         self.0.push('\n');
-        let busy = result.generator.cpu_percent;
-        self.line("load tester", format_args!("{busy:.0} % of a processor"));
+        self.line("load tester", &facts::cpu(result.generator.cpu_percent));
         if let Some(server) = &result.server {
-            self.line(
-                "server",
-                format_args!(
-                    "{:.0} % of a processor; {} resident ({} before{}), {:.0} bytes per connection ({})",
-                    server.cpu_percent,
-                    bytes(server.rss_bytes),
-                    bytes(server.rss_before_bytes),
-                    match server.rss_after_bytes {
-                        0 => String::new(),
-                        after => format!(", {} after", bytes(after)),
-                    },
-                    server.rss_bytes_per_connection,
-                    process(server.pid)
-                ),
-            );
+            self.line("server", &facts::server(server));
         }
     }
 
@@ -184,7 +104,7 @@ impl Page {
         for expectation in &result.expect {
             let verdict = if expectation.met { "met" } else { "MISSED" };
             let (expr, actual) = (&expectation.expr, expectation.actual);
-            self.line("expected", format_args!("{expr}: {verdict} ({actual})"));
+            self.line("expected", &format!("{expr}: {verdict} ({actual})"));
         }
     }
 }
@@ -195,24 +115,7 @@ mod tests {
     use crate::load::Expectation;
 
     #[test]
-    fn syn_retransmits_of_the_machine_are_labelled() {
-        let mut result = LoadResult::default();
-        result.connect.retransmitted = 3;
-        let old = text(&result);
-        assert!(
-            old.contains(", 3 SYN retransmits on the machine\n"),
-            "{old}"
-        );
-        result.connect.machine_retransmitted = Some(1_770);
-        let new = text(&result);
-        assert!(
-            new.contains(", 3 SYN retransmits (machine: 1,770)\n"),
-            "{new}"
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_comes_first() {
+    fn warnings_come_first_and_all_fits_on_one_screen() {
         let mut result = LoadResult {
             warnings: vec!["it burns".to_owned()],
             ..LoadResult::default()

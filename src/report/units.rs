@@ -1,17 +1,22 @@
-//! Figures as people read them: times and sizes in the unit that suits them.
+//! Figures as text, each in the unit that suits its size.
 
-use crate::load::Connect;
 use crate::numbers::grouped;
 
 pub(super) use crate::numbers::{as_f64, whole};
 
-/// SYN retransmits: the load's own, and those of all programs on its machine. An old result has only the latter.
-pub(super) fn syn_retransmits(connect: &Connect) -> String {
-    let count = grouped(connect.retransmitted);
-    match connect.machine_retransmitted {
-        Some(all) => format!("{count} SYN retransmits (machine: {})", grouped(all)),
-        None => format!("{count} SYN retransmits on the machine"),
-    }
+/// The sum of a count over all items; it saturates, since a saved result may contain any number.
+pub(super) fn total<T>(all: &[T], count: impl Fn(&T) -> u64) -> u64 {
+    all.iter().map(count).fold(0, u64::saturating_add)
+}
+
+/// The number, or zero if it is infinite or NaN.
+pub(super) fn finite(number: f64) -> f64 {
+    if number.is_finite() { number } else { 0.0 }
+}
+
+/// The number of nines of a percentile: 1 for 90, 2 for 99.
+pub(super) fn nines(percent: f64) -> f64 {
+    -((100.0 - percent).max(1e-9) / 100.0).log10()
 }
 
 /// A size in bytes.
@@ -29,36 +34,33 @@ pub(super) fn bytes_per_second(rate: f64) -> String {
     format!("{:.1} MB/s", finite(rate) / 1e6)
 }
 
-/// A time, from microseconds, to three digits: `397 µs`, `1.23 ms`, `2.5 s`.
+/// A time in microseconds, to three digits: `397 µs`, `1.23 ms`, `2.5 s`.
 pub(super) fn time(microseconds: f64) -> String {
-    let microseconds = finite(microseconds);
-    if microseconds < 999.5 {
-        return format!("{} µs", three_digits(microseconds));
+    match finite(microseconds) {
+        us @ ..999.5 => format!("{} µs", three_digits(us)),
+        us @ ..999_500.0 => format!("{} ms", three_digits(us / 1e3)),
+        us => format!("{} s", three_digits(us / 1e6)),
     }
-    if microseconds < 999_500.0 {
-        return format!("{} ms", three_digits(microseconds / 1e3));
-    }
-    format!("{} s", three_digits(microseconds / 1e6))
 }
 
-/// A number short enough for an axis or a headline: `950`, `12.3k`, `1.2M`.
+/// A time in whole microseconds, as [`time`] formats it.
+pub(super) fn micros(microseconds: u64) -> String {
+    time(as_f64(microseconds))
+}
+
+/// A number short enough for an axis or a tile: `950`, `12.3k`, `1.2M`.
 pub(super) fn short(number: f64) -> String {
-    let number = finite(number);
-    if number < 9999.5 {
-        return count_or_three_digits(number);
+    match finite(number) {
+        number @ ..1000.0 => three_digits(number),
+        number @ ..9999.5 => grouped(whole(number)),
+        number @ ..999_500.0 => format!("{}k", three_digits(number / 1e3)),
+        number @ ..999_500_000.0 => format!("{}M", three_digits(number / 1e6)),
+        number => format!("{}G", three_digits(number / 1e9)),
     }
-    if number < 999_500.0 {
-        return format!("{}k", three_digits(number / 1e3));
-    }
-    if number < 999_500_000.0 {
-        return format!("{}M", three_digits(number / 1e6));
-    }
-    format!("{}G", three_digits(number / 1e9))
 }
 
-/// A number as [`short`] writes it, beside others of which `largest` is the largest: thousands alike.
+/// A number as [`short`] formats it, with `k` from 1,000 on if the largest of its column has it.
 pub(super) fn short_beside(number: f64, largest: f64) -> String {
-    let number = finite(number);
     if largest >= 9999.5 && (1000.0..999_500.0).contains(&number) {
         format!("{}k", three_digits(number / 1e3))
     } else {
@@ -66,38 +68,12 @@ pub(super) fn short_beside(number: f64, largest: f64) -> String {
     }
 }
 
-/// Seconds, without a fraction where there is none: `10 s`, `2.5 s`.
+/// Seconds, with a fraction only where there is one: `10 s`, `2.5 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     format!("{} s", trimmed(format!("{:.3}", finite(seconds))))
 }
 
-/// In per cent of one processor.
-pub(super) fn processor(percent: f64) -> String {
-    format!("{:.0} % of a processor", finite(percent))
-}
-
-/// The id of a process, of which the sum of several has none.
-pub(super) fn process(pid: u32) -> String {
-    match pid {
-        0 => "several processes".to_owned(),
-        pid => format!("process {pid}"),
-    }
-}
-
-/// What is no number is nothing.
-pub(super) fn finite(number: f64) -> f64 {
-    if number.is_finite() { number } else { 0.0 }
-}
-
-fn count_or_three_digits(number: f64) -> String {
-    if number >= 1000.0 {
-        grouped(whole(number))
-    } else {
-        three_digits(number)
-    }
-}
-
-/// Three digits that mean something, without zeros behind the point.
+/// Three significant digits, without trailing zeros.
 fn three_digits(number: f64) -> String {
     trimmed(match number.abs() {
         0.0..9.995 => format!("{number:.2}"),
@@ -110,10 +86,8 @@ fn trimmed(number: String) -> String {
     if !number.contains('.') {
         return number;
     }
-    number
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
+    let digits = number.trim_end_matches('0');
+    digits.trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -121,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_in_the_unit_that_suits_them() {
+    fn times_have_the_unit_that_suits_their_size() {
         for (microseconds, written) in [
             (0.0, "0 µs"),
             (4.25, "4.25 µs"),
@@ -138,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn large_numbers_are_short() {
+    fn large_numbers_are_abbreviated() {
         for (number, written) in [
             (0.0, "0"),
             (0.5, "0.5"),

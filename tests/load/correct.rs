@@ -201,7 +201,7 @@ fn text_fits_a_screen_and_shows_both_times() {
         "service time",
         "schedule lag",
         "connect time",
-        "10 idle asked, 10 alive",
+        "10 idle probed, 10 alive",
         "bytes per connection",
         "lost=0: met",
     ] {

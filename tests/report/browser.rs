@@ -1,6 +1,6 @@
-//! The page in a real browser, headless. What is expected to be silent is first shown to be heard.
+//! The page in a headless browser. One test checks that console messages and requests are detected at all.
 
-use crate::tools::{have_tool, run as run_to_its_end};
+use crate::tools::{have_tool, run as run_to_exit};
 use crate::{echoloop, run};
 use std::fs;
 use std::io::{Read, Write};
@@ -12,66 +12,68 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What the browser asks for by itself, whatever the page: time, updates, accounts.
-const ITS_OWN: [&str; 4] = ["google.com", "googleapis.com", "gstatic.com", "gvt1.com"];
+/// Hosts that the browser contacts for time, updates and accounts, independently of the page.
+const BROWSER_HOSTS: [&str; 4] = ["google.com", "googleapis.com", "gstatic.com", "gvt1.com"];
 
-/// What a browser has made of a page.
-struct Seen {
-    /// The document after it was loaded.
+/// A page as loaded by the browser.
+struct Loaded {
+    /// The document after loading.
     dom: String,
-    /// Lines of the console.
+    /// The lines on the console.
     console: Vec<String>,
-    /// First lines of requests that left for the network, without the browser's own.
+    /// The first lines of the page's network requests.
     requests: Vec<String>,
 }
 
-/// A proxy that everything asked for must come by, and that refuses all of it.
+/// A proxy that records all requests of the browser and refuses them.
 struct Proxy {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
     fn start() -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&asked);
-        // It waits for the next one until the test run ends.
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&requests);
+        // The thread runs until the test process exits.
         thread::spawn(move || {
             for stream in listener.incoming() {
-                refuse(&mut stream.unwrap(), &noted);
+                refuse(&mut stream.unwrap(), &recorded);
             }
         });
-        Proxy { address, asked }
+        Proxy { address, requests }
     }
 
-    fn foreign_requests(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        let is_own = |line: &&String| ITS_OWN.iter().any(|host| line.contains(host));
-        asked.iter().filter(|line| !is_own(line)).cloned().collect()
+    /// The requests of the page, without those of the browser.
+    fn page_requests(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let is_own = |line: &str| BROWSER_HOSTS.iter().any(|host| line.contains(host));
+        let foreign = requests.iter().filter(|line| !is_own(line));
+        foreign.cloned().collect()
     }
 }
 
-fn refuse(stream: &mut TcpStream, asked: &Mutex<Vec<String>>) {
+fn refuse(stream: &mut TcpStream, requests: &Mutex<Vec<String>>) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
     let mut request = [0; 4096];
     let length = stream.read(&mut request).unwrap_or(0);
     let request = String::from_utf8_lossy(&request[..length]);
     if let Some(line) = request.lines().next() {
-        asked.lock().unwrap().push(line.to_owned());
+        requests.lock().unwrap().push(line.to_owned());
     }
     let _ = stream.write_all(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
-/// Opens a file of `folder` in Chromium.
-fn open(folder: &TempDir, name: &str) -> Seen {
+/// Loads a file of `folder` in Chromium.
+fn open(folder: &TempDir, name: &str) -> Loaded {
     let proxy = Proxy::start();
     let profile = folder.path().join("profile");
     let mut chromium = Command::new("chromium");
     chromium.args([
         "--headless",
-        // Tests in a container run as root, where the sandbox does not work; the page is our own.
+        // The sandbox does not work as root in a container; the page is from this test.
         "--no-sandbox",
         "--disable-gpu",
         "--hide-scrollbars",
@@ -89,24 +91,24 @@ fn open(folder: &TempDir, name: &str) -> Seen {
     chromium.arg(format!("--user-data-dir={}", profile.display()));
     let page = folder.path().join(name);
     chromium.arg(format!("file://{}", page.display()));
-    let output = run_to_its_end(chromium, b"");
+    let output = run_to_exit(chromium, b"");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let console = stderr.lines().filter(|line| line.contains(":CONSOLE"));
-    Seen {
+    Loaded {
         dom: String::from_utf8_lossy(&output.stdout).into_owned(),
         console: console.map(str::to_owned).collect(),
-        requests: proxy.foreign_requests(),
+        requests: proxy.page_requests(),
     }
 }
 
-/// The page of these runs, as a file of the folder.
-fn page(folder: &Path, name: &str, runs: &[&str]) {
-    let runs: Vec<String> = runs.iter().map(|name| run(name)).collect();
+/// Writes the page of these results to a file in `folder`.
+fn page(folder: &Path, name: &str, results: &[&str]) {
+    let results: Vec<String> = results.iter().map(|name| run(name)).collect();
     let path = folder.join(name);
     let mut arguments = vec!["report", "--report", path.to_str().unwrap()];
-    arguments.extend(runs.iter().map(String::as_str));
-    let output = run_to_its_end(echoloop(&arguments), b"");
+    arguments.extend(results.iter().map(String::as_str));
+    let output = run_to_exit(echoloop(&arguments), b"");
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -115,7 +117,7 @@ fn charts(dom: &str) -> usize {
 }
 
 #[test]
-fn charts_are_there_the_console_is_silent_and_nothing_is_fetched() {
+fn page_has_its_charts_and_causes_no_message_or_request() {
     if !have_tool("chromium") {
         return;
     }
@@ -123,34 +125,35 @@ fn charts_are_there_the_console_is_silent_and_nothing_is_fetched() {
     page(folder.path(), "both.html", &["together-1", "together-2"]);
     page(folder.path(), "idle.html", &["idle"]);
     for (name, expected) in [("both.html", 6), ("idle.html", 2)] {
-        let seen = open(&folder, name);
-        assert_eq!(charts(&seen.dom), expected, "{name}");
-        assert_eq!(seen.console, [""; 0], "{name}");
-        assert_eq!(seen.requests, [""; 0], "{name}");
+        let loaded = open(&folder, name);
+        assert_eq!(charts(&loaded.dom), expected, "{name}");
+        assert_eq!(loaded.console, [""; 0], "{name}");
+        assert_eq!(loaded.requests, [""; 0], "{name}");
     }
 }
 
 #[test]
-fn a_page_that_talks_and_fetches_would_be_noticed() {
+fn console_messages_and_requests_of_a_page_are_detected() {
     if !have_tool("chromium") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let text = "<!DOCTYPE html><script>console.error('heard')</script><img src=\"http://echoloop.invalid/x.png\">";
-    fs::write(folder.path().join("loud.html"), text).unwrap();
-    let seen = open(&folder, "loud.html");
-    assert!(seen.console.iter().any(|line| line.contains("heard")));
+    let text = "<!DOCTYPE html><script>console.error('detected')</script><img src=\"http://echoloop.invalid/x.png\">";
+    fs::write(folder.path().join("script.html"), text).unwrap();
+    let loaded = open(&folder, "script.html");
+    assert!(loaded.console.iter().any(|line| line.contains("detected")));
     assert!(
-        seen.requests
+        loaded
+            .requests
             .iter()
             .any(|line| line.contains("echoloop.invalid")),
         "{:?}",
-        seen.requests
+        loaded.requests
     );
 }
 
 #[test]
-fn a_script_that_got_into_the_page_would_not_run() {
+fn injected_script_does_not_run() {
     if !have_tool("chromium") {
         return;
     }
@@ -158,22 +161,23 @@ fn a_script_that_got_into_the_page_would_not_run() {
     page(folder.path(), "page.html", &["idle"]);
     let path = folder.path().join("page.html");
     let text = fs::read_to_string(&path).unwrap();
-    let script = "<main><script>document.title = 'it ran'</script>";
+    let script = "<main><script>document.title = 'script ran'</script>";
     fs::write(&path, text.replace("<main>", script)).unwrap();
-    let seen = open(&folder, "page.html");
-    assert!(!seen.dom.contains("<title>it ran"));
+    let loaded = open(&folder, "page.html");
+    assert!(!loaded.dom.contains("<title>script ran"));
     assert!(
-        seen.console
+        loaded
+            .console
             .iter()
             .any(|line| line.contains("Content Security Policy")),
         "{:?}",
-        seen.console
+        loaded.console
     );
 }
 
-/// The page says its width to a frame around it, for which its policy must be taken out.
+/// The page sends its width to an enclosing frame; its security policy is removed to allow that.
 #[test]
-fn on_a_phone_of_320_pixels_nothing_sticks_out() {
+fn page_fits_a_phone_of_320_pixels() {
     if !have_tool("chromium") {
         return;
     }
@@ -181,16 +185,16 @@ fn on_a_phone_of_320_pixels_nothing_sticks_out() {
     page(folder.path(), "page.html", &["together-1", "together-2"]);
     let path = folder.path().join("page.html");
     let text = fs::read_to_string(&path).unwrap();
-    let says = "<script>onload = () => parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>";
+    let script = "<script>onload = () => parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>";
     let text = text
         .replace("Content-Security-Policy", "X-None")
-        .replace("</body>", says);
+        .replace("</body>", script);
     fs::write(&path, text).unwrap();
     let frame = "<!DOCTYPE html><body><p id=\"found\">nothing</p>\
-         <script>onmessage = (said) => found.textContent = `${said.data} wide`</script>\
+         <script>onmessage = (message) => found.textContent = `${message.data} wide`</script>\
          <iframe src=\"page.html\" width=\"320\" height=\"600\"></iframe>";
     fs::write(folder.path().join("frame.html"), frame).unwrap();
-    let seen = open(&folder, "frame.html");
+    let loaded = open(&folder, "frame.html");
     let expected = "<p id=\"found\">320 wide</p>";
-    assert!(seen.dom.contains(expected), "{}", seen.dom);
+    assert!(loaded.dom.contains(expected), "{}", loaded.dom);
 }

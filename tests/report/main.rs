@@ -1,15 +1,15 @@
-//! `echoloop report`, and `load --report`: the real program on saved runs, and its page in a real browser.
+//! `echoloop report` and `load --report`: the program on saved results, and its page in a browser.
 //!
-//! The runs are real: `together-1.json` and `together-2.json` were two processes against one server, begun together with
-//! `--start-at`; `idle.json` held connections and echoed nothing.
+//! The results were measured: `together-1.json` and `together-2.json` by two processes against one server, started
+//! together with `--start-at`; `idle.json` with idle connections only.
 //!
-//! - [`program`]: what it prints, writes and refuses.
-//! - [`browser`]: the page in Chromium: its charts are there, its console is silent, and it asks the network for nothing.
+//! - [`program`]: output, files and errors.
+//! - [`browser`]: the page in Chromium: its charts, its console, and its requests.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "in a test a panic with its message is the report of a failure"
+    reason = "a panic with its message reports the failure of a test"
 )]
 
 mod browser;
@@ -19,12 +19,12 @@ mod tools;
 
 use std::process::Command;
 
-/// A saved run of this folder.
+/// The path of a saved result in this folder.
 fn run(name: &str) -> String {
     format!("{}/tests/report/{name}.json", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The program, free of what the environment of the test run would tell it.
+/// The program without the environment variables that configure it.
 fn echoloop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echoloop"));
     command.args(arguments).env_remove("ECHOLOOP_LOG");

@@ -1,6 +1,6 @@
-//! What it prints, writes and refuses.
+//! Output, files and errors of `echoloop report`.
 
-use crate::tools::run as run_to_its_end;
+use crate::tools::run as run_to_exit;
 use crate::{echoloop, run};
 use echoloop::load::{LoadResult, Saved};
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Output;
 
 fn report_with_stdin(arguments: &[&str], input: &[u8]) -> Output {
     let arguments = [&["report"], arguments].concat();
-    run_to_its_end(echoloop(&arguments), input)
+    run_to_exit(echoloop(&arguments), input)
 }
 
 fn report(arguments: &[&str]) -> Output {
@@ -22,9 +22,9 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The one line of a failure.
+/// The single line of an error.
 #[track_caller]
-fn refusal(arguments: &[&str]) -> String {
+fn error(arguments: &[&str]) -> String {
     let output = report(arguments);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "stderr: {stderr}");
@@ -38,7 +38,7 @@ fn saved(name: &str) -> Saved {
 }
 
 #[test]
-fn stdin_named_twice_is_wrong_usage() {
+fn stdin_given_twice_is_a_usage_error() {
     let output = report(&["-", &run("together-1"), "-"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "stderr: {stderr}");
@@ -47,14 +47,14 @@ fn stdin_named_twice_is_wrong_usage() {
 }
 
 #[test]
-fn one_run_is_reported_as_it_was() {
+fn single_result_is_reported_unchanged() {
     let json = stdout(&report(&[&run("together-1"), "-o", "json"]));
     let result: LoadResult = serde_json::from_str(&json).unwrap();
     assert_eq!(result, saved("together-1").result);
 }
 
 #[test]
-fn two_processes_become_one_result_whichever_comes_first() {
+fn results_of_two_processes_merge_in_any_order() {
     let (one, other) = (run("together-1"), run("together-2"));
     let json = stdout(&report(&[&one, &other, "-o", "json"]));
     assert_eq!(json, stdout(&report(&[&other, &one, "-o", "json"])));
@@ -70,21 +70,21 @@ fn two_processes_become_one_result_whichever_comes_first() {
         result.intervals[1].echoes,
         one.intervals[1].echoes + other.intervals[1].echoes
     );
-    // Both have watched the same server.
+    // Both measured the same server.
     let (server, seen) = (result.server.unwrap(), one.server.unwrap());
     assert_eq!((server.pid, server.rss_bytes), (seen.pid, seen.rss_bytes));
     assert!(server.rss_bytes_per_connection < seen.rss_bytes_per_connection);
 }
 
 #[test]
-fn results_without_a_figure_of_the_machine_can_be_merged() {
+fn results_without_machine_retransmits_can_be_merged() {
     let text = fs::read_to_string(run("together-1")).unwrap();
-    assert!(!text.contains("machine_retransmitted"), "it is an old one");
+    assert!(!text.contains("machine_retransmitted"), "not an old result");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new.json");
     let key = "\"retransmitted\":0";
     let other = fs::read_to_string(run("together-2")).unwrap();
-    assert!(other.contains(key), "it has retransmits");
+    assert!(other.contains(key), "no retransmits");
     let new = other.replace(key, "\"retransmitted\":2,\"machine_retransmitted\":7");
     fs::write(&path, new).unwrap();
     let json = |paths: [&str; 2]| {
@@ -99,7 +99,7 @@ fn results_without_a_figure_of_the_machine_can_be_merged() {
 }
 
 #[test]
-fn what_is_merged_can_be_saved_and_read_again() {
+fn merged_result_can_be_saved_and_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("both.json");
     let both = path.to_str().unwrap();
@@ -112,12 +112,12 @@ fn what_is_merged_can_be_saved_and_read_again() {
         "json",
     ]);
     assert_eq!(stdout(&one), stdout(&report(&[both, "-o", "json"])));
-    let twice = refusal(&[both, &run("together-1")]);
+    let twice = error(&[both, &run("together-1")]);
     assert!(twice.contains("twice"), "{twice}");
 }
 
 #[test]
-fn the_text_says_what_was_merged_and_a_pipe_gets_no_drawings() {
+fn text_names_merged_results_and_pipe_gets_no_sparklines() {
     let text = stdout(&report(&[&run("together-1"), &run("together-2")]));
     assert!(text.contains("merged          2 loads, on bench"), "{text}");
     assert!(text.is_ascii(), "{text}");
@@ -132,12 +132,12 @@ fn html_goes_to_stdout_or_to_a_file() {
     assert!(page.starts_with("<!DOCTYPE html>"));
     assert_eq!(page.matches("<svg role=\"img\"").count(), 2);
     let text = stdout(&report(&[&run("idle"), "--report", path.to_str().unwrap()]));
-    assert!(text.contains("500 asked"), "{text}");
+    assert!(text.contains("500 requested"), "{text}");
     assert_eq!(fs::read_to_string(&path).unwrap(), page);
 }
 
 #[test]
-fn a_run_may_come_from_stdin() {
+fn result_is_read_from_stdin() {
     let bytes = fs::read(run("idle")).unwrap();
     let json = stdout(&report_with_stdin(&["-", "-o", "json"], &bytes));
     let result: LoadResult = serde_json::from_str(&json).unwrap();
@@ -145,11 +145,11 @@ fn a_run_may_come_from_stdin() {
 }
 
 #[test]
-fn expectations_are_of_all_together() {
+fn expectations_apply_to_the_merged_result() {
     let (one, other) = (run("together-1"), run("together-2"));
     let met = report(&[&one, &other, "--expect", "rate>900"]);
     assert!(stdout(&met).contains("rate>900: met"));
-    // Each of them alone would miss it.
+    // Each single result misses it.
     let missed = report(&[&one, "--expect", "rate>900"]);
     assert_eq!(missed.status.code(), Some(3));
     let text = String::from_utf8(missed.stdout).unwrap();
@@ -157,7 +157,7 @@ fn expectations_are_of_all_together() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named_in_one_line_with_what_to_do() {
+fn unusable_file_is_named_in_one_line_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -171,12 +171,12 @@ fn what_cannot_be_used_is_named_in_one_line_with_what_to_do() {
         ("broken.json", "{\"kind\":", "not JSON"),
         ("other.json", "{\"a\": 1}", "echoloop load --save"),
         ("result.json", &result, "not with -o json"),
-        ("newer.json", &newer, "version 2"),
+        ("newer.json", &newer, "version is 2"),
     ] {
-        let line = refusal(&[&file(name, text)]);
+        let line = error(&[&file(name, text)]);
         assert!(line.contains(name) && line.contains(reason), "{line}");
     }
-    let missing = refusal(&["/nonexistent/run.json"]);
+    let missing = error(&["/nonexistent/run.json"]);
     assert!(missing.contains("/nonexistent/run.json"), "{missing}");
     let unwritable = report(&[&run("idle"), "--report", "/nonexistent/page.html"]);
     let stderr = String::from_utf8(unwritable.stderr).unwrap();
@@ -185,32 +185,32 @@ fn what_cannot_be_used_is_named_in_one_line_with_what_to_do() {
 }
 
 #[test]
-fn runs_that_do_not_fit_are_refused_with_the_reason_and_nothing_is_written() {
+fn mismatched_results_are_rejected_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("both.json");
     let both = path.to_str().unwrap();
-    let line = refusal(&[&run("together-1"), &run("idle"), "--save", both]);
+    let line = error(&[&run("together-1"), &run("idle"), "--save", both]);
     assert!(line.contains("--across-targets"), "{line}");
     let arguments = [&run("together-1"), &run("idle"), "--across-targets"];
-    let line = refusal(&arguments);
+    let line = error(&arguments);
     assert!(line.contains("--start-at"), "{line}");
     assert!(!path.exists());
 }
 
 #[test]
-fn without_a_file_the_usage_is_wrong() {
+fn missing_file_argument_is_a_usage_error() {
     let output = report(&[]);
     assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
-fn the_help_has_examples() {
+fn help_has_examples() {
     let help = stdout(&report(&["--help"]));
     assert!(help.contains("echoloop report a.json b.json"), "{help}");
 }
 
 #[test]
-fn a_load_writes_its_own_page() {
+fn load_writes_its_page() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("page.html");
     let load = echoloop(&[
@@ -224,9 +224,9 @@ fn a_load_writes_its_own_page() {
         "--report",
         path.to_str().unwrap(),
     ]);
-    let load = run_to_its_end(load, b"");
+    let load = run_to_exit(load, b"");
     assert_eq!(load.status.code(), Some(0), "{load:?}");
     let page = fs::read_to_string(&path).unwrap();
     assert_eq!(page.matches("<svg role=\"img\"").count(), 6);
-    assert!(page.contains("--report"), "the command is in the page");
+    assert!(page.contains("--report"), "no command in the page");
 }

@@ -99,12 +99,12 @@ pub struct Crew {
 }
 
 impl<const DRAINS: bool> Clients<DRAINS> {
-    pub fn new(world: &SharedWorld, rng: &mut Rng, step: u64) -> Self {
+    pub fn new(world: &SharedWorld, rng: &mut Rng, most: u64, step: u64) -> Self {
         let net = SimNet {
             world: world.clone(),
             host: CLIENTS,
         };
-        let clients: Vec<Client> = (0..rng.between(0, 4))
+        let clients: Vec<Client> = (0..rng.between(0, most))
             .map(|_| {
                 let total = rng.magnitude((200 * step).min(100_000));
                 Client {

@@ -249,7 +249,8 @@ impl<const DRAINS: bool, P: Protocol> Conversation<DRAINS, P> {
     /// Faults stop, and everybody is to get what he is owed.
     fn calm_down(&mut self) {
         self.world.borrow_mut().faults = Faults::default();
-        let until = self.now() + CALM;
+        let slowest = self.peers.iter().map(Peer::own_time).max();
+        let until = self.now() + CALM + slowest.unwrap_or(0);
         while self.now() < until && !self.is_everybody_served() {
             self.step();
         }

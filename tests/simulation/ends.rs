@@ -5,7 +5,6 @@ use crate::selector::Watch;
 use crate::send_queue::SendQueue;
 use crate::speech::Speech;
 use crate::world::{EndId, World};
-use echoloop::reactor::TICK;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -62,8 +61,9 @@ pub struct End {
     pub room_when_closed: usize,
     /// It was accepted and closed, and never listened to.
     pub was_refused: bool,
-    /// What had been read, and what had arrived, when the server was told to stop.
+    /// What had been read, written, and what had arrived, when the server was told to stop.
     pub read_when_stopped: u64,
+    pub written_when_stopped: u64,
     pub arrived_when_stopped: u64,
     /// A call was made to block although something was there, since the server was told to stop.
     pub deceived: bool,
@@ -72,18 +72,19 @@ pub struct End {
     pub write_deceived_at: Option<u64>,
     /// When the server last read or wrote here without an edge, because a deadline had passed.
     pub looked_at: u64,
-    /// It looks again and again although a byte has moved then.
-    looks_since: u64,
     /// What `moved_at` and `owed_since` were at the latest of the times before.
     moved_before: u64,
     owed_before: u64,
     /// Bytes read in this iteration of the server's loop, and what had been written before it.
     pub read_in_iteration: usize,
     pub written_before: u64,
+    /// After FIN it has used up its budget in an iteration in which no further turn was granted, so it is read again only
+    /// at an event or at its deadline.
+    pub turn_refused: bool,
     /// What the peer says to this end, if it is not bytes that all come back.
     pub speech: Option<Rc<Speech>>,
-    /// A write, or an attempt to send FIN, has told that it is over.
-    pub told_by_write: bool,
+    /// A write, an attempt to send FIN or `SO_ERROR` has reported that the connection is over.
+    pub end_reported: bool,
     pub watch: Watch,
 }
 
@@ -155,13 +156,7 @@ impl End {
     }
 
     fn is_deadline(&mut self, since: u64, now: u64, least_timeout: u64) -> bool {
-        let tick = |time: u64| u128::from(time) / TICK.as_nanos();
-        if self.looked_at > 0 && tick(self.looked_at) == tick(since) {
-            // A timer starts at most once in a tick: a byte that moves in the tick of a look does not end the looks.
-            self.looks_since = since;
-        }
-        let is_quiet =
-            now >= since.saturating_add(least_timeout) || (since > 0 && self.looks_since == since);
+        let is_quiet = now >= since.saturating_add(least_timeout);
         // Where the kernel reports progress, the next look comes after an eighth of the timeout.
         let looks_again = now >= self.looked_at.saturating_add(least_timeout / 8);
         // One look may take several calls at the same time.

@@ -26,14 +26,15 @@ pub fn maybe_draw(
     let Language::Line { prefix, .. } = language else {
         return;
     };
-    if !rng.chance(150) {
+    let has_long_answers = prefix.len() > 1_000;
+    if !rng.chance(if has_long_answers { 500 } else { 150 }) {
         return;
     }
     *window = WINDOW;
     *kernel = Kernel::default();
     config.max_pending = 4_096;
     config.max_buffered = 1 << 40;
-    config.budget = 5_000 + rng.index(200_000);
+    config.budget = 5_000 + rng.index(if has_long_answers { 40_000 } else { 200_000 });
     let lines = ANSWERS / (prefix.len() + 1);
     *peers = (0..rng.between(1, 3))
         .map(|id| {

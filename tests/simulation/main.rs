@@ -104,6 +104,26 @@ fn every_seed_holds_and_runs_twice_alike() {
 }
 
 #[test]
+fn every_seed_holds_in_scenes_and_runs_twice_alike() {
+    let (mut waits, mut count) = (0, 0);
+    for seed in seeds() {
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation scenes");
+        let first = panic::catch_unwind(|| run::run_scene_of(seed));
+        let Ok(first) = first else {
+            panic!("seed {seed} failed; replay it: {replay}");
+        };
+        let second = run::run_scene_of(seed);
+        assert_eq!(
+            first.digest, second.digest,
+            "seed {seed} is not deterministic: {replay}"
+        );
+        waits += first.tally.waits;
+        count += 1;
+    }
+    println!("{count} seeds, {waits} waits");
+}
+
+#[test]
 fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
     let (mut count, mut without_memory, mut too_long, mut records) = (0, 0, 0, 0);
     for seed in seeds() {

@@ -47,6 +47,8 @@ pub struct Plan {
     pub source: u8,
     /// When it stops reading, if it does.
     pub stops_at: Option<u64>,
+    /// It sends only each time when it has looked so often.
+    pub sends_every: u64,
 }
 
 impl Plan {
@@ -79,6 +81,7 @@ impl Plan {
             },
             source: 1 + rng.index(4) as u8,
             stops_at: None,
+            sends_every: 1,
         };
         if plan.reading == Reading::Never && rng.chance(500) {
             // It goes on sending for a while, although it takes nothing of what it is owed.
@@ -141,6 +144,8 @@ pub struct Peer {
     pub outcome: Option<Outcome>,
     pub has_sent_fin: bool,
     speech: Rc<Speech>,
+    /// How often it has looked.
+    looks: u64,
     /// When it looks again.
     pub wakes_at: u64,
     /// How long it waits at most before that.
@@ -161,6 +166,7 @@ impl Peer {
             outcome: None,
             has_sent_fin: false,
             speech: Rc::new(speech),
+            looks: 0,
             wakes_at: plan.starts_at,
             patience: MILLISECOND,
             plan,
@@ -183,9 +189,19 @@ impl Peer {
         self.outcome.is_none() && self.received < self.speech.due(self.sent, self.has_sent_fin)
     }
 
+    /// For how long it takes at most to send and read everything at its own pace, in nanoseconds.
+    pub fn own_time(&self) -> u64 {
+        let mut looks = (self.plan.total / self.plan.chunk.max(1) + 1) * self.plan.sends_every;
+        if let Reading::Slow(most) = self.plan.reading {
+            looks += self.speech.due(self.plan.total, true) / most as u64 + 1;
+        }
+        looks * (MILLISECOND + self.plan.pause).max(1_000 * MILLISECOND)
+    }
+
     /// Does what is to be done now, and decides when to look again.
     pub fn act(&mut self, world: &mut World) {
         world.trace(7, self.id);
+        self.looks += 1;
         let before = (self.end, self.sent, self.received);
         self.act_now(world);
         // Who got nowhere looks again later and later, or most of a run would be spent with looking.
@@ -270,7 +286,9 @@ impl Peer {
 
     fn send(&mut self, world: &mut World, end: EndId) {
         let chunk = self.plan.chunk.min(self.plan.total - self.sent);
-        if chunk == 0 || world.send_room(end) == 0 || world.ends[end].fin_sent {
+        // It connects at its first look.
+        let is_its_time = self.looks % self.plan.sends_every == 2 % self.plan.sends_every;
+        if chunk == 0 || !is_its_time || world.send_room(end) == 0 || world.ends[end].fin_sent {
             return;
         }
         if world.rng.chance(self.plan.urgent) {

@@ -2,22 +2,23 @@
 
 mod acknowledged;
 mod checks;
+mod recheck;
+mod scene;
+mod scenes;
 
 use crate::clients::Clients;
 use crate::faults::Faults;
-use crate::peer::{Peer, Plan, Reading};
+use crate::peer::{Peer, Reading};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
-use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::steady::{draw_short_timeouts, draw_steady_readers};
 use crate::stopping::maybe_stop_server;
-use crate::uneven;
 use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
 use echoloop::net::{ListenOptions, Signal};
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Counters, Exit, Server};
+use scene::Scene;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,10 +48,28 @@ pub struct Report {
 pub fn run(seed: u64) -> Report {
     let mut rng = Rng::new(seed);
     let repeat = draw_repeat(seed);
-    if rng.chance(500) {
-        Run::<true>::new(rng, repeat).run()
+    let drains = rng.chance(500);
+    let scene = Scene::draw(&mut rng);
+    run_scene(rng, scene, repeat, drains)
+}
+
+/// Runs a seed in which memory is used up or peers read very slowly; panics where something does not hold.
+pub fn run_scene_of(seed: u64) -> Report {
+    let mut rng = Rng::new(seed ^ 0x5CA2_CE11);
+    let drains = rng.chance(500);
+    let scene = if rng.chance(700) {
+        Scene::draw_scarce(&mut rng)
     } else {
-        Run::<false>::new(rng, repeat).run()
+        Scene::draw_slow(&mut rng)
+    };
+    run_scene(rng, scene, draw_repeat(seed), drains)
+}
+
+fn run_scene(rng: Rng, scene: Scene, repeat: Option<(Signal, u64)>, drains: bool) -> Report {
+    if drains {
+        Run::<true>::new(rng, scene, repeat).run()
+    } else {
+        Run::<false>::new(rng, scene, repeat).run()
     }
 }
 
@@ -78,6 +97,8 @@ struct Run<const DRAINS: bool> {
     exit: Option<Exit>,
     /// In this turn the server is refused memory of some kind.
     refused_memory: bool,
+    /// In this turn it is refused memory for further turns of connections.
+    refused_places: bool,
     /// The server's next search for connections to evict begins with the largest.
     is_fresh_round: bool,
     /// What the server had counted before its last turn.
@@ -90,33 +111,6 @@ struct Run<const DRAINS: bool> {
     stops_early: bool,
     /// A signal to be sent during the drain, and how long after the first one.
     repeat: Option<(Signal, u64)>,
-}
-
-fn draw_config(rng: &mut Rng) -> Config {
-    let time = |rng: &mut Rng| Duration::from_millis(rng.between(100, 30_000));
-    let size = |rng: &mut Rng, most| usize::try_from(rng.magnitude(most)).unwrap().max(1);
-    let max_pending = size(rng, 200_000);
-    Config {
-        max_connections: size(rng, 60),
-        max_per_source: rng.chance(300).then(|| size(rng, 10)),
-        max_pending,
-        max_buffered: if rng.chance(600) {
-            size(rng, 8 * max_pending as u64)
-        } else {
-            PLENTY
-        },
-        idle_timeout: rng.chance(500).then(|| time(rng)),
-        stall_timeout: Some(time(rng)),
-        drain_timeout: time(rng),
-        spin: Duration::ZERO,
-        // In some runs reads are small against what may be owed, so that one that owes is read on.
-        budget: if rng.chance(300) {
-            (max_pending / 8).max(1)
-        } else {
-            size(rng, 300_000)
-        },
-        accepts_per_turn: size(rng, 20),
-    }
 }
 
 /// The shortest timeout that a connection of the server, or of a client with a timeout, may have, in nanoseconds.
@@ -132,67 +126,12 @@ pub fn least_timeout(server: &Config, client: Option<Duration>) -> u64 {
 }
 
 impl<const DRAINS: bool> Run<DRAINS> {
-    fn new(mut rng: Rng, repeat: Option<(Signal, u64)>) -> Self {
-        let mut config = draw_config(&mut rng);
-        let mut faults = Faults::draw(&mut rng);
-        let mut window = usize::try_from(rng.magnitude(200_000)).unwrap().max(1);
-        let step = window.min(config.max_pending).min(config.budget) as u64;
-        let mut kernel = Kernel::draw(&rng, step as usize, &mut faults);
-        let count = rng.magnitude(40).max(1);
-        let peers = (0..count).map(|id| Peer::new(id, Plan::draw(&mut rng, step)));
-        let mut peers: Vec<Peer> = peers.collect();
-        let is_small = window as u64 <= 100 * step;
-        let is_about_deadlines =
-            is_small && draw_short_timeouts(&rng, &mut config, (window, &mut kernel, &mut faults));
-        if is_small {
-            let all = is_about_deadlines;
-            draw_steady_readers(&rng, &config, (window, &kernel), &mut peers, all);
-        }
-        let kernels = (&mut window, &mut kernel, &mut faults);
-        let is_uneven = uneven::maybe_draw(&rng, &mut config, kernels, &mut peers);
-        let is_about_deadlines = is_about_deadlines && !is_uneven;
-        let mut cut_at = rng.between(0, 60_000) * MILLISECOND;
-        let mut turning_point = rng.magnitude(60_000) * MILLISECOND;
-        let mut stops_early = rng.chance(400) && !is_about_deadlines;
-        // With small steps and large windows it would take too many turns to fill them.
-        if is_small && rng.chance(200) && !is_about_deadlines && !is_uneven {
-            // Many who do not read fill the memory of all, others wait for it, and then all of the first are gone.
-            config.max_buffered = config.max_pending;
-            config.max_connections = 60;
-            config.stall_timeout = Some(Duration::from_secs(60));
-            // Mostly before they are evicted, which takes a second.
-            cut_at = if rng.chance(700) {
-                rng.between(300, 1_500) * MILLISECOND
-            } else {
-                rng.between(2_000, 10_000) * MILLISECOND
-            };
-            if rng.chance(400) {
-                // The server is told to stop while connections wait for memory, which there is soon after.
-                stops_early = true;
-                turning_point = cut_at - rng.between(10, 290) * MILLISECOND;
-                config.drain_timeout = Duration::from_secs(30);
-            }
-            for peer in peers.iter_mut().filter(|_| rng.chance(600)) {
-                let in_transit = 4 * window + 2 * kernel.send_buffer;
-                peer.plan
-                    .never_reads((in_transit + config.max_pending) as u64);
-            }
-            if rng.chance(500) {
-                // Just when there is memory for them, there is often none to remember whose turn it is.
-                faults.places_refused = rng.between(100, 400);
-                if !stops_early {
-                    turning_point = turning_point.max(cut_at + 1_000 * MILLISECOND);
-                }
-            }
-        }
-        if is_uneven {
-            // Long enough for evictions, and nobody is cut off before.
-            (turning_point, cut_at, stops_early) = (10_000 * MILLISECOND, u64::MAX, true);
-        }
-        let mut world = World::new(rng.clone(), faults, !DRAINS);
+    fn new(mut rng: Rng, scene: Scene, repeat: Option<(Signal, u64)>) -> Self {
+        let config = scene.config;
+        let mut world = World::new(rng.clone(), scene.faults, !DRAINS);
         world.max_pending = config.max_pending;
-        world.window = window;
-        world.kernel = kernel;
+        world.window = scene.window;
+        world.kernel = scene.kernel;
         world.budget = config.budget;
         world.least_timeout = least_timeout(&config, None);
         let world = Rc::new(RefCell::new(world));
@@ -209,19 +148,20 @@ impl<const DRAINS: bool> Run<DRAINS> {
             server.number_after(u32::MAX - rng.index(20) as u32);
         }
         Run {
-            clients: Clients::new(&world, &mut rng, step),
+            clients: Clients::new(&world, &mut rng, scene.most_clients, scene.step),
             counted: server.counters().clone(),
             world,
             server,
-            peers,
+            peers: scene.peers,
             config,
             turns: 0,
             exit: None,
             refused_memory: false,
+            refused_places: false,
             is_fresh_round: true,
-            cut_at,
-            turning_point,
-            stops_early,
+            cut_at: scene.cut_at,
+            turning_point: scene.turning_point,
+            stops_early: scene.stops_early,
             repeat,
         }
     }
@@ -276,7 +216,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
     /// Faults stop, and everybody is to get what he is owed.
     fn calm_down(&mut self) {
         self.world.borrow_mut().faults = Faults::default();
-        let until = self.now() + CALM;
+        let slowest = self.peers.iter().map(Peer::own_time).max();
+        let until = self.now() + CALM + slowest.unwrap_or(0);
         while self.now() < until && !self.is_everybody_served() {
             self.step();
         }
@@ -349,10 +290,14 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
         self.refuse_memory();
         self.exit = self.server.turn().unwrap();
-        self.world.borrow().check_work(&self.config);
+        let mut world = self.world.borrow_mut();
+        world.check_work(&self.config);
+        world.note_refused_turns(self.refused_places);
+        drop(world);
         self.check_counts();
         self.check_deadlines();
         self.check_ends_noticed();
+        self.check_input_read();
         self.check_scarcity();
         self.counted = self.server.counters().clone();
     }
@@ -371,6 +316,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.server.refuse_places(places);
         self.server.refuse_sources(sources);
         self.refused_memory = memory || places || sources;
+        self.refused_places = places;
     }
 
     /// Time goes on until something happens: a peer acts, or a program's sleep is over.

@@ -1,5 +1,6 @@
 //! How much one iteration of the server's loop may do, so that no connection and no listener holds up the others.
 
+use crate::ends::End;
 use crate::world::World;
 use echoloop::connection::MESSAGE_COST;
 use echoloop::server::Config;
@@ -7,6 +8,9 @@ use echoloop::server::Config;
 /// A connection is driven at most so often in one iteration: for its event, its deadline, its turn in the run queue, and
 /// by a drain.
 const DRIVES: usize = 4;
+
+/// After so many used-up budgets in a drain the rest of what had arrived is a flood, and is dropped.
+const BUDGETS_TO_LEAVE: u64 = 255;
 
 /// Messages that one call of a session may answer, whatever is left of the budget.
 const MOST_PER_CALL: usize = 512;
@@ -22,6 +26,30 @@ impl World {
             end.read_in_iteration = 0;
             end.written_before = end.written;
         }
+    }
+
+    /// After an iteration in which further turns were perhaps `refused`: notes which connections lack one.
+    pub fn note_refused_turns(&mut self, refused: bool) {
+        let budget = self.budget;
+        for end in self.ends.iter_mut().filter(|end| end.fin_sent) {
+            let used_up = end.read_in_iteration >= budget;
+            end.turn_refused = if end.read_in_iteration > 0 {
+                refused && used_up
+            } else {
+                end.turn_refused
+            };
+        }
+    }
+
+    /// Whether so much work was done for a connection since the server was told to stop that the rest of its input is a
+    /// flood.
+    pub fn is_flood(&self, end: &End) -> bool {
+        let answers = end.written_when_stopped..end.written;
+        let speech = end.speech.as_deref();
+        let messages = speech.map_or(0, |speech| speech.messages(answers.clone()) + 1);
+        let bytes = end.read - end.read_when_stopped + answers.end - answers.start;
+        let work = bytes + (MESSAGE_COST * messages) as u64;
+        self.stopping && work >= BUDGETS_TO_LEAVE.saturating_mul(self.budget as u64)
     }
 
     /// What an iteration did is within its budgets.

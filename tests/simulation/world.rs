@@ -140,6 +140,7 @@ impl World {
         self.drained_by = Some(self.now + drain_timeout);
         for end in &mut self.ends {
             end.read_when_stopped = end.read;
+            end.written_when_stopped = end.written;
             end.arrived_when_stopped = end.read + end.arrived.len() as u64;
             end.deceived = false;
         }

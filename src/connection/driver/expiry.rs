@@ -26,9 +26,9 @@ impl<P: Protocol> Driver<P> {
             return ended;
         }
         if let Some(recheck) = Classes::recheck(class)
-            && has_progressed::<N, P>(reactor, key, Classes::base(class))
+            && has_progressed::<N, P>(reactor, key, class)
         {
-            reactor.set_class(key, recheck);
+            reactor.recheck(key, recheck);
             return None;
         }
         Some(reactor.find(key)?.tenant.expire())
@@ -42,26 +42,33 @@ fn has_progressed<N: Net, P: Protocol>(
     class: Class,
 ) -> bool {
     let now = reactor.now();
-    let Some(timeout) = reactor.timeout(class) else {
+    let base = Classes::base(class);
+    let Some(timeout) = reactor.timeout(base) else {
         return false;
     };
     let Some((slot, net)) = reactor.find_with_net(key) else {
         return false;
     };
     let connection = &mut slot.tenant;
-    if class == Classes::IDLE && connection.bytes_out() == 0 {
+    if base == Classes::IDLE && connection.bytes_out() == 0 {
         // Nothing was ever written that could be acknowledged.
         return false;
     }
     let Some(progress) = net.progress(&slot.stream) else {
         return false;
     };
-    let quiet = if class == Classes::IDLE {
+    let quiet = if base == Classes::IDLE {
         progress.since_acknowledged.min(progress.since_received)
     } else {
         connection.since_acknowledged(progress, now)
     };
-    quiet + tolerance(timeout) < timeout
+    // The peer has had the tolerance already.
+    let tolerance = if class == base {
+        tolerance(timeout)
+    } else {
+        Duration::ZERO
+    };
+    quiet + tolerance < timeout
 }
 
 /// By how much a deadline may be early with regard to the last acknowledgement, which follows the write that started the

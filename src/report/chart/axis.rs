@@ -1,13 +1,13 @@
-//! An axis: from a value to a place along it, and the round numbers that are written beside it.
+//! Chart axes: the scale from values to positions, and ticks at round numbers.
 
-use crate::report::units::{self, finite};
+use crate::report::units::{self, as_f64, finite, whole};
 
-/// How values are spread over an axis.
+/// How values map to positions on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scale {
     Linear,
     Log,
-    /// Per cent, by the number of nines: 90, 99 and 99.9 are equally far apart.
+    /// Percentiles by their number of nines: 90, 99 and 99.9 are at equal distances.
     Nines,
 }
 
@@ -16,121 +16,112 @@ impl Scale {
         match self {
             Scale::Linear => value,
             Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
-            Scale::Nines => -((100.0 - value).max(1e-9) / 100.0).log10(),
+            Scale::Nines => units::nines(value),
         }
     }
 }
 
-/// A round number, and how it is written.
+/// A labelled value on an axis.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::report) struct Tick {
-    pub(in crate::report) value: f64,
-    pub(in crate::report) label: String,
+pub(super) struct Tick {
+    pub(super) value: f64,
+    pub(super) label: String,
 }
 
-/// An axis, from its lowest to its highest value.
+impl Tick {
+    fn new(value: f64, label: String) -> Tick {
+        Tick { value, label }
+    }
+}
+
+/// An axis from `low` to `high`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::report) struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
-    ticks: Vec<Tick>,
-    title: String,
+    pub(super) ticks: Vec<Tick>,
+    /// The quantity and its unit.
+    pub(super) title: &'static str,
 }
 
-/// The most ticks that have room on an axis.
-const MOST_TICKS: f64 = 6.0;
+/// The largest number of ticks that fit on an axis.
+const MAX_TICKS: f64 = 6.0;
 
-/// The most that an axis goes to, whatever a file says.
-const MOST_COUNT: f64 = 1e18;
+/// The largest value of a linear axis: a saved result may contain any number.
+const MAX_COUNT: f64 = 1e18;
 
-/// The longest time that an axis goes to, in microseconds: more than histograms tell apart.
-const LONGEST_US: f64 = 1e8;
+/// The largest time on an axis, in microseconds: above the range of the histograms.
+const MAX_US: f64 = 1e8;
 
-/// Steps of seconds that people count in.
+/// Tick distances of a time axis, in seconds.
 const SECONDS: [f64; 19] = [
     0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0,
     3600.0, 7200.0, 21_600.0, 86_400.0,
 ];
 
 impl Axis {
-    /// Counts from zero to a round number that is not below `most`.
-    pub(in crate::report) fn counts(title: &str, most: f64) -> Axis {
-        let most = finite(most).clamp(1.0, MOST_COUNT);
-        let step = round_step(most / (MOST_TICKS - 1.0)).max(1.0);
-        let steps = (most / step).ceil();
-        let values = (0..=units::whole(steps)).map(|index| units::as_f64(index) * step);
-        let ticks = values.map(|value| Tick {
-            value,
-            label: units::short_beside(value, steps * step),
-        });
-        Axis::new(Scale::Linear, title, 0.0, steps * step, ticks.collect())
+    /// Counts from zero to the next round number from `max` on.
+    pub(in crate::report) fn counts(title: &'static str, max: f64) -> Axis {
+        let max = finite(max).clamp(1.0, MAX_COUNT);
+        let step = round_step(max / (MAX_TICKS - 1.0)).max(1.0);
+        let steps = (max / step).ceil();
+        let high = steps * step;
+        let values = (0..=whole(steps)).map(|index| as_f64(index) * step);
+        let ticks = values.map(|value| Tick::new(value, units::short_beside(value, high)));
+        Axis::new(Scale::Linear, title, (0.0, high), ticks.collect())
     }
 
-    /// Seconds since a beginning.
-    pub(in crate::report) fn seconds(title: &str, most: f64) -> Axis {
-        let most = finite(most).clamp(0.1, MOST_COUNT);
-        // Minutes and what is longer than they have longer labels.
-        let steps = |step: f64| MOST_TICKS - if step < 60.0 { 0.0 } else { 1.0 };
-        let fitting = SECONDS.iter().find(|step| most / **step <= steps(**step));
-        let longest = round_step(most / 86_400.0 / (MOST_TICKS - 1.0)) * 86_400.0;
+    /// Seconds from zero to `max`.
+    pub(in crate::report) fn seconds(title: &'static str, max: f64) -> Axis {
+        let max = finite(max).clamp(0.1, MAX_COUNT);
+        // Labels in minutes and above are longer.
+        let steps = |step: f64| MAX_TICKS - if step < 60.0 { 0.0 } else { 1.0 };
+        let fitting = SECONDS.iter().find(|step| max / **step <= steps(**step));
+        let longest = round_step(max / 86_400.0 / (MAX_TICKS - 1.0)) * 86_400.0;
         let step = fitting.copied().unwrap_or(longest);
-        let count = units::whole((most / step).floor());
-        let ticks = (0..=count).map(|index| {
-            let value = units::as_f64(index) * step;
-            let label = clock(value, step);
-            Tick { value, label }
-        });
-        Axis::new(Scale::Linear, title, 0.0, most, ticks.collect())
+        let values = (0..=whole((max / step).floor())).map(|index| as_f64(index) * step);
+        let ticks = values.map(|value| Tick::new(value, clock(value, step)));
+        Axis::new(Scale::Linear, title, (0.0, max), ticks.collect())
     }
 
-    /// Times in microseconds, by powers of ten.
-    pub(in crate::report) fn times(title: &str, least: f64, most: f64) -> Axis {
-        let least = finite(least).clamp(1.0, LONGEST_US);
-        let most = finite(most).clamp(least, LONGEST_US);
-        let low = least.log10().floor();
-        let high = most.log10().ceil().max(low + 1.0);
-        let within: &[f64] = match units::whole(high - low) {
+    /// Times in microseconds on a log scale, extended to full powers of ten.
+    pub(in crate::report) fn times(title: &'static str, min: f64, max: f64) -> Axis {
+        let min = finite(min).clamp(1.0, MAX_US);
+        let max = finite(max).clamp(min, MAX_US);
+        let low = min.log10().floor();
+        let high = max.log10().ceil().max(low + 1.0);
+        let factors: &[f64] = match whole(high - low) {
             0 | 1 => &[1.0, 2.0, 5.0],
             2 => &[1.0, 3.0],
             _ => &[1.0],
         };
         let mut ticks = Vec::new();
-        for power in 0..=units::whole(high - low) {
-            for factor in within {
-                let value = 10_f64.powf(low + units::as_f64(power)) * factor;
-                if value.log10() <= high + 1e-9 {
-                    let label = units::time(value);
-                    ticks.push(Tick { value, label });
-                }
-            }
+        for power in 0..=whole(high - low) {
+            let values = factors
+                .iter()
+                .map(|factor| factor * 10_f64.powf(low + as_f64(power)));
+            let values = values.filter(|value| value.log10() <= high + 1e-9);
+            ticks.extend(values.map(|value| Tick::new(value, units::time(value))));
         }
-        Axis::new(
-            Scale::Log,
-            title,
-            10_f64.powf(low),
-            10_f64.powf(high),
-            ticks,
-        )
+        let range = (10_f64.powf(low), 10_f64.powf(high));
+        Axis::new(Scale::Log, title, range, ticks)
     }
 
-    /// Per cent of `count` values: as many nines as they can tell apart.
-    pub(in crate::report) fn percentiles(title: &str, count: u64) -> Axis {
-        let nines = units::as_f64(count.max(10)).log10().min(5.0);
+    /// Percentiles of `count` values, up to the last one that `count` values can resolve.
+    pub(in crate::report) fn percentiles(title: &'static str, count: u64) -> Axis {
+        let nines = as_f64(count.max(10)).log10().min(5.0);
         let high = 100.0 - 100.0 / 10_f64.powf(nines);
         let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
+        // 0 and 50 are a third of a decade apart: on an axis of more than three decades their labels would overlap.
+        let fits = |percent: f64| nines <= 3.0 || (percent - 50.0).abs() > 1e-9;
         let shown = all.into_iter().filter(|percent| *percent <= high + 1e-9);
-        // The first half of the values takes a third of a decade, in which two labels have no room if decades are many.
-        let shown = shown.filter(|percent| nines <= 3.0 || *percent > 50.0 || *percent < 50.0);
-        let ticks = shown.map(|value| Tick {
-            value,
-            label: value.to_string(),
-        });
-        Axis::new(Scale::Nines, title, 0.0, high, ticks.collect())
+        let shown = shown.filter(|percent| fits(*percent));
+        let ticks = shown.map(|value| Tick::new(value, value.to_string()));
+        Axis::new(Scale::Nines, title, (0.0, high), ticks.collect())
     }
 
-    fn new(scale: Scale, title: &str, low: f64, high: f64, ticks: Vec<Tick>) -> Axis {
-        let title = title.to_owned();
+    fn new(scale: Scale, title: &'static str, (low, high): (f64, f64), ticks: Vec<Tick>) -> Axis {
         Axis {
             scale,
             low,
@@ -140,47 +131,38 @@ impl Axis {
         }
     }
 
-    /// Where a value is, from 0 at the lowest to 1 at the highest; what lies beyond is at the end.
-    pub(in crate::report) fn place(&self, value: f64) -> f64 {
+    /// The position of a value, from 0 (lowest) to 1 (highest); values outside the range are clamped.
+    pub(super) fn position(&self, value: f64) -> f64 {
         let (low, high) = (self.scale.of(self.low), self.scale.of(self.high));
-        let place = (self.scale.of(value) - low) / (high - low);
-        finite(place).clamp(0.0, 1.0)
+        finite((self.scale.of(value) - low) / (high - low)).clamp(0.0, 1.0)
     }
 
     /// The lowest and the highest value.
-    pub(in crate::report) fn ends(&self) -> (f64, f64) {
+    pub(in crate::report) fn range(&self) -> (f64, f64) {
         (self.low, self.high)
-    }
-
-    /// What is written beside it, from the lowest.
-    pub(in crate::report) fn ticks(&self) -> &[Tick] {
-        &self.ticks
-    }
-
-    /// What it shows, and in what unit.
-    pub(in crate::report) fn title(&self) -> &str {
-        &self.title
     }
 }
 
-/// The least of 1, 2 and 5 times a power of ten that is not below `step`.
+/// The smallest of 1, 2 and 5 times a power of ten that is at least `step`.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
-    let factors = [1.0, 2.0, 5.0, 10.0].into_iter();
-    let mut steps = factors.map(|factor| factor * power);
+    let mut steps = [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter();
     steps
         .find(|round| *round >= step * (1.0 - 1e-9))
         .unwrap_or(step)
 }
 
-/// Seconds in the unit that a step has.
+/// Formats seconds in the unit that suits the distance between ticks.
 fn clock(value: f64, step: f64) -> String {
-    match step {
-        86_400.0.. => format!("{} d", units::short(value / 86_400.0)),
-        3600.0.. => format!("{} h", units::short(value / 3600.0)),
-        60.0.. => format!("{} min", units::short(value / 60.0)),
-        _ => units::seconds(value),
-    }
+    let (unit, length) = match step {
+        86_400.0.. => ("d", 86_400.0),
+        3600.0.. => ("h", 3600.0),
+        60.0.. => ("min", 60.0),
+        _ => return units::seconds(value),
+    };
+    format!("{} {unit}", units::short(value / length))
 }
 
 #[cfg(test)]
@@ -189,14 +171,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn labels(axis: &Axis) -> Vec<&str> {
-        axis.ticks()
-            .iter()
-            .map(|tick| tick.label.as_str())
-            .collect()
+        axis.ticks.iter().map(|tick| tick.label.as_str()).collect()
     }
 
     #[test]
-    fn ticks_are_round_numbers() {
+    fn ticks_are_at_round_numbers() {
         assert_eq!(labels(&Axis::counts("", 0.0)), ["0", "1"]);
         assert_eq!(
             labels(&Axis::counts("", 2050.0)),
@@ -234,42 +213,42 @@ mod tests {
     }
 
     #[test]
-    fn nines_are_equally_far_apart() {
+    fn nines_are_at_equal_distances() {
         let axis = Axis::percentiles("", 1000);
-        let places = [0.0, 90.0, 99.0, 99.9].map(|percent| axis.place(percent));
-        for (index, place) in places.into_iter().enumerate() {
-            let expected = units::as_f64(index as u64) / 3.0;
-            assert!((place - expected).abs() < 1e-6, "{places:?}");
+        let positions = [0.0, 90.0, 99.0, 99.9].map(|percent| axis.position(percent));
+        for (index, position) in positions.into_iter().enumerate() {
+            let expected = as_f64(index as u64) / 3.0;
+            assert!((position - expected).abs() < 1e-6, "{positions:?}");
         }
-        assert!(axis.place(100.0) >= 1.0);
+        assert!(axis.position(100.0) >= 1.0);
     }
 
     proptest! {
         #[test]
-        fn places_are_within_the_axis_whatever_is_asked(most in any::<f64>(), least in any::<f64>(), value in any::<f64>(), count in any::<u64>()) {
+        fn positions_of_any_value_are_within_the_axis(max in any::<f64>(), min in any::<f64>(), value in any::<f64>(), count in any::<u64>()) {
             let axes = [
-                Axis::counts("", most),
-                Axis::seconds("", most),
-                Axis::times("", least, most),
+                Axis::counts("", max),
+                Axis::seconds("", max),
+                Axis::times("", min, max),
                 Axis::percentiles("", count),
             ];
             for axis in axes {
-                prop_assert!((0.0..=1.0).contains(&axis.place(value)), "{axis:?}");
-                prop_assert!((1..=9).contains(&axis.ticks().len()), "{axis:?}");
+                prop_assert!((0.0..=1.0).contains(&axis.position(value)), "{axis:?}");
+                prop_assert!((1..=9).contains(&axis.ticks.len()), "{axis:?}");
                 let mut last = -1.0;
-                for tick in axis.ticks() {
-                    let place = axis.place(tick.value);
-                    prop_assert!(place > last, "{axis:?}");
-                    last = place;
+                for tick in &axis.ticks {
+                    let position = axis.position(tick.value);
+                    prop_assert!(position > last, "{axis:?}");
+                    last = position;
                 }
             }
         }
 
         #[test]
-        fn larger_values_lie_further_on(one in 0.0..1e7_f64, other in 0.0..1e7_f64) {
-            let (less, more) = (one.min(other), one.max(other));
+        fn larger_values_have_larger_positions(a in 0.0..1e7_f64, b in 0.0..1e7_f64) {
+            let (smaller, larger) = (a.min(b), a.max(b));
             for axis in [Axis::counts("", 1e7), Axis::times("", 1.0, 1e7)] {
-                prop_assert!(axis.place(less) <= axis.place(more));
+                prop_assert!(axis.position(smaller) <= axis.position(larger));
             }
         }
     }

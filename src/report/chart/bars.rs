@@ -1,41 +1,31 @@
-//! A chart of bars: how many of something fell between two values.
+//! Histograms: a bar for the count between two times.
 
-use super::frame::{Frame, Style};
-use super::svg::{At, Escaped};
+use super::frame::{Chart, Style};
+use super::svg::At;
 use crate::numbers::grouped;
-use crate::report::units::as_f64;
-use std::fmt::Write;
+use crate::report::curve::Bin;
+use crate::report::units::{as_f64, time};
+use maud::{Markup, html};
 
-/// One bar.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::report) struct Bar {
-    pub(in crate::report) from: f64,
-    pub(in crate::report) to: f64,
-    pub(in crate::report) count: u64,
-    /// What is shown while a pointer rests on it.
-    pub(in crate::report) text: String,
-}
+/// The smallest height of a bar: one message among a million remains visible.
+const MIN_HEIGHT: f64 = 1.5;
 
-/// Bars over a frame, as SVG.
-pub(in crate::report) fn bars(frame: &Frame, bars: &[Bar]) -> String {
-    let mut content = String::from("<g class=\"s1\">");
-    let bottom = frame.down(frame.y.ends().0);
-    for bar in bars.iter().filter(|bar| bar.count > 0) {
-        let (from, to) = (frame.across(bar.from), frame.across(bar.to));
-        // The least that can be seen: a single one among a million is there too.
-        let height = (bottom - frame.down(as_f64(bar.count))).max(1.5);
-        let width = (to - from - 1.0).max(0.5);
-        let _ = writeln!(
-            content,
-            "<rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}: {}</title></rect>",
-            At(from),
-            At(bottom - height),
-            At(width),
-            At(height),
-            Escaped(&bar.text),
-            grouped(bar.count)
-        );
+impl Chart {
+    /// Draws a bar for each bin that is not empty.
+    pub(in crate::report) fn bars(&self, bins: &[Bin]) -> Markup {
+        let bottom = self.y_of(self.y.range().0);
+        let content = html! {
+            g class=(Style::First.class()) {
+                @for bin in bins.iter().filter(|bin| bin.count > 0) {
+                    @let (from, to) = (self.x_of(bin.from), self.x_of(bin.to));
+                    @let width = (to - from - 1.0).max(0.5);
+                    @let height = (bottom - self.y_of(as_f64(bin.count))).max(MIN_HEIGHT);
+                    rect.bar x=(At(from)) y=(At(bottom - height)) width=(At(width)) height=(At(height)) {
+                        title { (time(bin.from)) " to " (time(bin.to)) ": " (grouped(bin.count)) }
+                    }
+                }
+            }
+        };
+        self.figure(&[], &content)
     }
-    content.push_str("</g>\n");
-    frame.svg(&[] as &[(Style, &str)], &content)
 }

@@ -1,26 +1,26 @@
-//! A chart of lines, with a marker at each point while they are few, and what is there to read at each place.
+//! Line charts, with a tooltip for each section of the horizontal axis.
 
-use super::frame::{Frame, Style, marker};
-use super::svg::{At, Escaped, path};
-use std::fmt::Write;
+use super::frame::{Chart, Style, marker};
+use super::svg::{At, path};
+use maud::{Markup, html};
 
-/// Up to so many points, each has a marker.
-const MOST_MARKERS: usize = 24;
+/// A line of up to this many points has a marker at each.
+const MAX_MARKERS: usize = 24;
 
 /// One line.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Series {
     pub(in crate::report) name: &'static str,
     pub(in crate::report) style: Style,
-    /// In the order of the axis; without a value the line is interrupted.
+    /// In ascending order of the first value; without a second value the line is interrupted.
     pub(in crate::report) points: Vec<(f64, Option<f64>)>,
-    /// Where its markers are; if nowhere, at each point while they are few.
+    /// Where its markers are; if empty, [`MAX_MARKERS`] decides.
     pub(in crate::report) marks: Vec<(f64, f64)>,
-    /// The plane below it is filled.
+    /// Whether the area below it is filled.
     pub(in crate::report) is_filled: bool,
 }
 
-/// What is shown while a pointer rests at a place, between two values of the lower axis.
+/// A tooltip between two values of the horizontal axis.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Tip {
     pub(in crate::report) from: f64,
@@ -28,89 +28,93 @@ pub(in crate::report) struct Tip {
     pub(in crate::report) text: String,
 }
 
-/// Lines over a frame, as SVG.
-pub(in crate::report) fn lines(frame: &Frame, series: &[Series], tips: &[Tip]) -> String {
-    let mut content = String::new();
-    for one in series {
-        one.draw(frame, &mut content);
+impl Chart {
+    /// Draws the lines, their legend and the tooltips.
+    pub(in crate::report) fn lines(&self, all: &[Series], tips: &[Tip]) -> Markup {
+        let (top, bottom) = (self.y_of(f64::INFINITY), self.y_of(f64::NEG_INFINITY));
+        let content = html! {
+            @for series in all { (series.draw(self)) }
+            @for tip in tips {
+                @let (from, to) = (self.x_of(tip.from), self.x_of(tip.to));
+                rect.tip x=(At(from)) y=(At(top)) width=(At(to - from)) height=(At(bottom - top)) {
+                    title { (tip.text) }
+                }
+            }
+        };
+        let legend: Vec<_> = all
+            .iter()
+            .map(|series| (series.style, series.name))
+            .collect();
+        self.figure(&legend, &content)
     }
-    for tip in tips {
-        let (from, to) = (frame.across(tip.from), frame.across(tip.to));
-        let _ = writeln!(
-            content,
-            "<rect class=\"tip\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
-            At(from),
-            At(frame.down(f64::INFINITY)),
-            At(to - from),
-            At(frame.down(f64::NEG_INFINITY) - frame.down(f64::INFINITY)),
-            Escaped(&tip.text)
-        );
-    }
-    let legend: Vec<_> = series.iter().map(|one| (one.style, one.name)).collect();
-    frame.svg(&legend, &content)
 }
 
 impl Series {
-    fn draw(&self, frame: &Frame, content: &mut String) {
-        let places: Vec<_> = self
-            .points
-            .iter()
-            .map(|(x, y)| y.map(|y| (frame.across(*x), frame.down(y))))
-            .collect();
-        let class = self.style.class();
-        let _ = write!(content, "<g class=\"{class}\">");
-        if self.is_filled && places.len() > 1 && places.iter().all(Option::is_some) {
-            let _ = write!(
-                content,
-                "<path class=\"fill\" d=\"{}\"/>",
-                area(frame, &places)
-            );
+    /// A line with the default markers.
+    pub(in crate::report) fn new(
+        name: &'static str,
+        style: Style,
+        points: Vec<(f64, Option<f64>)>,
+    ) -> Series {
+        Series {
+            name,
+            style,
+            points,
+            marks: Vec::new(),
+            is_filled: false,
         }
-        let line = path(places.iter().copied());
-        let _ = write!(content, "<path class=\"line\" d=\"{line}\"/>");
-        let marks = match self.marks.as_slice() {
-            [] => marked(&places, frame.across(frame.x.ends().0)),
-            marks => marks
-                .iter()
-                .map(|(x, y)| (frame.across(*x), frame.down(*y)))
-                .collect(),
+    }
+
+    /// The same line with the area below it filled.
+    pub(in crate::report) fn filled(self) -> Series {
+        Series {
+            is_filled: true,
+            ..self
+        }
+    }
+
+    fn draw(&self, chart: &Chart) -> Markup {
+        let place = |(x, y): (f64, f64)| (chart.x_of(x), chart.y_of(y));
+        let points = self.points.iter();
+        let places: Vec<_> = points.map(|(x, y)| y.map(|y| place((*x, y)))).collect();
+        let marks = if self.marks.is_empty() {
+            default_marks(&places, chart.x_of(chart.x.range().0))
+        } else {
+            self.marks.iter().copied().map(place).collect()
         };
-        for (x, y) in marks {
-            content.push_str(&marker(self.style, x, y));
+        let line = path(&places);
+        let ends = match places.as_slice() {
+            [Some((first, _)), .., Some((last, _))] => Some((At(*first), At(*last))),
+            _ => None,
+        };
+        let bottom = At(chart.y_of(chart.y.range().0));
+        html! {
+            g class=(self.style.class()) {
+                @if let Some((first, last)) = ends.filter(|_| self.is_filled && !places.contains(&None)) {
+                    path.fill d={ (line) "L" (last) " " (bottom) "L" (first) " " (bottom) "Z" } {}
+                }
+                path.line d=(line) {}
+                @for (x, y) in marks { (marker(self.style, x, y)) }
+            }
         }
-        content.push_str("</g>\n");
     }
 }
 
-/// From the line down to the axis.
-fn area(frame: &Frame, places: &[Option<(f64, f64)>]) -> String {
-    let ends = places
-        .first()
-        .copied()
-        .flatten()
-        .zip(places.last().copied().flatten());
-    let Some(((first, _), (last, _))) = ends else {
-        return String::new();
-    };
-    let bottom = At(frame.down(frame.y.ends().0));
-    let line = path(places.iter().copied());
-    format!("{line}L{} {bottom}L{} {bottom}Z", At(last), At(first))
-}
-
-/// All points while they are few, but none on the axis at `left`, where the labels are; of many, those without a neighbour,
-/// which no line shows.
-fn marked(places: &[Option<(f64, f64)>], left: f64) -> Vec<(f64, f64)> {
-    let is_there = |index: Option<usize>| {
-        index
-            .and_then(|index| places.get(index))
-            .is_some_and(Option::is_some)
-    };
-    let shown = places.iter().enumerate().filter(|(index, _)| {
-        let is_alone = !is_there(index.checked_sub(1)) && !is_there(index.checked_add(1));
-        places.len() <= MOST_MARKERS || is_alone
-    });
-    let shown = shown.filter_map(|(_, place)| *place);
-    shown
-        .filter(|(x, _)| *x > left + 1.0 || places.len() == 1)
-        .collect()
+/// All points of a short line; of a long line, the points without a neighbour, which no line shows. None is on the
+/// vertical axis at `left`, where a marker would cover the labels.
+fn default_marks(places: &[Option<(f64, f64)>], left: f64) -> Vec<(f64, f64)> {
+    let is_point = |index: usize| places.get(index).is_some_and(Option::is_some);
+    let mut marks = Vec::new();
+    for (index, (x, y)) in places
+        .iter()
+        .enumerate()
+        .filter_map(|(i, p)| Some((i, (*p)?)))
+    {
+        let is_alone = !is_point(index.wrapping_sub(1)) && !is_point(index + 1);
+        let is_shown = places.len() <= MAX_MARKERS || is_alone;
+        if is_shown && (x > left + 1.0 || places.len() == 1) {
+            marks.push((x, y));
+        }
+    }
+    marks
 }

@@ -1,6 +1,6 @@
-//! Charts as SVG, drawn by pure functions: axes with round numbers, lines, bars.
+//! Charts as HTML figures with inline SVG: axes with round numbers, lines, bars.
 //!
-//! In comes what is to be shown, out comes a drawing that a page can hold as it is, legible in both its colour schemes.
+//! Input: the values to show. Output: markup for a page with the style sheet `html/style.css`. All functions are pure.
 
 mod axis;
 mod bars;
@@ -9,7 +9,5 @@ mod lines;
 mod svg;
 
 pub(super) use axis::Axis;
-pub(super) use bars::{Bar, bars};
-pub(super) use frame::{Caption, Frame, Style};
-pub(super) use lines::{Series, Tip, lines};
-pub(super) use svg::Escaped;
+pub(super) use frame::{Chart, Style};
+pub(super) use lines::{Series, Tip};

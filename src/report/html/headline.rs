@@ -1,10 +1,9 @@
-//! The figures that matter, first.
+//! The key figures, as tiles at the top of the page.
 
-use crate::load::{LoadResult, Saved};
+use crate::load::{LoadResult, Saved, Summary};
 use crate::numbers::grouped;
-use crate::report::chart::Escaped;
-use crate::report::units::{as_f64, bytes, short, time, whole};
-use std::fmt::Write;
+use crate::report::units::{bytes, micros, short, whole};
+use maud::{Markup, html};
 
 struct Tile {
     name: &'static str,
@@ -13,133 +12,112 @@ struct Tile {
     is_alarming: bool,
 }
 
-/// Held, lost, echoes per second, p50, p99, bytes per connection.
-pub(super) fn tiles(page: &mut String, saved: &Saved) {
+impl Tile {
+    fn new(name: &'static str, figure: String, note: String) -> Tile {
+        Tile {
+            name,
+            figure,
+            note,
+            is_alarming: false,
+        }
+    }
+
+    fn absent(name: &'static str, why: &str) -> Tile {
+        Tile::new(name, "\u{2013}".to_owned(), why.to_owned())
+    }
+
+    fn alarming(self, is_alarming: bool) -> Tile {
+        Tile {
+            is_alarming,
+            ..self
+        }
+    }
+}
+
+/// Connections held and lost, echoes per second, p50, p99, server memory per connection.
+pub(super) fn tiles(saved: &Saved) -> Markup {
     let result = &saved.result;
+    let (response, service) = (&result.echo.response_time_us, &result.echo.service_time_us);
     let all = [
         held(result),
         lost(result),
         rate(saved),
-        percentile("p50", result, result.echo.response_time_us.p50),
-        percentile("p99", result, result.echo.response_time_us.p99),
-        memory(saved),
+        percentile("p50", response, response.p50, service.p50),
+        percentile("p99", response, response.p99, service.p99),
+        memory(result),
     ];
-    page.push_str("<dl class=\"tiles\">\n");
-    for tile in all {
-        let _ = writeln!(
-            page,
-            "<div{}><dt>{}</dt><dd class=\"figure\">{}</dd><dd class=\"note\">{}</dd></div>",
-            if tile.is_alarming {
-                " class=\"alarm\""
-            } else {
-                ""
-            },
-            tile.name,
-            Escaped(&tile.figure),
-            Escaped(&tile.note)
-        );
+    html! {
+        dl.tiles {
+            @for tile in all {
+                div class=[tile.is_alarming.then_some("alarm")] {
+                    dt { (tile.name) }
+                    dd.figure { (tile.figure) }
+                    dd.note { (tile.note) }
+                }
+            }
+        }
     }
-    page.push_str("</dl>\n");
 }
 
 fn held(result: &LoadResult) -> Tile {
-    let connections = &result.connections;
+    let (connections, probe) = (&result.connections, &result.probe);
     let held = connections.opened.saturating_sub(connections.lost);
-    let probe = &result.probe;
-    let alive = if probe.asked > 0 {
-        format!(
-            "; {} of {} idle ones alive at the end",
-            grouped(probe.alive),
-            grouped(probe.asked)
-        )
-    } else {
-        String::new()
+    let [requested, alive, probed] = [connections.asked, probe.alive, probe.asked].map(grouped);
+    let note = match probe.asked {
+        0 => format!("of {requested} requested"),
+        _ => format!("of {requested} requested; {alive} of {probed} idle alive at the end"),
     };
-    Tile {
-        name: "held",
-        figure: grouped(held),
-        note: format!("of {} asked for{alive}", grouped(connections.asked)),
-        is_alarming: held < connections.asked || probe.alive < probe.asked,
-    }
+    let is_alarming = held < connections.asked || probe.alive < probe.asked;
+    Tile::new("held", grouped(held), note).alarming(is_alarming)
 }
 
 fn lost(result: &LoadResult) -> Tile {
-    let failed = result.connections.failed.total();
-    Tile {
-        name: "lost",
-        figure: grouped(result.connections.lost),
-        note: match failed {
-            0 => "none failed to open".to_owned(),
-            failed => format!("and {} failed to open", grouped(failed)),
-        },
-        is_alarming: result.connections.lost > 0 || failed > 0,
-    }
+    let (lost, failed) = (result.connections.lost, result.connections.failed.total());
+    let note = match failed {
+        0 => "none failed to connect".to_owned(),
+        failed => format!("and {} failed to connect", grouped(failed)),
+    };
+    Tile::new("lost", grouped(lost), note).alarming(lost > 0 || failed > 0)
 }
 
 fn rate(saved: &Saved) -> Tile {
     let echo = &saved.result.echo;
     if echo.sent == 0 {
-        return absent("echoes/s", "no echoes were asked for");
+        return Tile::absent("echoes/s", "no echoes requested");
     }
     let wrong = echo.mismatched.saturating_add(echo.unanswered);
-    Tile {
-        name: "echoes/s",
-        figure: if echo.per_second < 1e6 {
-            grouped(whole(echo.per_second))
-        } else {
-            short(echo.per_second)
-        },
-        note: match (wrong, saved.configuration.rate) {
-            (0, Some(rate)) => format!("of {} asked for; all came back right", short(rate)),
-            (0, None) => "as fast as they came; all came back right".to_owned(),
-            (wrong, _) => format!(
-                "{} of {} wrong or never answered",
-                grouped(wrong),
-                grouped(echo.sent)
-            ),
-        },
-        is_alarming: wrong > 0,
-    }
-}
-
-fn percentile(name: &'static str, result: &LoadResult, microseconds: u64) -> Tile {
-    if result.echo.response_time_us.count == 0 {
-        return absent(name, "no echo came back");
-    }
-    let service = &result.echo.service_time_us;
-    let service = if name == "p50" {
-        service.p50
+    let figure = if echo.per_second < 1e6 {
+        grouped(whole(echo.per_second))
     } else {
-        service.p99
+        short(echo.per_second)
     };
-    Tile {
-        name,
-        figure: time(as_f64(microseconds)),
-        note: format!("response time; service time {}", time(as_f64(service))),
-        is_alarming: false,
-    }
+    let note = match (wrong, saved.configuration.rate) {
+        (0, Some(rate)) => format!("of {} requested; all replies correct", short(rate)),
+        (0, None) => "closed loop; all replies correct".to_owned(),
+        _ => {
+            let [wrong, sent] = [wrong, echo.sent].map(grouped);
+            format!("{wrong} of {sent} mismatched or unanswered")
+        }
+    };
+    Tile::new("echoes/s", figure, note).alarming(wrong > 0)
 }
 
-fn memory(saved: &Saved) -> Tile {
-    let Some(server) = &saved.result.server else {
-        return absent("bytes/connection", "unknown: --server-pid names the server");
-    };
-    Tile {
-        name: "bytes/connection",
-        figure: short(server.rss_bytes_per_connection),
-        note: format!(
-            "user memory of the server: {} in all",
-            bytes(server.rss_bytes)
-        ),
-        is_alarming: false,
+fn percentile(name: &'static str, times: &Summary, response: u64, service: u64) -> Tile {
+    if times.count == 0 {
+        return Tile::absent(name, "no reply received");
     }
+    let note = format!("response time; service time {}", micros(service));
+    Tile::new(name, micros(response), note)
 }
 
-fn absent(name: &'static str, why: &str) -> Tile {
-    Tile {
-        name,
-        figure: "\u{2013}".to_owned(),
-        note: why.to_owned(),
-        is_alarming: false,
-    }
+fn memory(result: &LoadResult) -> Tile {
+    const NAME: &str = "bytes/connection";
+    let Some(server) = &result.server else {
+        return Tile::absent(NAME, "unknown: measured with --server-pid");
+    };
+    let note = format!(
+        "resident memory of the server: {} in total",
+        bytes(server.rss_bytes)
+    );
+    Tile::new(NAME, short(server.rss_bytes_per_connection), note)
 }

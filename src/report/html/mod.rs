@@ -1,105 +1,90 @@
-//! A result as one page: it needs no network and no script, and is legible in light and dark, on a phone and on paper.
+//! A result as one HTML page, without scripts or other files: light and dark, on phones and on paper.
 //!
-//! First the figures that matter, then what is wrong in words, then charts, then everything else. Whatever a file says is
-//! written as text: names and command lines come from strangers.
+//! First the key figures, then the problems, then the charts, then everything else. The templates escape all text,
+//! since names and command lines in a saved result may contain anything.
 
 mod charts;
 mod details;
+mod distributions;
 mod headline;
-mod shapes;
 mod trouble;
 
-use super::chart::Escaped;
+use super::saved::printable;
 use super::timeline::timeline;
 use super::units::seconds;
 use crate::load::{Saved, WallTime};
 use crate::numbers::grouped;
-use std::fmt::Write;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// The page's style; it names no other file.
 const STYLE: &str = include_str!("style.css");
 
-/// What the page may load: nothing. So nothing in it can, whatever it is made of.
+/// The page may load nothing, so that no content can.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// The page. Its text is complete: to be written to a file as it is.
+/// Formats a result as a complete HTML document.
 #[must_use]
 pub fn html(saved: &Saved) -> String {
-    let mut page = String::new();
-    let target = Escaped(&saved.result.target);
-    let _ = write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>echoloop load: {target}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-    );
-    header(&mut page, saved);
-    page.push_str("<main>\n");
-    headline::tiles(&mut page, saved);
-    trouble::section(&mut page, saved);
-    figures(&mut page, saved);
-    details::sections(&mut page, saved);
-    page.push_str("</main>\n");
-    let version = Escaped(&saved.version);
-    let _ = write!(
-        page,
-        "<footer>Written by echoloop {}; measured by version {version}. Times are within a thousandth.</footer>\n\
-         </body>\n</html>\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    page
-}
-
-fn header(page: &mut String, saved: &Saved) {
-    let result = &saved.result;
-    let asked = grouped(result.connections.asked);
-    let _ = writeln!(
-        page,
-        "<header>\n<h1>{asked} connections to {}</h1>\n<p class=\"soft\">{} from <time>{}</time>, {}</p>",
-        Escaped(&result.target),
-        seconds((result.seconds * 10.0).round() / 10.0),
-        Escaped(&moment(&result.started)),
-        match saved.parts.len() {
-            0 => format!("measured on {}", Escaped(&saved.host)),
-            parts => format!("{parts} loads merged, measured on {}", Escaped(&saved.host)),
-        }
-    );
-    trouble::verdict(page, saved);
-    page.push_str("</header>\n");
-}
-
-/// A time of day for people, to the second.
-fn moment(text: &str) -> String {
-    let time: Result<WallTime, _> = text.parse();
-    let written = time.map(|time| time.to_string());
-    match written.as_ref().map(|written| written.split_at_checked(19)) {
-        Ok(Some((second, _))) => format!("{} UTC", second.replace('T', " ")),
-        _ => text.to_owned(),
-    }
-}
-
-fn figures(page: &mut String, saved: &Saved) {
     let steps = timeline(saved);
-    let figures = charts::figures(saved, &steps);
-    if !figures.is_empty() {
-        page.push_str("<section aria-label=\"Charts\">\n<h2>Charts</h2>\n<div class=\"charts\">\n");
-        for figure in &figures {
-            let _ = write!(
-                page,
-                "<figure class=\"card\">\n<h3>{}</h3>\n{}<figcaption>{}</figcaption>\n</figure>\n",
-                figure.title,
-                figure.svg,
-                Escaped(&figure.words)
-            );
+    let charts = charts::figures(saved, &steps);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { "echoloop load: " (saved.result.target) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (header(saved))
+                main {
+                    (headline::tiles(saved))
+                    (trouble::section(&saved.result))
+                    @if !charts.is_empty() {
+                        section aria-label="Charts" {
+                            h2 { "Charts" }
+                            div.charts { @for chart in &charts { (chart) } }
+                            (details::steps(&steps))
+                        }
+                    }
+                    (details::sections(saved))
+                }
+                footer {
+                    "Report by echoloop " (env!("CARGO_PKG_VERSION")) "; measured by echoloop " (saved.version)
+                    ". Times are accurate to 0.1 %."
+                }
+            }
         }
-        page.push_str("</div>\n");
-        details::steps(page, &steps);
-        page.push_str("</section>\n");
+    };
+    printable(&page.into_string()) + "\n"
+}
+
+fn header(saved: &Saved) -> Markup {
+    let result = &saved.result;
+    html! {
+        header {
+            h1 { (grouped(result.connections.asked)) " connections to " (result.target) }
+            p.soft {
+                (seconds((result.seconds * 10.0).round() / 10.0)) " from " time { (moment(&result.started)) } ", "
+                @if !saved.parts.is_empty() { (saved.parts.len()) " loads merged, " }
+                "measured on " (saved.host)
+            }
+            (trouble::verdict(result))
+        }
     }
+}
+
+/// An RFC 3339 time in UTC, to the second; other text as it is.
+fn moment(text: &str) -> String {
+    let Ok(time) = text.parse::<WallTime>() else {
+        return text.to_owned();
+    };
+    let time = time.to_string().replace('T', " ");
+    time.split('.').next().unwrap_or_default().to_owned() + " UTC"
 }
 
 #[cfg(test)]

@@ -1,41 +1,35 @@
-//! What is wrong, in words, and what to do about it.
+//! Problems and how to solve them.
 
-use crate::load::{ConnectError, Failed, LoadResult, Saved, Warning};
+use crate::load::{ConnectError, Failed, LoadResult, Warning};
 use crate::numbers::grouped;
-use crate::report::chart::Escaped;
 use crate::report::units::short;
+use maud::{Markup, html};
 use std::cmp::Reverse;
-use std::fmt::Write;
 
-/// One line for those who read one line.
-pub(super) fn verdict(page: &mut String, saved: &Saved) {
-    let result = &saved.result;
+/// Whether there were problems, in one line.
+pub(super) fn verdict(result: &LoadResult) -> Markup {
+    let all = result.expect.len();
     let missed = result
         .expect
         .iter()
         .filter(|expected| !expected.met)
         .count();
-    let (class, words) = if missed > 0 {
-        let all = result.expect.len();
-        (
-            "bad",
-            format!("{missed} of {all} expectations were missed."),
-        )
-    } else if is_troubled(result) {
-        ("bad", "Something is wrong; it is named below.".to_owned())
+    let problem = if missed > 0 {
+        Some(format!("{missed} of {all} expectations missed."))
     } else {
-        ("good", "Nothing wrong was found.".to_owned())
+        has_problems(result).then(|| "Problems found; see below.".to_owned())
     };
     // A sign as well as a colour.
-    let sign = if class == "bad" {
-        "\u{26a0}"
-    } else {
-        "\u{2713}"
-    };
-    let _ = writeln!(page, "<p class=\"verdict {class}\">{sign} {words}</p>");
+    html! {
+        @if let Some(problem) = problem {
+            p.verdict.bad { "\u{26a0} " (problem) }
+        } @else {
+            p.verdict.good { "\u{2713} No problems found." }
+        }
+    }
 }
 
-fn is_troubled(result: &LoadResult) -> bool {
+fn has_problems(result: &LoadResult) -> bool {
     let connections = &result.connections;
     !result.warnings.is_empty()
         || connections.lost > 0
@@ -45,44 +39,33 @@ fn is_troubled(result: &LoadResult) -> bool {
         || result.probe.alive < result.probe.asked
 }
 
-/// Warnings, failed connects by category, and expectations, where there are any.
-pub(super) fn section(page: &mut String, saved: &Saved) {
-    let result = &saved.result;
+/// Warnings, connect failures by cause, and expectations; each only where there are any.
+pub(super) fn section(result: &LoadResult) -> Markup {
     let failures = failures(result.connections.failed);
-    if !result.warnings.is_empty() || !failures.is_empty() {
-        page.push_str("<section>\n<h2>What is wrong</h2>\n<ul class=\"plain\">\n");
-        for (text, warning) in result.warnings.iter().zip(result.typed_warnings()) {
-            // Failed connects follow in their own list.
-            if !matches!(warning, Warning::ConnectFailed(..)) {
-                let _ = writeln!(page, "<li class=\"card wrong\">{}</li>", Escaped(text));
+    // Failed connects have their own list.
+    let warnings = result.warnings.iter().zip(result.typed_warnings());
+    let warnings = warnings.filter(|(_, warning)| !matches!(warning, Warning::ConnectFailed(..)));
+    html! {
+        @if !result.warnings.is_empty() || !failures.is_empty() {
+            section {
+                h2 { "Problems" }
+                ul.plain { @for (text, _) in warnings { li.card.wrong { (text) } } }
+                @if !failures.is_empty() {
+                    h3 { "Failed connections" }
+                    ul.plain {
+                        @for (count, error) in failures {
+                            @let (cause, remedy) = error.description();
+                            li.card.wrong { strong { (grouped(count)) ": " (cause) "." } " " (with_code(remedy)) }
+                        }
+                    }
+                }
             }
         }
-        page.push_str("</ul>\n");
-        failed(page, &failures);
-        page.push_str("</section>\n");
+        @if !result.expect.is_empty() { (expectations(result)) }
     }
-    expectations(page, result);
 }
 
-fn failed(page: &mut String, failures: &[(u64, ConnectError)]) {
-    if failures.is_empty() {
-        return;
-    }
-    page.push_str("<h3>Connections that could not be established</h3>\n<ul class=\"plain\">\n");
-    for (count, error) in failures {
-        let (name, remedy) = error.description();
-        let _ = writeln!(
-            page,
-            "<li class=\"card wrong\"><strong>{}: {}.</strong> {}</li>",
-            grouped(*count),
-            Escaped(name),
-            Escaped(remedy)
-        );
-    }
-    page.push_str("</ul>\n");
-}
-
-/// The categories that occurred, the most frequent first.
+/// The categories of connect failures that occurred, the most frequent first.
 fn failures(failed: Failed) -> Vec<(u64, ConnectError)> {
     let all = ConnectError::ALL.map(|error| (failed.of(error), error));
     let mut found: Vec<_> = all.into_iter().filter(|(count, _)| *count > 0).collect();
@@ -90,38 +73,41 @@ fn failures(failed: Failed) -> Vec<(u64, ConnectError)> {
     found
 }
 
-fn expectations(page: &mut String, result: &LoadResult) {
-    if result.expect.is_empty() {
-        return;
+/// Text with code between backticks.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (index, piece) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
     }
-    page.push_str(
-        "<section>\n<h2>What was expected</h2>\n<div class=\"card scroll\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"What was expected\">\n<table>\n\
-         <thead><tr><th scope=\"col\">expected</th><th scope=\"col\">found</th><th scope=\"col\">verdict</th></tr></thead>\n\
-         <tbody>\n",
-    );
-    for expected in &result.expect {
-        let (class, verdict) = if expected.met {
-            ("met", "\u{2713} met")
-        } else {
-            ("missed", "\u{2717} missed")
-        };
-        let _ = writeln!(
-            page,
-            "<tr><td>{}</td><td>{} {}</td><td class=\"{class}\">{verdict}</td></tr>",
-            Escaped(&expected.expr),
-            short(expected.actual),
-            Escaped(unit(&expected.expr))
-        );
-    }
-    page.push_str("</tbody>\n</table>\n</div>\n</section>\n");
 }
 
-/// The unit in which an expectation was typed, which is that of what was found.
+fn expectations(result: &LoadResult) -> Markup {
+    html! {
+        section {
+            h2 { "Expectations" }
+            div.card.scroll tabindex="0" role="region" aria-label="Expectations" {
+                table {
+                    thead { tr { @for name in ["expected", "measured", "verdict"] { th scope="col" { (name) } } } }
+                    tbody {
+                        @for expected in &result.expect {
+                            tr {
+                                td { (expected.expr) }
+                                td { (short(expected.actual)) " " (unit(&expected.expr)) }
+                                @if expected.met { td.met { "\u{2713} met" } } @else { td.missed { "\u{2717} missed" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The unit of an expectation, which is also that of the measured value.
 fn unit(expr: &str) -> &str {
-    let after = expr.rfind(|c: char| c.is_ascii_digit());
-    after
-        .and_then(|digit| expr.get(digit + 1..))
+    let unit = expr.rsplit(|c: char| c.is_ascii_digit()).next();
+    unit.filter(|unit| unit.len() < expr.len())
         .unwrap_or("")
         .trim()
 }
@@ -131,14 +117,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_is_what_stands_behind_the_number() {
+    fn unit_is_the_text_after_the_number() {
         for (expr, expected) in [
             ("p99.9<5ms", "ms"),
             ("lost=0", ""),
             ("alive = 100%", "%"),
+            ("lost", ""),
             ("", ""),
         ] {
             assert_eq!(unit(expr), expected);
         }
+    }
+
+    #[test]
+    fn text_between_backticks_is_code() {
+        let markup = with_code("Use `-v` & wait.").into_string();
+        assert_eq!(markup, "Use <code>-v</code> &amp; wait.");
     }
 }

@@ -1,4 +1,4 @@
-//! Seconds of several loads, put side by side by the wall clock.
+//! Intervals of several results, aligned by the wall clock.
 
 use super::Span;
 use crate::load::{Counts, Distribution, Interval};
@@ -6,52 +6,46 @@ use crate::report::saved::Input;
 use crate::report::units::{as_f64, whole};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which interval of an input falls into which second of the merged ones.
-struct Placed<'a> {
+/// The intervals of one input by the second of the merged result.
+struct Aligned<'a> {
     input: &'a Input,
-    /// By the second: the first and the last that have their middle in it. Mostly they are the same.
+    /// By second: the first and the last interval whose middle is in it, usually the same one.
     seconds: BTreeMap<u64, (usize, usize)>,
 }
 
 /// The merged intervals, and the response times of each.
 ///
-/// An interval goes where its middle is, so that it is moved by at most half a second. Connections held before and after a
-/// load's own measured part are those of its nearest second.
+/// An interval counts in the second that contains its middle, so that it moves by at most half a second. Before and
+/// after its own measured time, an input contributes the connections of its nearest interval.
 pub(super) fn intervals(inputs: &[Input], span: Span) -> (Vec<Interval>, Vec<Counts>) {
-    let placed: Vec<Placed<'_>> = inputs.iter().map(|input| place(input, span)).collect();
-    let seconds: BTreeSet<u64> = placed
-        .iter()
-        .flat_map(|placed| placed.seconds.keys().copied())
-        .collect();
-    // One for all of them: it is large, and seconds may be many.
+    let aligned: Vec<Aligned<'_>> = inputs.iter().map(|input| align(input, span)).collect();
+    let seconds = aligned.iter().flat_map(|aligned| aligned.seconds.keys());
+    let seconds: BTreeSet<u64> = seconds.copied().collect();
+    // A histogram is large and there may be many seconds: all use the same one.
     let mut response = Distribution::new();
-    seconds
-        .into_iter()
-        .map(|second| {
-            response.clear();
-            let interval = interval(&placed, second, span, &mut response);
-            (interval, response.counts())
-        })
-        .unzip()
+    let merged = seconds.into_iter().map(|second| {
+        response.clear();
+        let interval = interval(&aligned, second, span, &mut response);
+        (interval, response.counts())
+    });
+    merged.unzip()
 }
 
-fn place(input: &Input, span: Span) -> Placed<'_> {
+fn align(input: &Input, span: Span) -> Aligned<'_> {
     let offset = input.from().since(span.from).as_secs_f64();
     let mut seconds = BTreeMap::new();
-    let mut began = 0.0;
+    let mut start = 0.0;
     for (index, interval) in input.saved().result.intervals.iter().enumerate() {
-        let middle = offset + f64::midpoint(began, interval.at);
-        let place = seconds
-            .entry(whole(middle.floor()))
-            .or_insert((index, index));
-        place.1 = index;
-        began = interval.at;
+        let middle = offset + f64::midpoint(start, interval.at);
+        let second = seconds.entry(whole(middle.floor()));
+        second.or_insert((index, index)).1 = index;
+        start = interval.at;
     }
-    Placed { input, seconds }
+    Aligned { input, seconds }
 }
 
 fn interval(
-    placed: &[Placed<'_>],
+    aligned: &[Aligned<'_>],
     second: u64,
     span: Span,
     response: &mut Distribution,
@@ -60,7 +54,7 @@ fn interval(
         at: as_f64(second + 1).min(span.seconds()),
         ..Interval::default()
     };
-    for one in placed {
+    for one in aligned {
         let saved = one.input.saved();
         if let Some((first, last)) = one.seconds.get(&second) {
             for index in *first..=*last {
@@ -70,7 +64,7 @@ fn interval(
                 response.add(&saved.interval_response_us[index]);
             }
         }
-        let (held, lost) = one.standing(second);
+        let (held, lost) = one.connections(second);
         sum.held = sum.held.saturating_add(held);
         sum.lost = sum.lost.saturating_add(lost);
     }
@@ -80,9 +74,9 @@ fn interval(
     sum
 }
 
-impl Placed<'_> {
-    /// Connections held at the end of a second, and lost until then.
-    fn standing(&self, second: u64) -> (u64, u64) {
+impl Aligned<'_> {
+    /// The connections held at the end of a second, and lost so far.
+    fn connections(&self, second: u64) -> (u64, u64) {
         let intervals = &self.input.saved().result.intervals;
         if let Some((_, (_, last))) = self.seconds.range(..=second).next_back() {
             let nearest = &intervals[*last];

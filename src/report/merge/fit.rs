@@ -1,120 +1,103 @@
-//! Whether saved loads may be added up: what would make their sum mean nothing is refused, with the reason.
+//! Whether saved results can be merged: results whose sum would be meaningless are rejected with a reason.
 
 use crate::load::{Configuration, Part};
 use crate::report::saved::{Input, printable};
 use std::time::Duration;
 
-/// Whether loads of several targets may be added up.
+/// Whether results of different targets may be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Targets {
-    /// All were put on the same address; what was put on others is refused, since it is mostly a mistake.
+    /// All results have the same target; a different one is rejected, since it is usually a mistake.
     One,
-    /// They were put on several servers, or on one under several addresses, and that is meant so.
+    /// The targets are several servers, or several addresses of one.
     Several,
 }
 
-/// Refuses what does not fit together.
+/// Checks that all results can be merged.
 pub(super) fn check(inputs: &[Input], targets: Targets) -> Result<(), String> {
     if inputs.len() < 2 {
         return Ok(());
     }
     for (index, input) in inputs.iter().enumerate() {
+        let name = input.name();
         if input.from() == input.to() {
             return Err(format!(
-                "{} has no measured part: it was ended before, and cannot be merged",
-                input.name()
+                "{name} cannot be merged: the load ended before the measured time"
             ));
         }
         for other in &inputs[..index] {
             pair(other, input, targets).map_err(|why| {
-                let (one, two) = (other.name(), input.name());
-                format!("{one} and {two} do not fit together: {}", printable(&why))
+                let (other, why) = (other.name(), printable(&why));
+                format!("{other} and {name} cannot be merged: {why}")
             })?;
         }
     }
     Ok(())
 }
 
-/// For how long all were measured at the same time, in seconds.
+/// The seconds for which all results were measured at the same time.
 pub(super) fn shared_seconds(inputs: &[Input]) -> f64 {
-    let last_begin = inputs.iter().map(Input::from).max().unwrap_or_default();
+    let last_start = inputs.iter().map(Input::from).max().unwrap_or_default();
     let first_end = inputs.iter().map(Input::to).min().unwrap_or_default();
-    first_end.since(last_begin).as_secs_f64()
+    first_end.since(last_start).as_secs_f64()
 }
 
 fn pair(one: &Input, other: &Input, targets: Targets) -> Result<(), String> {
     let (parts, others) = (one.saved().to_parts(), other.saved().to_parts());
     if parts.iter().any(|part| others.contains(part)) {
-        return Err("both hold the same load, which would be counted twice".to_owned());
+        return Err("both contain the same load, which would count twice".to_owned());
     }
-    let (target, its) = (&one.saved().result.target, &other.saved().result.target);
-    if target != its && targets == Targets::One {
+    let (a, b) = (&one.saved().result.target, &other.saved().result.target);
+    if a != b && targets == Targets::One {
         return Err(format!(
-            "one is of {target}, the other of {its}; --across-targets adds up several servers"
+            "different targets, {a} and {b} (--across-targets merges them)"
         ));
     }
-    configurations(&parts, &others)?;
-    overlap(one, other)
-}
-
-fn configurations(parts: &[Part], others: &[Part]) -> Result<(), String> {
-    for part in echoing(parts) {
-        for other in echoing(others) {
+    for part in echoing(&parts) {
+        for other in echoing(&others) {
             alike(part, other)?;
         }
     }
-    Ok(())
+    overlap(one, other)
 }
 
-/// Those with echoes: what only holds connections has no times that could differ in kind.
+/// The configurations with active connections: without echoes there are no response times to compare.
 fn echoing(parts: &[Part]) -> impl Iterator<Item = &Configuration> {
     let all = parts.iter().map(|part| &part.configuration);
     all.filter(|configuration| configuration.active > 0)
 }
 
 fn alike(one: &Configuration, other: &Configuration) -> Result<(), String> {
-    if one.size_bytes != other.size_bytes {
-        return Err(format!(
-            "messages of {} and of {} bytes (--size)",
-            one.size_bytes, other.size_bytes
-        ));
+    let differ = |what: &str, a: &str, b: &str| Err(format!("different {what}: {a} and {b}"));
+    let (a, b) = (one.size_bytes, other.size_bytes);
+    if a != b {
+        return differ("message sizes (--size)", &a.to_string(), &b.to_string());
     }
-    if one.pipeline != other.pipeline {
-        return Err(format!(
-            "{} and {} messages in flight per connection (--pipeline)",
-            one.pipeline, other.pipeline
-        ));
+    let (a, b) = (one.pipeline, other.pipeline);
+    if a != b {
+        let what = "numbers of messages in flight (--pipeline)";
+        return differ(what, &a.to_string(), &b.to_string());
     }
-    if one.churn != other.churn {
-        let named = |churn: &Option<String>| churn.clone().unwrap_or("off".to_owned());
-        return Err(format!(
-            "--churn is {} and {}",
-            named(&one.churn),
-            named(&other.churn)
-        ));
+    let [a, b] = [one, other].map(|one| one.churn.as_deref().unwrap_or("off"));
+    if a != b {
+        return differ("--churn", a, b);
     }
-    if one.rate.is_some() != other.rate.is_some() {
-        return Err(
-            "one keeps a schedule (--rate), the other sends when a reply is in: \
-             their response times do not mean the same"
-                .to_owned(),
-        );
+    let [a, b] = [one, other].map(|one| one.rate.map_or("closed loop", |_| "on schedule"));
+    if a != b {
+        return differ("pacing (--rate)", a, b);
     }
     Ok(())
 }
 
-/// Intervals of which every two overlap all have a time in common, so that it is enough to look at pairs.
+/// Checks that the measured times of two results overlap. Intervals that overlap in pairs all share a point in time.
 fn overlap(one: &Input, other: &Input) -> Result<(), String> {
-    let begin = one.from().max(other.from());
+    let start = one.from().max(other.from());
     let end = one.to().min(other.to());
-    if end.since(begin) > Duration::ZERO {
+    if end.since(start) > Duration::ZERO {
         return Ok(());
     }
+    let [a, b] = [one, other].map(|one| format!("{} to {}", one.from(), one.to()));
     Err(format!(
-        "one was measured from {} to {}, the other from {} to {}: begin them together with --start-at",
-        one.from(),
-        one.to(),
-        other.from(),
-        other.to()
+        "measured at different times, {a} and {b} (--start-at aligns them)"
     ))
 }

@@ -1,8 +1,8 @@
-//! Several saved loads as one: what several processes or hosts have found together.
+//! Merges several saved results into one.
 //!
-//! Histograms and counts are added; percentiles are taken from the sum, never averaged. Seconds are aligned by the wall
-//! clock. What is per second is spread over the whole time from the first beginning to the last end. A single load stays
-//! as it is, and the order in which they are given does not matter.
+//! Histograms and counts are added; percentiles come from the sum and are never averaged. Intervals are aligned by the
+//! wall clock. Rates are means over the time from the first start to the last end. A single result remains unchanged,
+//! and the order of the inputs does not matter.
 
 mod align;
 mod fit;
@@ -10,22 +10,22 @@ mod machines;
 mod words;
 
 use super::saved::Input;
-use super::units::as_f64;
+use super::units::{as_f64, total};
 use crate::load::{
     Configuration, Connect, Connections, Counts, Distribution, Echo, Failed, Generator, Histograms,
     LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, WallTime,
 };
+use std::ops::Add;
 use std::time::Duration;
 
 pub use fit::Targets;
 
-/// Adds saved loads up.
+/// Merges saved results.
 ///
 /// # Errors
-/// There is none, or two of them do not fit together: which, and why, in one line.
+/// There is no input, or two inputs cannot be merged; one line gives their names and the reason.
 pub fn merge(mut inputs: Vec<Input>, targets: Targets) -> Result<Saved, String> {
     fit::check(&inputs, targets)?;
-    // In an order of their own, so that the order in which they are given changes nothing.
     inputs.sort_by(|one, other| key(one).cmp(&key(other)));
     match inputs.len() {
         0 => Err("there is nothing to merge".to_owned()),
@@ -34,14 +34,15 @@ pub fn merge(mut inputs: Vec<Input>, targets: Targets) -> Result<Saved, String> 
     }
 }
 
+/// A total order: the result does not depend on the order of the inputs.
 fn key(input: &Input) -> (WallTime, String, &[String], WallTime) {
     let saved = input.saved();
-    // Two processes of one host may begin in the same millisecond with the same command: all that is left tells them apart.
+    // Two processes of one host may start in the same millisecond with the same command, so compare everything.
     let rest = format!("{} {:?}", saved.host, saved.result);
     (input.from(), rest, &saved.command, input.to())
 }
 
-/// From the first beginning to the last end.
+/// The time from the first start to the last end.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     from: WallTime,
@@ -62,10 +63,8 @@ impl Span {
 
 fn sum(inputs: &[Input]) -> Saved {
     let span = Span::of(inputs);
-    let parts: Vec<Part> = inputs
-        .iter()
-        .flat_map(|input| input.saved().to_parts())
-        .collect();
+    let parts = inputs.iter().flat_map(|input| input.saved().to_parts());
+    let parts: Vec<Part> = parts.collect();
     let results: Vec<&LoadResult> = inputs.iter().map(|input| &input.saved().result).collect();
     let histograms = histograms(inputs);
     let (intervals, interval_response_us) = align::intervals(inputs, span);
@@ -105,27 +104,19 @@ fn sum(inputs: &[Input]) -> Saved {
     }
 }
 
-fn added<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
-    let mut sum = Distribution::new();
-    all.for_each(|counts| sum.add(counts));
-    sum.counts()
-}
-
 fn histograms(inputs: &[Input]) -> Histograms {
-    let all = |pick: fn(&Histograms) -> &Counts| {
-        added(inputs.iter().map(|input| pick(&input.saved().histograms)))
+    let sum = |pick: fn(&Histograms) -> &Counts| {
+        let mut sum = Distribution::new();
+        let all = inputs.iter().map(|input| &input.saved().histograms);
+        all.for_each(|histograms| sum.add(pick(histograms)));
+        sum.counts()
     };
     Histograms {
-        connect_us: all(|histograms| &histograms.connect_us),
-        response_us: all(|histograms| &histograms.response_us),
-        service_us: all(|histograms| &histograms.service_us),
-        lag_us: all(|histograms| &histograms.lag_us),
+        connect_us: sum(|histograms| &histograms.connect_us),
+        response_us: sum(|histograms| &histograms.response_us),
+        service_us: sum(|histograms| &histograms.service_us),
+        lag_us: sum(|histograms| &histograms.lag_us),
     }
-}
-
-/// The sum of a count over all, which does not wrap whatever a file says.
-fn total<T>(all: &[T], pick: impl Fn(&T) -> u64) -> u64 {
-    all.iter().map(pick).fold(0, u64::saturating_add)
 }
 
 fn connections(results: &[&LoadResult]) -> Connections {
@@ -148,29 +139,23 @@ fn connections(results: &[&LoadResult]) -> Connections {
 }
 
 fn connect(inputs: &[Input], parts: &[Part], histograms: &Histograms, span: Span) -> Connect {
-    let opening = |input: &Input| {
+    let phase = |input: &Input| {
         let saved = input.saved();
-        let begun: Option<WallTime> = saved.begun.parse().ok();
-        let length = Duration::try_from_secs_f64(saved.result.connect.seconds).ok();
-        begun
-            .zip(length)
-            .map(|(begun, length)| (begun, begun + length))
+        let begun: WallTime = saved.begun.parse().ok()?;
+        let length = Duration::try_from_secs_f64(saved.result.connect.seconds).ok()?;
+        Some((begun, begun + length))
     };
-    let openings: Vec<_> = inputs.iter().filter_map(opening).collect();
-    let first = openings.iter().map(|(begun, _)| *begun).min();
-    let last = openings.iter().map(|(_, stood)| *stood).max();
-    let seconds = first.zip(last).map_or(Duration::ZERO, |(a, b)| b.since(a));
-    let seconds = seconds.as_secs_f64();
+    let phases = || inputs.iter().filter_map(phase);
+    let first = phases().map(|(begun, _)| begun).min().unwrap_or_default();
+    let last = phases().map(|(_, end)| end).max().unwrap_or_default();
+    let seconds = last.since(first).as_secs_f64();
     let churns = parts.iter().any(|part| part.configuration.churn.is_some());
     let opened = total(inputs, |input| input.saved().result.connections.opened);
+    let results = inputs.iter().map(|input| &input.saved().result);
     Connect {
         seconds,
         per_second: if churns {
-            spread(
-                inputs.iter().map(|input| &input.saved().result),
-                span,
-                |result| result.connect.per_second,
-            )
+            mean_rate(results, span, |result| result.connect.per_second)
         } else {
             ratio(as_f64(opened), seconds)
         },
@@ -180,13 +165,13 @@ fn connect(inputs: &[Input], parts: &[Part], histograms: &Histograms, span: Span
     }
 }
 
-/// A figure per second, over the whole span.
-fn spread<'a>(
+/// The mean of a rate over the whole span.
+fn mean_rate<'a>(
     results: impl Iterator<Item = &'a LoadResult>,
     span: Span,
-    pick: impl Fn(&LoadResult) -> f64,
+    rate: impl Fn(&LoadResult) -> f64,
 ) -> f64 {
-    let all: f64 = results.map(|result| pick(result) * result.seconds).sum();
+    let all: f64 = results.map(|result| rate(result) * result.seconds).sum();
     ratio(all, span.seconds())
 }
 
@@ -202,8 +187,8 @@ fn echo(results: &[&LoadResult], histograms: &Histograms, span: Span) -> Echo {
         received: of(|echo| echo.received),
         mismatched: of(|echo| echo.mismatched),
         unanswered: of(|echo| echo.unanswered),
-        per_second: spread(all(), span, |result| result.echo.per_second),
-        bytes_per_second: spread(all(), span, |result| result.echo.bytes_per_second),
+        per_second: mean_rate(all(), span, |result| result.echo.per_second),
+        bytes_per_second: mean_rate(all(), span, |result| result.echo.bytes_per_second),
         response_time_us: Distribution::of_counts(&histograms.response_us).summary(),
         service_time_us: Distribution::of_counts(&histograms.service_us).summary(),
     }
@@ -220,46 +205,37 @@ fn probe(results: &[&LoadResult]) -> Probe {
 }
 
 fn generator(results: &[&LoadResult], histograms: &Histograms) -> Generator {
-    let processors = results.iter().map(|result| result.generator.cpu_percent);
+    let cpus = results.iter().map(|result| result.generator.cpu_percent);
     Generator {
-        cpu_percent: processors.sum(),
+        cpu_percent: cpus.sum(),
         lag_us: Distribution::of_counts(&histograms.lag_us).summary(),
         saturated: results.iter().any(|result| result.generator.saturated),
     }
 }
 
 fn configuration(inputs: &[Input]) -> Configuration {
-    let all: Vec<&Configuration> = inputs
-        .iter()
-        .map(|input| &input.saved().configuration)
-        .collect();
+    let all = inputs.iter().map(|input| &input.saved().configuration);
+    let all: Vec<&Configuration> = all.collect();
     let longest = |pick: fn(&Configuration) -> f64| {
         let lengths = all.iter().map(|configuration| pick(configuration));
         lengths.fold(0.0, f64::max)
     };
-    // What the echoing ones have in common; there may be some that only hold connections.
-    let echoing = all.iter().find(|configuration| configuration.active > 0);
-    let common = echoing.or(all.first());
-    let sources = all
-        .iter()
-        .filter_map(|configuration| configuration.sources.as_deref());
+    let sources = all.iter().filter_map(|one| one.sources.as_deref());
     let sources = words::distinct(sources);
+    // All configurations with active connections have the same messages and churn.
+    let echoing = all.iter().find(|configuration| configuration.active > 0);
+    let common = echoing.or(all.first()).map(|common| (*common).clone());
     Configuration {
         idle: total(&all, |configuration| configuration.idle),
         active: total(&all, |configuration| configuration.active),
-        rate: all
-            .iter()
-            .filter_map(|configuration| configuration.rate)
-            .reduce(|one, other| one + other),
-        size_bytes: common.map_or(0, |configuration| configuration.size_bytes),
-        pipeline: common.map_or(0, |configuration| configuration.pipeline),
+        rate: all.iter().filter_map(|one| one.rate).reduce(f64::add),
         duration_seconds: longest(|configuration| configuration.duration_seconds),
         warmup_seconds: longest(|configuration| configuration.warmup_seconds),
-        // As fast as it goes, if one of them goes as fast as it does.
+        // Unlimited if one of them is.
         ramp: all.iter().map(|configuration| configuration.ramp).sum(),
         connect_timeout_seconds: longest(|configuration| configuration.connect_timeout_seconds),
-        churn: common.and_then(|configuration| configuration.churn.clone()),
         sources: Some(sources).filter(|sources| !sources.is_empty()),
+        ..common.unwrap_or_default()
     }
 }
 

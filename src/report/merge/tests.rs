@@ -13,12 +13,12 @@ fn merged(all: Vec<Saved>) -> Saved {
     merge(inputs.collect(), Targets::One).unwrap()
 }
 
-fn refusal(one: Saved, other: Saved) -> String {
+fn rejection(one: Saved, other: Saved) -> String {
     let inputs = vec![input("a.json", one), input("b.json", other)];
     merge(inputs, Targets::One).unwrap_err()
 }
 
-/// The same load from another host.
+/// The same result from another host.
 fn there(mut saved: Saved) -> Saved {
     saved.host = "there".to_owned();
     saved
@@ -30,12 +30,12 @@ fn later(mut saved: Saved, by: &str) -> Saved {
 }
 
 #[test]
-fn a_single_one_stays_as_it_is() {
+fn single_result_remains_unchanged() {
     assert_eq!(merged(vec![sample::load()]), sample::load());
 }
 
 #[test]
-fn counts_are_added_and_percentiles_are_those_of_all_times() {
+fn counts_are_added_and_percentiles_come_from_the_sum() {
     let one = sample::of(&[vec![100; 98], vec![100; 98]]);
     let other = there(sample::of(&[vec![100], vec![9000, 9000, 9000]]));
     let both = merged(vec![one, other]);
@@ -43,7 +43,7 @@ fn counts_are_added_and_percentiles_are_those_of_all_times() {
     assert_eq!(result.connections.asked, 24);
     assert_eq!(result.echo.received, 200);
     assert_eq!(result.echo.response_time_us.count, 200);
-    // The mean of their p99 would be 4,550.
+    // The mean of both p99 would be 4,550.
     assert_eq!(result.echo.response_time_us.p99, 9000 / 8 * 8 + 7);
     assert!((result.echo.per_second - 100.0).abs() < 1e-9);
     assert_eq!(result.intervals.len(), 2);
@@ -57,7 +57,7 @@ fn counts_are_added_and_percentiles_are_those_of_all_times() {
 }
 
 #[test]
-fn seconds_are_aligned_by_the_clock() {
+fn intervals_are_aligned_by_the_wall_clock() {
     let one = sample::of(&[vec![100], vec![100], vec![100]]);
     let other = later(there(sample::of(&[vec![7000], vec![7000]])), "02.100");
     let both = merged(vec![one, other]);
@@ -73,7 +73,7 @@ fn seconds_are_aligned_by_the_clock() {
 }
 
 #[test]
-fn one_process_watched_by_two_is_one_server() {
+fn process_measured_by_two_loads_counts_once() {
     let one = sample::load();
     let mut other = sample::load();
     other.command.push("--idle".to_owned());
@@ -91,7 +91,7 @@ fn one_process_watched_by_two_is_one_server() {
 }
 
 #[test]
-fn own_syn_retransmits_are_added_a_hosts_count_once() {
+fn own_syn_retransmits_are_added_machine_ones_once_per_host() {
     let mut other = sample::load();
     other.result.connect.retransmitted = 5;
     other.result.connect.machine_retransmitted = Some(9);
@@ -101,7 +101,7 @@ fn own_syn_retransmits_are_added_a_hosts_count_once() {
     assert_eq!(connect.machine_retransmitted, Some(9 + 1));
 }
 
-/// One from before the load's own retransmits were inferred.
+/// A result from before the loads' own retransmits were inferred.
 fn old(mut saved: Saved, retransmitted: u64) -> Saved {
     saved.result.connect.retransmitted = retransmitted;
     saved.result.connect.machine_retransmitted = None;
@@ -109,7 +109,7 @@ fn old(mut saved: Saved, retransmitted: u64) -> Saved {
 }
 
 #[test]
-fn syn_retransmits_of_old_results_are_their_machines() {
+fn syn_retransmits_of_old_results_count_once_per_host() {
     let mut second = old(sample::load(), 5);
     second.command.push("--idle".to_owned());
     let olds = vec![
@@ -177,7 +177,7 @@ fn warnings_of_an_old_result_merge_if_their_texts_are_equal() {
 }
 
 #[test]
-fn an_expectation_is_met_when_all_met_it() {
+fn expectation_is_met_if_all_parts_met_it() {
     let with = |met: bool, actual: f64| {
         let mut saved = sample::load();
         let expr = "p99<5ms".to_owned();
@@ -190,15 +190,15 @@ fn an_expectation_is_met_when_all_met_it() {
     assert!((both.result.expect[0].actual - 7.0).abs() < 1e-9);
 }
 
-/// What makes a saved load differ from another.
+/// A difference between two saved results.
 type Change = fn(&mut Saved);
 
 #[test]
-fn what_does_not_fit_is_refused_with_both_names_and_the_reason() {
+fn mismatched_results_are_rejected_with_names_and_reason() {
     let changed = |change: fn(&mut Saved)| {
         let mut saved = there(sample::load());
         change(&mut saved);
-        refusal(sample::load(), saved)
+        rejection(sample::load(), saved)
     };
     let cases: [(Change, &str); 7] = [
         (|saved| saved.configuration.size_bytes = 64, "--size"),
@@ -216,17 +216,20 @@ fn what_does_not_fit_is_refused_with_both_names_and_the_reason() {
             |saved| saved.result.started = "2026-11-20T12:00:03Z".to_owned(),
             "--start-at",
         ),
-        (|saved| saved.result.seconds = 0.0, "no measured part"),
+        (
+            |saved| saved.result.seconds = 0.0,
+            "before the measured time",
+        ),
     ];
     for (change, reason) in cases {
-        let refused = changed(change);
-        assert!(refused.contains(reason), "{refused}");
+        let rejected = changed(change);
+        assert!(rejected.contains(reason), "{rejected}");
         assert!(
-            refused.contains("b.json") && !refused.contains('\n'),
-            "{refused}"
+            rejected.contains("b.json") && !rejected.contains('\n'),
+            "{rejected}"
         );
     }
-    let twice = refusal(sample::load(), sample::load());
+    let twice = rejection(sample::load(), sample::load());
     assert!(
         twice.contains("twice") && twice.contains("a.json"),
         "{twice}"
@@ -235,7 +238,7 @@ fn what_does_not_fit_is_refused_with_both_names_and_the_reason() {
 }
 
 #[test]
-fn one_that_only_holds_connections_fits_to_any() {
+fn idle_only_result_merges_with_any_configuration() {
     let mut idle = there(sample::of(&[vec![], vec![], vec![]]));
     idle.configuration = Configuration {
         idle: 12,
@@ -248,7 +251,7 @@ fn one_that_only_holds_connections_fits_to_any() {
 }
 
 #[test]
-fn several_targets_are_added_up_where_that_is_meant() {
+fn several_targets_merge_if_allowed() {
     let mut other = there(sample::load());
     other.result.target = "10.0.0.1:7".to_owned();
     let inputs = vec![input("a", sample::load()), input("b", other)];
@@ -262,20 +265,20 @@ fn times() -> impl Strategy<Value = Vec<Vec<u64>>> {
 }
 
 proptest! {
-    // Each case makes tens of histograms, which are large.
+    // Each case creates dozens of histograms, which are large.
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn order_does_not_matter_and_nothing_is_lost(loads in proptest::collection::vec(times(), 2..5), turn in 0_usize..5) {
+    fn order_does_not_matter_and_every_echo_counts(loads in proptest::collection::vec(times(), 2..5), rotation in 0_usize..5) {
         let saved: Vec<Saved> = loads.iter().enumerate().map(|(index, times)| {
             let mut saved = later(sample::of(times), &format!("00.{index}00"));
             saved.host = format!("host-{}", index % 2);
             saved
         }).collect();
-        let mut turned = saved.clone();
-        turned.rotate_left(turn % saved.len());
+        let mut rotated = saved.clone();
+        rotated.rotate_left(rotation % saved.len());
         let together = merged(saved);
-        prop_assert_eq!(&together, &merged(turned));
+        prop_assert_eq!(&together, &merged(rotated));
 
         let all: Vec<u64> = loads.concat().concat();
         let result = &together.result;
@@ -287,7 +290,7 @@ proptest! {
         prop_assert_eq!(recorded, all.len() as u64);
     }
 
-    /// What one load with all the times would have said, within the precision of a histogram: a thousandth.
+    /// The percentiles of all times together, within 0.1 %, the precision of the histogram.
     #[test]
     fn percentiles_are_those_of_the_union(one in times(), other in times()) {
         let mut all: Vec<u64> = one.concat();
@@ -302,9 +305,9 @@ proptest! {
         }
     }
 
-    /// Merging what was merged counts everything once.
+    /// Everything counts once.
     #[test]
-    fn merged_ones_can_be_merged_again(one in times(), other in times(), third in times()) {
+    fn merged_results_can_be_merged_again(one in times(), other in times(), third in times()) {
         let third = later(there(sample::of(&third)), "00.500");
         let mut second = sample::of(&other);
         second.command.push("second".to_owned());

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 /// The part of the whole time in which all must have been measured, or it is said.
 const SHARED: f64 = 0.9;
 
-/// Each once, in alphabetical order.
+/// The distinct items in alphabetical order, separated by commas.
 pub(super) fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> String {
-    // What is a list already came from an earlier merge.
+    // An input that was merged before already contains a list.
     let all: BTreeSet<&str> = all.flat_map(|text| text.split(", ")).collect();
     let all: Vec<&str> = all.into_iter().collect();
     all.join(", ")
@@ -54,8 +54,8 @@ pub(super) fn warnings(parts: &[Part], shared: f64, whole: f64) -> (Vec<String>,
     all.into_iter().unzip()
 }
 
-/// What was expected of the parts: an expectation is met when it was by all that had it, and shows one that missed it
-/// otherwise.
+/// The expectations of all parts. An expectation is met if all parts that have it met it; otherwise it has the value of
+/// a part that missed it.
 pub(super) fn expectations(parts: &[Part]) -> Vec<Expectation> {
     let mut all: Vec<Expectation> = Vec::new();
     for expectation in parts.iter().flat_map(|part| &part.result.expect) {

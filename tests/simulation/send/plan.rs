@@ -38,8 +38,19 @@ pub struct Plan {
     pub addresses: usize,
     /// When the server is told to stop.
     pub stops_at: Option<u64>,
-    /// Much is sent, and nothing of it is printed for a long time.
-    is_flood: bool,
+    /// Much is sent.
+    flood: Option<Flood>,
+}
+
+/// How a run goes in which much is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flood {
+    /// Nothing of what comes back is printed for a long time.
+    Unprinted,
+    /// The same, and meanwhile the server stops, and resets the connection.
+    Reset,
+    /// All is printed at once, but the server reads little at a time.
+    Unread,
 }
 
 impl Plan {
@@ -55,7 +66,7 @@ impl Plan {
             connect_timeout: None,
             addresses: 1,
             stops_at: None,
-            is_flood: false,
+            flood: None,
         }
     }
 
@@ -68,7 +79,7 @@ impl Plan {
             memory: strikes(250),
         };
         let has_timeout = strikes(250);
-        let is_flood = rng.chance(50);
+        let is_flood = rng.chance(80);
         let time = |rng: &mut Rng| Duration::from_millis(rng.between(100, 10_000));
         let timeout = has_timeout.then(|| time(rng));
         let connect_timeout = if trouble.connecting {
@@ -89,10 +100,30 @@ impl Plan {
             addresses: 1 + rng.index(3),
             stops_at: (trouble.server && rng.chance(400))
                 .then(|| rng.magnitude(20_000) * MILLISECOND),
-            is_flood,
+            flood: None,
         };
         plan.kernel = Kernel::draw(rng, plan.step(), &mut plan.faults);
+        if is_flood {
+            plan.becomes_flood(rng);
+        }
         plan
+    }
+
+    /// Draws from a copy of the generator, so that everything else is drawn as without it.
+    fn becomes_flood(&mut self, rng: &Rng) {
+        let mut rng = Rng::new(rng.clone().next() ^ 0xF100_D5E4);
+        let flood = rng.one_of(&[Flood::Unprinted, Flood::Reset, Flood::Unread]);
+        self.flood = Some(flood);
+        match flood {
+            Flood::Unprinted => {}
+            Flood::Reset => {
+                self.trouble.server = true;
+                self.timeout = None;
+                self.stops_at = Some(rng.between(3_000, 10_000) * MILLISECOND);
+                self.server.drain_timeout = Duration::from_millis(rng.between(100, 1_000));
+            }
+            Flood::Unread => self.server.budget = 1_000 + rng.index(10_000),
+        }
     }
 
     /// How much goes through at once, at most: with more than some hundred steps a run would be long without being
@@ -104,7 +135,7 @@ impl Plan {
     }
 
     pub fn draw_dialogue(&self, rng: &mut Rng) -> Dialogue {
-        if self.is_flood {
+        if self.flood.is_some() {
             return Dialogue::draw(rng, Tongue::Raw, 1_500_000, false);
         }
         let tongue = Tongue::draw(rng);
@@ -117,7 +148,8 @@ impl Plan {
     pub fn draw_inlet(&self, rng: &mut Rng, typed: Vec<u8>, is_weak: bool) -> Option<Inlet> {
         let total = typed.len();
         let inlet = match rng.between(0, 9) {
-            0..=1 if !self.is_flood => return None,
+            _ if self.is_reset_or_unread() => return Some(Inlet::file(typed)),
+            0..=1 if self.flood.is_none() => return None,
             2..=4 => Inlet::file(typed),
             _ => {
                 let chunk = usize::try_from(rng.magnitude(50_000)).unwrap();
@@ -135,7 +167,9 @@ impl Plan {
 
     pub fn draw_pipe(&self, rng: &mut Rng, printed: usize) -> Pipe {
         let stays = rng.magnitude(20_000) * MILLISECOND;
-        let pipe = if self.is_flood {
+        let pipe = if self.flood == Some(Flood::Unread) {
+            Pipe::file()
+        } else if self.flood.is_some() {
             Pipe::empty(1_000, MILLISECOND, 20_000 * MILLISECOND, 0).then_takes(100_000)
         } else if rng.chance(200) {
             Pipe::file()
@@ -150,7 +184,7 @@ impl Plan {
                 self.faults.write_blocks,
             )
         };
-        let breaks = !self.is_calm() && rng.chance(300);
+        let breaks = !self.is_calm() && rng.chance(300) && !self.is_reset_or_unread();
         if breaks {
             let error = rng.one_of(&[
                 ErrorKind::BrokenPipe,
@@ -161,6 +195,11 @@ impl Plan {
         } else {
             pipe
         }
+    }
+
+    /// A flood that only standard input and output without faults show.
+    fn is_reset_or_unread(&self) -> bool {
+        matches!(self.flood, Some(Flood::Reset | Flood::Unread))
     }
 
     fn is_calm(&self) -> bool {

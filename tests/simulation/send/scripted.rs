@@ -164,3 +164,29 @@ fn a_reset_that_is_met_on_being_let_read_again_without_memory_for_a_turn_is_the_
     assert!(matches!(end, Some(Err(Failure::Lost { .. }))), "{end:?}");
     assert_eq!(alone.pipe.borrow().written.len(), sent);
 }
+
+#[test]
+fn bytes_before_a_reset_found_by_so_error_are_printed() {
+    let faults = Faults {
+        read_blocks: 900,
+        ..Faults::default()
+    };
+    let waits = Pipe::empty(4, 0, 2 * SECOND, 0).then_takes(usize::MAX);
+    let mut alone = Alone::new(faults, 10, waits, None);
+    assert!(alone.run(SECOND).is_none());
+    let servers = alone.servers_end();
+    let mut sent = 0;
+    loop {
+        let taken = alone.world.borrow_mut().send(servers, &[b'x'; 10_000]);
+        if taken == 0 {
+            break;
+        }
+        sent += taken;
+        assert!(alone.run(SECOND).is_none());
+    }
+    // Output fills the client's memory, so the client does not read, and finds the reset by SO_ERROR.
+    alone.world.borrow_mut().close(servers, true);
+    let end = alone.run(3 * SECOND);
+    assert!(matches!(end, Some(Err(Failure::Lost { .. }))), "{end:?}");
+    assert_eq!(alone.pipe.borrow().written.len(), sent);
+}
