@@ -16,9 +16,26 @@ pub fn grouped(number: u64) -> String {
 
 /// `part` as a percentage of `whole`; 0 if `whole` is 0.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub fn percent(part: u64, whole: u64) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
+    100.0 * as_f64(part) / as_f64(whole.max(1))
+}
+
+/// The nearest whole number; zero if it is negative or not a number.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion of floats to integers saturates"
+)]
+pub fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// A count as a float.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+pub fn as_f64(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ impl Flags {
         let watcher = Watcher::new(server, self.output, config.active > 0);
         let mut load = Load::new(net, config.clone(), watcher);
         if prints_lines {
-            load.begin_with(&output::start_line(&config, begun)?);
+            load.write_first(&output::start_line(&config, begun)?);
         }
         load.run()
             .map_err(|error| Failure(format!("the event loop failed: {error}")))?;
@@ -298,7 +298,7 @@ fn require_process(server: u32) -> Result<(), Failure> {
         let remedy = "give the PID of the server, or leave it out if the server runs elsewhere";
         Failure::new(what, "this machine has no such process", remedy)
     };
-    let found = Machine::new(Some(server)).look().server;
+    let found = Machine::new(Some(server)).snapshot().server;
     found.map(drop).ok_or_else(missing)
 }
 

@@ -4,6 +4,8 @@
 //! of a table of pseudorandom bytes, at a place that the first eight bytes determine. So a reply is checked by
 //! comparing slices, without generating bytes for each message, and a wrong reply reveals which message it is.
 
+use serde::{Deserialize, Serialize};
+
 /// Bits of the first eight bytes that number the connection; the other 40 number its messages.
 pub const CONNECTION_BITS: u32 = 24;
 
@@ -16,7 +18,8 @@ const HEAD: usize = 8;
 const CUTS: usize = 0x1000;
 
 /// How a reply differs from the message that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mismatch {
     /// It is a message of another connection.
     OtherConnection,
@@ -26,6 +29,19 @@ pub enum Mismatch {
     Changed,
     /// It answers no message.
     Unasked,
+}
+
+impl Mismatch {
+    /// The type in a few words, after a count.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mismatch::OtherConnection => "of another connection",
+            Mismatch::OutOfOrder => "repeated or out of order",
+            Mismatch::Changed => "corrupted",
+            Mismatch::Unasked => "unsolicited",
+        }
+    }
 }
 
 /// The messages of all connections, of one size.

@@ -1,51 +1,50 @@
-//! What is asked of a load, checked.
+//! The configuration of a load.
 
-use super::plan::Sources;
-use super::result::Configuration;
+use super::{Configuration, Sources};
 use crate::net::Ending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What is asked of a load.
+/// The configuration of a load.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Whom to connect to.
+    /// The server's address.
     pub target: SocketAddr,
-    /// Connections that only exist.
+    /// Idle connections.
     pub idle: u32,
-    /// Connections that echo; together with `idle` fewer than 2 to the power of
+    /// Active connections; together with `idle` fewer than 2 to the power of
     /// [`CONNECTION_BITS`](super::CONNECTION_BITS).
     pub active: u32,
-    /// Echoes per second over all active ones; `None`: each sends when its reply is in.
+    /// Messages per second over all active connections; `None`: closed loop.
     pub rate: Option<f64>,
-    /// The size of a message in bytes, at least 1.
+    /// Message size in bytes, at least 1.
     pub size: usize,
     /// Messages in flight per connection, at least 1.
     pub pipeline: usize,
     /// Length of the measured part.
     pub duration: Duration,
-    /// Length of what goes before it and is not counted.
+    /// Length of the warm-up before it, which is not counted.
     pub warmup: Duration,
-    /// Connects per second; `None`: as many as the server takes.
+    /// Connects per second; `None`: as fast as the server accepts.
     pub ramp: Option<f64>,
-    /// How long a connection may take to stand, and a probe to be answered.
+    /// The timeout of a connect, and of a probe after the last reply.
     pub connect_timeout: Duration,
-    /// Each active connection: connect, one echo, close so, again.
+    /// Active connections reconnect after every echo, closing like this.
     pub churn: Option<Ending>,
-    /// Where to connect from.
+    /// The local addresses.
     pub sources: Sources,
-    /// How many idle connections are asked for an echo at the end, at most.
+    /// Probes at most this many idle connections at the end.
     pub probe: u32,
-    /// How many connections may be begun that the server has not shown to have accepted.
+    /// Opens at most this many connections ahead of those that the server has provably accepted.
     pub window: u32,
-    /// When the measured part begins, counted from the start; `None`: as soon as everything is ready.
+    /// Delay from the start to the measured part; `None`: as soon as all connections are established.
     pub start_in: Option<Duration>,
-    /// For how long to poll without sleeping before each sleep.
+    /// Polls without sleeping for this long before each sleep.
     pub spin: Duration,
 }
 
 impl Config {
-    /// 50 connections to `target` that echo as fast as they can for 10 s, as `echoloop load` does by default.
+    /// The defaults of `echoloop load`: 50 active connections in a closed loop, for 10 s.
     #[must_use]
     pub fn new(target: SocketAddr) -> Config {
         Config {
@@ -68,13 +67,13 @@ impl Config {
         }
     }
 
-    /// All connections.
+    /// Idle and active connections together.
     #[must_use]
     pub fn connections(&self) -> u32 {
         self.idle + self.active
     }
 
-    /// As it is saved.
+    /// The form in which it is saved.
     #[must_use]
     pub fn to_saved(&self) -> Configuration {
         Configuration {
@@ -96,6 +95,5 @@ impl Config {
     }
 }
 
-/// How many connections may be begun that the server has not shown to have accepted: below the backlog of 128 that most
-/// servers ask for.
+/// The default of [`Config::window`]: below the usual backlog of 128.
 pub const DEFAULT_WINDOW: u32 = 112;

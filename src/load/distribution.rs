@@ -1,20 +1,20 @@
-//! Times as a distribution: an HDR histogram of microseconds, its summary, and a form in which it can be added to others.
+//! Distributions of times: an HDR histogram of microseconds, its summary, and a form that can be saved and merged.
 
 use crate::echo::{Summary, percentile};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The longest time that is told apart, in microseconds; what is longer counts as this.
+/// The longest time that is distinguished, in microseconds; longer times count as this.
 pub const LONGEST_US: u64 = 60_000_000;
 
-/// Significant decimal digits of every time: within a thousandth.
+/// Significant decimal digits of every time: precise to a thousandth.
 const DIGITS: u8 = 3;
 
-/// How often each time was seen: pairs of microseconds and a count, in ascending order, without zeros.
+/// How often each time was recorded: pairs of microseconds and a count, in ascending order, without zeros.
 ///
-/// The microseconds are those of the histogram's buckets, so that counts of several distributions can be added up:
-/// percentiles cannot.
+/// The microseconds are those of the histogram's buckets. Counts of several distributions can be added; percentiles
+/// cannot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Counts(pub Vec<(u64, u64)>);
@@ -32,16 +32,16 @@ impl Default for Distribution {
 }
 
 impl Distribution {
-    /// Without anything in it.
+    /// An empty distribution.
     #[must_use]
     pub fn new() -> Distribution {
         let histogram = Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
         #[expect(
             clippy::expect_used,
             clippy::missing_panics_doc,
-            reason = "constants, that every test tries"
+            reason = "the bounds are constants"
         )]
-        let histogram = histogram.expect("the bounds are those that a histogram may have");
+        let histogram = histogram.expect("valid bounds");
         Distribution { histogram }
     }
 
@@ -53,25 +53,25 @@ impl Distribution {
             .saturating_record(nanoseconds.saturating_add(500) / 1000);
     }
 
-    /// Adds what was recorded elsewhere.
+    /// Adds the times of another distribution.
     pub fn add(&mut self, counts: &Counts) {
         for &(microseconds, count) in &counts.0 {
             self.histogram.saturating_record_n(microseconds, count);
         }
     }
 
-    /// Forgets everything.
+    /// Removes all times.
     pub fn clear(&mut self) {
         self.histogram.reset();
     }
 
-    /// How many times were recorded.
+    /// The number of times recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// The smallest time, in microseconds, that `percent` of all do not exceed; zero if there are none.
+    /// The smallest time, in microseconds, that `percent` of all do not exceed; zero if empty.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> u64 {
         percentile(&self.histogram, percent)
@@ -89,7 +89,7 @@ impl Distribution {
         Summary::of(&self.histogram)
     }
 
-    /// Everything that was recorded, to be saved.
+    /// All recorded times, to be saved.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let recorded = self.histogram.iter_recorded();
@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_recorded_is_all_zero() {
+    fn empty_distribution_is_all_zero() {
         assert_eq!(Distribution::new().summary(), Summary::default());
         assert_eq!(Distribution::new().percentile(99.0), 0);
     }
 
     #[test]
-    fn what_is_too_long_counts_as_the_longest_and_what_is_short_as_nothing() {
+    fn too_long_times_are_clamped_and_short_ones_are_zero() {
         let mut distribution = Distribution::new();
         distribution.record(Duration::from_secs(3600));
         distribution.record(Duration::from_nanos(400));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a plain sort would say, within a thousandth.
+        /// Equal to those of the sorted list, within a thousandth.
         #[test]
         fn percentiles_are_those_of_the_sorted_times(mut times in proptest::collection::vec(0_u64..LONGEST_US, 1..300)) {
             let distribution = of(&times);
@@ -145,9 +145,8 @@ mod tests {
             }
         }
 
-        /// Saved, read back and added up, parts are the same as the whole.
         #[test]
-        fn parts_add_up_to_the_whole(
+        fn saved_parts_add_up_to_the_whole(
             left in proptest::collection::vec(0_u64..2 * LONGEST_US, 0..200),
             right in proptest::collection::vec(0_u64..2 * LONGEST_US, 0..200),
         ) {

@@ -1,36 +1,34 @@
-//! What the loop tells a load: who is ready, who has come to stand, what was heard, who is gone.
+//! Events of the loop: connections that are established, replies, connections that close.
 
-use super::cause::Cause;
-use super::session::{EchoSession, Flight, Verdict};
-use super::surroundings::{Stage, Surroundings};
+use super::session::{EchoSession, InFlight, Reply};
 use super::tester::{Loop, Tester};
+use super::{ConnectError, Observer, Stage};
 use crate::connection::{Classes, CloseReason, Connection};
 use crate::net::{Key, Net, Readiness, Source, Time};
 use crate::reactor::Handler;
 
-/// Connections begun in one turn, before it is the turn of those that are ready.
-const CONNECTS_PER_TURN: usize = 32;
+/// Connections opened per iteration, so that events are handled in between.
+const CONNECTS_PER_ITERATION: usize = 32;
 
-impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> {
+impl<N: Net, S: Observer> Handler<N, Connection<EchoSession>> for Tester<S> {
     #[inline]
     fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
-        self.waits.event();
-        let ended = self.driver.drive(reactor, key, readiness);
-        let echoes = &mut self.driver.common.protocol;
-        if let Some(number) = echoes.opened.take() {
-            self.stands(reactor, key, number);
+        self.waits.count_event();
+        let closed = self.driver.drive(reactor, key, readiness);
+        if let Some(number) = self.client().established.take() {
+            self.on_established(reactor, key, number);
         }
-        if !self.driver.common.protocol.verdicts.is_empty() {
-            self.heed_verdicts(reactor, key, ended.is_none());
+        if !self.client().replies.is_empty() {
+            self.process_replies(reactor, key, closed.is_none());
         }
-        if let Some(reason) = ended {
-            self.ended(reactor, key, reason);
+        if let Some(reason) = closed {
+            self.on_closed(reactor, key, reason);
         }
         self.send_due(reactor);
     }
 
     fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
-        // What has arrived comes first: events may still be queued in the kernel.
+        // Process arrived input first: its events may still be queued in the kernel.
         if let Some(slot) = reactor.find(key) {
             let readiness = Classes::readiness_at_deadline(slot.class());
             self.ready(reactor, key, readiness);
@@ -39,7 +37,7 @@ impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> 
             && let Some(slot) = reactor.find(key)
         {
             let reason = slot.tenant.expire();
-            self.ended(reactor, key, reason);
+            self.on_closed(reactor, key, reason);
         }
     }
 
@@ -55,94 +53,94 @@ impl<N: Net, S: Surroundings> Handler<N, Connection<EchoSession>> for Tester<S> 
     }
 
     fn wake_at(&self) -> Option<Time> {
-        self.wakes_at()
+        self.wake_at
     }
 }
 
-impl<S: Surroundings> Tester<S> {
-    /// Begins connections, as many as the window, the ramp and this turn allow.
+impl<S: Observer> Tester<S> {
+    /// Opens as many connections as the window, the ramp and this iteration allow.
     pub(super) fn open_more<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
-        for _ in 0..CONNECTS_PER_TURN {
-            let Some(number) = self.opening.next(now) else {
+        for _ in 0..CONNECTS_PER_ITERATION {
+            let Some(number) = self.connector.next(now) else {
                 return;
             };
             let began = reactor.net.now();
             match self.connect(reactor, number, u64::from(number)) {
                 Ok(key) => {
-                    self.without_port = 0;
-                    self.opening.begun(began);
+                    self.connects_without_port = 0;
+                    self.connector.on_started(began);
                     if let Some(lane) = self.lane(number) {
                         lane.key = Some(key);
                     }
                 }
-                Err(cause) => self.could_not_begin(cause),
+                Err(error) => self.on_connect_error(error),
             }
         }
     }
 
-    /// Begins the connection of this number, from the source of this index.
+    /// Connects from the source address of this index.
     pub(super) fn connect<N: Net>(
         &mut self,
         reactor: &mut Loop<N>,
         number: u32,
         source: u64,
-    ) -> Result<Key, Cause> {
+    ) -> Result<Key, ConnectError> {
         let local = self.config.sources.address(source);
-        self.driver.common.protocol.beginning = number;
+        self.client().next_number = number;
         self.driver
             .connect(reactor, self.config.target, local, number)
-            .map_err(|error| Cause::of_error(&error))
+            .map_err(|error| ConnectError::of_error(&error))
     }
 
-    fn could_not_begin(&mut self, cause: Cause) {
-        self.opening.skipped();
-        cause.count(&mut self.tally.failed, 1);
-        self.without_port = match cause {
-            Cause::NoPorts => self.without_port + 1,
+    pub(super) fn count_failed(&mut self, error: ConnectError, count: u64) {
+        *self.tally.connections.failed.counter(error) += count;
+    }
+
+    fn on_connect_error(&mut self, error: ConnectError) {
+        self.connector.skip();
+        self.count_failed(error, 1);
+        self.connects_without_port = match error {
+            ConnectError::NoPorts => self.connects_without_port + 1,
             _ => 0,
         };
-        // To go on would be the same answer over and over: no descriptor comes back, and no address has a port.
-        let is_futile = match cause {
-            Cause::NoFiles => true,
-            Cause::NoPorts => self.without_port >= self.config.sources.count(),
-            _ => false,
-        };
-        if is_futile {
-            let left = self.opening.stop();
-            cause.count(&mut self.tally.failed, left.into());
+        // Further connects would fail alike: no file descriptor is released, and no source address has a port left.
+        if error == ConnectError::NoFiles
+            || self.connects_without_port >= self.config.sources.count()
+        {
+            let left = self.connector.cancel_rest();
+            self.count_failed(error, left.into());
         }
     }
 
-    /// A connection has come to stand.
-    fn stands<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, number: u32) {
+    fn on_established<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, number: u32) {
         let now = reactor.net.now();
-        if let Some(begun) = self.connecting_since(number) {
-            self.count_syn_retransmits(reactor, begun);
+        if let Some(began) = self.connecting_since(number) {
+            self.count_syn_retransmits(reactor, began);
         }
-        let Some((took, is_proof)) = self.opening.stands(number, now) else {
-            self.churned(number, now);
+        let Some((took, is_proof)) = self.connector.on_established(number, now) else {
+            self.on_reconnected(number, now);
             return;
         };
-        self.tally.connect.record(took);
-        self.tally.opened += 1;
+        self.tally.connect_times.record(took);
+        self.tally.connections.opened += 1;
         self.tally.opened_idle += u64::from(number >= self.config.active);
-        self.tally.last_stood = now;
+        self.tally.last_established = now;
         if is_proof {
-            let flight = Flight {
+            let message = InFlight {
                 due: now,
                 sent: now,
             };
             let sequence = match self.lane(number) {
-                Some(lane) => lane.send(flight),
-                None => self.driver.common.protocol.ask(number),
+                Some(lane) => lane.send(message),
+                None => self.client().begin_probe(number),
             };
-            self.say(reactor, key, number, sequence);
+            self.send_message(reactor, key, number, sequence);
         }
     }
 
-    /// Writes a message. If that ends the connection, sees to that too, and gives back false.
+    /// Writes a message. If that closes the connection, handles it and returns false.
     #[inline]
-    pub(super) fn say<N: Net>(
+    pub(super) fn send_message<N: Net>(
         &mut self,
         reactor: &mut Loop<N>,
         key: Key,
@@ -150,93 +148,96 @@ impl<S: Surroundings> Tester<S> {
         sequence: u64,
     ) -> bool {
         let message = self.pattern.message(number, sequence);
-        let ended = self.driver.write(reactor, key, |outbox| {
+        let closed = self.driver.write(reactor, key, |outbox| {
             outbox.write(message.head());
             outbox.write(message.body());
         });
-        if let Some(reason) = ended {
-            self.ended(reactor, key, reason);
+        if let Some(reason) = closed {
+            self.on_closed(reactor, key, reason);
         }
-        ended.is_none()
+        closed.is_none()
     }
 
-    /// Sees to the replies that have come on one connection, and, if `may_speak`, to what is said next.
+    /// Processes the replies received on one connection; if it `can_send`, sends the next messages.
     #[inline]
-    fn heed_verdicts<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, may_speak: bool) {
-        // For each reply and not for each turn: many replies in one turn come one after another.
+    fn process_replies<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, can_send: bool) {
+        // The clock is read per connection, not per iteration: one iteration may process many replies one after another.
         let now = reactor.net.now();
-        let number = self.driver.common.protocol.speaker;
-        let mut verdicts = std::mem::take(&mut self.driver.common.protocol.verdicts);
-        for verdict in verdicts.drain(..) {
-            self.heed_verdict(number, verdict, now);
+        let number = self.client().replying_connection;
+        let mut replies = std::mem::take(&mut self.client().replies);
+        for reply in replies.drain(..) {
+            self.process_reply(number, reply, now);
         }
-        self.driver.common.protocol.verdicts = verdicts;
-        if self.stage == Stage::Opening {
-            self.opening.settle(number);
+        self.client().replies = replies;
+        if self.stage == Stage::Connecting {
+            self.connector.settle_proof(number);
         }
-        if number >= self.config.active || !may_speak {
+        if number >= self.config.active || !can_send {
             return;
         }
         match self.config.churn {
-            Some(ending) => self.end_churn(reactor, key, number, ending, now),
-            None => self.pump(reactor, number, now),
+            Some(ending) => self.close_and_reconnect(reactor, key, number, ending, now),
+            None => self.fill_pipeline(reactor, number, now),
         }
     }
 
     #[inline]
-    fn heed_verdict(&mut self, number: u32, verdict: Verdict, now: Time) {
-        let Some(lane) = self.driver.common.protocol.lanes.get_mut(number as usize) else {
-            self.idle_answered(number, verdict, now);
+    fn process_reply(&mut self, number: u32, reply: Reply, now: Time) {
+        let Some(lane) = self.lane(number) else {
+            self.on_idle_reply(number, reply, now);
             return;
         };
-        match (lane.in_flight.pop_front(), verdict) {
-            (Some(flight), Ok(())) => self.tally.right(flight, now),
-            (flight, Err(mismatch)) => self.tally.wrong(mismatch, flight, now),
-            (None, Ok(())) => debug_assert!(false, "a right reply is one to a message"),
+        match (lane.in_flight.pop_front(), reply) {
+            (Some(message), Ok(())) => self.tally.count_correct(message, now),
+            (message, Err(mismatch)) => self.tally.count_wrong(mismatch, message, now),
+            (None, Ok(())) => debug_assert!(false, "only a reply to a message is correct"),
         }
     }
 
-    /// An idle connection has said something.
     #[cold]
-    fn idle_answered(&mut self, number: u32, verdict: Verdict, now: Time) {
-        if !self.driver.common.protocol.is_asked(number) {
-            if let Err(mismatch) = verdict {
-                self.tally.wrong(mismatch, None, now);
+    fn on_idle_reply(&mut self, number: u32, reply: Reply, now: Time) {
+        if !self.client().is_probed(number) {
+            if let Err(mismatch) = reply {
+                self.tally.count_wrong(mismatch, None, now);
             }
             return;
         }
-        let done = self.driver.common.protocol.is_done_asking(number);
-        if self.probing.is_awaited(number) {
-            self.probe_answered(number, verdict, done, now);
-        } else if verdict.is_err() {
-            self.tally.mismatched_elsewhere += 1;
+        let is_answered = self.client().end_answered_probe(number);
+        if self.probing.is_outstanding(number) {
+            self.on_probe_reply(number, reply, is_answered, now);
+        } else if reply.is_err() {
+            self.tally.unmeasured_mismatches += 1;
         }
     }
 
-    /// A connection has ended by itself: while it was begun, or while it was to be held.
+    /// A connection has closed that this load did not close.
     #[cold]
-    pub(super) fn ended<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+    pub(super) fn on_closed<N: Net>(
+        &mut self,
+        reactor: &mut Loop<N>,
+        key: Key,
+        reason: CloseReason,
+    ) {
         self.count_syn_retransmits_of_failed(reactor, key, reason);
         let Some(closed) = self.driver.close(reactor, key, reason) else {
             return;
         };
         let number = closed.tag;
-        let cause = Cause::of_end(reason, closed.error.as_ref());
-        let is_idle = number >= self.config.active;
-        let is_proven = self.opening.is_proven(number);
-        if self.opening.failed(number) {
-            cause.count(&mut self.tally.failed, 1);
-        } else if self.stage == Stage::Opening && !is_proven {
-            // It was taken off the queue to be refused.
-            self.tally.opened -= 1;
-            self.tally.opened_idle -= u64::from(is_idle);
-            Cause::Reset.count(&mut self.tally.failed, 1);
-        } else if !self.churn_failed(number, cause) {
-            self.tally.lost += 1;
-            self.tally.lost_idle += u64::from(is_idle);
+        let error = ConnectError::of_close(reason, closed.error.as_ref());
+        let is_idle = u64::from(number >= self.config.active);
+        let is_proven = self.connector.is_proven(number);
+        if self.connector.on_closed(number) {
+            self.count_failed(error, 1);
+        } else if self.stage == Stage::Connecting && !is_proven {
+            // The server accepted it only to refuse it.
+            self.tally.connections.opened -= 1;
+            self.tally.opened_idle -= is_idle;
+            self.count_failed(ConnectError::Reset, 1);
+        } else if !self.count_failed_reconnect(number, error) {
+            self.tally.connections.lost += 1;
+            self.tally.lost_idle += is_idle;
         }
-        self.probe_lost(number);
-        self.driver.common.protocol.forget(number);
-        self.lane_lost(number, reactor.net.now());
+        self.fail_probe(number);
+        self.on_lane_lost(number, reactor.net.now());
     }
 }

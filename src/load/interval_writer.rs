@@ -3,7 +3,7 @@
 //! At most one line is queued: the tally keeps the intervals, so a slow reader costs no memory, and the lines not written
 //! by the end are written then.
 
-use super::surroundings::Surroundings;
+use super::Observer;
 use super::tester::{Loop, Tester};
 use crate::net::Net;
 use crate::stdout::StdoutQueue;
@@ -54,21 +54,21 @@ impl IntervalWriter {
     }
 }
 
-impl<S: Surroundings> Tester<S> {
+impl<S: Observer> Tester<S> {
     /// Writes to standard output what it accepts now of the lines of complete intervals.
     pub(super) fn write_intervals<N: Net>(&mut self, reactor: &mut Loop<N>) {
-        let (intervals, surroundings) = (&self.tally.intervals, &mut self.surroundings);
+        let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
         self.interval_writer.write(
-            |index| surroundings.line(intervals.get(index)?),
+            |index| observer.interval_line(intervals.get(index)?),
             |line| reactor.net.write_stdout(line),
         );
     }
 
     /// The lines that standard output has not accepted.
     pub(super) fn take_unwritten(&mut self) -> Vec<u8> {
-        let (intervals, surroundings) = (&self.tally.intervals, &mut self.surroundings);
+        let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
         self.interval_writer
-            .take_rest(|index| surroundings.line(intervals.get(index)?))
+            .take_rest(|index| observer.interval_line(intervals.get(index)?))
     }
 }
 
@@ -85,12 +85,12 @@ mod tests {
 
     fn all(seconds: usize) -> String {
         let lines: Vec<String> = (0..seconds).filter_map(lines(seconds)).collect();
-        format!("begun\n{}", lines.concat())
+        format!("started\n{}", lines.concat())
     }
 
-    fn begun() -> IntervalWriter {
+    fn started() -> IntervalWriter {
         let mut writer = IntervalWriter::default();
-        writer.queue.push(b"begun\n");
+        writer.queue.push(b"started\n");
         writer
     }
 
@@ -99,7 +99,7 @@ mod tests {
         fn partial_writes_pass_every_line_once_in_order(
             pieces in proptest::collection::vec(0_usize..20, 0..200), seconds in 0_usize..60
         ) {
-            let mut writer = begun();
+            let mut writer = started();
             let mut written = Vec::new();
             for (iteration, piece) in pieces.into_iter().enumerate() {
                 writer.write(lines(seconds.min(iteration)), |bytes| {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn blocked_output_is_not_written_to_before_its_event() {
-        let mut writer = begun();
+        let mut writer = started();
         let mut calls = 0;
         for _ in 0..3 {
             writer.write(lines(5), |_| {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn late_reader_gets_a_bounded_number_of_lines_per_iteration() {
-        let mut writer = begun();
+        let mut writer = started();
         let mut written = 0;
         writer.write(lines(1000), |bytes| {
             written += 1;

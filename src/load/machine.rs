@@ -1,47 +1,53 @@
-//! What the machine says of processes and of TCP, read from /proc (proc(5)).
+//! Resource usage of processes and counters of TCP, read from /proc (proc(5)).
 
-use super::surroundings::{Readings, ServerReadings};
-use super::syn::SynTimers;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
+use super::{ServerUsage, Snapshot, SynTimers};
+use nix::time::ClockId;
 use std::fs::{self, File};
 use std::time::Duration;
 
-/// Clock ticks per second in /proc: `USER_HZ`, 100 on every machine that Linux is at home on (time(7)).
+/// Clock ticks per second in /proc: `USER_HZ`, 100 on all common architectures (time(7)).
 const TICKS_PER_SECOND: u64 = 100;
 
-/// The kernel's own range of ephemeral ports (ip(7)), where it does not say.
-const USUAL_PORTS: u32 = 28_232;
+/// The size of the kernel's default range of ephemeral ports (ip(7)).
+const DEFAULT_PORTS: u32 = 28_232;
 
-/// Looks at this machine.
+/// Reads the resource usage of this machine.
 #[derive(Debug)]
 pub struct Machine {
     server: Option<u32>,
-    /// Held so that there is a descriptor to look with when connections have taken all others.
-    spare: Option<File>,
+    /// A file descriptor in reserve: connections may use all others.
+    reserve: Option<File>,
 }
 
 impl Machine {
-    /// With the server's process in sight, if its id is known.
+    /// Observes the server process too, if its id is known.
     #[must_use]
     pub fn new(server: Option<u32>) -> Machine {
-        let spare = File::open("/proc/self/stat").ok();
-        Machine { server, spare }
+        let mut machine = Machine {
+            server,
+            reserve: None,
+        };
+        machine.reserve_fd();
+        machine
     }
 
-    /// What it says now.
-    pub fn look(&mut self) -> Readings {
-        self.spare = None;
-        let readings = Readings {
-            own_processor: own_processor(),
+    fn reserve_fd(&mut self) {
+        self.reserve = File::open("/proc/self/stat").ok();
+    }
+
+    /// The resource usage now.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.reserve = None;
+        let snapshot = Snapshot {
+            own_cpu_time: own_cpu_time(),
             syn_retransmits: syn_retransmits(&read("/proc/net/netstat")),
             server: self.server.and_then(server),
         };
-        self.spare = File::open("/proc/self/stat").ok();
-        readings
+        self.reserve_fd();
+        snapshot
     }
 
-    /// When this kernel retransmits a SYN, by its settings (ip-sysctl in the kernel's documentation). An old one has no
+    /// When this kernel retransmits a SYN, by its settings (ip-sysctl in the kernel's documentation). An old kernel has no
     /// `tcp_syn_linear_timeouts`.
     #[must_use]
     pub fn syn_timers() -> SynTimers {
@@ -56,27 +62,27 @@ impl Machine {
         }
     }
 
-    /// How many descriptors the server has open, if that may be seen.
-    pub fn server_descriptors(&mut self) -> Option<usize> {
+    /// The number of file descriptors that the server has open, if /proc permits reading it.
+    pub fn server_fds(&mut self) -> Option<usize> {
         let server = self.server?;
-        self.spare = None;
+        self.reserve = None;
         let listing = fs::read_dir(format!("/proc/{server}/fd"));
         listing.ok().map(Iterator::count)
     }
 }
 
-/// How many ephemeral ports an address has.
+/// The number of ephemeral ports per address.
 #[must_use]
 pub fn ephemeral_ports() -> u32 {
     let text = read("/proc/sys/net/ipv4/ip_local_port_range");
     let mut ends = text.split_whitespace().map(str::parse::<u32>);
     match (ends.next(), ends.next()) {
         (Some(Ok(first)), Some(Ok(last))) if first <= last => last - first + 1,
-        _ => USUAL_PORTS,
+        _ => DEFAULT_PORTS,
     }
 }
 
-/// What this machine calls itself.
+/// The host name of this machine.
 #[must_use]
 pub fn host_name() -> String {
     read("/proc/sys/kernel/hostname").trim().to_owned()
@@ -86,32 +92,24 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-fn own_processor() -> Duration {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
-        return Duration::ZERO;
-    };
-    of_time_value(usage.user_time()) + of_time_value(usage.system_time())
+fn own_cpu_time() -> Duration {
+    let time = ClockId::CLOCK_PROCESS_CPUTIME_ID.now();
+    time.map_or(Duration::ZERO, Duration::from)
 }
 
-fn of_time_value(time: TimeVal) -> Duration {
-    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-    let microseconds = u64::try_from(time.tv_usec()).unwrap_or(0);
-    Duration::from_secs(seconds) + Duration::from_micros(microseconds)
-}
-
-fn server(pid: u32) -> Option<ServerReadings> {
+fn server(pid: u32) -> Option<ServerUsage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(ServerReadings {
+    Some(ServerUsage {
         pid,
-        processor: processor_of(&stat)?,
+        cpu_time: cpu_time_of(&stat)?,
         rss_bytes: resident_of(&status)?,
     })
 }
 
-/// User and system time from /proc/PID/stat: fields 14 and 15. The second field is the program's name, which may hold
-/// anything, in parentheses.
-fn processor_of(stat: &str) -> Option<Duration> {
+/// User and system time from /proc/PID/stat: fields 14 and 15. The second field is the program's name in
+/// parentheses and may contain any character.
+fn cpu_time_of(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
@@ -121,7 +119,7 @@ fn processor_of(stat: &str) -> Option<Duration> {
     ))
 }
 
-/// `VmRSS` from /proc/PID/status, in bytes. A process that has ended, and was not waited for, has none.
+/// `VmRSS` from /proc/PID/status, in bytes. A zombie has none.
 fn resident_of(status: &str) -> Option<u64> {
     let line = status
         .lines()
@@ -130,7 +128,7 @@ fn resident_of(status: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// `TCPSynRetrans` from /proc/net/netstat: in pairs of lines, one of names and one of values.
+/// `TCPSynRetrans` from /proc/net/netstat: pairs of lines, the first with names, the second with values.
 fn syn_retransmits(netstat: &str) -> u64 {
     let mut lines = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
     let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
@@ -146,15 +144,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_full_of_parentheses_does_not_confuse() {
+    fn program_name_with_parentheses_is_skipped() {
         let stat =
             "17 (a) b (c)) S 1 17 17 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 300 1000 200";
-        assert_eq!(processor_of(stat), Some(Duration::from_secs(3)));
-        assert_eq!(processor_of("17 (cut"), None);
+        assert_eq!(cpu_time_of(stat), Some(Duration::from_secs(3)));
+        assert_eq!(cpu_time_of("17 (cut"), None);
     }
 
     #[test]
-    fn memory_is_in_bytes_and_the_dead_have_none() {
+    fn memory_is_in_bytes_and_a_zombie_has_none() {
         assert_eq!(
             resident_of("Name:\tx\nVmRSS:\t    3072 kB\n"),
             Some(3072 * 1024)
@@ -163,20 +161,21 @@ mod tests {
     }
 
     #[test]
-    fn retransmissions_are_found_by_name() {
+    fn syn_retransmits_are_found_by_name() {
         let netstat = "TcpExt: A TCPSynRetrans B\nTcpExt: 1 42 3\nIpExt: C\nIpExt: 4\n";
         assert_eq!(syn_retransmits(netstat), 42);
         assert_eq!(syn_retransmits(""), 0);
     }
 
     #[test]
-    fn this_machine_can_be_looked_at() {
+    fn snapshot_of_this_machine_has_all_figures() {
         let mut machine = Machine::new(Some(std::process::id()));
-        let readings = machine.look();
-        assert!(readings.server.unwrap().rss_bytes > 100_000);
+        let snapshot = machine.snapshot();
+        assert!(snapshot.own_cpu_time > Duration::ZERO);
+        assert!(snapshot.server.unwrap().rss_bytes > 100_000);
         assert!(ephemeral_ports() > 0);
         assert!(Machine::syn_timers().retries > 0);
-        assert!(machine.server_descriptors().unwrap() >= 3);
+        assert!(machine.server_fds().unwrap() >= 3);
         assert!(read("/proc/net/netstat").contains(" TCPSynRetrans "));
     }
 }

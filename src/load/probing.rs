@@ -1,141 +1,131 @@
-//! The end of a load: is every idle connection still good? Each is asked for an echo, some at a time.
+//! The last stage: a verified echo on every idle connection, some at a time.
 //!
-//! A probe has failed when the connect timeout has passed since it was sent and since the last reply to any probe. So a
-//! slow server may take as long as it likes while it replies; and to a server that hangs all probes are sent soon, since
-//! the window doubles while no reply comes, and fail together.
+//! A probe fails when the connect timeout has passed both since it was sent and since the last reply to any probe. So a
+//! server that replies may be as slow as it is; and if the server hangs, all probes are sent soon, because the window
+//! doubles while no reply arrives, and fail together.
 
-use super::session::Verdict;
-use super::surroundings::{Silence, Stage, Surroundings};
+use super::session::Reply;
 use super::tester::{Loop, Tester};
+use super::{Observer, ProbeSilence, Stage};
 use crate::net::{Net, Time};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-/// How many probes are in flight at first.
+/// Probes in flight at first.
 const WINDOW: usize = 256;
 
-/// How many probes one iteration sends at most, so that replies are read in between.
+/// Probes sent per iteration, so that replies are read in between.
 const SENDS_PER_STEP: usize = 256;
 
 /// The window doubles after this part of the timeout without a reply: twelve times, for a million connections, within a
 /// twentieth of it.
-const WIDENS_AFTER: u32 = 256;
+const WIDEN_AFTER: u32 = 256;
 
-/// Silence is reported after this part of the timeout.
-const REPORTED_AFTER: u32 = 4;
+/// A missing reply is reported after this part of the timeout.
+const REPORT_AFTER: u32 = 4;
 
-/// How far the probing is.
-#[derive(Debug)]
+/// The state of probing.
+#[derive(Debug, Default)]
 pub(super) struct Probing {
     limit: u32,
-    patience: Duration,
-    /// Where in the loop's slots to look on for idle connections.
+    timeout: Duration,
+    /// The slot of the event loop at which to continue.
     cursor: usize,
-    /// How many are still to be asked.
+    /// Connections that are not yet probed.
     left: u64,
-    awaited: HashSet<u32>,
-    /// Who was asked when, in that order; some have answered since.
-    asked: VecDeque<(Time, u32)>,
-    answered: u64,
-    /// How many may be awaited at once.
+    outstanding: HashSet<u32>,
+    /// The probes sent, in that order; some are answered.
+    sent: VecDeque<(Time, u32)>,
+    /// Probes answered or failed.
+    pub(super) done: u64,
+    /// How many probes may be outstanding.
     window: usize,
-    /// When the last reply came; at first, when probing began.
+    /// When the last reply arrived; at first, when probing began.
     last_reply: Time,
     widened_at: Time,
     is_silence_reported: bool,
 }
 
 impl Probing {
-    pub(super) fn new(limit: u32, patience: Duration) -> Probing {
+    pub(super) fn new(limit: u32, timeout: Duration) -> Probing {
         Probing {
             limit,
-            patience,
-            cursor: 0,
-            left: 0,
-            awaited: HashSet::new(),
-            asked: VecDeque::new(),
-            answered: 0,
+            timeout,
             window: WINDOW,
-            last_reply: Time::ZERO,
-            widened_at: Time::ZERO,
-            is_silence_reported: false,
+            ..Probing::default()
         }
     }
 
-    pub(super) fn is_awaited(&self, number: u32) -> bool {
-        self.awaited.contains(&number)
-    }
-
-    /// How many have answered, or will not.
-    pub(super) fn done(&self) -> u64 {
-        self.answered
+    pub(super) fn is_outstanding(&self, number: u32) -> bool {
+        self.outstanding.contains(&number)
     }
 
     pub(super) fn wake_at(&self) -> Option<Time> {
-        if self.can_ask() || self.awaited.is_empty() {
+        if self.can_send() || self.outstanding.is_empty() {
             return Some(Time::ZERO);
         }
-        let fails = self.asked.front().map(|(asked, _)| self.fails_at(*asked));
-        let widens = (self.left > 0).then(|| self.widens_at());
-        let reports = (!self.is_silence_reported).then(|| self.reports_at());
-        [fails, widens, reports].into_iter().flatten().min()
+        let expiry = self.sent.front().map(|(sent, _)| self.expires_at(*sent));
+        let widening = (self.left > 0).then(|| self.widens_at());
+        let report = (!self.is_silence_reported).then(|| self.reports_at());
+        [expiry, widening, report].into_iter().flatten().min()
     }
 
-    fn can_ask(&self) -> bool {
-        self.left > 0 && self.awaited.len() < self.window
+    fn can_send(&self) -> bool {
+        self.left > 0 && self.outstanding.len() < self.window
     }
 
-    /// When a probe that was sent at `asked` has failed, unless a reply to it or to another one comes before.
-    fn fails_at(&self, asked: Time) -> Time {
-        asked.max(self.last_reply) + self.patience
+    /// When a probe fails that was sent at this time, unless a reply to any probe arrives before.
+    fn expires_at(&self, sent: Time) -> Time {
+        sent.max(self.last_reply) + self.timeout
     }
 
     fn widens_at(&self) -> Time {
-        self.last_reply.max(self.widened_at) + self.patience / WIDENS_AFTER
+        self.last_reply.max(self.widened_at) + self.timeout / WIDEN_AFTER
     }
 
     fn reports_at(&self) -> Time {
-        self.last_reply + self.patience / REPORTED_AFTER
+        self.last_reply + self.timeout / REPORT_AFTER
     }
 
-    /// Widens the window if no reply has come for a while.
+    /// Widens the window if no reply has arrived for a while.
     fn widen(&mut self, now: Time) {
-        if self.left > 0 && !self.can_ask() && self.widens_at() <= now {
+        if self.left > 0 && !self.can_send() && self.widens_at() <= now {
             self.window = self.window.saturating_mul(2);
             self.widened_at = now;
         }
     }
 
-    /// The silence that is to be reported now, which happens once.
-    fn silence(&mut self, now: Time) -> Option<Silence> {
+    /// The silence to report now, at most once.
+    fn silence(&mut self, now: Time) -> Option<ProbeSilence> {
         let is_due = !self.is_silence_reported && self.reports_at() <= now;
-        if !is_due || self.awaited.is_empty() {
+        if !is_due || self.outstanding.is_empty() {
             return None;
         }
         self.is_silence_reported = true;
-        Some(Silence {
-            unanswered: self.awaited.len() as u64,
+        Some(ProbeSilence {
+            unanswered: self.outstanding.len() as u64,
             lasted: now.since(self.last_reply),
-            timeout: self.patience,
+            timeout: self.timeout,
         })
     }
 
-    fn strike_off(&mut self, number: u32) -> bool {
-        let was_awaited = self.awaited.remove(&number);
-        self.answered += u64::from(was_awaited);
-        was_awaited
+    /// Ends a probe; returns whether it was outstanding.
+    fn end(&mut self, number: u32) -> bool {
+        let was_outstanding = self.outstanding.remove(&number);
+        self.done += u64::from(was_outstanding);
+        was_outstanding
     }
 }
 
-impl<S: Surroundings> Tester<S> {
+impl<S: Observer> Tester<S> {
     pub(super) fn begin_probing<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let limit = u64::from(self.probing.limit);
         let tally = &mut self.tally;
-        let standing = tally.opened_idle.saturating_sub(tally.lost_idle);
-        self.probing.left = standing.min(limit);
+        let held = tally.opened_idle.saturating_sub(tally.lost_idle);
+        self.probing.left = held.min(limit);
         tally.probe.asked = self.probing.left;
         if limit >= tally.opened_idle {
-            // Who was lost does not answer either.
+            // A lost connection counts as dead.
             tally.probe.asked += tally.lost_idle;
             tally.probe.dead = tally.lost_idle;
         }
@@ -149,11 +139,11 @@ impl<S: Surroundings> Tester<S> {
         self.expire_probes();
         self.probing.widen(now);
         for _ in 0..SENDS_PER_STEP {
-            if !self.probing.can_ask() {
+            if !self.probing.can_send() {
                 break;
             }
             if self.probing.cursor >= reactor.slots_end() {
-                // Some were lost meanwhile that could not be asked any more.
+                // The rest was lost after probing began.
                 self.tally.probe.dead += self.probing.left;
                 self.probing.left = 0;
                 break;
@@ -161,14 +151,14 @@ impl<S: Surroundings> Tester<S> {
             self.probe_next(reactor, now);
         }
         if let Some(silence) = self.probing.silence(now) {
-            self.surroundings.silence(silence);
+            self.observer.on_probe_silence(silence);
         }
-        if self.probing.left == 0 && self.probing.awaited.is_empty() {
+        if self.probing.left == 0 && self.probing.outstanding.is_empty() {
             self.stage = Stage::Done;
         }
     }
 
-    /// Asks the connection in the next slot, if it is an idle one.
+    /// Probes the connection in the next slot if it is idle.
     fn probe_next<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
         let index = self.probing.cursor;
         self.probing.cursor += 1;
@@ -182,50 +172,55 @@ impl<S: Surroundings> Tester<S> {
             return;
         }
         self.probing.left -= 1;
-        self.probing.awaited.insert(number);
-        self.probing.asked.push_back((now, number));
-        let sequence = self.driver.common.protocol.ask(number);
-        self.say(reactor, key, number, sequence);
+        self.probing.outstanding.insert(number);
+        self.probing.sent.push_back((now, number));
+        let sequence = self.client().begin_probe(number);
+        self.send_message(reactor, key, number, sequence);
     }
 
-    /// Counts the probes that have failed.
+    /// Fails the probes that have expired.
     fn expire_probes(&mut self) {
         // Replies that had arrived by then have been read, however late this iteration is.
-        let now = self.waits.began();
-        while let Some((asked, number)) = self.probing.asked.front().copied() {
-            if self.probing.is_awaited(number) && self.probing.fails_at(asked) > now {
+        let now = self.waits.began;
+        while let Some((sent, number)) = self.probing.sent.front().copied() {
+            let is_outstanding = self.probing.is_outstanding(number);
+            if is_outstanding && self.probing.expires_at(sent) > now {
                 return;
             }
-            self.probing.asked.pop_front();
-            if self.probing.strike_off(number) {
-                self.tally.probe.dead += 1;
-                self.driver.common.protocol.forget(number);
+            self.probing.sent.pop_front();
+            if is_outstanding {
+                self.fail_probe(number);
             }
         }
     }
 
-    /// An idle connection that was asked has answered: all of it, if it is `done`.
-    pub(super) fn probe_answered(&mut self, number: u32, verdict: Verdict, done: bool, now: Time) {
+    /// A probed connection has replied; the reply `is_complete` unless more of it is expected.
+    pub(super) fn on_probe_reply(
+        &mut self,
+        number: u32,
+        reply: Reply,
+        is_complete: bool,
+        now: Time,
+    ) {
         self.probing.last_reply = now;
-        if verdict.is_ok() && !done {
+        if reply.is_ok() && !is_complete {
             return;
         }
-        self.probing.strike_off(number);
-        match verdict {
+        self.probing.end(number);
+        match reply {
             Ok(()) => self.tally.probe.alive += 1,
             Err(_) => self.tally.probe.mismatched += 1,
         }
     }
 
-    /// A connection is gone; if it was asked, it does not answer.
-    pub(super) fn probe_lost(&mut self, number: u32) {
-        if self.probing.strike_off(number) {
-            self.tally.probe.dead += 1;
-        }
+    /// A connection is lost or its probe has expired: a probe, if any, stays unanswered.
+    pub(super) fn fail_probe(&mut self, number: u32) {
+        self.tally.probe.dead += u64::from(self.probing.end(number));
+        self.client().end_probe(number);
     }
 
-    /// Who has not been asked, or has not answered so far, is not spoken of.
-    pub(super) fn cut_probing_short(&mut self) {
+    /// Ends probing: connections without a reply so far do not count.
+    pub(super) fn cancel_probing(&mut self) {
         let probe = &mut self.tally.probe;
         probe.asked = probe.alive + probe.dead + probe.mismatched;
         self.stage = Stage::Done;

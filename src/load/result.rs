@@ -1,99 +1,132 @@
-//! What a load has found, as a type: the JSON of `-o json`, and what `--save` adds to it.
+//! The result of a load: the JSON of `-o json`, and what `--save` adds to it.
 //!
-//! The names of the fields are a contract with scripts (`docs/load.schema.json`): fields may be added, none renamed.
+//! The field names are a contract with scripts (`docs/load.schema.json`): fields may be added, none renamed.
 
-use super::distribution::{Counts, Distribution};
-use crate::echo::Summary;
+use super::{ConnectError, Counts, Distribution, Summary, Warning};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// The version of the form; it goes up when a field changes its meaning.
+/// The version of the format; it increases when a field changes its meaning.
 pub const SCHEMA: u32 = 1;
 
-/// What a load has found.
+/// The result of a load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadResult {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// Whom it was put on, as `ADDRESS:PORT`.
+    /// The server, as `ADDRESS:PORT`.
     pub target: String,
-    /// When the measured part began, by the wall clock, in UTC (RFC 3339).
+    /// When the measured part began, in UTC (RFC 3339).
     pub started: String,
-    /// How long the measured part lasted.
+    /// The length of the measured part.
     pub seconds: f64,
-    /// What is wrong, in sentences, the worst first; empty when nothing is.
+    /// The texts of all warnings, the worst first.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// Connections, idle and active; with churn, each place among the active ones counts once.
+    /// The same warnings by type. Empty in a result that was saved before there were types: see
+    /// [`LoadResult::typed_warnings`].
+    #[serde(default)]
+    pub warning_details: Vec<Warning>,
+    /// Connections, idle and active; with churn, each active lane counts once.
     pub connections: Connections,
-    /// How they were opened.
+    /// How they were established.
     pub connect: Connect,
-    /// What was echoed on the active ones, in the measured part.
+    /// Echoes on active connections in the measured part.
     pub echo: Echo,
-    /// What the idle ones said at the end.
+    /// The probes of idle connections at the end.
     pub probe: Probe,
-    /// What the load tester itself took, and how well it kept to its schedule.
+    /// The load tester itself: its CPU usage, and how well it kept its schedule.
     pub generator: Generator,
-    /// The server's side, where its process is known.
+    /// The server process, if it is known.
     pub server: Option<ServerSide>,
     /// The measured part, second by second.
     pub intervals: Vec<Interval>,
-    /// What was expected, and whether it came true.
+    /// The expectations, and whether each was met.
     pub expect: Vec<Expectation>,
 }
 
-/// How many connections there were.
+impl LoadResult {
+    /// All warnings by type, parallel to `warnings`; [`Warning::Other`] if only the text is known.
+    pub fn typed_warnings(&self) -> impl Iterator<Item = Warning> {
+        let texts = self.warnings.iter().enumerate();
+        texts.map(|(index, text)| match self.warning_details.get(index) {
+            None | Some(Warning::Other(_)) => Warning::Other(Value::String(text.clone())),
+            Some(warning) => warning.clone(),
+        })
+    }
+}
+
+/// Numbers of connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
-    /// Wanted.
+    /// Requested.
     pub asked: u64,
-    /// Stood at some time.
+    /// Established at some time.
     pub opened: u64,
-    /// Ended by the other side, or by an error, while they were to be held.
+    /// Closed by the server or by an error while they should be held.
     pub lost: u64,
-    /// Never came to stand, by cause.
+    /// Never established, by category.
     pub failed: Failed,
 }
 
-/// Connections that never came to stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Connections that were never established.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// The server's machine said that nobody listens (RST).
+    /// The server's host refused with RST: no listener.
     pub refused: u64,
     /// No answer within `--connect-timeout`.
     pub timeout: u64,
-    /// It stood, and was reset before it could be used.
+    /// Established, and reset before it could be used.
     pub reset: u64,
-    /// No port was left at the source address.
+    /// No free port at the source address.
     pub no_ports: u64,
-    /// No descriptor was left, here.
+    /// No free file descriptor on the load's host.
     pub no_files: u64,
-    /// Another error.
+    /// Any other error.
     pub other: u64,
 }
 
 impl Failed {
-    /// All of them.
+    /// The number of this category.
+    #[must_use]
+    pub fn of(mut self, error: ConnectError) -> u64 {
+        *self.counter(error)
+    }
+
+    /// The counter of this category.
+    pub(super) fn counter(&mut self, error: ConnectError) -> &mut u64 {
+        match error {
+            ConnectError::Refused => &mut self.refused,
+            ConnectError::Timeout => &mut self.timeout,
+            ConnectError::Reset => &mut self.reset,
+            ConnectError::NoPorts => &mut self.no_ports,
+            ConnectError::NoFiles => &mut self.no_files,
+            ConnectError::Other => &mut self.other,
+        }
+    }
+
+    /// The sum of all categories.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.refused + self.timeout + self.reset + self.no_ports + self.no_files + self.other
     }
 }
 
-/// How connections were opened.
+/// How connections were established.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connect {
-    /// From the first connect to the moment at which the last one stood, without the connects of churn.
+    /// From the first connect until the last connection was established, without the connects of churn.
     pub seconds: f64,
-    /// Opened per second of that time; with churn, opened per second of the measured part.
+    /// Established per second of that time; with churn, per second of the measured part.
     pub per_second: f64,
-    /// SYN retransmits of the load's own connections, inferred from how long each took to connect (see
-    /// [`SynTimers`](super::SynTimers)): a backlog that overflowed, or packets lost.
+    /// SYN retransmits of the load's own connections, inferred from the time of each connect (see
+    /// [`SynTimers`](super::SynTimers)): the backlog overflowed, or packets were lost.
     pub retransmitted: u64,
     /// SYN retransmits of all programs in the network namespace meanwhile (`TCPSynRetrans`). None in a result that was
-    /// saved before the two were kept apart: there `retransmitted` is this figure.
+    /// saved before the two were distinguished: there `retransmitted` is this figure.
     #[serde(default)]
     pub machine_retransmitted: Option<u64>,
-    /// From connect to the moment at which the connection stood.
+    /// From connect(2) until the connection was established.
     pub time_us: Summary,
 }
 
@@ -102,30 +135,30 @@ pub struct Connect {
 pub struct Echo {
     /// Messages sent, or due to be sent and still queued.
     pub sent: u64,
-    /// Messages that came back whole and right.
+    /// Messages whose echo was correct.
     pub received: u64,
-    /// Messages that came back wrong: other bytes, twice, out of order, or another connection's.
+    /// Echo mismatches: corrupted, repeated, out of order, or of another connection.
     pub mismatched: u64,
-    /// Messages for which nothing came back before the end.
+    /// Messages without an echo when the connection ended or the load stopped waiting.
     pub unanswered: u64,
-    /// Messages received per second.
+    /// Echoes received per second.
     pub per_second: f64,
     /// Bytes received per second, counted one way.
     pub bytes_per_second: f64,
-    /// From when a message was due to be sent.
+    /// Response time: from when a message was due to be sent.
     pub response_time_us: Summary,
-    /// From when it was sent.
+    /// Service time: from when it was sent.
     pub service_time_us: Summary,
 }
 
-/// What idle connections said when each was asked for an echo at the end.
+/// The probes of idle connections: an echo on each at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Asked, which includes those that were lost before.
+    /// Probed, or lost before.
     pub asked: u64,
-    /// Answered, rightly.
+    /// Answered correctly.
     pub alive: u64,
-    /// Gave no answer, or were lost.
+    /// Not answered, or lost.
     pub dead: u64,
     /// Answered wrongly.
     pub mismatched: u64,
@@ -134,52 +167,52 @@ pub struct Probe {
 /// The load tester itself, in the measured part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Processor time, in per cent of one processor.
+    /// CPU time, in percent of one CPU.
     pub cpu_percent: f64,
-    /// How much later than due messages were sent; nothing in a closed loop, which has no schedule.
+    /// Schedule lag: how long after their due time messages were sent. Empty in a closed loop, which has no schedule.
     pub lag_us: Summary,
-    /// The rate asked for was not reached, or the lag's p99 is above a millisecond: the times are not the server's.
+    /// The requested rate was not reached, or the p99 of the lag exceeds a millisecond: the times are not the server's alone.
     pub saturated: bool,
 }
 
-/// The server's process.
+/// The server process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerSide {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// Processor time in the measured part, in per cent of one processor.
+    /// CPU time in the measured part, in percent of one CPU.
     pub cpu_percent: f64,
     /// Resident memory at the end of the measured part.
     pub rss_bytes: u64,
-    /// What each connection added to the resident memory.
+    /// Growth of the resident memory per connection.
     pub rss_bytes_per_connection: f64,
     /// Resident memory before the first connection.
     #[serde(default)]
     pub rss_before_bytes: u64,
-    /// Resident memory after the last connection was closed; zero when the process had ended, or the result is from before.
+    /// Resident memory after all connections were closed; zero if the process had exited, or in an older result.
     #[serde(default)]
     pub rss_after_bytes: u64,
 }
 
-/// One second of the measured part, or what is left of one at its end.
+/// One second of the measured part; the last may be shorter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Its end, in seconds since the measured part began.
     pub at: f64,
-    /// Messages that came back right.
+    /// Correct echoes.
     pub echoes: u64,
-    /// Messages that were to be sent in it.
+    /// Messages due in it.
     #[serde(default)]
     pub asked: u64,
     /// Response time: the median.
     #[serde(default)]
     pub p50_us: u64,
-    /// Response time: 99 of 100 were not above it.
+    /// Response time: the 99th percentile.
     pub p99_us: u64,
-    /// Response time: the worst.
+    /// Response time: the maximum.
     #[serde(default)]
     pub max_us: u64,
-    /// Connections that stood at its end.
+    /// Connections established at its end.
     #[serde(default)]
     pub held: u64,
     /// Connections lost since the measured part began.
@@ -187,33 +220,33 @@ pub struct Interval {
     pub lost: u64,
 }
 
-/// What was expected with `--expect`.
+/// An expectation of `--expect`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// As typed.
     pub expr: String,
-    /// What was found, in the unit in which the expression was typed.
+    /// The figure found, in the unit of the expression.
     pub actual: f64,
-    /// Whether that is as expected.
+    /// Whether it meets the expectation.
     pub met: bool,
 }
 
-/// All of a load, as `--save` writes it: what is needed to add it to others, and to say how it came about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A load as `--save` writes it: the result, and everything needed to merge it and to reproduce it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    /// Always `"echoloop load"`, so that another file is told apart from this one.
+    /// [`SAVED_KIND`], which identifies the file format.
     pub kind: String,
     /// The version of the program that wrote it.
     pub version: String,
-    /// The name of the machine that it ran on.
+    /// The host name of the machine on which it ran.
     pub host: String,
     /// The command line, as typed.
     pub command: Vec<String>,
-    /// The command line, as understood.
+    /// The configuration.
     pub configuration: Configuration,
-    /// When the first connection was begun, in UTC (RFC 3339).
+    /// When the first connect began, in UTC (RFC 3339).
     pub begun: String,
-    /// When all was over, in UTC (RFC 3339).
+    /// When the load ended, in UTC (RFC 3339).
     pub ended: String,
     /// The result, as `-o json` prints it.
     pub result: LoadResult,
@@ -221,12 +254,12 @@ pub struct Saved {
     pub histograms: Histograms,
     /// The response times of each interval, in the order of the result's `intervals`.
     pub interval_response_us: Vec<Counts>,
-    /// The loads that this was merged from; empty when it is of one.
+    /// The loads that were merged into this one; empty if it is a single load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }
 
-/// One of the loads that were merged: all of it but its intervals and distributions.
+/// One of the merged loads, without its intervals and distributions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// As in [`Saved`].
@@ -246,7 +279,7 @@ pub struct Part {
 }
 
 impl Saved {
-    /// The loads that it consists of: those that it was merged from, or itself.
+    /// The merged loads, or this single one.
     #[must_use]
     pub fn to_parts(&self) -> Vec<Part> {
         if !self.parts.is_empty() {
@@ -270,7 +303,7 @@ impl Saved {
 /// The value of [`Saved::kind`].
 pub const SAVED_KIND: &str = "echoloop load";
 
-/// The distributions behind a result's summaries, to be added up: see [`Distribution::add`].
+/// The distributions behind a result's summaries: see [`Distribution::add`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histograms {
     /// Behind `connect.time_us`.
@@ -283,14 +316,14 @@ pub struct Histograms {
     pub lag_us: Counts,
 }
 
-/// What was asked for.
+/// The configuration of a load, as saved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// Connections that only exist.
+    /// Idle connections.
     pub idle: u64,
-    /// Connections that echo.
+    /// Active connections.
     pub active: u64,
-    /// Echoes per second over all of them; none: each sends when its reply is in.
+    /// Messages per second over all active connections; none: closed loop.
     pub rate: Option<f64>,
     /// The size of a message in bytes.
     pub size_bytes: u64,
@@ -298,20 +331,20 @@ pub struct Configuration {
     pub pipeline: u64,
     /// Length of the measured part.
     pub duration_seconds: f64,
-    /// Length of the part before it, which is not counted.
+    /// Length of the warm-up before it, which is not counted.
     pub warmup_seconds: f64,
-    /// Connects per second; none: as fast as the server takes them.
+    /// Connects per second; none: as fast as the server accepts.
     pub ramp: Option<f64>,
-    /// How long a connection may take to stand.
+    /// The timeout of a connect.
     pub connect_timeout_seconds: f64,
-    /// How each connection ends after one echo, if it does: `fin` or `reset`.
+    /// How active connections close after every echo, if they do: `fin` or `reset`.
     pub churn: Option<String>,
-    /// The addresses that were connected from, as a network such as `127.0.0.0/8`; none: the kernel's choice.
+    /// The network of the local addresses, such as `127.0.0.0/8`; none: selected by the kernel.
     pub sources: Option<String>,
 }
 
 impl Distribution {
-    /// The distribution that a saved histogram holds.
+    /// The distribution of a saved histogram.
     #[must_use]
     pub fn of_counts(counts: &Counts) -> Distribution {
         let mut distribution = Distribution::new();

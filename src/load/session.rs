@@ -1,7 +1,7 @@
-//! The client's side of an echo: what comes is compared with what was sent, and nothing is said by itself.
+//! The client side of an echo: compares the bytes received with those sent.
 //!
-//! A session is a number. What an active connection is at stands in its [`Lane`]; an idle one has nothing but while it
-//! is asked for an echo ([`Exchange`]). What was heard is left with [`Echoes`] for the load to see to.
+//! A session is a number. The state of an active connection is in its [`Lane`]; an idle connection has state only while it
+//! is probed ([`ProbeState`]). The session leaves replies in [`EchoClient`] for the load to process.
 
 use crate::connection::Connection;
 use crate::echo::{Mismatch, Pattern, Verifier};
@@ -12,146 +12,146 @@ use crate::time::Time;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-/// A reply that has come in whole.
-pub(super) type Verdict = Result<(), Mismatch>;
+/// A complete reply: correct, or what is wrong with it.
+pub(super) type Reply = Result<(), Mismatch>;
 
-/// A message on its way.
+/// A message in flight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) due: Time,
     pub(super) sent: Time,
 }
 
-/// An active connection, or the place of one.
+/// An active connection; with churn, a sequence of them.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// The connection, while there is one.
+    /// The current connection.
     pub(super) key: Option<Key>,
-    /// When it was begun, until it stands.
-    pub(super) begun: Option<Time>,
-    /// Until when no connection is to be begun, since the last one failed.
-    pub(super) rests_until: Time,
-    /// Messages that are due and not sent yet.
+    /// With churn, when the current connection began to connect, until it is established.
+    pub(super) connecting_since: Option<Time>,
+    /// The next connect must not begin before this, since the last one failed.
+    pub(super) retry_at: Time,
+    /// Messages that are due and not yet sent.
     pub(super) queued: u64,
     /// Messages that have fallen due by schedule.
     pub(super) scheduled: u64,
     /// Messages sent: the number of the next one.
-    pub(super) sent: u64,
+    sent: u64,
     /// Messages without a reply, in the order of sending.
-    pub(super) in_flight: VecDeque<Flight>,
+    pub(super) in_flight: VecDeque<InFlight>,
     verifier: Verifier,
 }
 
 impl Lane {
-    /// The number of the next message, which is now on its way.
+    /// Adds a message to those in flight and returns its number.
     #[inline]
-    pub(super) fn send(&mut self, flight: Flight) -> u64 {
-        self.in_flight.push_back(flight);
+    pub(super) fn send(&mut self, message: InFlight) -> u64 {
+        self.in_flight.push_back(message);
         let sequence = self.sent;
         self.sent += 1;
         sequence
     }
 
-    /// Its connection is gone: nothing more comes for what was sent.
-    pub(super) fn forget_connection(&mut self) {
+    /// The connection is closed: its messages in flight stay unanswered.
+    pub(super) fn reset_connection(&mut self) {
         self.in_flight.clear();
         self.key = None;
-        self.begun = None;
+        self.connecting_since = None;
         self.verifier = Verifier::from_sequence(self.sent);
     }
 }
 
-/// An idle connection that is asked for an echo.
+/// An idle connection that is being probed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Exchange {
+struct ProbeState {
     verifier: Verifier,
     sent: u64,
 }
 
-/// As the slab stores a slot: an index of the next vacant one, or what is there.
-#[expect(dead_code, reason = "only its size is of interest")]
+/// The size of a slot in the slab.
+#[expect(dead_code, reason = "only its size matters")]
 enum SlabEntry<T> {
     Vacant(usize),
     Occupied(T),
 }
 
-// What an idle connection costs here. Beside its slot it has nothing.
+// The memory of an idle connection: it has nothing beside its slot.
 const _: () = {
     type EchoSlot = Slot<<MioNet as Net>::Stream, Connection<EchoSession>>;
     assert!(size_of::<SlabEntry<EchoSlot>>() <= 64);
 };
 
-/// The protocol of a load: what its connections have sent, and what came of it.
+/// The protocol of a load: the state of its connections, and the replies received.
 #[derive(Debug)]
-pub(super) struct Echoes {
+pub(super) struct EchoClient {
     pattern: Rc<Pattern>,
-    /// The active ones, by number.
+    /// Active connections by number.
     pub(super) lanes: Vec<Lane>,
-    /// The idle ones that are asked for an echo, by number.
-    exchanges: HashMap<u32, Exchange>,
-    /// The number of the connection that is begun next.
-    pub(super) beginning: u32,
-    /// A connection has come to stand since this was looked at.
-    pub(super) opened: Option<u32>,
-    /// Whose the verdicts are.
-    pub(super) speaker: u32,
-    /// Replies that have come since these were looked at.
-    pub(super) verdicts: Vec<Verdict>,
+    /// Idle connections being probed, by number.
+    probes: HashMap<u32, ProbeState>,
+    /// The number of the next connection to open.
+    pub(super) next_number: u32,
+    /// The connection that was established by the current event, if any.
+    pub(super) established: Option<u32>,
+    /// The connection that has sent `replies`.
+    pub(super) replying_connection: u32,
+    /// Replies that are not yet processed.
+    pub(super) replies: Vec<Reply>,
 }
 
-impl Echoes {
-    pub(super) fn new(pattern: Rc<Pattern>, active: u32, pipeline: usize) -> Echoes {
+impl EchoClient {
+    pub(super) fn new(pattern: Rc<Pattern>, active: u32, pipeline: usize) -> EchoClient {
         let lane = |_| Lane {
             in_flight: VecDeque::with_capacity(pipeline.min(1024)),
             ..Lane::default()
         };
-        Echoes {
+        EchoClient {
             pattern,
             lanes: (0..active).map(lane).collect(),
-            exchanges: HashMap::new(),
-            beginning: 0,
-            opened: None,
-            speaker: 0,
-            verdicts: Vec::new(),
+            probes: HashMap::new(),
+            next_number: 0,
+            established: None,
+            replying_connection: 0,
+            replies: Vec::new(),
         }
     }
 
-    /// The number of the message by which an idle connection is asked for an echo.
-    pub(super) fn ask(&mut self, connection: u32) -> u64 {
-        let exchange = self.exchanges.entry(connection).or_default();
-        exchange.sent += 1;
-        exchange.sent - 1
+    /// Expects a probe's echo on an idle connection; returns the number of the message to send.
+    pub(super) fn begin_probe(&mut self, connection: u32) -> u64 {
+        let probe = self.probes.entry(connection).or_default();
+        probe.sent += 1;
+        probe.sent - 1
     }
 
-    /// Whether an idle connection still has to answer.
-    pub(super) fn is_asked(&self, connection: u32) -> bool {
-        self.exchanges.contains_key(&connection)
+    /// Whether an idle connection is being probed.
+    pub(super) fn is_probed(&self, connection: u32) -> bool {
+        self.probes.contains_key(&connection)
     }
 
-    /// An idle connection is asked no more, because it has answered everything; false if it has not.
-    pub(super) fn is_done_asking(&mut self, connection: u32) -> bool {
-        let exchange = self.exchanges.get(&connection);
-        let done = exchange.is_none_or(|asked| asked.verifier.missing(asked.sent) == 0);
-        if done {
-            // The next question has the first number again: nothing of this one is on its way any more.
-            self.exchanges.remove(&connection);
+    /// Ends the probe of an idle connection if it is answered; returns whether it is.
+    pub(super) fn end_answered_probe(&mut self, connection: u32) -> bool {
+        let probe = self.probes.get(&connection);
+        let is_answered = probe.is_none_or(|probe| probe.verifier.missing(probe.sent) == 0);
+        if is_answered {
+            // Nothing is in flight any more, so the next probe may reuse the number.
+            self.end_probe(connection);
         }
-        done
+        is_answered
     }
 
-    /// An idle connection is asked no more, because it is gone or was given up.
-    pub(super) fn forget(&mut self, connection: u32) {
-        self.exchanges.remove(&connection);
+    /// Ends the probe of an idle connection, answered or not.
+    pub(super) fn end_probe(&mut self, connection: u32) {
+        self.probes.remove(&connection);
     }
 }
 
-/// One connection: its number.
+/// One connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EchoSession {
     number: u32,
 }
 
-impl Protocol for Echoes {
+impl Protocol for EchoClient {
     type Session = EchoSession;
 
     fn name(&self) -> &'static str {
@@ -160,41 +160,41 @@ impl Protocol for Echoes {
 
     fn session(&mut self) -> EchoSession {
         EchoSession {
-            number: self.beginning,
+            number: self.next_number,
         }
     }
 }
 
 impl Session for EchoSession {
-    type Shared = Echoes;
+    type Shared = EchoClient;
 
-    fn open(&mut self, context: Context<'_, Echoes>, _: &mut Outbox<'_>) {
-        context.shared.opened = Some(self.number);
+    fn open(&mut self, context: Context<'_, EchoClient>, _: &mut Outbox<'_>) {
+        context.shared.established = Some(self.number);
     }
 
     #[inline]
     fn receive<'a>(
         &mut self,
         input: &'a [u8],
-        context: Context<'_, Echoes>,
+        context: Context<'_, EchoClient>,
         _: &mut Outbox<'a>,
     ) -> usize {
         let shared = context.shared;
-        shared.speaker = self.number;
-        let (pattern, verdicts) = (&*shared.pattern, &mut shared.verdicts);
+        shared.replying_connection = self.number;
+        let (pattern, replies) = (&*shared.pattern, &mut shared.replies);
         let (verifier, sent) = if let Some(lane) = shared.lanes.get_mut(self.number as usize) {
             (&mut lane.verifier, lane.sent)
-        } else if let Some(exchange) = shared.exchanges.get_mut(&self.number) {
-            (&mut exchange.verifier, exchange.sent)
+        } else if let Some(probe) = shared.probes.get_mut(&self.number) {
+            (&mut probe.verifier, probe.sent)
         } else {
-            verdicts.push(Err(Mismatch::Unasked));
+            replies.push(Err(Mismatch::Unasked));
             return input.len();
         };
         let surplus = verifier.receive(pattern, self.number, sent, input, |reply| {
-            verdicts.push(reply.map_err(|wrong| wrong.mismatch));
+            replies.push(reply.map_err(|wrong| wrong.mismatch));
         });
         if surplus > 0 {
-            verdicts.push(Err(Mismatch::Unasked));
+            replies.push(Err(Mismatch::Unasked));
         }
         input.len()
     }

@@ -1,22 +1,22 @@
 //! SYN retransmits of the load's own connections, inferred from how long each connect took.
 //!
-//! The kernel counts SYN retransmits for a whole network namespace (`TCPSynRetrans`), so its figure includes those of
-//! other programs. What is inferred here is at least what the schedule of the kernel's timer implies: a connection that
-//! was still connecting one second after connect(2) has had one retransmit.
+//! The kernel counts SYN retransmits of a whole network namespace (`TCPSynRetrans`), which includes those of other programs.
+//! The retransmits of one connection follow from the kernel's retransmission timer: a connection that was still connecting
+//! one second after connect(2) has had one.
 
-use super::surroundings::Surroundings;
+use super::Observer;
 use super::tester::{Loop, Tester};
 use crate::connection::CloseReason;
 use crate::net::{Key, Net, Stream, Time};
 use std::time::Duration;
 
 /// When the kernel retransmits a SYN: one second after it was sent (RFC 6298, 2.1), then after intervals that double.
-/// Since version 6.5 Linux repeats the first interval some times before it doubles it.
+/// Since version 6.5 Linux repeats the first interval several times before doubling it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynTimers {
-    /// Further intervals of one second before they double (`net.ipv4.tcp_syn_linear_timeouts`); 0 as in RFC 6298.
+    /// Additional intervals of one second before they double (`net.ipv4.tcp_syn_linear_timeouts`); 0 as in RFC 6298.
     pub linear: u32,
-    /// Retransmits after which the kernel gives up, beside the linear ones (`net.ipv4.tcp_syn_retries`).
+    /// Retransmits before the kernel gives up, in addition to the linear ones (`net.ipv4.tcp_syn_retries`).
     pub retries: u32,
 }
 
@@ -31,32 +31,32 @@ impl Default for SynTimers {
 }
 
 impl SynTimers {
-    /// How often a SYN has been retransmitted if no answer came for `waited`.
+    /// The number of retransmits of a SYN that has had no answer for `waited`.
     ///
-    /// Without linear intervals: at 1 s, 3 s, 7 s and so on, the whole part of log2(seconds + 1). That an interval ends at
-    /// 120 s is left out; only a wait of more than two minutes would show it.
+    /// Without linear intervals: at 1 s, 3 s, 7 s and so on: floor(log2(seconds + 1)). The kernel's limit of 120 s for an
+    /// interval is ignored: it matters only after more than two minutes.
     #[must_use]
     pub fn retransmits(self, waited: Duration) -> u64 {
         let regular = u64::from(self.linear) + 1;
         let seconds = waited.as_secs();
         let sent = match seconds.checked_sub(regular) {
             None => seconds,
-            // From here on intervals of 2 s, 4 s, 8 s and so on.
+            // Then intervals of 2 s, 4 s, 8 s and so on.
             Some(doubling) => regular + u64::from((doubling / 2 + 1).ilog2()),
         };
         sent.min(u64::from(self.linear) + u64::from(self.retries))
     }
 }
 
-impl<S: Surroundings> Tester<S> {
-    /// A connection that was begun at `begun` has been established: counts its SYN retransmits.
-    pub(super) fn count_syn_retransmits<N: Net>(&mut self, reactor: &Loop<N>, begun: Time) {
+impl<S: Observer> Tester<S> {
+    /// Counts the SYN retransmits of a connection that began to connect at `began` and is now established.
+    pub(super) fn count_syn_retransmits<N: Net>(&mut self, reactor: &Loop<N>, began: Time) {
         let connected = self.waits.event_not_before(reactor.now());
-        self.tally.retransmitted += self.syn_timers.retransmits(connected.since(begun));
+        self.tally.retransmitted += self.syn_timers.retransmits(connected.since(began));
     }
 
-    /// A connection has ended for this `reason` before it was established: counts its SYN retransmits. Called while its
-    /// socket is still there.
+    /// Counts the SYN retransmits of a connection that has closed for this `reason`, if it was connecting. Called before
+    /// its socket is closed.
     pub(super) fn count_syn_retransmits_of_failed<N: Net>(
         &mut self,
         reactor: &mut Loop<N>,
@@ -67,24 +67,25 @@ impl<S: Surroundings> Tester<S> {
             return;
         };
         let number = slot.tenant.tag();
-        let Some(begun) = self.connecting_since(number) else {
+        let Some(began) = self.connecting_since(number) else {
             return;
         };
-        // What the socket says counts: the answer may have come while this process was stopped.
+        // The state of the socket decides: the answer may have arrived while this process was stopped.
         let is_connecting = reason == CloseReason::ConnectTimeout
             && slot.stream.connected().is_ok_and(|connected| !connected);
         if is_connecting {
-            let waited = reactor.net.now().since(begun);
+            let waited = reactor.net.now().since(began);
             self.tally.retransmitted += self.syn_timers.retransmits(waited);
         } else {
-            self.count_syn_retransmits(reactor, begun);
+            self.count_syn_retransmits(reactor, began);
         }
     }
 
     /// Counts the SYN retransmits of all connections that are still connecting at the end.
     pub(super) fn count_syn_retransmits_of_connecting<N: Net>(&mut self, reactor: &mut Loop<N>) {
-        let lanes = &self.driver.common.protocol.lanes;
-        if !self.opening.is_connecting() && lanes.iter().all(|lane| lane.begun.is_none()) {
+        let mut lanes = self.client().lanes.iter();
+        let is_reconnecting = lanes.any(|lane| lane.connecting_since.is_some());
+        if !is_reconnecting && self.connector.connecting.is_empty() {
             return;
         }
         for index in 0..reactor.slots_end() {
@@ -94,10 +95,10 @@ impl<S: Surroundings> Tester<S> {
         }
     }
 
-    /// When a connection was begun that is not established.
+    /// When a connection that is connecting began.
     pub(super) fn connecting_since(&mut self, number: u32) -> Option<Time> {
-        let churning = self.lane(number).and_then(|lane| lane.begun);
-        churning.or_else(|| self.opening.begun_at(number))
+        let reconnecting = self.lane(number).and_then(|lane| lane.connecting_since);
+        reconnecting.or_else(|| self.connector.connecting.get(&number).copied())
     }
 }
 
@@ -105,7 +106,7 @@ impl<S: Surroundings> Tester<S> {
 mod tests {
     use super::*;
 
-    /// The retransmits after so many milliseconds.
+    /// The retransmits after each of these waits.
     fn after(timers: SynTimers, milliseconds: &[u64]) -> Vec<u64> {
         let waits = milliseconds.iter().copied().map(Duration::from_millis);
         waits.map(|waited| timers.retransmits(waited)).collect()
@@ -125,8 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn linear_intervals_go_before_those_that_double() {
-        // As the kernel's documentation has it: "1, 1, 1, 1, 1, 2, 4, ..." (ip-sysctl, tcp_syn_linear_timeouts).
+    fn linear_intervals_precede_those_that_double() {
+        // From the kernel's documentation: "1, 1, 1, 1, 1, 2, 4, ..." (ip-sysctl, tcp_syn_linear_timeouts).
         let timers = SynTimers {
             linear: 4,
             retries: 6,
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn retransmits_end_with_the_retries_that_are_allowed() {
+    fn retransmits_are_limited_by_the_retries_setting() {
         let timers = SynTimers {
             linear: 0,
             retries: 2,

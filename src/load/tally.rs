@@ -1,368 +1,326 @@
-//! What is counted while a load runs, and what it comes to.
+//! Counters of a running load, and the figures of its result.
 
-use super::distribution::{Counts, Distribution};
-use super::result::{
-    Connect, Connections, Echo, Failed, Generator, Histograms, Interval, Probe, ServerSide,
+use super::session::InFlight;
+use super::warning::{self};
+use super::{
+    Config, Connect, Connections, Counts, Distribution, Echo, Generator, Histograms, Interval,
+    LoadResult, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Snapshot, WallTime, Warning,
 };
-use super::session::Flight;
-use super::surroundings::Readings;
 use crate::echo::Mismatch;
+use crate::numbers::as_f64;
 use crate::time::Time;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
-/// The measured part, from when to when.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
-    pub(super) from: Time,
-    pub(super) to: Time,
-}
-
-impl Span {
-    #[inline]
-    pub(super) fn contains(&self, time: Time) -> bool {
-        self.from <= time && time < self.to
-    }
-
-    pub(super) fn seconds(&self) -> f64 {
-        self.to.since(self.from).as_secs_f64()
-    }
-}
-
-/// Wrong replies, by what was wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mismatches {
-    pub(super) other_connection: u64,
-    pub(super) out_of_order: u64,
-    pub(super) changed: u64,
-    pub(super) unasked: u64,
-}
-
-impl Mismatches {
-    pub(super) fn count(&mut self, mismatch: Mismatch) {
-        *match mismatch {
-            Mismatch::OtherConnection => &mut self.other_connection,
-            Mismatch::OutOfOrder => &mut self.out_of_order,
-            Mismatch::Changed => &mut self.changed,
-            Mismatch::Unasked => &mut self.unasked,
-        } += 1;
-    }
-
-    pub(super) fn total(&self) -> u64 {
-        self.other_connection + self.out_of_order + self.changed + self.unasked
-    }
-}
-
-/// What a second has brought so far.
+/// All counters of a load.
 #[derive(Debug, Default)]
-struct Second {
-    response: Distribution,
-    asked: u64,
-}
-
-/// All that is counted.
-#[derive(Debug)]
 pub(super) struct Tally {
-    pub(super) span: Span,
+    /// The measured part.
+    pub(super) span: Range<Time>,
     size: usize,
-    /// In a closed loop a message is due when it is sent, so one distribution stands for both times.
-    keeps_schedule: bool,
-    pub(super) asked: u64,
-    pub(super) opened: u64,
-    /// How many of those are idle ones.
+    /// In a closed loop a message is due when it is sent: `response` is the service time too.
+    has_schedule: bool,
+    pub(super) connections: Connections,
+    /// Idle connections among those opened.
     pub(super) opened_idle: u64,
-    pub(super) lost: u64,
-    /// How many of those were idle ones.
+    /// Idle connections among those lost.
     pub(super) lost_idle: u64,
-    lost_before: u64,
-    pub(super) failed: Failed,
-    pub(super) connect: Distribution,
+    lost_before_span: u64,
+    pub(super) connect_times: Distribution,
     /// SYN retransmits of the load's own connections, as inferred.
     pub(super) retransmitted: u64,
-    pub(super) last_stood: Time,
-    /// Connects of churn in the measured part that came to stand.
-    pub(super) churned: u64,
-    pub(super) sent: u64,
+    pub(super) last_established: Time,
+    /// Connects of churn established in the measured part.
+    pub(super) reconnected: u64,
+    sent: u64,
     received: u64,
-    /// Right replies to measured messages that came within the measured part.
-    received_in_time: u64,
-    wrong: u64,
-    pub(super) mismatches: Mismatches,
-    /// Wrong replies outside of the measured part.
-    pub(super) mismatched_elsewhere: u64,
-    /// Measured messages for which a reply may still come.
+    /// Correct replies that arrived within the measured part.
+    received_in_span: u64,
+    received_wrong: u64,
+    /// Wrong replies to messages of the measured part.
+    pub(super) mismatches: BTreeMap<Mismatch, u64>,
+    /// Wrong replies outside the measured part.
+    pub(super) unmeasured_mismatches: u64,
+    /// Messages of the measured part that may still be answered.
     pub(super) outstanding: u64,
     response: Distribution,
     service: Distribution,
     pub(super) lag: Distribution,
-    second: Second,
+    /// Response times of the current interval.
+    interval_response: Distribution,
+    interval_sent: u64,
     pub(super) intervals: Vec<Interval>,
-    interval_counts: Vec<Counts>,
+    pub(super) interval_counts: Vec<Counts>,
     pub(super) probe: Probe,
-    pub(super) readings: Stations,
+    pub(super) snapshots: Snapshots,
+    /// Warnings that no figure shows.
+    pub(super) remarks: Vec<Warning>,
 }
 
-/// What the machine said, at four moments.
+/// Resource usage at four moments.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stations {
-    pub(super) before: Readings,
-    pub(super) from: Readings,
-    pub(super) to: Readings,
-    /// When all was over, and the connections still stood.
-    pub(super) after: Readings,
-    /// Connections that stood at the end of the measured part.
+pub(super) struct Snapshots {
+    /// Before the first connect.
+    pub(super) before: Snapshot,
+    /// At the beginning of the measured part.
+    pub(super) from: Snapshot,
+    /// At the end of the measured part.
+    pub(super) to: Snapshot,
+    /// At the end of the load, with its connections still established.
+    pub(super) after: Snapshot,
+    /// Connections established at the end of the measured part.
     pub(super) held: u64,
 }
 
 impl Tally {
-    pub(super) fn new(asked: u32, size: usize, keeps_schedule: bool) -> Tally {
+    pub(super) fn new(asked: u32, size: usize, has_schedule: bool) -> Tally {
         Tally {
-            span: Span::default(),
             size,
-            keeps_schedule,
-            asked: asked.into(),
-            opened: 0,
-            opened_idle: 0,
-            lost: 0,
-            lost_idle: 0,
-            lost_before: 0,
-            failed: Failed::default(),
-            connect: Distribution::new(),
-            retransmitted: 0,
-            last_stood: Time::ZERO,
-            churned: 0,
-            sent: 0,
-            received: 0,
-            received_in_time: 0,
-            wrong: 0,
-            mismatches: Mismatches::default(),
-            mismatched_elsewhere: 0,
-            outstanding: 0,
-            response: Distribution::new(),
-            service: Distribution::new(),
-            lag: Distribution::new(),
-            second: Second::default(),
-            intervals: Vec::new(),
-            interval_counts: Vec::new(),
-            probe: Probe::default(),
-            readings: Stations::default(),
+            has_schedule,
+            connections: Connections {
+                asked: asked.into(),
+                ..Connections::default()
+            },
+            ..Tally::default()
         }
+    }
+
+    /// The length of the measured part in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.span.end.since(self.span.start).as_secs_f64()
     }
 
     /// The measured part begins.
-    pub(super) fn begin(&mut self) {
-        self.lost_before = self.lost;
+    pub(super) fn begin_span(&mut self, snapshot: Snapshot) {
+        self.lost_before_span = self.connections.lost;
+        self.snapshots.from = snapshot;
     }
 
-    /// A message that was due now, or then, is on its way or waits for its turn.
+    /// The measured part ends.
+    pub(super) fn end_span(&mut self, snapshot: Snapshot, held: usize) {
+        self.snapshots.to = snapshot;
+        self.snapshots.held = held as u64;
+    }
+
+    /// Counts a message that has fallen due, sent or queued.
     #[inline]
-    pub(super) fn message(&mut self, due: Time) {
-        if self.span.contains(due) {
-            self.sent += 1;
-            self.second.asked += 1;
+    pub(super) fn count_sent(&mut self, due: Time) {
+        if self.span.contains(&due) {
             self.outstanding += 1;
         }
+        self.count_undeliverable(due);
     }
 
-    /// A message fell due on a connection that is gone.
-    pub(super) fn message_for_nobody(&mut self, due: Time) {
-        if self.span.contains(due) {
+    /// Counts a message that has fallen due on a connection that is lost.
+    #[inline]
+    pub(super) fn count_undeliverable(&mut self, due: Time) {
+        if self.span.contains(&due) {
             self.sent += 1;
-            self.second.asked += 1;
+            self.interval_sent += 1;
         }
     }
 
-    /// A right reply.
+    /// Counts a correct reply.
     #[inline]
-    pub(super) fn right(&mut self, flight: Flight, now: Time) {
-        if !self.span.contains(flight.due) {
+    pub(super) fn count_correct(&mut self, message: InFlight, now: Time) {
+        if !self.span.contains(&message.due) {
             return;
         }
         self.outstanding -= 1;
         self.received += 1;
-        let response = now.since(flight.due);
-        if self.keeps_schedule {
-            self.service.record(now.since(flight.sent));
+        let response = now.since(message.due);
+        if self.has_schedule {
+            self.service.record(now.since(message.sent));
         }
-        if now < self.span.to {
-            self.received_in_time += 1;
-            self.second.response.record(response);
+        if now < self.span.end {
+            self.received_in_span += 1;
+            self.interval_response.record(response);
         } else {
             self.response.record(response);
         }
     }
 
-    /// A wrong reply, if it can be a reply at all.
+    /// Counts a wrong reply; `message` is the one that it should answer, if any.
     #[cold]
-    pub(super) fn wrong(&mut self, mismatch: Mismatch, flight: Option<Flight>, now: Time) {
-        let is_measured = match flight {
-            Some(flight) => self.span.contains(flight.due),
-            None => self.span.contains(now),
-        };
-        if !is_measured {
-            self.mismatched_elsewhere += 1;
+    pub(super) fn count_wrong(&mut self, mismatch: Mismatch, message: Option<InFlight>, now: Time) {
+        let due = message.map_or(now, |message| message.due);
+        if !self.span.contains(&due) {
+            self.unmeasured_mismatches += 1;
             return;
         }
-        self.mismatches.count(mismatch);
-        if flight.is_some() {
+        *self.mismatches.entry(mismatch).or_default() += 1;
+        if message.is_some() {
             self.outstanding -= 1;
-            self.wrong += 1;
+            self.received_wrong += 1;
         }
     }
 
-    /// A connection is gone, and with it what was sent on it.
-    pub(super) fn gone(&mut self, flights: impl Iterator<Item = Time>) {
-        let measured = flights.filter(|due| self.span.contains(*due)).count();
+    /// The messages that were due at these times will not be answered: their connection is lost.
+    pub(super) fn count_unanswered(&mut self, due: impl Iterator<Item = Time>) {
+        let measured = due.filter(|due| self.span.contains(due)).count();
         self.outstanding -= measured as u64;
     }
 
-    /// A second of the measured part is over, or what was left of it.
-    pub(super) fn end_second(&mut self, now: Time, held: u64) -> &Interval {
-        let response = &self.second.response;
+    /// Ends an interval of the measured part.
+    pub(super) fn end_interval(&mut self, now: Time, held: usize) -> &Interval {
+        let response = &self.interval_response;
         let counts = response.counts();
         self.intervals.push(Interval {
-            at: now.since(self.span.from).as_secs_f64(),
+            at: now.since(self.span.start).as_secs_f64(),
             echoes: response.count(),
-            asked: self.second.asked,
+            asked: self.interval_sent,
             p50_us: response.percentile(50.0),
             p99_us: response.percentile(99.0),
             max_us: response.max(),
-            held,
-            lost: self.lost - self.lost_before,
+            held: held as u64,
+            lost: self.connections.lost - self.lost_before_span,
         });
         self.response.add(&counts);
         self.interval_counts.push(counts);
-        self.second.response.clear();
-        self.second.asked = 0;
+        self.interval_response.clear();
+        self.interval_sent = 0;
         &self.intervals[self.intervals.len() - 1]
     }
 
-    pub(super) fn connections(&self) -> Connections {
-        Connections {
-            asked: self.asked,
-            opened: self.opened,
-            lost: self.lost,
-            failed: self.failed.clone(),
+    /// The result, and everything needed to save it except the host and the command line. The load began at `origin`, which
+    /// was the time of day `begun`.
+    pub(super) fn to_saved(
+        &self,
+        config: &Config,
+        begun: WallTime,
+        origin: Time,
+        now: Time,
+    ) -> Saved {
+        let mut result = LoadResult {
+            schema: SCHEMA,
+            target: config.target.to_string(),
+            started: (begun + self.span.start.since(origin)).to_string(),
+            seconds: self.seconds(),
+            connections: self.connections.clone(),
+            connect: self.connect(origin, config.churn.is_some()),
+            echo: self.echo(),
+            probe: self.probe.clone(),
+            generator: self.generator(config.rate.filter(|_| config.active > 0)),
+            server: self.server(),
+            intervals: self.intervals.clone(),
+            ..LoadResult::default()
+        };
+        result.warning_details = warning::warnings(&result, config, self);
+        let texts = result.warning_details.iter().map(ToString::to_string);
+        result.warnings = texts.collect();
+        Saved {
+            kind: SAVED_KIND.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: config.to_saved(),
+            begun: begun.to_string(),
+            ended: (begun + now.since(origin)).to_string(),
+            result,
+            histograms: Histograms {
+                connect_us: self.connect_times.counts(),
+                response_us: self.response.counts(),
+                service_us: self.service().counts(),
+                lag_us: self.lag.counts(),
+            },
+            interval_response_us: self.interval_counts.clone(),
+            ..Saved::default()
         }
     }
 
-    pub(super) fn connect(&self, began: Time, churns: bool) -> Connect {
-        let seconds = self.last_stood.since(began).as_secs_f64();
-        let stations = &self.readings;
-        let on_machine = stations
-            .to
-            .syn_retransmits
-            .max(stations.after.syn_retransmits);
+    fn connect(&self, origin: Time, churns: bool) -> Connect {
+        let seconds = self.last_established.since(origin).as_secs_f64();
+        let Snapshots {
+            before, to, after, ..
+        } = &self.snapshots;
+        let machine = to.syn_retransmits.max(after.syn_retransmits);
         Connect {
             seconds,
             per_second: if churns {
-                per_second(self.churned, self.span.seconds())
+                ratio(as_f64(self.reconnected), self.seconds())
             } else {
-                per_second(self.opened, seconds)
+                ratio(as_f64(self.connections.opened), seconds)
             },
             retransmitted: self.retransmitted,
-            machine_retransmitted: Some(on_machine.saturating_sub(stations.before.syn_retransmits)),
-            time_us: self.connect.summary(),
+            machine_retransmitted: Some(machine.saturating_sub(before.syn_retransmits)),
+            time_us: self.connect_times.summary(),
         }
     }
 
-    pub(super) fn echo(&self) -> Echo {
-        let rate = per_second(self.received_in_time, self.span.seconds());
+    /// Correct replies per second within the measured part.
+    fn rate(&self) -> f64 {
+        ratio(as_f64(self.received_in_span), self.seconds())
+    }
+
+    fn echo(&self) -> Echo {
         Echo {
             sent: self.sent,
             received: self.received,
-            mismatched: self.mismatches.total(),
-            unanswered: self.sent - self.received - self.wrong,
-            per_second: rate,
-            bytes_per_second: rate * as_f64(self.size as u64),
+            mismatched: self.mismatches.values().sum(),
+            unanswered: self.sent - self.received - self.received_wrong,
+            per_second: self.rate(),
+            bytes_per_second: self.rate() * as_f64(self.size as u64),
             response_time_us: self.response.summary(),
             service_time_us: self.service().summary(),
         }
     }
 
     fn service(&self) -> &Distribution {
-        if self.keeps_schedule {
+        if self.has_schedule {
             &self.service
         } else {
             &self.response
         }
     }
 
-    /// What the load itself took; `rate` is what was asked for.
-    pub(super) fn generator(&self, rate: Option<f64>) -> Generator {
-        let stations = &self.readings;
-        let lag = self.lag.summary();
-        let reached = per_second(self.received_in_time, self.span.seconds());
+    /// Figures of the load tester itself; `rate` is the rate requested.
+    fn generator(&self, rate: Option<f64>) -> Generator {
+        let lag_us = self.lag.summary();
         let saturated = rate.is_some_and(|rate| {
-            lag.p99 > MOST_LAG_US || (self.sent > 0 && reached < rate * RATE_REACHED)
+            lag_us.p99 > MAX_LAG_US || (self.sent > 0 && self.rate() < rate * MIN_RATE_REACHED)
         });
         Generator {
-            cpu_percent: busy(
-                stations.from.own_processor,
-                stations.to.own_processor,
-                &self.span,
-            ),
-            lag_us: lag,
+            cpu_percent: self.cpu_percent(|snapshot| snapshot.own_cpu_time),
+            lag_us,
             saturated,
         }
     }
 
-    pub(super) fn server(&self) -> Option<ServerSide> {
-        let stations = &self.readings;
-        let (before, during) = (
-            stations.before.server?,
-            stations.to.server.or(stations.from.server)?,
-        );
+    fn server(&self) -> Option<ServerSide> {
+        let Snapshots {
+            before, from, to, ..
+        } = &self.snapshots;
+        let before = before.server?;
+        let during = to.server.or(from.server)?;
         let grown = during.rss_bytes.saturating_sub(before.rss_bytes);
-        let processor = |readings: Readings| {
-            readings
-                .server
-                .map_or(Duration::ZERO, |server| server.processor)
-        };
+        let cpu_time = |snapshot: &Snapshot| snapshot.server.map(|server| server.cpu_time);
         Some(ServerSide {
             pid: before.pid,
-            cpu_percent: busy(processor(stations.from), processor(stations.to), &self.span),
+            cpu_percent: self.cpu_percent(|snapshot| cpu_time(snapshot).unwrap_or_default()),
             rss_bytes: during.rss_bytes,
-            rss_bytes_per_connection: per_second(grown, as_f64(stations.held)),
+            rss_bytes_per_connection: ratio(as_f64(grown), as_f64(self.snapshots.held)),
             rss_before_bytes: before.rss_bytes,
             rss_after_bytes: 0,
         })
     }
 
-    pub(super) fn histograms(&self) -> (Histograms, Vec<Counts>) {
-        let histograms = Histograms {
-            connect_us: self.connect.counts(),
-            response_us: self.response.counts(),
-            service_us: self.service().counts(),
-            lag_us: self.lag.counts(),
-        };
-        (histograms, self.interval_counts.clone())
+    /// The CPU time used in the measured part, in percent of one CPU.
+    fn cpu_percent(&self, of: impl Fn(&Snapshot) -> Duration) -> f64 {
+        let used = of(&self.snapshots.to).saturating_sub(of(&self.snapshots.from));
+        ratio(100.0 * used.as_secs_f64(), self.seconds())
     }
 }
 
-/// The largest p99 of the schedule's lag at which the times still are the server's.
-pub(super) const MOST_LAG_US: u64 = 1000;
+/// If the p99 of the schedule lag is above this, the times are not those of the server alone.
+pub(super) const MAX_LAG_US: u64 = 1000;
 
-/// The part of the rate asked for that must be reached. Replies to the last messages come after the end, and those of a
-/// slow server are no fewer for that.
-pub(super) const RATE_REACHED: f64 = 0.99;
+/// The share of the requested rate that must be reached. It is below 1 because replies to the last messages arrive after
+/// the end of the measured part.
+const MIN_RATE_REACHED: f64 = 0.99;
 
-/// In per cent of one processor.
-fn busy(from: Duration, to: Duration, span: &Span) -> f64 {
-    let seconds = span.seconds();
-    if seconds == 0.0 {
+/// A quotient that is 0 if the divisor is.
+fn ratio(dividend: f64, divisor: f64) -> f64 {
+    if divisor == 0.0 {
         return 0.0;
     }
-    100.0 * to.saturating_sub(from).as_secs_f64() / seconds
-}
-
-fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds == 0.0 {
-        return 0.0;
-    }
-    as_f64(count) / seconds
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
+    dividend / divisor
 }

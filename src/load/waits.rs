@@ -1,30 +1,31 @@
-//! What is known of when an event occurred, as opposed to when the loop handles it.
+//! When an event can have occurred, as opposed to when the loop handles it.
 //!
-//! A loop that was busy, or a process that was stopped, handles an event long after the kernel had it. So the lateness
-//! of the loop must not be taken for that of the server.
+//! A busy loop, or a process that was stopped, handles an event long after the kernel had it. The lateness of the load
+//! tester must not count as that of the server.
 
 use crate::time::Time;
 use std::time::Duration;
 
-/// A wait that has brought this many events may have left some in the kernel (`MioNet` takes 1,024 at once).
+/// A wait that has returned this many events may have left some in the kernel (`MioNet` takes 1,024 at once).
 const MANY_EVENTS: u32 = 512;
 
-/// An empty wait that ends so much later than it was to end was not ended by its timeout: the process was stopped.
+/// If an empty wait ends this much later than its timeout, the process was stopped meanwhile.
 const PUNCTUAL: Duration = Duration::from_millis(100);
 
-/// The loop's waits for events, the current one and what those before it have shown.
+/// The current wait for events, and what earlier ones have shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
-    /// Every event that occurred before this has been brought by an earlier wait.
+    /// Earlier waits have returned every event that occurred before this.
     complete_until: Time,
-    began: Time,
-    /// When the wait was to end if no event came.
+    /// When the current wait began: once its events are handled, so is every event that occurred before.
+    pub(super) began: Time,
+    /// When the wait times out.
     due: Option<Time>,
     events: u32,
 }
 
 impl Waits {
-    /// Before the first one.
+    /// Before the first wait.
     pub(super) fn new(now: Time) -> Waits {
         Waits {
             complete_until: now,
@@ -34,13 +35,13 @@ impl Waits {
         }
     }
 
-    /// A wait begins `now` that lasts until `due` if no event comes. The one before it ended at `ended`.
+    /// A wait begins `now` and times out at `due`. The previous one ended at `ended`.
     pub(super) fn begin(&mut self, ended: Time, now: Time, due: Option<Time>) {
         let by_timeout = self
             .due
             .is_some_and(|due| due <= ended && ended.since(due) < PUNCTUAL);
         self.complete_until = match self.events {
-            // After an interruption, by SIGSTOP for one, events may be there that were not brought.
+            // After an interruption, such as SIGSTOP, events may be pending that were not returned.
             0 if !by_timeout => self.began,
             MANY_EVENTS.. => self.complete_until,
             _ => ended,
@@ -48,21 +49,16 @@ impl Waits {
         (self.began, self.due, self.events) = (now, due, 0);
     }
 
-    /// The wait has brought an event.
+    /// The wait has returned an event.
     #[inline]
-    pub(super) fn event(&mut self) {
+    pub(super) fn count_event(&mut self) {
         self.events += 1;
-    }
-
-    /// When the current wait began: every event that occurred before has been handled once its events are.
-    pub(super) fn began(&self) -> Time {
-        self.began
     }
 
     /// A time before which an event of the current wait, which ended at `ended`, cannot have occurred.
     ///
-    /// The selector sleeps only while there is no event. If it did so for longer than the loop had been away from it,
-    /// the event occurred when the wait ended; if not, it may have been there ever since earlier events were brought.
+    /// The selector sleeps only while no event is pending. If it slept for longer than the loop had not called it, the event
+    /// occurred when the wait ended; otherwise it may have been pending since earlier events were returned.
     pub(super) fn event_not_before(&self, ended: Time) -> Time {
         if ended.since(self.began) > self.began.since(self.complete_until) {
             ended
@@ -80,13 +76,13 @@ mod tests {
         Time::ZERO + Duration::from_millis(milliseconds)
     }
 
-    /// Waits of which each began, brought so many events, and ended, in milliseconds; the last is the current one.
+    /// Waits, each with its beginning, its number of events and its end, in milliseconds; the last is the current one.
     fn waits(steps: &[(u64, u32, u64)]) -> (Waits, Time) {
         let mut waits = Waits::new(at(0));
         let mut ended = at(0);
         for (began, events, end) in steps {
             waits.begin(ended, at(*began), Some(at(10_000)));
-            (0..*events).for_each(|_| waits.event());
+            (0..*events).for_each(|_| waits.count_event());
             ended = at(*end);
         }
         (waits, ended)
@@ -98,33 +94,33 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_ends_a_sleep_occurred_then() {
+    fn event_that_ends_a_sleep_occurred_then() {
         assert_eq!(not_before(&[(1, 1, 1_010)]), at(1_010));
-        // So did one that comes right behind it.
+        // So did an event directly after it.
         assert_eq!(not_before(&[(1, 1, 1_010), (1_011, 1, 1_011)]), at(1_010));
     }
 
     #[test]
-    fn an_event_during_a_busy_iteration_may_be_as_old_as_that() {
+    fn event_in_a_busy_iteration_may_be_as_old_as_it() {
         assert_eq!(not_before(&[(1, 1, 10), (3_000, 1, 3_000)]), at(10));
         assert_eq!(not_before(&[(1, 1, 10), (3_000, 1, 3_001)]), at(10));
     }
 
     #[test]
-    fn an_event_after_a_stop_in_the_wait_may_be_as_old_as_that() {
-        // Interrupted (EINTR), it brings nothing; the next wait brings what came meanwhile.
+    fn event_after_a_stop_may_be_as_old_as_the_stop() {
+        // Interrupted (EINTR), a wait returns nothing; the next one returns the events that occurred meanwhile.
         let stopped = [(1, 1, 10), (11, 0, 5_000), (5_000, 1, 5_000)];
         assert_eq!(not_before(&stopped), at(11));
     }
 
     #[test]
-    fn a_wait_that_timed_out_shows_that_there_was_nothing() {
+    fn wait_that_timed_out_shows_that_no_event_was_pending() {
         let mut waits = Waits::new(at(0));
         waits.begin(at(0), at(1), Some(at(950)));
         waits.begin(at(951), at(951), Some(at(2_000)));
-        waits.event();
+        waits.count_event();
         assert_eq!(waits.event_not_before(at(1_010)), at(1_010));
-        // One that ended long after its timeout was stopped meanwhile.
+        // The process was stopped if the wait ended long after its timeout.
         let mut waits = Waits::new(at(0));
         waits.begin(at(0), at(1), Some(at(950)));
         waits.begin(at(5_951), at(5_951), Some(at(9_000)));
@@ -132,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_brings_very_many_events_may_leave_some() {
+    fn wait_with_very_many_events_may_have_left_some() {
         let full = [
             (1, 1, 10),
             (11, 1_024, 11),

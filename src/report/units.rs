@@ -2,21 +2,7 @@
 
 use crate::numbers::grouped;
 
-/// The nearest integer; zero for negative numbers and NaN.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a float-to-integer cast saturates, and NaN becomes zero"
-)]
-pub(super) fn whole(number: f64) -> u64 {
-    number.round() as u64
-}
-
-/// A count as a float.
-#[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
-pub(super) fn as_f64(count: u64) -> f64 {
-    count as f64
-}
+pub(super) use crate::numbers::{as_f64, whole};
 
 /// The sum of a count over all items; it saturates, since a saved result may contain any number.
 pub(super) fn total<T>(all: &[T], count: impl Fn(&T) -> u64) -> u64 {

@@ -1,8 +1,8 @@
-//! What was found is told before the connections are closed, which takes long where there are very many; and they are
-//! closed cleanly all the same.
+//! The result is written before the connections are closed, which takes long if there are very many; and they are closed
+//! with FIN nevertheless.
 //!
-//! The order of things is seen without a clock: what is told is too much for the smallest pipe, so a load that has begun to
-//! tell it cannot go on until the test reads.
+//! The tests see the order without a clock: the result exceeds the smallest pipe, so a load that has begun to write it
+//! blocks until the test reads.
 
 use crate::output::{SMALLEST, lines_of, make_small, small_pipe};
 use crate::run::{Running, echoloop, load};
@@ -16,13 +16,13 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// How many connections each load holds.
+/// The number of connections of each load.
 const HELD: usize = 20;
 
-/// The server's end of a connection, and the thread that echoes on it: whether FIN was its end.
+/// The server's socket of a connection, and the thread that echoes on it, which returns whether it received FIN.
 type End = (TcpStream, JoinHandle<bool>);
 
-/// A server that echoes, and whose ends of the connections can be looked at.
+/// An echo server that gives access to its sockets.
 struct Server {
     address: SocketAddr,
     ends: Arc<Mutex<Vec<End>>>,
@@ -45,19 +45,19 @@ impl Server {
         Server { address, ends }
     }
 
-    /// No end has come on any of the connections.
+    /// Asserts that no connection has received FIN or RST.
     #[track_caller]
-    fn assert_all_stand(&self) {
+    fn assert_all_open(&self) {
         let ends = self.ends.lock().unwrap();
         assert_eq!(ends.len(), HELD);
         for (stream, _) in ends.iter() {
             let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
             let found = recv(stream.as_raw_fd(), &mut [0], flags);
-            assert_eq!(found, Err(nix::errno::Errno::EAGAIN), "0 is the end");
+            assert_eq!(found, Err(nix::errno::Errno::EAGAIN), "Ok(0) would be FIN");
         }
     }
 
-    /// Each connection has ended with FIN, or is about to.
+    /// Waits until each connection has received FIN.
     #[track_caller]
     fn assert_all_end_with_fin(self) {
         for (_, echoing) in self.ends.lock().unwrap().drain(..) {
@@ -77,8 +77,8 @@ fn echo(mut stream: TcpStream) -> bool {
     }
 }
 
-/// A load with a result of many pages.
-fn with_much_to_tell(server: &Server, flags: &[&str]) -> Command {
+/// A load with a long result.
+fn with_long_result(server: &Server, flags: &[&str]) -> Command {
     let (address, held) = (server.address.to_string(), HELD.to_string());
     let mut command = echoloop(&["load", &address, "--idle", &held]);
     command.args(["--duration", "100ms", "--warmup", "0"]);
@@ -89,7 +89,7 @@ fn with_much_to_tell(server: &Server, flags: &[&str]) -> Command {
     command
 }
 
-/// Starts a load whose standard output is read up to the middle of its result, and no further.
+/// Starts a load and reads its stdout up to the middle of the result, and no further.
 fn read_to_the_middle(mut command: Command) -> (Running, impl Read, String) {
     let (mut reader, writer) = small_pipe();
     command.stdout(Stdio::from(writer));
@@ -101,7 +101,7 @@ fn read_to_the_middle(mut command: Command) -> (Running, impl Read, String) {
 }
 
 #[test]
-fn the_result_is_on_stdout_before_the_connections_are_closed() {
+fn result_is_on_stdout_before_connections_are_closed() {
     let pid = std::process::id().to_string();
     for flags in [
         &["-o", "text"][..],
@@ -110,37 +110,40 @@ fn the_result_is_on_stdout_before_the_connections_are_closed() {
         &["-o", "text", "--server-pid", &pid],
     ] {
         let server = Server::start();
-        let (mut load, mut stdout, mut said) =
-            read_to_the_middle(with_much_to_tell(&server, flags));
+        let (mut load, mut stdout, mut output) =
+            read_to_the_middle(with_long_result(&server, flags));
         assert!(
-            said.contains(&server.address.to_string()),
-            "{flags:?}: {said}"
+            output.contains(&server.address.to_string()),
+            "{flags:?}: {output}"
         );
-        server.assert_all_stand();
-        stdout.read_to_string(&mut said).unwrap();
-        assert!(load.process.wait().unwrap().success(), "{flags:?}: {said}");
+        server.assert_all_open();
+        stdout.read_to_string(&mut output).unwrap();
+        assert!(
+            load.process.wait().unwrap().success(),
+            "{flags:?}: {output}"
+        );
         server.assert_all_end_with_fin();
     }
 }
 
 #[test]
-fn a_result_is_saved_before_the_connections_are_closed() {
+fn result_is_saved_before_connections_are_closed() {
     for (flag, end) in [("--save", "}\n"), ("--report", "</html>\n")] {
         let server = Server::start();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
-        // Whoever opens it for both waits for nobody (fifo(7)).
+        // Opening a FIFO for reading and writing does not block (fifo(7)).
         let mut both = std::fs::File::options();
         let pipe = both.read(true).write(true).open(&path).unwrap();
         make_small(&pipe);
-        let mut command = with_much_to_tell(&server, &[flag, path.to_str().unwrap()]);
+        let mut command = with_long_result(&server, &[flag, path.to_str().unwrap()]);
         command.stdout(Stdio::null());
         let mut load = Running::start(command);
         let _ = lines_of(&mut load);
         let mut saved = BufReader::with_capacity(SMALLEST, pipe);
         saved.fill_buf().unwrap();
-        server.assert_all_stand();
+        server.assert_all_open();
         let mut text = String::new();
         while !text.ends_with(end) {
             saved.read_line(&mut text).unwrap();
@@ -151,14 +154,14 @@ fn a_result_is_saved_before_the_connections_are_closed() {
 }
 
 #[test]
-fn memory_after_the_last_connection_is_closed_is_told_where_a_server_is_watched() {
+fn server_memory_after_closing_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.json");
     let flags = ["--idle", "50", "--duration", "100ms", "--warmup", "0"];
     let save = ["--save", path.to_str().unwrap()];
-    let said = load(&[&flags[..], &save].concat());
-    assert_eq!(said.code, Some(0), "{said:#?}");
-    let last = said.stdout.lines().last().unwrap();
+    let output = load(&[&flags[..], &save].concat());
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let last = output.stdout.lines().last().unwrap();
     assert!(
         last.starts_with("server ") && last.contains("closed"),
         "{last}"
@@ -166,6 +169,6 @@ fn memory_after_the_last_connection_is_closed_is_told_where_a_server_is_watched(
     let saved: Saved = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let after = |result: &LoadResult| result.server.as_ref().unwrap().rss_after_bytes;
     assert!(after(&saved.result) > 0, "{saved:#?}");
-    let said = load(&[&flags[..], &["-o", "json"]].concat());
-    assert!(after(&said.result()) > 0, "{said:#?}");
+    let output = load(&[&flags[..], &["-o", "json"]].concat());
+    assert!(after(&output.result()) > 0, "{output:#?}");
 }

@@ -1,4 +1,4 @@
-//! How a load ends: by itself, by a signal, by force; and what its exit code says.
+//! The end of a load: at its duration, by a signal, by SIGKILL; and its exit codes.
 
 use crate::run::{Running, echoloop, load};
 use nix::sys::signal::{Signal, kill};
@@ -8,14 +8,14 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must happen; only a test that is failing waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of a condition; only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn pid_of(load: &Running) -> Pid {
     Pid::from_raw(load.process.id().try_into().unwrap())
 }
 
-/// The server that a load has started.
+/// The child process of a load.
 fn child_of(load: &Running) -> Pid {
     let pid = load.process.id();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -23,20 +23,20 @@ fn child_of(load: &Running) -> Pid {
 }
 
 fn is_running(pid: Pid) -> bool {
-    // One that has ended and was not waited for is a zombie.
+    // An exited process that was not waited for is a zombie.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn wait_for_the_end_of(pid: Pid) {
     let start = Instant::now();
     while is_running(pid) {
-        assert!(start.elapsed() < PATIENCE, "{pid} is still running");
+        assert!(start.elapsed() < TIMEOUT, "{pid} is still running");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn ctrl_c_ends_it_early_and_what_was_measured_is_reported() {
+fn sigint_ends_the_load_with_a_result() {
     let mut load = Running::start(echoloop(&[
         "load",
         "--active",
@@ -50,9 +50,9 @@ fn ctrl_c_ends_it_early_and_what_was_measured_is_reported() {
     ]));
     load.wait_for_the_first_second();
     kill(pid_of(&load), Signal::SIGINT).unwrap();
-    let said = load.finish();
-    let result = said.result();
-    assert_eq!(said.code, Some(0), "{said:#?}");
+    let output = load.finish();
+    let result = output.result();
+    assert_eq!(output.code, Some(0), "{output:#?}");
     assert!((1.0..600.0).contains(&result.seconds), "{result:#?}");
     assert!(
         result.echo.received > 0 && result.echo.received == result.echo.sent,
@@ -63,13 +63,13 @@ fn ctrl_c_ends_it_early_and_what_was_measured_is_reported() {
         result
             .warnings
             .iter()
-            .any(|warning| warning.contains("a signal ended it")),
+            .any(|warning| warning.contains("interrupted by a signal")),
         "{result:#?}"
     );
 }
 
 #[test]
-fn the_server_has_a_group_of_its_own_and_ends_with_the_load() {
+fn child_has_its_own_process_group_and_ends_with_the_load() {
     let mut load = Running::start(echoloop(&["load", "--active", "1", "--duration", "1h"]));
     load.wait_for_the_first_second();
     let server = child_of(&load);
@@ -77,11 +77,11 @@ fn the_server_has_a_group_of_its_own_and_ends_with_the_load() {
     assert_eq!(getpgid(Some(server)).unwrap(), server);
     kill(pid_of(&load), Signal::SIGTERM).unwrap();
     assert_eq!(load.finish().code, Some(0));
-    assert!(!is_running(server), "it is waited for");
+    assert!(!is_running(server), "the load waits for it");
 }
 
 #[test]
-fn the_server_ends_even_if_the_load_is_killed() {
+fn child_ends_if_the_load_is_killed() {
     let mut load = Running::start(echoloop(&["load", "--idle", "100", "--duration", "1h"]));
     load.wait_for_the_first_second();
     let server = child_of(&load);
@@ -91,7 +91,7 @@ fn the_server_ends_even_if_the_load_is_killed() {
 }
 
 #[test]
-fn a_missed_expectation_is_exit_code_3_and_a_met_one_is_0() {
+fn missed_expectation_is_exit_code_3_and_a_met_one_is_0() {
     let run = |expect: &str| {
         load(&[
             "--active",
@@ -116,7 +116,7 @@ fn a_missed_expectation_is_exit_code_3_and_a_met_one_is_0() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2_with_what_to_write() {
+fn wrong_usage_is_exit_code_2_with_an_example() {
     for (arguments, words) in [
         (&["--expect", "p99"][..], "p99<5ms"),
         (&["--rate", "fast"], "20k"),
@@ -125,14 +125,14 @@ fn wrong_usage_is_exit_code_2_with_what_to_write() {
         (&["--start-at", "noon"], "2026-"),
         (&["--churn", "loud"], "reset"),
     ] {
-        let said = load(arguments);
-        assert_eq!(said.code, Some(2), "{said:#?}");
-        assert!(said.stderr.contains(words), "{said:#?}");
+        let output = load(arguments);
+        assert_eq!(output.code, Some(2), "{output:#?}");
+        assert!(output.stderr.contains(words), "{output:#?}");
     }
 }
 
 #[test]
-fn flags_that_do_not_go_together_are_exit_code_2_in_one_line_and_nobody_is_connected_to() {
+fn conflicting_flags_are_exit_code_2_without_a_connect() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = listener.local_addr().unwrap().to_string();
@@ -148,39 +148,42 @@ fn flags_that_do_not_go_together_are_exit_code_2_in_one_line_and_nobody_is_conne
         ),
         (&["--sources", "fd00::/64"], "same family"),
     ] {
-        let said = load(&[&[target.as_str()], flags].concat());
-        assert_eq!(said.code, Some(2), "{said:#?}");
-        assert_eq!(said.stderr.lines().count(), 1, "{said:#?}");
-        assert!(said.stderr.contains(words), "{said:#?}");
-        assert_eq!(said.stdout, "");
-        assert!(listener.accept().is_err(), "{flags:?}: somebody came");
+        let output = load(&[&[target.as_str()], flags].concat());
+        assert_eq!(output.code, Some(2), "{output:#?}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output:#?}");
+        assert!(output.stderr.contains(words), "{output:#?}");
+        assert_eq!(output.stdout, "");
+        assert!(listener.accept().is_err(), "{flags:?}: it connected");
     }
 }
 
 #[test]
-fn a_server_process_that_is_not_there_is_told_before_anything_is_measured() {
+fn missing_server_process_fails_before_connecting() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = listener.local_addr().unwrap().to_string();
-    // Above the largest id that the kernel gives (proc(5), `pid_max`).
-    let said = load(&[&target, "--active", "1", "--server-pid", "4194305"]);
-    assert_eq!(said.code, Some(1), "{said:#?}");
-    assert_eq!(said.stderr.lines().count(), 1, "{said:#?}");
-    assert!(said.stderr.contains("--server-pid 4194305"), "{said:#?}");
-    assert!(listener.accept().is_err(), "nobody was connected to");
+    // Above the largest process id (proc(5), `pid_max`).
+    let output = load(&[&target, "--active", "1", "--server-pid", "4194305"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert_eq!(output.stderr.lines().count(), 1, "{output:#?}");
+    assert!(
+        output.stderr.contains("--server-pid 4194305"),
+        "{output:#?}"
+    );
+    assert!(listener.accept().is_err(), "it connected");
 }
 
 #[test]
-fn nobody_there_is_a_failure_in_one_line() {
-    // Port 1 of an address that nothing listens on.
-    let said = load(&["127.0.0.93:1", "--active", "3", "-o", "json"]);
-    assert_eq!(said.code, Some(1), "{said:#?}");
-    assert_eq!(said.stderr.lines().count(), 1, "{said:#?}");
-    assert_eq!(said.result().connections.failed.refused, 3);
+fn refused_connects_fail_with_one_line() {
+    // An address without a listener.
+    let output = load(&["127.0.0.93:1", "--active", "3", "-o", "json"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert_eq!(output.stderr.lines().count(), 1, "{output:#?}");
+    assert_eq!(output.result().connections.failed.refused, 3);
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_does_not_stop_the_loop() {
+fn unread_stderr_does_not_block_the_loop() {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = echoloop(&[
         "load",
@@ -193,7 +196,7 @@ fn a_stderr_that_nobody_reads_does_not_stop_the_loop() {
         "-o",
         "json",
     ]);
-    // Full from the start: lines that it does not take are dropped.
+    // The pipe is full from the start: log lines are dropped.
     let mut filler = writer.try_clone().unwrap();
     let filling = thread::spawn(move || {
         use std::io::Write;
@@ -212,13 +215,13 @@ fn a_stderr_that_nobody_reads_does_not_stop_the_loop() {
 }
 
 #[test]
-fn a_flag_about_echoes_is_said_to_be_without_effect_where_all_connections_are_idle() {
+fn flag_without_effect_on_idle_connections_is_warned_about() {
     for flag in [["--rate", "1k"], ["--pipeline", "2"], ["--churn", "reset"]] {
-        let said = load(&[&["--idle", "5", "--duration", "10ms"][..], &flag].concat());
-        assert_eq!(said.code, Some(0), "{said:#?}");
+        let output = load(&[&["--idle", "5", "--duration", "10ms"][..], &flag].concat());
+        assert_eq!(output.code, Some(0), "{output:#?}");
         let words = format!("{} has no effect, since all connections are idle", flag[0]);
-        assert!(said.stderr.contains(&words), "{said:#?}");
+        assert!(output.stderr.contains(&words), "{output:#?}");
     }
-    let said = load(&["--idle", "5", "--duration", "10ms"]);
-    assert!(!said.stderr.contains("has no effect"), "{said:#?}");
+    let output = load(&["--idle", "5", "--duration", "10ms"]);
+    assert!(!output.stderr.contains("has no effect"), "{output:#?}");
 }

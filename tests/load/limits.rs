@@ -1,12 +1,12 @@
-//! What stops a load is named, and what was reached is reported.
+//! A limit is named, and the result covers what was reached.
 
-use crate::run::{Running, Said, load, result};
+use crate::run::{Output, Running, load, result};
 use crate::servers::{Fate, serve};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-/// Runs a load that may have so many descriptors.
-fn load_with_descriptors(limit: u32, arguments: &[&str]) -> Said {
+/// Runs a load with this limit of open file descriptors.
+fn load_with_fds(limit: u32, arguments: &[&str]) -> Output {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" load \"$@\"")])
@@ -20,10 +20,10 @@ fn load_with_descriptors(limit: u32, arguments: &[&str]) -> Said {
 }
 
 #[test]
-fn without_descriptors_what_was_reached_is_measured_and_reported() {
+fn load_without_file_descriptors_measures_what_it_has() {
     let server = serve(|_| Fate::Answered).to_string();
     let pid = std::process::id().to_string();
-    let said = load_with_descriptors(
+    let output = load_with_fds(
         64,
         &[
             &server,
@@ -39,8 +39,8 @@ fn without_descriptors_what_was_reached_is_measured_and_reported() {
             "json",
         ],
     );
-    let result = said.result();
-    assert_eq!(said.code, Some(0), "{said:#?}");
+    let result = output.result();
+    assert_eq!(output.code, Some(0), "{output:#?}");
     let opened = result.connections.opened;
     assert!((40..64).contains(&opened), "{result:#?}");
     assert_eq!(result.connections.failed.no_files, 100 - opened);
@@ -50,20 +50,20 @@ fn without_descriptors_what_was_reached_is_measured_and_reported() {
         "{result:#?}"
     );
     assert!(
-        result.warnings[0].contains("no descriptor was left")
+        result.warnings[0].contains("no file descriptor left")
             && result.warnings[0].contains("echoloop doctor"),
         "{result:#?}"
     );
     assert!(
         result.server.unwrap().rss_bytes > 0,
-        "one is kept to look at the server with"
+        "one file descriptor is reserved to observe the server"
     );
 }
 
 #[test]
-fn times_of_five_centuries_are_as_good_as_for_ever() {
+fn timeout_of_centuries_does_not_overflow() {
     let server = serve(|_| Fate::Answered).to_string();
-    let said = load(&[
+    let output = load(&[
         &server,
         "--active",
         "1",
@@ -72,13 +72,13 @@ fn times_of_five_centuries_are_as_good_as_for_ever() {
         "--connect-timeout",
         "5000000h",
     ]);
-    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert_eq!(output.code, Some(0), "{output:#?}");
 }
 
 #[test]
-fn an_address_that_is_not_of_this_machine_has_no_ports() {
+fn foreign_source_address_fails_with_no_ports() {
     let server = serve(|_| Fate::Answered).to_string();
-    let said = load(&[
+    let output = load(&[
         &server,
         "--idle",
         "10",
@@ -87,12 +87,16 @@ fn an_address_that_is_not_of_this_machine_has_no_ports() {
         "-o",
         "json",
     ]);
-    assert_eq!(said.result().connections.failed.no_ports, 10, "{said:#?}");
-    assert_eq!(said.code, Some(1), "nothing was reached: {said:#?}");
+    assert_eq!(
+        output.result().connections.failed.no_ports,
+        10,
+        "{output:#?}"
+    );
+    assert_eq!(output.code, Some(1), "nothing was established: {output:#?}");
 }
 
 #[test]
-fn connections_come_from_the_addresses_that_were_given() {
+fn connections_use_the_given_source_addresses() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let accepted = std::thread::spawn(move || {
@@ -125,15 +129,15 @@ fn connections_come_from_the_addresses_that_were_given() {
     peers.sort_unstable();
     let (one, two) = ("127.9.8.1", "127.9.8.2");
     assert_eq!(peers, [one, one, one, two, two, two]);
-    let blind = result
+    let without_proofs = result
         .warnings
         .iter()
-        .any(|warning| warning.contains("gave no echo"));
-    assert!(blind, "it never answered: {result:#?}");
+        .any(|warning| warning.contains("sent no echo"));
+    assert!(without_proofs, "it never answered: {result:#?}");
 }
 
 #[test]
-fn a_server_that_takes_on_no_more_is_told_from_one_that_loses() {
+fn server_at_its_limit_fails_connects_and_loses_none() {
     let mut serve = Command::new(env!("CARGO_BIN_EXE_echoloop"));
     serve
         .args([

@@ -1,4 +1,4 @@
-//! A network of a test's own, in which only its programs cause what the kernel counts.
+//! A network namespace per test, so that only its own programs change the counters of the kernel.
 
 use crate::run::echoloop;
 use crate::tools::lacking;
@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::{env, fs};
 
-/// Set where a test runs in a network of its own.
+/// Set if the test runs in its own network namespace.
 const INSIDE: &str = "ECHOLOOP_TEST_IN_OWN_NETWORK";
 
-/// Runs the test of this full name in a network namespace of its own (`network_namespaces(7)`): by running this binary
-/// there, for this test alone. Skips it where that is not permitted.
+/// Runs the test of this full name in its own network namespace (`network_namespaces(7)`), by running this binary there for
+/// this test alone. Skips it if that is not permitted.
 pub(crate) fn in_own_network(name: &str, test: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         return test();
@@ -40,9 +40,9 @@ fn can_have_own_network() -> bool {
         || lacking("a network namespace (unshare -n, ip link) is not permitted")
 }
 
-/// A shell in a network namespace of its own; its arguments follow.
+/// A shell in its own network namespace; its arguments follow.
 fn unshare(script: &str) -> Command {
-    // Without root, a user namespace makes its user root there.
+    // Without root, a user namespace maps the user to root.
     let flags = if Uid::effective().is_root() {
         "-n"
     } else {
@@ -53,8 +53,8 @@ fn unshare(script: &str) -> Command {
     command
 }
 
-/// A listener that holds this many connections and one more, and drops SYNs beyond that until some are accepted
-/// (listen(2), tcp(7)).
+/// A listener whose accept queue holds this many connections and one more; the kernel drops further SYNs (listen(2),
+/// tcp(7)).
 pub(crate) fn listener_with_backlog(backlog: i32) -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -64,19 +64,19 @@ pub(crate) fn listener_with_backlog(backlog: i32) -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// Begins so many connections, of which the listener answers only those that it holds.
+/// Connects this many sockets; the kernel answers only as many as the accept queue holds.
 pub(crate) fn connect_in_background(target: SocketAddr, count: usize) -> Vec<Socket> {
     let connect = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_nonblocking(true).unwrap();
-        // In progress: it returns before there is an answer.
+        // EINPROGRESS: it returns before the answer.
         let _ = socket.connect(&SockAddr::from(target));
         socket
     };
     (0..count).map(connect).collect()
 }
 
-/// The kernel's count of SYN retransmits in the network of this process.
+/// The kernel's count of SYN retransmits in this network namespace.
 pub(crate) fn syn_retransmits() -> u64 {
     let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap();
     let mut rows = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
@@ -86,7 +86,7 @@ pub(crate) fn syn_retransmits() -> u64 {
     value.parse().unwrap()
 }
 
-/// A load as JSON, to be started.
+/// The command of a load with JSON output.
 pub(crate) fn load_command(target: SocketAddr, arguments: &[&str]) -> Command {
     let target = target.to_string();
     let fixed = ["load", &target, "-o", "json", "--warmup", "0"];

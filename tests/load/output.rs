@@ -1,4 +1,4 @@
-//! When what is said comes out, and what a standard output that nobody reads does to a load: nothing.
+//! Lines appear on stdout in time, and a stdout without a reader never blocks the load.
 
 use crate::run::{Running, echoloop};
 use echoloop::load::LoadResult;
@@ -10,39 +10,39 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How long a test waits for what must happen; only a test that is failing waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of a condition; only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The smallest pipe that there is (pipe(7)).
+/// The smallest capacity of a pipe (pipe(7)).
 pub(crate) const SMALLEST: usize = 4096;
 
-/// A pipe that holds as little as a pipe can.
+/// A pipe of the smallest capacity.
 pub(crate) fn small_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     make_small(&writer);
     (reader, writer)
 }
 
-/// From here on this pipe holds as little as a pipe can.
+/// Reduces a pipe to the smallest capacity.
 pub(crate) fn make_small(pipe: &impl AsFd) {
     let size = fcntl(pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(1)).unwrap();
     assert_eq!(usize::try_from(size).unwrap(), SMALLEST);
 }
 
-/// Fills a pipe, which must be empty, to its last byte.
+/// Fills an empty pipe completely.
 fn fill(pipe: &mut PipeWriter) -> usize {
     let flags = OFlag::from_bits_truncate(fcntl(pipe.as_fd(), FcntlArg::F_GETFL).unwrap());
     assert!(!flags.contains(OFlag::O_NONBLOCK));
     pipe.write(&[b'x'; SMALLEST]).unwrap()
 }
 
-/// The lines that a load says on stderr, as they come.
+/// The lines of stderr as they are written.
 pub(crate) fn lines_of(load: &mut Running) -> Receiver<String> {
     let (sender, receiver) = channel();
     let lines = load.lines();
     thread::spawn(move || {
         for line in lines {
-            // The test may have ended.
+            // The receiver is gone if the test has ended.
             let _ = sender.send(line.unwrap());
         }
     });
@@ -50,7 +50,7 @@ pub(crate) fn lines_of(load: &mut Running) -> Receiver<String> {
 }
 
 #[test]
-fn a_stdout_that_nobody_reads_stops_neither_the_loop_nor_the_clock() {
+fn unread_stdout_blocks_neither_the_loop_nor_the_schedule() {
     let (mut reader, mut writer) = small_pipe();
     let filled = fill(&mut writer);
     let mut command = echoloop(&[
@@ -68,30 +68,30 @@ fn a_stdout_that_nobody_reads_stops_neither_the_loop_nor_the_clock() {
     ]);
     command.stdout(Stdio::from(writer));
     let mut load = Running::start(command);
-    let lines = lines_of(&mut load);
-    // Not a byte of stdout is taken before the measured part is over, which is told on stderr.
+    let progress = lines_of(&mut load);
+    // Stdout is not read before stderr reports the end of the measured part.
     for second in 1..=3 {
-        let line = lines.recv_timeout(PATIENCE);
-        let line = line.unwrap_or_else(|_| panic!("the loop stands still in second {second}"));
+        let line = progress.recv_timeout(TIMEOUT);
+        let line = line.unwrap_or_else(|_| panic!("the loop is blocked in second {second}"));
         assert!(line.contains(" held "), "{line}");
     }
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert!(load.process.wait().unwrap().success());
-    let said: Vec<&str> = text[filled..].lines().collect();
-    assert_eq!(said.len(), 5, "{said:#?}");
-    for (line, kind) in said
+    let lines: Vec<&str> = text[filled..].lines().collect();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    for (line, kind) in lines
         .iter()
         .zip(["start", "interval", "interval", "interval", "end"])
     {
         assert!(line.contains(&format!("\"type\":\"{kind}\"")), "{line}");
     }
-    let result: LoadResult = serde_json::from_str(said[4]).unwrap();
+    let result: LoadResult = serde_json::from_str(lines[4]).unwrap();
     assert_eq!(result.echo.sent, 300, "{result:#?}");
     assert_eq!(result.echo.received, 300, "{result:#?}");
     assert!((2.999..3.001).contains(&result.seconds), "{result:#?}");
     let asked: Vec<u64> = result.intervals.iter().map(|second| second.asked).collect();
-    // A second's first message may go in the last moment of the one before, or a busy machine be late for some.
-    let went_in_its_second = |count: &u64| (50..=150).contains(count);
-    assert!(asked.iter().all(went_in_its_second), "{asked:?}");
+    // A message may count in the second before its own, and on a busy machine some are late.
+    let is_about_its_share = |count: &u64| (50..=150).contains(count);
+    assert!(asked.iter().all(is_about_its_share), "{asked:?}");
 }

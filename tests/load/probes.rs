@@ -1,4 +1,4 @@
-//! How long probing takes when the server hangs, and what becomes of probes that are answered late.
+//! The duration of probing if the server hangs, and probes that are answered late.
 
 use crate::network::load_command;
 use crate::run::Running;
@@ -12,7 +12,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// `echoloop serve`, which ends with the test.
+/// `echoloop serve`, killed at the end of the test.
 struct Server {
     process: Child,
     address: SocketAddr,
@@ -50,7 +50,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn probes_to_a_hung_server_all_fail_within_a_timeout() {
+fn probes_of_a_hung_server_all_fail_within_a_timeout() {
     let server = Server::start();
     let arguments = ["--idle", "2000", "--connect-timeout", "1s"];
     let arguments = [&arguments[..], &["--duration", "2s"]].concat();
@@ -58,27 +58,30 @@ fn probes_to_a_hung_server_all_fail_within_a_timeout() {
     load.wait_for_the_first_second();
     server.signal(Signal::SIGSTOP);
     let stopped = Instant::now();
-    let said = load.finish();
+    let output = load.finish();
     let took = stopped.elapsed();
-    let result = said.result();
+    let result = output.result();
     let probe = &result.probe;
     assert_eq!((probe.asked, probe.dead), (2_000, 2_000), "{result:#?}");
     assert_eq!(result.connections.lost, 0);
-    // What was left of the measured part, one timeout, and the lateness of a busy machine.
+    // The rest of the measured part, one timeout, and the delay of a busy machine.
     let most = Duration::from_secs(1) + 3 * Duration::from_secs(1);
-    assert!(took < most, "{took:?}: {said:#?}");
-    assert!(said.stderr.contains("probing: no reply for"), "{said:#?}");
+    assert!(took < most, "{took:?}: {output:#?}");
+    assert!(
+        output.stderr.contains("probing: no reply for"),
+        "{output:#?}"
+    );
 }
 
 #[test]
-fn probes_to_a_slow_server_all_succeed_beyond_a_timeout() {
-    // One reply in four milliseconds, but for the proofs at the start: two timeouts for all.
-    let turnstile = Mutex::new(());
+fn probes_of_a_slow_server_all_succeed_beyond_a_timeout() {
+    // One reply per four milliseconds, except for proofs: two timeouts for all.
+    let gate = Mutex::new(());
     let server = serve(move |message| {
         let is_proof =
             message.number == 0 && (message.connection % 16 == 15 || message.connection == 499);
         if !is_proof {
-            let _turn = turnstile.lock().unwrap();
+            let _guard = gate.lock().unwrap();
             thread::sleep(Duration::from_millis(4));
         }
         Fate::Answered
@@ -94,8 +97,8 @@ fn probes_to_a_slow_server_all_succeed_beyond_a_timeout() {
 }
 
 #[test]
-fn silent_connections_do_not_hold_up_the_probes_of_others() {
-    // The first 1,000 do not answer, which is more than are asked at first.
+fn unanswered_probes_do_not_delay_those_of_others() {
+    // The first 1,000 do not answer, which is more than the initial window.
     let server = serve(|message| {
         let is_proof =
             message.number == 0 && (message.connection % 16 == 15 || message.connection == 1_199);
@@ -118,13 +121,13 @@ fn silent_connections_do_not_hold_up_the_probes_of_others() {
 
 #[test]
 fn probes_answered_while_the_load_is_stopped_succeed() {
-    let (asked, is_asked) = mpsc::channel();
+    let (probed, first_probe) = mpsc::channel();
     let server = serve(move |message| {
         let is_proof =
             message.number == 0 && (message.connection % 16 == 15 || message.connection == 99);
         if !is_proof {
-            // Until then the load is stopped.
-            asked.send(()).unwrap();
+            // The load is stopped before this ends.
+            probed.send(()).unwrap();
             thread::sleep(Duration::from_millis(300));
         }
         Fate::Answered
@@ -133,9 +136,9 @@ fn probes_answered_while_the_load_is_stopped_succeed() {
     let arguments = [&arguments[..], &["--duration", "100ms"]].concat();
     let load = Running::start(load_command(server, &arguments));
     let pid = Pid::from_raw(load.process.id().try_into().unwrap());
-    is_asked.recv().unwrap();
+    first_probe.recv().unwrap();
     kill(pid, Signal::SIGSTOP).unwrap();
-    // What is held up is the program under test; no condition is waited for.
+    // Not a wait for a condition: it stops the program under test for this long.
     thread::sleep(Duration::from_secs(2));
     kill(pid, Signal::SIGCONT).unwrap();
     let result = load.finish().result();

@@ -1,4 +1,4 @@
-//! SYN retransmits: the load's own, as it infers them, beside those that the kernel counts.
+//! SYN retransmits: those that the load infers for itself, compared with those that the kernel counts.
 
 use crate::network::{
     connect_in_background, in_own_network, listener_with_backlog, load_command, syn_retransmits,
@@ -12,17 +12,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must happen; only a test that is failing waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of a condition; only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[track_caller]
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
+        assert!(start.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -34,9 +31,9 @@ fn load_of(target: SocketAddr, arguments: &[&str]) -> echoloop::load::LoadResult
 }
 
 #[test]
-fn syn_retransmits_of_other_programs_are_kept_apart() {
+fn syn_retransmits_of_other_programs_are_separate() {
     in_own_network(
-        "retransmits::syn_retransmits_of_other_programs_are_kept_apart",
+        "retransmits::syn_retransmits_of_other_programs_are_separate",
         || {
             let (_full, full) = listener_with_backlog(1);
             let server = serve(|_| Fate::Answered);
@@ -53,17 +50,17 @@ fn syn_retransmits_of_other_programs_are_kept_apart() {
 }
 
 #[test]
-fn the_text_labels_the_figure_of_the_machine() {
+fn text_labels_the_syn_retransmits_of_the_machine() {
     let server = serve(|_| Fate::Answered).to_string();
-    let said = load(&[&server, "--active", "1", "--duration", "100ms"]);
-    let text = &said.stdout;
+    let output = load(&[&server, "--active", "1", "--duration", "100ms"]);
+    let text = &output.stdout;
     assert!(text.contains(", 0 SYN retransmits (machine: "), "{text}");
 }
 
 #[test]
-fn connects_that_time_out_count_as_the_kernel_counts_them() {
+fn connects_that_time_out_count_as_in_the_kernel() {
     in_own_network(
-        "retransmits::connects_that_time_out_count_as_the_kernel_counts_them",
+        "retransmits::connects_that_time_out_count_as_in_the_kernel",
         || {
             let (_full, full) = listener_with_backlog(1);
             let arguments = ["--idle", "10", "--connect-timeout", "2500ms"];
@@ -77,32 +74,29 @@ fn connects_that_time_out_count_as_the_kernel_counts_them() {
 }
 
 #[test]
-fn slow_connects_count_as_the_kernel_counts_them() {
-    in_own_network(
-        "retransmits::slow_connects_count_as_the_kernel_counts_them",
-        || {
-            let (full, address) = listener_with_backlog(1);
-            let listener = TcpListener::from(full);
-            let accepted = thread::spawn(move || {
-                // It accepts only when SYNs have been dropped, and dropped once more.
-                eventually("SYNs are retransmitted", || syn_retransmits() >= 9);
-                for stream in listener.incoming().take(10) {
-                    let stream = stream.unwrap();
-                    thread::spawn(move || io::copy(&mut &stream, &mut &stream));
-                }
-            });
-            let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "30s"];
-            let mut load = Running::start(load_command(address, &arguments));
-            accepted.join().unwrap();
-            load.wait_for_the_first_second();
-            kill(pid_of(&load), Signal::SIGINT).unwrap();
-            let result = load.finish().result();
-            assert_eq!(result.connections.opened, 10, "{result:#?}");
-            let own = result.connect.retransmitted;
-            assert!(own >= 8, "{result:#?}");
-            assert_eq!(Some(own), result.connect.machine_retransmitted);
-        },
-    );
+fn slow_connects_count_as_in_the_kernel() {
+    in_own_network("retransmits::slow_connects_count_as_in_the_kernel", || {
+        let (full, address) = listener_with_backlog(1);
+        let listener = TcpListener::from(full);
+        let accepted = thread::spawn(move || {
+            // It accepts only after the kernel has dropped SYNs and their retransmits.
+            eventually("SYNs are retransmitted", || syn_retransmits() >= 9);
+            for stream in listener.incoming().take(10) {
+                let stream = stream.unwrap();
+                thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "30s"];
+        let mut load = Running::start(load_command(address, &arguments));
+        accepted.join().unwrap();
+        load.wait_for_the_first_second();
+        kill(pid_of(&load), Signal::SIGINT).unwrap();
+        let result = load.finish().result();
+        assert_eq!(result.connections.opened, 10, "{result:#?}");
+        let own = result.connect.retransmitted;
+        assert!(own >= 8, "{result:#?}");
+        assert_eq!(Some(own), result.connect.machine_retransmitted);
+    });
 }
 
 fn pid_of(load: &Running) -> Pid {
@@ -110,9 +104,9 @@ fn pid_of(load: &Running) -> Pid {
 }
 
 #[test]
-fn connections_that_still_connect_at_the_end_are_counted() {
+fn connections_still_connecting_at_the_end_are_counted() {
     in_own_network(
-        "retransmits::connections_that_still_connect_at_the_end_are_counted",
+        "retransmits::connections_still_connecting_at_the_end_are_counted",
         || {
             let (_full, full) = listener_with_backlog(1);
             let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "60s"];
@@ -128,9 +122,9 @@ fn connections_that_still_connect_at_the_end_are_counted() {
     );
 }
 
-/// On a busy machine an event may wait for longer than the load knows, so it has three tries: without the rule all fail.
+/// On a busy machine an event may be pending longer than the load can see, so there are three attempts.
 #[test]
-fn a_load_that_was_stopped_meanwhile_counts_no_retransmits() {
+fn load_stopped_meanwhile_counts_no_retransmits() {
     let counted: Vec<u64> = (0..3)
         .map(|_| retransmits_of_a_stopped_load())
         .take_while(|count| *count > 0)
@@ -146,7 +140,7 @@ fn retransmits_of_a_stopped_load() -> u64 {
     for _ in 0..4 {
         thread::sleep(Duration::from_millis(200));
         kill(pid, Signal::SIGSTOP).unwrap();
-        // What is held up is the program under test; no condition is waited for.
+        // Not a wait for a condition: it stops the program under test for this long.
         thread::sleep(Duration::from_millis(1_100));
         kill(pid, Signal::SIGCONT).unwrap();
     }

@@ -1,11 +1,11 @@
-//! Starts the program, and reads what it says.
+//! Starts the program and reads its output.
 
 use echoloop::load::LoadResult;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 
-/// The program, free of what the environment of the test run would tell it.
+/// The program, without the environment variables of the test run that it reads.
 pub(crate) fn echoloop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echoloop"));
     command
@@ -17,28 +17,28 @@ pub(crate) fn echoloop(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a load has said.
+/// The output of a finished program.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct Output {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Said {
-    /// The result, of `-o json`.
+impl Output {
+    /// The result of `-o json`.
     #[track_caller]
     pub(crate) fn result(&self) -> LoadResult {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 }
 
-/// A load that runs. It is ended with the test.
+/// A running program. Dropping it kills the process.
 pub(crate) struct Running {
     pub(crate) process: Child,
-    /// Until somebody else reads it.
+    /// Taken by [`Running::lines`].
     stderr: Option<BufReader<ChildStderr>>,
-    said: String,
+    text: String,
 }
 
 impl Running {
@@ -48,26 +48,26 @@ impl Running {
         Running {
             process,
             stderr: Some(stderr),
-            said: String::new(),
+            text: String::new(),
         }
     }
 
-    /// Waits for the line about the first second that was measured.
+    /// Waits for the line of the first measured second.
     pub(crate) fn wait_for_the_first_second(&mut self) {
-        while !self.said.contains(" held ") {
+        while !self.text.contains(" held ") {
             let stderr = self.stderr.as_mut().unwrap();
-            let length = stderr.read_line(&mut self.said).unwrap();
-            assert!(length > 0, "it ended and said: {}", self.said);
+            let length = stderr.read_line(&mut self.text).unwrap();
+            assert!(length > 0, "it exited: {}", self.text);
         }
     }
 
-    /// The lines that it says on stderr from here on, for a thread to read.
+    /// The further lines of stderr, for a thread to read.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = std::io::Result<String>> + Send + use<> {
         self.stderr.take().unwrap().lines()
     }
 
-    /// Waits for its end.
-    pub(crate) fn finish(mut self) -> Said {
+    /// Waits for the process to exit.
+    pub(crate) fn finish(mut self) -> Output {
         let mut stdout = self.process.stdout.take().unwrap();
         let reader = thread::spawn(move || {
             let mut text = String::new();
@@ -75,31 +75,31 @@ impl Running {
             text
         });
         let stderr = self.stderr.as_mut().unwrap();
-        stderr.read_to_string(&mut self.said).unwrap();
+        stderr.read_to_string(&mut self.text).unwrap();
         let code = self.process.wait().unwrap().code();
-        Said {
+        Output {
             code,
             stdout: reader.join().unwrap(),
-            stderr: std::mem::take(&mut self.said),
+            stderr: std::mem::take(&mut self.text),
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Of one that was waited for, nothing is left to end.
+        // Both fail if the process has been waited for.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Runs `echoloop load` with these arguments, to its end.
-pub(crate) fn load(arguments: &[&str]) -> Said {
+/// Runs `echoloop load` with these arguments until it exits.
+pub(crate) fn load(arguments: &[&str]) -> Output {
     let arguments = [&["load"], arguments].concat();
     Running::start(echoloop(&arguments)).finish()
 }
 
-/// Runs `echoloop load -o json` with these arguments, and reads the result.
+/// Runs `echoloop load -o json` with these arguments and parses the result.
 #[track_caller]
 pub(crate) fn result(arguments: &[&str]) -> LoadResult {
     load(&[&["-o", "json"], arguments].concat()).result()

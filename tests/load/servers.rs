@@ -1,4 +1,4 @@
-//! Servers that lie: a thread for each connection, and what it does with a message.
+//! Faulty servers: a thread per connection, which applies a fault to each message.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,31 +8,31 @@ use std::thread;
 /// The size of all messages in these tests.
 pub(crate) const SIZE: usize = 128;
 
-/// One message that has come.
+/// A received message.
 pub(crate) struct Message<'a> {
-    /// Which connection it came on, counted from 0 in the order of accepting.
+    /// Its connection, numbered from 0 in the order of accepting.
     pub(crate) connection: usize,
     /// Its number on that connection, from 0.
     pub(crate) number: u64,
-    /// Its bytes, and after the call those of the reply.
+    /// Its bytes; after the call, those of the reply.
     pub(crate) bytes: &'a mut [u8; SIZE],
 }
 
-/// What becomes of a message.
+/// What the server does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The bytes, as they are now, are sent back.
+    /// Sends the bytes back.
     Answered,
-    /// Nothing is sent back, and nothing more is heard on this connection.
+    /// Sends nothing, and reads no further message on this connection.
     Ignored,
 }
 
-/// A server that does with each message what `treat` says. Its threads end with the test.
+/// A server that applies `treat` to each message. Its threads end with the test process.
 pub(crate) fn serve(treat: impl Fn(Message<'_>) -> Fate + Send + Sync + 'static) -> SocketAddr {
     serve_some(usize::MAX, treat)
 }
 
-/// As [`serve`], but it stops to listen after so many connections.
+/// As [`serve`], but it closes its listener after this many connections.
 pub(crate) fn serve_some(
     most: usize,
     treat: impl Fn(Message<'_>) -> Fate + Send + Sync + 'static,
@@ -58,7 +58,7 @@ fn converse(connection: usize, mut stream: TcpStream, treat: &dyn Fn(Message<'_>
     let mut bytes = [0; SIZE];
     for number in 0.. {
         if stream.read_exact(&mut bytes).is_err() {
-            // The load has closed.
+            // The load has closed the connection.
             return;
         }
         let message = Message {
@@ -67,7 +67,7 @@ fn converse(connection: usize, mut stream: TcpStream, treat: &dyn Fn(Message<'_>
             bytes: &mut bytes,
         };
         if treat(message) == Fate::Ignored {
-            // Until the peer closes: to close here would be an answer too.
+            // Until the peer closes: closing here would be an answer too.
             let _ = stream.read(&mut [0; SIZE]);
             return;
         }

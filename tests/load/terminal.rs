@@ -1,4 +1,4 @@
-//! The progress bar, as somebody at a terminal sees it: what is written to a pseudo-terminal, put onto a screen.
+//! The progress bar on a terminal: the output to a pseudo-terminal, rendered on a screen.
 
 use crate::run::echoloop;
 use echoloop::load::LoadResult;
@@ -7,26 +7,26 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-/// A screen, line by line, with the cursor on it; and what was written to it beside letters.
+/// A screen of lines with a cursor, and a count of colour sequences.
 #[derive(Debug, Default)]
 struct Screen {
     lines: Vec<Vec<char>>,
     row: usize,
     column: usize,
-    /// Lines as they stood when they were wiped away or gone over.
+    /// Lines before they were erased or overwritten.
     past: Vec<String>,
     colours: usize,
 }
 
 impl Screen {
-    fn showing(written: &str) -> Screen {
+    fn render(written: &str) -> Screen {
         let mut screen = Screen::default();
         let mut rest = written.chars();
         while let Some(c) = rest.next() {
             match c {
-                '\r' => screen.return_to_the_beginning(),
+                '\r' => screen.carriage_return(),
                 '\n' => screen.row += 1,
-                '\u{1b}' => screen.obey(&mut rest),
+                '\u{1b}' => screen.execute(&mut rest),
                 letter => screen.put(letter),
             }
         }
@@ -40,7 +40,7 @@ impl Screen {
         &mut self.lines[self.row]
     }
 
-    fn return_to_the_beginning(&mut self) {
+    fn carriage_return(&mut self) {
         let line = self.line().iter().collect();
         self.past.push(line);
         self.column = 0;
@@ -54,8 +54,8 @@ impl Screen {
         self.column += 1;
     }
 
-    /// A control sequence: `ESC [`, numbers, and a letter that says what to do (ECMA-48, 5.4).
-    fn obey(&mut self, rest: &mut impl Iterator<Item = char>) {
+    /// Executes a control sequence: `ESC [`, numbers and a final letter (ECMA-48, 5.4).
+    fn execute(&mut self, rest: &mut impl Iterator<Item = char>) {
         assert_eq!(rest.next(), Some('['));
         let mut numbers = String::new();
         let letter = loop {
@@ -70,11 +70,11 @@ impl Screen {
             ("" | "0", 'K') => self.line().truncate(column),
             (_, 'A') => self.row -= numbers.parse().unwrap_or(1),
             (_, 'm') => self.colours += 1,
-            _ => panic!("ESC [ {numbers} {letter} is not understood here"),
+            _ => panic!("ESC [ {numbers} {letter} is not implemented"),
         }
     }
 
-    /// The lines that are not empty.
+    /// The non-empty lines.
     fn text(&self) -> Vec<String> {
         let lines = self.lines.iter().map(|line| line.iter().collect());
         lines
@@ -82,7 +82,7 @@ impl Screen {
             .collect()
     }
 
-    /// How far each bar was that has been drawn.
+    /// The position of each bar drawn.
     fn bars(&self) -> Vec<&str> {
         let bars = self.past.iter().filter(|line| line.starts_with("opening "));
         bars.map(|line| line.trim().rsplit_once(" of 40, ").unwrap().0)
@@ -91,7 +91,7 @@ impl Screen {
     }
 }
 
-/// A load that is 0.8 s at the opening of its connections.
+/// A load that needs 0.8 s to open its connections.
 fn slow_opening(flags: &[&str]) -> Command {
     let mut command = echoloop(&["load", "--idle", "40", "--ramp", "50"]);
     command.args(["--duration", "100ms", "--warmup", "0", "-o", "json"]);
@@ -100,7 +100,7 @@ fn slow_opening(flags: &[&str]) -> Command {
     command
 }
 
-/// Runs a command with a terminal as its stderr. Gives back the screen in the end, and stdout.
+/// Runs a command with a terminal as its stderr. Returns the final screen, and stdout.
 #[track_caller]
 fn at_a_terminal(mut command: Command) -> (Screen, String) {
     let size = Winsize {
@@ -111,19 +111,16 @@ fn at_a_terminal(mut command: Command) -> (Screen, String) {
     };
     let terminal = openpty(&size, None).unwrap();
     let mut child = command.stderr(Stdio::from(terminal.slave)).spawn().unwrap();
-    // It has the terminal open too, which must end with the child.
+    // The command holds the terminal open too: only the child may.
     drop(command);
     let mut written = Vec::new();
-    // The end of a terminal that nobody has open any more is an error (EIO), with all that was written before it.
+    // Reading a terminal that no process has open any more ends with EIO, after all output.
     let _ = File::from(terminal.master).read_to_end(&mut written);
     let mut stdout = String::new();
     let pipe = child.stdout.as_mut().unwrap();
     pipe.read_to_string(&mut stdout).unwrap();
     assert!(child.wait().unwrap().success());
-    (
-        Screen::showing(&String::from_utf8(written).unwrap()),
-        stdout,
-    )
+    (Screen::render(&String::from_utf8(written).unwrap()), stdout)
 }
 
 #[track_caller]
@@ -133,7 +130,7 @@ fn assert_intact(stdout: &str) {
 }
 
 #[test]
-fn at_a_terminal_a_bar_grows_while_connections_are_opened_and_is_wiped_away() {
+fn bar_grows_while_connecting_and_is_erased() {
     let (screen, stdout) = at_a_terminal(slow_opening(&[]));
     let mut bars = screen.bars();
     bars.dedup();
@@ -150,7 +147,7 @@ fn at_a_terminal_a_bar_grows_while_connections_are_opened_and_is_wiped_away() {
 }
 
 #[test]
-fn with_no_color_a_terminal_gets_no_colours() {
+fn no_color_disables_colours() {
     let mut command = slow_opening(&[]);
     command.env("NO_COLOR", "1");
     let (screen, stdout) = at_a_terminal(command);
@@ -160,7 +157,7 @@ fn with_no_color_a_terminal_gets_no_colours() {
 }
 
 #[test]
-fn who_asks_for_quiet_gets_no_bar_at_a_terminal() {
+fn quiet_disables_the_bar() {
     let (screen, stdout) = at_a_terminal(slow_opening(&["-q"]));
     assert!(
         screen.past.is_empty() && screen.text().is_empty(),
@@ -170,10 +167,10 @@ fn who_asks_for_quiet_gets_no_bar_at_a_terminal() {
 }
 
 #[test]
-fn no_bar_goes_to_a_stderr_that_is_no_terminal() {
+fn stderr_without_a_terminal_gets_no_bar() {
     let output = slow_opening(&[]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!said.contains(['\u{1b}', '\r']), "{said:?}");
-    assert_eq!(said.lines().count(), 1, "{said:?}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!stderr.contains(['\u{1b}', '\r']), "{stderr:?}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
     assert_intact(&String::from_utf8(output.stdout).unwrap());
 }

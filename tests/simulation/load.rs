@@ -106,12 +106,13 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
             server.turn().unwrap();
         }
         if takes_its_turn(&world, CLIENTS) {
-            load.turn().unwrap();
+            load.run_iteration().unwrap();
         }
         advance(&world, u64::MAX);
     }
-    let result = load.finding(WallTime::default()).result;
-    load.close();
+    let mut saved = load.to_saved(WallTime::default());
+    load.close(&mut saved);
+    let result = saved.result;
     let connect_times = world.borrow().connect_times.clone();
     let digest = world.borrow().digest();
     Outcome {

@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld, World};
-use echoloop::load::{Config, Load, LoadResult, Progress, Stage, Surroundings, WallTime};
+use echoloop::load::{Config, Load, LoadResult, Observer, Progress, Stage, WallTime};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::server::{self, Server};
@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Shows the stage of a load.
 struct StageWatch(Rc<Cell<Stage>>);
 
-impl Surroundings for StageWatch {
-    fn progress(&mut self, progress: Progress) {
+impl Observer for StageWatch {
+    fn on_progress(&mut self, progress: Progress) {
         self.0.set(progress.stage);
     }
 }
@@ -47,14 +47,14 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
         connect_timeout: TIMEOUT,
         ..Config::new(address(1))
     };
-    let stage = Rc::new(Cell::new(Stage::Opening));
+    let stage = Rc::new(Cell::new(Stage::Connecting));
     let mut load = Load::new(net(CLIENTS), config, StageWatch(Rc::clone(&stage)));
     while stage.get() != Stage::Probing {
         if takes_its_turn(&world, SERVER) {
             server.turn().unwrap();
         }
         if takes_its_turn(&world, CLIENTS) {
-            load.turn().unwrap();
+            load.run_iteration().unwrap();
         }
         advance(&world, u64::MAX);
     }
@@ -66,13 +66,14 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
             server.turn().unwrap();
         }
         if takes_its_turn(&world, CLIENTS) {
-            load.turn().unwrap();
+            load.run_iteration().unwrap();
         }
         sleep(&world, served_at);
     }
     let took = world.borrow().now - began;
-    let result = load.finding(WallTime::default()).result;
-    load.close();
+    let mut saved = load.to_saved(WallTime::default());
+    load.close(&mut saved);
+    let result = saved.result;
     (result, Duration::from_nanos(took))
 }
 

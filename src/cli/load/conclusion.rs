@@ -24,12 +24,12 @@ impl Flags {
         begun: WallTime,
     ) -> Result<ExitCode, Failure> {
         to_stdout(load.take_unwritten())?;
-        let mut finding = load.finding(begun);
+        let mut saved = load.to_saved(begun);
+        output::add_origin(&mut saved);
         let expected = self.expect.iter();
-        let checked = expected.map(|condition| condition.check(&finding.result));
-        finding.result.expect = checked.collect();
-        let saved = output::saved(&finding, config);
-        let is_final = !finding.watches_server();
+        let checked = expected.map(|condition| condition.check(&saved.result));
+        saved.result.expect = checked.collect();
+        let is_final = saved.result.server.is_none();
         if is_final || self.output == Output::Text {
             output::print(self.output, &saved)?;
         }
@@ -37,10 +37,8 @@ impl Flags {
         let is_due = |path: &&PathBuf| is_final || path.is_file();
         let (save, page) = (self.save.as_ref(), self.report.as_ref());
         save_files(save.filter(is_due), page.filter(is_due), &saved)?;
-        let after = load.close();
+        load.close(&mut saved);
         if !is_final {
-            finding.closed(&after);
-            let saved = output::saved(&finding, config);
             if self.output != Output::Text {
                 output::print(self.output, &saved)?;
             } else if let Some(line) = report::after_closing(&saved.result) {
@@ -48,7 +46,7 @@ impl Flags {
             }
             save_files(save, page, &saved)?;
         }
-        let result = &finding.result;
+        let result = &saved.result;
         if result.connections.opened == 0 {
             let target = config.target;
             let first = result.warnings.first();

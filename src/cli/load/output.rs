@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::output::{json_line, pretty_json, text, to_stdout};
 use crate::load::{
-    Config, Configuration, Finding, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name,
+    Config, Configuration, Interval, LoadResult, SCHEMA, Saved, WallTime, host_name,
 };
 use clap::ValueEnum;
 use serde::Serialize;
@@ -54,8 +54,9 @@ pub(super) fn print(output: Output, saved: &Saved) -> Result<(), Failure> {
     })
 }
 
-/// The result with its origin: configuration, host and command line.
-pub(super) fn saved(finding: &Finding, config: &Config) -> Saved {
+/// Adds the host and the command line.
+pub(super) fn add_origin(saved: &mut Saved) {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    finding.to_saved(config, host_name(), command.collect())
+    saved.host = host_name();
+    saved.command = command.collect();
 }

@@ -1,7 +1,9 @@
 //! Observes a load: reads the machine, draws a progress bar, prints a line per second.
 
 use super::output::{self, Output};
-use crate::load::{Interval, Machine, Progress, Readings, Silence, Stage, Surroundings, SynTimers};
+use crate::load::{
+    Interval, Machine, Observer, ProbeSilence, Progress, Snapshot, Stage, SynTimers,
+};
 use crate::logging;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LevelFilter;
@@ -30,12 +32,23 @@ impl Watcher {
     pub(super) fn new(server: Option<u32>, output: Output, shows_echoes: bool) -> Watcher {
         let mut machine = Machine::new(server);
         Watcher {
-            fds_before: machine.server_descriptors(),
+            fds_before: machine.server_fds(),
             machine,
             output,
             shows_echoes,
             bar: None,
             shows_bar: stderr().is_terminal() && shows_progress(),
+        }
+    }
+
+    fn draw(&mut self, progress: Progress) {
+        let stage = progress.stage;
+        if self.bar.as_ref().is_none_or(|(drawn, _)| *drawn != stage) {
+            self.clear();
+            self.bar = bar(stage, progress.total).map(|bar| (stage, bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(progress.done);
         }
     }
 
@@ -58,42 +71,39 @@ impl Watcher {
     }
 }
 
-impl Surroundings for Watcher {
-    fn readings(&mut self) -> Readings {
-        self.machine.look()
+impl Observer for Watcher {
+    fn snapshot(&mut self) -> Snapshot {
+        self.machine.snapshot()
     }
 
     fn syn_timers(&self) -> SynTimers {
         Machine::syn_timers()
     }
 
-    fn closed(&mut self) {
+    fn on_all_closed(&mut self) {
         self.clear();
         let (within, every) = CLOSE_WAIT;
         for _ in 0..within.as_millis() / every.as_millis() {
             // `None`, without a server, is less than any number.
-            if self.machine.server_descriptors() <= self.fds_before {
+            if self.machine.server_fds() <= self.fds_before {
                 return;
             }
             thread::sleep(every);
         }
     }
 
-    fn progress(&mut self, progress: Progress) {
-        let stage = progress.stage;
-        let has_bar = self.shows_bar && matches!(stage, Stage::Opening | Stage::Probing);
-        if self.bar.as_ref().is_some_and(|(drawn, _)| *drawn != stage) {
-            self.clear();
+    fn on_progress(&mut self, progress: Progress) {
+        if !self.shows_bar {
+            return;
         }
-        if has_bar && self.bar.is_none() {
-            self.bar = bar(stage, progress.of).map(|bar| (stage, bar));
-        }
-        if let Some((_, bar)) = &self.bar {
-            bar.set_position(progress.done);
+        match progress.stage {
+            Stage::Connecting | Stage::Probing => self.draw(progress),
+            _ if self.bar.is_some() => self.clear(),
+            _ => {}
         }
     }
 
-    fn silence(&mut self, silence: Silence) {
+    fn on_probe_silence(&mut self, silence: ProbeSilence) {
         if !shows_progress() {
             return;
         }
@@ -107,14 +117,14 @@ impl Surroundings for Watcher {
         ));
     }
 
-    fn interval(&mut self, interval: &Interval) {
+    fn on_interval(&mut self, interval: &Interval) {
         if shows_progress() {
             // If stderr does not accept the line, the result still has the interval.
             logging::print_line(&self.line_for(interval));
         }
     }
 
-    fn line(&mut self, interval: &Interval) -> Option<String> {
+    fn interval_line(&mut self, interval: &Interval) -> Option<String> {
         let prints_lines = self.output == Output::Jsonl;
         prints_lines.then(|| output::interval_line(interval).ok())?
     }

@@ -1,6 +1,6 @@
 //! Problems and how to solve them.
 
-use crate::load::{Failed, LoadResult};
+use crate::load::{ConnectError, Failed, LoadResult, Warning};
 use crate::numbers::grouped;
 use crate::report::units::short;
 use maud::{Markup, html};
@@ -41,16 +41,20 @@ fn has_problems(result: &LoadResult) -> bool {
 
 /// Warnings, connect failures by cause, and expectations; each only where there are any.
 pub(super) fn section(result: &LoadResult) -> Markup {
-    let failures = failures(&result.connections.failed);
+    let failures = failures(result.connections.failed);
+    // Failed connects have their own list.
+    let warnings = result.warnings.iter().zip(result.typed_warnings());
+    let warnings = warnings.filter(|(_, warning)| !matches!(warning, Warning::ConnectFailed(..)));
     html! {
         @if !result.warnings.is_empty() || !failures.is_empty() {
             section {
                 h2 { "Problems" }
-                ul.plain { @for warning in &result.warnings { li.card.wrong { (warning) } } }
+                ul.plain { @for (text, _) in warnings { li.card.wrong { (text) } } }
                 @if !failures.is_empty() {
                     h3 { "Failed connections" }
                     ul.plain {
-                        @for (count, cause, remedy) in failures {
+                        @for (count, error) in failures {
+                            @let (cause, remedy) = error.description();
                             li.card.wrong { strong { (grouped(count)) ": " (cause) "." } " " (with_code(remedy)) }
                         }
                     }
@@ -61,48 +65,12 @@ pub(super) fn section(result: &LoadResult) -> Markup {
     }
 }
 
-/// The number, cause and remedy of connect failures, the most frequent first. Code is between backticks.
-fn failures(failed: &Failed) -> Vec<(u64, &'static str, &'static str)> {
-    let mut all = vec![
-        (
-            failed.refused,
-            "refused",
-            "No process listens on that address and port. Check the address, and that the server runs. A firewall may \
-             refuse connections, too.",
-        ),
-        (
-            failed.timeout,
-            "timed out",
-            "Packets are lost, or the server's accept queue overflows. Connect more slowly (`--ramp`), raise the \
-             server's backlog and `net.core.somaxconn`, or allow more time (`--connect-timeout`).",
-        ),
-        (
-            failed.reset,
-            "reset before use",
-            "The server accepts and closes at once: it has reached its limit of connections or of file descriptors. \
-             Raise the limit on the server (`--max-connections`, `ulimit -n`).",
-        ),
-        (
-            failed.no_ports,
-            "no local port left",
-            "A source address has about 28,000 ports for one target. Use more source addresses (`--sources`), or widen \
-             `net.ipv4.ip_local_port_range`.",
-        ),
-        (
-            failed.no_files,
-            "no file descriptor left on the load tester's host",
-            "Raise the limit before the start (`ulimit -Hn`, `fs.nr_open`), or distribute the connections over several \
-             processes and merge their results.",
-        ),
-        (
-            failed.other,
-            "other error",
-            "Run again with `-v` to log each error.",
-        ),
-    ];
-    all.retain(|(count, ..)| *count > 0);
-    all.sort_by_key(|(count, ..)| Reverse(*count));
-    all
+/// The categories of connect failures that occurred, the most frequent first.
+fn failures(failed: Failed) -> Vec<(u64, ConnectError)> {
+    let all = ConnectError::ALL.map(|error| (failed.of(error), error));
+    let mut found: Vec<_> = all.into_iter().filter(|(count, _)| *count > 0).collect();
+    found.sort_by_key(|(count, _)| Reverse(*count));
+    found
 }
 
 /// Text with code between backticks.

@@ -69,12 +69,15 @@ fn sum(inputs: &[Input]) -> Saved {
     let histograms = histograms(inputs);
     let (intervals, interval_response_us) = align::intervals(inputs, span);
     let of = |pick: fn(&Part) -> &str| words::distinct(parts.iter().map(pick));
+    let (warnings, warning_details) =
+        words::warnings(&parts, fit::shared_seconds(inputs), span.seconds());
     let result = LoadResult {
         schema: SCHEMA,
         target: words::distinct(results.iter().map(|result| result.target.as_str())),
         started: span.from.to_string(),
         seconds: span.seconds(),
-        warnings: words::warnings(&parts, fit::shared_seconds(inputs), span.seconds()),
+        warnings,
+        warning_details,
         connections: connections(&results),
         connect: connect(inputs, &parts, &histograms, span),
         echo: echo(&results, &histograms, span),

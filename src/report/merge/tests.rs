@@ -1,5 +1,5 @@
 use super::*;
-use crate::load::Expectation;
+use crate::load::{Expectation, Warning};
 use crate::report::sample;
 use proptest::prelude::*;
 
@@ -69,7 +69,7 @@ fn intervals_are_aligned_by_the_wall_clock() {
     assert_eq!(ends, [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(result.intervals[2].max_us, sample::summary(&[7000]).max);
     let warning = result.warnings.last().unwrap();
-    assert!(warning.starts_with("only for 0.9 s of 4.1 s"), "{warning}");
+    assert!(warning.contains("for only 0.9 s of 4.1 s"), "{warning}");
 }
 
 #[test]
@@ -128,20 +128,50 @@ fn syn_retransmits_of_old_results_count_once_per_host() {
 }
 
 #[test]
-fn what_is_wrong_with_several_is_said_once() {
+fn equal_warnings_are_merged_by_type_with_their_figures() {
+    let with = |warnings: &[Warning]| {
+        let mut saved = sample::load();
+        saved.result.warnings = warnings.iter().map(ToString::to_string).collect();
+        saved.result.warning_details = warnings.to_vec();
+        saved
+    };
+    let lag = Warning::ScheduleLag;
+    let wrong = Warning::WrongProbeReplies(3);
+    let lost = Warning::ConnectionsLost;
+    let one = with(&[lag(4500), wrong.clone(), lost(1, 10)]);
+    let other = there(with(&[lost(2, 20), lag(217)]));
+    let both = merged(vec![one, other]);
+    let expected = [wrong, lag(4500), lost(3, 30)];
+    assert_eq!(both.result.warning_details, expected);
+    let hosts = [
+        "1 of 2 loads (here)",
+        "2 of 2 loads (here, there)",
+        "2 of 2 loads (here, there)",
+    ];
+    let texts = hosts.iter().zip(&expected);
+    let texts: Vec<String> = texts
+        .map(|(hosts, warning)| format!("{hosts}: {warning}"))
+        .collect();
+    assert_eq!(both.result.warnings, texts);
+}
+
+#[test]
+fn warnings_of_an_old_result_merge_if_their_texts_are_equal() {
     let with = |warnings: &[&str]| {
         let mut saved = sample::load();
         saved.result.warnings = warnings.iter().map(ToString::to_string).collect();
         saved
     };
-    let one = with(&["late by 217 us", "WRONG REPLIES: 3"]);
-    let other = there(with(&["late by 4.5 us"]));
+    let one = with(&["it burns", "late by 217 us", "WRONG REPLIES: 3"]);
+    let other = there(with(&["it burns", "late by 4.5 us"]));
     let both = merged(vec![one, other]);
     assert_eq!(
         both.result.warnings,
         [
-            "one of 2 loads, on here: WRONG REPLIES: 3",
-            "2 of 2 loads, such as one on here: late by 217 us",
+            "1 of 2 loads (here): WRONG REPLIES: 3",
+            "2 of 2 loads (here, there): it burns",
+            "1 of 2 loads (here): late by 217 us",
+            "1 of 2 loads (there): late by 4.5 us",
         ]
     );
 }

@@ -1,7 +1,7 @@
 //! What several loads say in words, said once.
 
-use crate::load::{Expectation, Part};
-use crate::report::units::seconds;
+use crate::load::{Expectation, Part, Warning};
+use crate::numbers::whole as milliseconds;
 use std::collections::BTreeSet;
 
 /// The part of the whole time in which all must have been measured, or it is said.
@@ -15,71 +15,43 @@ pub(super) fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> String {
     all.join(", ")
 }
 
-/// What was wrong with the parts: what is said alike of several is said once, with how many it is true of. What comes
-/// first of a part comes before what comes second of another, and wrong replies before everything.
-pub(super) fn warnings(parts: &[Part], shared: f64, whole: f64) -> Vec<String> {
-    let mut found: Vec<Said> = Vec::new();
-    let deepest = parts.iter().map(|part| part.result.warnings.len()).max();
-    for depth in 0..deepest.unwrap_or(0) {
-        for part in parts {
-            let Some(text) = part.result.warnings.get(depth) else {
+/// The warnings of the parts by type, with their texts: equal warnings are merged, with the number of loads that have
+/// them. The first warning of a part precedes the second of another, and wrong replies precede everything.
+pub(super) fn warnings(parts: &[Part], shared: f64, whole: f64) -> (Vec<String>, Vec<Warning>) {
+    let of_parts: Vec<Vec<Warning>> = parts
+        .iter()
+        .map(|part| part.result.typed_warnings().collect())
+        .collect();
+    let mut found: Vec<(Warning, Vec<&str>)> = Vec::new();
+    for depth in 0..of_parts.iter().map(Vec::len).max().unwrap_or(0) {
+        for (part, warnings) in parts.iter().zip(&of_parts) {
+            let Some(warning) = warnings.get(depth) else {
                 continue;
             };
-            match found.iter_mut().find(|said| said.is_like(text)) {
-                Some(said) => said.times += 1,
-                None => found.push(Said::by(part, text)),
+            match found
+                .iter_mut()
+                .find_map(|(known, hosts)| known.merge(warning).then_some(hosts))
+            {
+                Some(hosts) => hosts.push(&part.host),
+                None => found.push((warning.clone(), vec![&part.host])),
             }
         }
     }
-    found.sort_by_key(|said| !said.text.starts_with("WRONG"));
-    let mut sentences: Vec<String> = found.iter().map(|said| said.sentence(parts)).collect();
+    found.sort_by_key(|(warning, _)| !warning.is_wrong_reply());
+    let mut all: Vec<(String, Warning)> = found
+        .into_iter()
+        .map(|(warning, hosts)| {
+            let (loads, hosts) = (hosts.len(), distinct(hosts.into_iter()));
+            let text = format!("{loads} of {} loads ({hosts}): {warning}", parts.len());
+            (text, warning)
+        })
+        .collect();
     if shared < whole * SHARED {
-        sentences.push(format!(
-            "only for {} of {} were all of them measured at the same time: figures per second are means over the whole \
-             (begin them together with --start-at)",
-            seconds(shared),
-            seconds(whole)
-        ));
+        let [shared, whole] = [shared, whole].map(|seconds| milliseconds(seconds * 1e3));
+        let overlap = Warning::PartialOverlap(shared, whole);
+        all.push((overlap.to_string(), overlap));
     }
-    sentences
-}
-
-struct Said {
-    host: String,
-    text: String,
-    /// The text without its figures.
-    shape: String,
-    times: usize,
-}
-
-impl Said {
-    fn by(part: &Part, text: &str) -> Said {
-        Said {
-            host: part.host.clone(),
-            text: text.to_owned(),
-            shape: shape(text),
-            times: 1,
-        }
-    }
-
-    fn is_like(&self, text: &str) -> bool {
-        self.shape == shape(text)
-    }
-
-    fn sentence(&self, parts: &[Part]) -> String {
-        let (host, text, all) = (&self.host, &self.text, parts.len());
-        match self.times {
-            1 => format!("one of {all} loads, on {host}: {text}"),
-            times => format!("{times} of {all} loads, such as one on {host}: {text}"),
-        }
-    }
-}
-
-fn shape(text: &str) -> String {
-    let figure = |character: char| character.is_ascii_digit() || matches!(character, '.' | ',');
-    text.chars()
-        .filter(|character| !figure(*character))
-        .collect()
+    all.into_iter().unzip()
 }
 
 /// The expectations of all parts. An expectation is met if all parts that have it met it; otherwise it has the value of

@@ -1,9 +1,9 @@
-//! What is said of an honest server: `echoloop serve`, as the load's own child.
+//! The figures for a correct server: `echoloop serve` as the child process.
 
 use crate::run::{load, result};
 
 #[test]
-fn a_closed_loop_counts_every_message_and_finds_nothing_wrong() {
+fn closed_loop_counts_every_message_without_a_warning() {
     let result = result(&["--active", "8", "--duration", "1s", "--warmup", "200ms"]);
     assert!(result.echo.sent > 100, "{result:#?}");
     assert_eq!(result.echo.received, result.echo.sent);
@@ -17,7 +17,7 @@ fn a_closed_loop_counts_every_message_and_finds_nothing_wrong() {
         .sum();
     assert!(
         result.echo.received - second <= 8,
-        "all but the last few came in time"
+        "all but the last few arrived within the measured part"
     );
     assert_eq!(
         result.generator.lag_us.count, 0,
@@ -28,7 +28,7 @@ fn a_closed_loop_counts_every_message_and_finds_nothing_wrong() {
 }
 
 #[test]
-fn a_rate_is_kept_to_the_message() {
+fn rate_is_exact_to_the_message() {
     let result = result(&[
         "--active",
         "3",
@@ -50,7 +50,7 @@ fn a_rate_is_kept_to_the_message() {
 }
 
 #[test]
-fn messages_of_any_size_come_back_whole_with_many_in_flight() {
+fn messages_of_any_size_are_echoed_with_many_in_flight() {
     for (size, pipeline) in [("1", "1"), ("7", "9"), ("100000", "3"), ("1MiB", "2")] {
         let result = result(&[
             "--active",
@@ -74,7 +74,7 @@ fn messages_of_any_size_come_back_whole_with_many_in_flight() {
 }
 
 #[test]
-fn idle_connections_are_held_and_all_answer_at_the_end() {
+fn idle_connections_all_answer_their_probe() {
     let result = result(&["--idle", "3000", "--duration", "1s", "--warmup", "0"]);
     assert_eq!(
         (result.connections.asked, result.connections.opened),
@@ -92,7 +92,7 @@ fn idle_connections_are_held_and_all_answer_at_the_end() {
 }
 
 #[test]
-fn the_probe_can_be_a_sample_or_left_out() {
+fn probe_can_be_a_sample_or_off() {
     let some = result(&[
         "--idle",
         "100",
@@ -118,7 +118,7 @@ fn the_probe_can_be_a_sample_or_left_out() {
 }
 
 #[test]
-fn a_ramp_takes_its_time() {
+fn ramp_limits_connects_per_second() {
     let result = result(&[
         "--idle",
         "50",
@@ -134,7 +134,7 @@ fn a_ramp_takes_its_time() {
 }
 
 #[test]
-fn churn_connects_echoes_and_closes_over_and_over() {
+fn churn_reconnects_after_every_echo() {
     for how in ["fin", "reset"] {
         let result = result(&[
             "--churn",
@@ -160,7 +160,7 @@ fn churn_connects_echoes_and_closes_over_and_over() {
 }
 
 #[test]
-fn churn_keeps_a_rate_too() {
+fn churn_keeps_the_rate() {
     let result = result(&[
         "--churn",
         "fin",
@@ -181,8 +181,8 @@ fn churn_keeps_a_rate_too() {
 }
 
 #[test]
-fn the_text_fits_a_screen_and_names_both_times() {
-    let said = load(&[
+fn text_fits_a_screen_and_shows_both_times() {
+    let output = load(&[
         "--active",
         "2",
         "--idle",
@@ -194,8 +194,8 @@ fn the_text_fits_a_screen_and_names_both_times() {
         "--expect",
         "lost=0",
     ]);
-    assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(said.stdout.lines().count() <= 24, "{}", said.stdout);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stdout.lines().count() <= 24, "{}", output.stdout);
     for words in [
         "response time",
         "service time",
@@ -206,15 +206,15 @@ fn the_text_fits_a_screen_and_names_both_times() {
         "lost=0: met",
     ] {
         assert!(
-            said.stdout.contains(words),
+            output.stdout.contains(words),
             "no {words:?} in\n{}",
-            said.stdout
+            output.stdout
         );
     }
 }
 
 #[test]
-fn the_measured_part_begins_when_it_is_told_to() {
+fn measured_part_begins_at_the_given_time() {
     let result = result(&[
         "--active",
         "1",

@@ -1,4 +1,4 @@
-//! Each lie is reported, exactly.
+//! Every fault of a server is reported with exact counts.
 
 use crate::run::{Running, echoloop, result};
 use crate::servers::{Fate, SIZE, serve, serve_some};
@@ -19,7 +19,7 @@ fn assert_warned(result: &echoloop::load::LoadResult, words: &str) {
 }
 
 #[test]
-fn a_flipped_byte_in_every_ten_thousandth_message_is_found() {
+fn flipped_bit_in_every_10000th_message_is_found() {
     let count = AtomicU64::new(0);
     let server = serve(move |message| {
         if (count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(10_000) {
@@ -27,7 +27,7 @@ fn a_flipped_byte_in_every_ten_thousandth_message_is_found() {
         }
         Fate::Answered
     });
-    // One message more goes before the measured ones: the proof that the server accepts.
+    // The first message is not measured: it proves that the server accepts.
     let result = result(&[
         &server.to_string(),
         "--active",
@@ -43,21 +43,21 @@ fn a_flipped_byte_in_every_ten_thousandth_message_is_found() {
     assert_eq!(result.echo.mismatched, 3, "{result:#?}");
     assert_eq!(result.echo.received, 29_997);
     assert_eq!(result.echo.unanswered, 0);
-    assert_warned(&result, "3 had other bytes than were sent");
+    assert_warned(&result, "WRONG REPLIES: 3 corrupted");
     assert!(
         result.warnings[0].starts_with("WRONG REPLIES"),
-        "the worst comes first"
+        "the worst is first"
     );
 }
 
 #[test]
-fn another_connections_bytes_are_told_from_ones_own() {
-    // By connection, the message that came last.
+fn reply_of_another_connection_is_found() {
+    // The last message of each connection.
     let last = Mutex::new([[0; SIZE]; 2]);
     let server = serve(move |message| {
         let mut last = last.lock().unwrap();
         last[message.connection] = *message.bytes;
-        // Every tenth of the first connection, when the other has long spoken.
+        // Every tenth on the first connection; by then the other has sent messages.
         if message.connection == 0 && message.number % 10 == 9 {
             *message.bytes = last[1];
         }
@@ -77,11 +77,11 @@ fn another_connections_bytes_are_told_from_ones_own() {
     assert_eq!(result.echo.sent, 400);
     assert_eq!(result.echo.mismatched, 20, "{result:#?}");
     assert_eq!(result.echo.received, 380);
-    assert_warned(&result, "20 were another connection's");
+    assert_warned(&result, "20 of another connection");
 }
 
 #[test]
-fn an_answer_that_is_given_twice_is_found() {
+fn repeated_reply_is_found() {
     let previous = Mutex::new([0; SIZE]);
     let server = serve(move |message| {
         let mut previous = previous.lock().unwrap();
@@ -107,11 +107,11 @@ fn an_answer_that_is_given_twice_is_found() {
         (200, 1),
         "{result:#?}"
     );
-    assert_warned(&result, "1 came twice or out of order");
+    assert_warned(&result, "1 repeated or out of order");
 }
 
 #[test]
-fn three_of_a_thousand_that_are_dropped_while_held_are_counted() {
+fn three_of_a_thousand_lost_connections_are_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let held = thread::spawn(move || {
@@ -160,7 +160,7 @@ fn echo_in_the_background(stream: &std::net::TcpStream) {
 }
 
 #[test]
-fn five_messages_that_are_never_answered_are_counted() {
+fn five_unanswered_messages_are_counted() {
     let server = serve(|message| {
         if message.connection < 5 && message.number == 20 {
             Fate::Ignored
@@ -184,8 +184,8 @@ fn five_messages_that_are_never_answered_are_counted() {
 }
 
 #[test]
-fn five_idle_connections_that_do_not_answer_their_probe_are_dead() {
-    // Whoever is asked for a proof answers it: the probe is the next message then.
+fn five_unanswered_probes_are_dead_connections() {
+    // Proofs are answered: on their connections the probe is the second message.
     let server = serve(|message| {
         let is_proof =
             message.number == 0 && (message.connection % 16 == 15 || message.connection == 99);
@@ -211,12 +211,15 @@ fn five_idle_connections_that_do_not_answer_their_probe_are_dead() {
         (100, 95, 5),
         "{result:#?}"
     );
-    assert_eq!(result.connections.lost, 0, "they still stand");
-    assert_warned(&result, "5 idle connections stood and did not answer");
+    assert_eq!(result.connections.lost, 0, "they are still established");
+    assert_warned(
+        &result,
+        "5 idle connections were established and did not answer",
+    );
 }
 
 #[test]
-fn a_server_that_refuses_after_500_is_reported_with_the_cause() {
+fn server_that_refuses_after_500_is_reported_with_the_cause() {
     let server = serve_some(500, |_| Fate::Answered);
     let result = result(&[
         &server.to_string(),
@@ -229,22 +232,22 @@ fn a_server_that_refuses_after_500_is_reported_with_the_cause() {
     ]);
     let failed = &result.connections.failed;
     assert_eq!(result.connections.opened, 500, "{result:#?}");
-    // Who waits to be accepted when the listener closes is reset; who comes later is refused.
+    // Closing the listener resets connections in the accept queue; later ones are refused.
     assert_eq!(failed.refused + failed.reset, 200, "{result:#?}");
     assert!(failed.refused > 0);
     assert_eq!(failed.total(), 200);
     assert_eq!((result.connections.lost, result.probe.alive), (0, 500));
-    assert_warned(&result, "refused them");
+    assert_warned(&result, "refused. No process listens");
 }
 
 #[test]
-fn a_stall_shows_in_the_response_time_of_all_who_waited() {
-    let turnstile = Mutex::new(0_u32);
+fn stall_shows_in_the_response_time_of_queued_messages() {
+    let gate = Mutex::new(0_u32);
     let server = serve(move |_| {
-        let mut passed = turnstile.lock().unwrap();
+        let mut passed = gate.lock().unwrap();
         *passed += 1;
         if *passed == 1000 {
-            // Everybody waits at the turnstile meanwhile: this is the lie, and not a wait of the test's.
+            // The fault: all connections are stalled meanwhile.
             thread::sleep(Duration::from_secs(1));
         }
         Fate::Answered
@@ -269,16 +272,16 @@ fn a_stall_shows_in_the_response_time_of_all_who_waited() {
     assert!(response.p99 > 900_000, "{response:?}");
     assert!(
         response.p90 > 500_000,
-        "a third of them waited: {response:?}"
+        "a third of them were queued: {response:?}"
     );
-    // Ten were on their way when it stalled: one in 300.
+    // Ten were in flight when it stalled: one in 300.
     assert!(service.p99 < 500_000, "{service:?}");
     assert!(service.max > 900_000, "{service:?}");
-    assert_warned(&result, "messages waited to be sent");
+    assert_warned(&result, "messages were queued before they were sent");
 }
 
 #[test]
-fn a_server_that_accepts_nothing_is_named_a_backlog_overflow() {
+fn server_that_accepts_nothing_is_a_backlog_overflow() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     socket.bind(&SockAddr::from(any)).unwrap();
@@ -295,7 +298,7 @@ fn a_server_that_accepts_nothing_is_named_a_backlog_overflow() {
         "--connect-timeout",
         "2s",
     ]);
-    // One more than the backlog fits (listen(2), tcp(7)).
+    // The accept queue holds one more than the backlog (listen(2), tcp(7)).
     assert_eq!(result.connections.opened, 5, "{result:#?}");
     assert_eq!(result.connections.failed.timeout, 15, "{result:#?}");
     assert!(result.connect.retransmitted >= 15, "{result:#?}");

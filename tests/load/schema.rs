@@ -1,16 +1,16 @@
-//! The JSON is as the schema says: `docs/load.schema.json`, as far as that uses JSON Schema.
+//! The JSON conforms to `docs/load.schema.json`, checked by the keywords of JSON Schema that it uses.
 
 use crate::run::{Running, echoloop, load};
 use serde_json::Value;
 use std::fs;
 
-/// The definition of this name in the schema.
+/// The schema.
 fn schema() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/load.schema.json");
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// What is wrong with `value`, by the keywords that the schema uses; an unknown keyword is a mistake in this test.
+/// The violations of `schema` by `value`. Panics at a keyword that is not implemented.
 fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (keyword, rule) in schema.as_object().unwrap() {
@@ -60,7 +60,7 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
                     .into_iter()
                     .all(|(name, _)| known.get(name).is_some())
             }
-            _ => panic!("{keyword} is not understood here"),
+            _ => panic!("{keyword} is not implemented"),
         };
         if !holds {
             found.push(format!("{at}: {keyword} {rule} does not hold"));
@@ -92,13 +92,13 @@ fn assert_valid(definition: &str, text: &str) -> Value {
     assert!(found.is_empty(), "{found:#?}");
     assert!(
         faults(&root, &root, &value, "any").is_empty(),
-        "it is one of those listed"
+        "it matches one of the definitions"
     );
     value
 }
 
 #[test]
-fn json_is_as_the_schema_says_with_a_server_and_without() {
+fn json_conforms_with_and_without_a_server() {
     let own = load(&[
         "--active",
         "1",
@@ -118,15 +118,15 @@ fn json_is_as_the_schema_says_with_a_server_and_without() {
     let value = assert_valid("result", &own.stdout);
     assert!(value["server"].is_object());
     assert_eq!(value["expect"][0]["met"], true);
-    let nobody = load(&["127.0.0.93:1", "--active", "1", "-o", "json"]);
-    let value = assert_valid("result", &nobody.stdout);
+    let refused = load(&["127.0.0.93:1", "--active", "1", "-o", "json"]);
+    let value = assert_valid("result", &refused.stdout);
     assert!(value["server"].is_null());
 }
 
 #[test]
-fn the_schema_finds_what_is_missing_and_what_is_too_much() {
+fn schema_rejects_missing_and_additional_fields() {
     let root = schema();
-    let said = load(&[
+    let output = load(&[
         "--active",
         "1",
         "--duration",
@@ -136,7 +136,7 @@ fn the_schema_finds_what_is_missing_and_what_is_too_much() {
         "-o",
         "json",
     ]);
-    let good: Value = serde_json::from_str(&said.stdout).unwrap();
+    let good: Value = serde_json::from_str(&output.stdout).unwrap();
     let mut missing = good.clone();
     missing["echo"].as_object_mut().unwrap().remove("sent");
     let mut surplus = good.clone();
@@ -150,8 +150,8 @@ fn the_schema_finds_what_is_missing_and_what_is_too_much() {
 }
 
 #[test]
-fn jsonl_is_a_start_a_line_for_each_second_and_an_end() {
-    let said = load(&[
+fn jsonl_is_a_start_an_interval_per_second_and_an_end() {
+    let output = load(&[
         "--active",
         "1",
         "--duration",
@@ -161,8 +161,8 @@ fn jsonl_is_a_start_a_line_for_each_second_and_an_end() {
         "-o",
         "jsonl",
     ]);
-    let lines: Vec<&str> = said.stdout.lines().collect();
-    assert_eq!(lines.len(), 4, "{}", said.stdout);
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines.len(), 4, "{}", output.stdout);
     assert_valid("start", lines[0]);
     assert_valid("interval_record", lines[1]);
     assert_valid("interval_record", lines[2]);
@@ -171,10 +171,10 @@ fn jsonl_is_a_start_a_line_for_each_second_and_an_end() {
 }
 
 #[test]
-fn what_is_saved_holds_what_is_needed_to_add_it_up() {
+fn saved_file_holds_the_histograms_behind_the_result() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.json");
-    let said = load(&[
+    let output = load(&[
         "--active",
         "2",
         "--rate",
@@ -188,11 +188,11 @@ fn what_is_saved_holds_what_is_needed_to_add_it_up() {
         "--save",
         path.to_str().unwrap(),
     ]);
-    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert_eq!(output.code, Some(0), "{output:#?}");
     let text = fs::read_to_string(&path).unwrap();
     assert_valid("saved", &text);
     let saved: echoloop::load::Saved = serde_json::from_str(&text).unwrap();
-    assert_eq!(saved.result, said.result());
+    assert_eq!(saved.result, output.result());
     assert_eq!(saved.configuration.rate, Some(100.0));
     assert_eq!(saved.command[1], "load");
     let response = echoloop::load::Distribution::of_counts(&saved.histograms.response_us);
@@ -210,27 +210,27 @@ fn what_is_saved_holds_what_is_needed_to_add_it_up() {
 }
 
 #[test]
-fn what_is_merged_is_saved_as_the_schema_says() {
+fn merged_file_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("both.json");
     let of = |name: &str| format!("{}/tests/report/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let (one, other) = (of("together-1"), of("together-2"));
     let merging = ["report", &one, &other, "--save", path.to_str().unwrap()];
-    let said = Running::start(echoloop(&merging)).finish();
-    assert_eq!(said.code, Some(0), "{said:#?}");
+    let output = Running::start(echoloop(&merging)).finish();
+    assert_eq!(output.code, Some(0), "{output:#?}");
     let value = assert_valid("saved", &fs::read_to_string(&path).unwrap());
     assert_eq!(value["parts"].as_array().unwrap().len(), 2);
 }
 
 #[test]
-fn a_result_that_cannot_be_saved_is_told_before_anything_is_measured() {
+fn unwritable_file_fails_before_connecting() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = listener.local_addr().unwrap().to_string();
     for flag in ["--save", "--report"] {
-        let said = load(&[&target, "--duration", "100ms", flag, "/nonexistent/file"]);
-        assert_eq!(said.code, Some(1), "{said:#?}");
-        assert!(said.stderr.contains("cannot save to /nonexistent/file"));
-        assert!(listener.accept().is_err(), "nobody was connected to");
+        let output = load(&[&target, "--duration", "100ms", flag, "/nonexistent/file"]);
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(output.stderr.contains("cannot save to /nonexistent/file"));
+        assert!(listener.accept().is_err(), "it connected");
     }
 }

@@ -1,7 +1,7 @@
-//! Who connects from where: local addresses, as many as it takes so that none runs short of ports.
+//! The local addresses of a load: enough of them that none runs short of ports.
 //!
-//! Past half of the ephemeral ports of one address the kernel searches longer and longer for a free one: 1,300
-//! connects a second in place of 53,000. So an address is given no more than half.
+//! When more than half of the ephemeral ports of an address are used, the kernel needs ever longer to find a free one: 1,300
+//! connects per second instead of 53,000. So each address gets at most half.
 
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,28 +9,28 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// The addresses of the loopback interface (RFC 1122, section 3.2.1.3).
 const LOOPBACK: IpNet = IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
 
-/// How many addresses churn goes around: each closed connection holds its port for a minute in `TIME_WAIT`.
+/// The number of addresses for churn: each closed connection keeps its port for a minute in `TIME_WAIT`.
 const ADDRESSES_FOR_CHURN: u64 = 250;
 
-/// How many addresses of a network can be connected from, at most 2^32: in IPv4 neither the first nor the last, where
-/// there are more than two.
+/// How many addresses of a network can be bound, at most 2^32: all but the first and the last of an IPv4 network of more
+/// than two.
 fn usable(network: IpNet) -> u64 {
     let hosts = network.hosts().size_hint().0;
     u64::try_from(hosts).unwrap_or(u64::MAX).min(1 << 32)
 }
 
-/// The local addresses of a load, in turn.
+/// The local addresses of a load, used in turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
     network: Option<IpNet>,
-    /// The only address, if it is given with its port and scope.
+    /// The only address, given with its port and scope.
     single: Option<SocketAddr>,
     first: u64,
     count: u64,
 }
 
 impl Sources {
-    /// What the kernel chooses.
+    /// The address that the kernel selects.
     #[must_use]
     pub const fn any() -> Sources {
         Sources {
@@ -52,7 +52,7 @@ impl Sources {
         }
     }
 
-    /// This address, for all connections.
+    /// This address for all connections.
     #[must_use]
     pub fn from_address(address: SocketAddr) -> Sources {
         Sources {
@@ -61,11 +61,11 @@ impl Sources {
         }
     }
 
-    /// For `connections` to `target`, of which no address is to get more than half of `ports`.
+    /// Addresses for `connections` to `target`, none with more than half of its `ports` used.
     ///
-    /// For a loopback target these are addresses of 127/8, beginning with a block of their own for each `process`, so
-    /// that several loads on one machine do not fill the same; for another, the kernel's choice, since what other
-    /// addresses the machine has is not for a program to take.
+    /// For a loopback target these are addresses of 127/8, from a different block for each `process`, so that several loads
+    /// on one machine do not share ports. For any other target the kernel selects the address, since the other addresses
+    /// of the machine are not this program's to use.
     #[must_use]
     pub fn automatic(
         target: IpAddr,
@@ -74,35 +74,34 @@ impl Sources {
         ports: u32,
         process: u32,
     ) -> Sources {
-        if !matches!(target, IpAddr::V4(target) if target.is_loopback()) {
+        if !(target.is_ipv4() && target.is_loopback()) {
             return Sources::any();
         }
         let each = u64::from(ports / 2).max(1);
         let needed = u64::from(connections).div_ceil(each).max(1);
-        let count = needed + if churns { ADDRESSES_FOR_CHURN } else { 0 };
-        // Blocks of 256; the first stays free, because programs listen there.
+        // Blocks of 256 addresses, except the first, in which servers listen.
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
         Sources {
             network: Some(LOOPBACK),
             single: None,
             first: block << 8,
-            count,
+            count: needed + if churns { ADDRESSES_FOR_CHURN } else { 0 },
         }
     }
 
-    /// The network, if the kernel is not to choose.
+    /// The network, unless the kernel selects the address.
     #[must_use]
     pub fn network(&self) -> Option<IpNet> {
         self.network
     }
 
-    /// How many addresses are taken in turn.
+    /// The number of addresses.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Where connection `index` comes from; port 0, so that the kernel picks one that is free for its target.
+    /// The local address of connection `index`; port 0 lets the kernel select one that is free for the target.
     #[must_use]
     pub fn address(&self, index: u64) -> Option<SocketAddr> {
         if self.single.is_some() {
@@ -123,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_address_is_filled_past_half_of_its_ports(connections in 1_u32..60_000, ports in 2_u32..30_000, process: u32) {
+        fn no_address_uses_more_than_half_of_its_ports(connections in 1_u32..60_000, ports in 2_u32..30_000, process: u32) {
             let target = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let sources = Sources::automatic(target, connections, false, ports, process);
             let mut filled = HashMap::new();
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_the_kernel_chooses() {
+    fn kernel_selects_the_source_for_other_targets() {
         let sources = Sources::automatic("192.0.2.1".parse().unwrap(), 100_000, false, 28_232, 1);
         assert_eq!(sources.address(7), None);
         assert_eq!(sources.network(), None);
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_address_is_used_for_all() {
+    fn single_address_is_used_for_all_connections() {
         let sources = Sources::of("127.9.9.9/32".parse().unwrap());
         assert_eq!(sources.address(0), sources.address(12_345));
         assert_eq!(sources.address(3).unwrap().ip().to_string(), "127.9.9.9");
