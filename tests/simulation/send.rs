@@ -209,7 +209,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         }
         let [memory, places, sources] = {
             let mut world = self.world.borrow_mut();
-            world.closed.clear();
+            world.begin_iteration();
             for id in 0..world.ends.len() {
                 // What the client says is what the server hears.
                 if world.ends[id].peer.is_some_and(|peer| peer < id) {

@@ -61,7 +61,8 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             _ => PIECE + 1,
         };
         // One turn reads twice what is read at once, and a buffer is at most four times what was ever in it.
-        let bound = 2 * piece + MOST_OUTPUT + 2 * SCRATCH_SIZE + 4 * piece;
+        // What had arrived when a write found that the server has reset the connection is read at once.
+        let bound = 2 * piece + MOST_OUTPUT + 2 * SCRATCH_SIZE + 4 * piece + self.plan.window;
         let held = self.sender.pool().held();
         assert!(held <= bound, "{held} bytes held, allowed are {bound}");
         if self.dialogue.tongue != Tongue::Raw {
