@@ -1,4 +1,4 @@
-//! The generator as the bench sees it: what it is to do, said in words, and what came of it.
+//! The load generator as the bench uses it: the arguments of the generator process, and its result.
 
 use crate::machine::Machine;
 use crate::rivals::Server;
@@ -8,38 +8,40 @@ use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// What the generator is to do.
+/// A load to generate.
 #[derive(Clone)]
 pub(crate) struct Load {
-    words: Vec<String>,
+    arguments: Vec<String>,
     cores: Cores,
 }
 
 /// Where the generator runs.
 #[derive(Clone, Copy)]
 enum Cores {
-    Own,
-    /// With a thread on each.
+    /// On the generator's core.
+    Generator,
+    /// With a thread on each core.
     All,
-    Servers,
+    /// On the server's core.
+    Server,
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
-    /// Echoes or connections.
+    /// Echoes, messages or connections.
     done: f64,
     seconds: f64,
     server_cpu_ns: f64,
-    pub(crate) syn_retries: f64,
+    pub(crate) syn_retransmits: f64,
     pub(crate) overflows: f64,
 }
 
 impl Load {
     fn new(work: &str) -> Load {
         Load {
-            words: Vec::new(),
-            cores: Cores::Own,
+            arguments: Vec::new(),
+            cores: Cores::Generator,
         }
         .with("work", work)
     }
@@ -50,39 +52,46 @@ impl Load {
         load.with("size", size)
     }
 
-    /// Messages of `size` bytes that nothing comes back for.
-    pub(crate) fn pour(connections: usize, size: usize) -> Load {
-        let load = Load::new("pour").with("connections", connections);
+    /// As [`ping_pong`](Load::ping_pong), in steps, with replies of `reply` bytes: the server is stopped while messages
+    /// are sent.
+    pub(crate) fn echo_steps(connections: usize, size: usize, reply: usize) -> Load {
+        let load = Load::new("echo-steps").with("connections", connections);
+        load.with("size", size).with("reply", reply)
+    }
+
+    /// Messages of `size` bytes without a reply, in steps.
+    pub(crate) fn one_way_steps(connections: usize, size: usize) -> Load {
+        let load = Load::new("one-way-steps").with("connections", connections);
         load.with("size", size)
     }
 
-    /// Connections, so many at a time, that each bring a record of `size` bytes.
-    pub(crate) fn records(connections: usize, size: usize) -> Load {
-        let load = Load::new("records").with("connections", connections);
+    /// Connections, `connections` per step, that each send a record of `size` bytes and close.
+    pub(crate) fn record_steps(connections: usize, size: usize) -> Load {
+        let load = Load::new("record-steps").with("connections", connections);
         load.with("size", size)
     }
 
-    /// `count` connections that come, echo once and go; `close` is `fin` or `reset`.
+    /// `count` connections that echo once and close; `close` is `fin` or `reset`.
     pub(crate) fn churn(count: usize, close: &str) -> Load {
         Load::new("churn").with("count", count).with("close", close)
     }
 
-    /// `count` connections, as fast as they come.
+    /// `count` connections, opened as fast as possible.
     pub(crate) fn accept(count: usize) -> Load {
         Load::new("accept").with("count", count)
     }
 
-    /// Connections that have echoed once, up to `few`, and later to `many`.
+    /// Connections that have echoed once: `few`, and in a second step `many`.
     pub(crate) fn hold(few: usize, many: usize) -> Load {
         Load::new("hold").with("counts", format!("{few},{many}"))
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Display) -> Load {
-        self.words.push(format!("{name}={value}"));
+        self.arguments.push(format!("{name}={value}"));
         self
     }
 
-    /// By a thread on each core, which it shares with a server.
+    /// Runs the generator with a thread on each core, which that thread shares with a server.
     pub(crate) fn on_all_cores(self) -> Load {
         Load {
             cores: Cores::All,
@@ -90,22 +99,22 @@ impl Load {
         }
     }
 
-    /// On the core of the server, so that they take turns.
-    pub(crate) fn on_servers_core(self) -> Load {
+    /// Runs the generator on the server's core, so that only one of them runs at a time.
+    pub(crate) fn on_server_core(self) -> Load {
         Load {
-            cores: Cores::Servers,
+            cores: Cores::Server,
             ..self
         }
     }
 
-    /// Loads servers, all of which listen on the same address, to the end.
+    /// Loads servers that all listen on the same address, and waits for the end of the load.
     pub(crate) fn run(&self, machine: &Machine, servers: &[Server]) -> Outcome {
         let output = self.command(machine, servers).output().unwrap();
         assert!(output.status.success(), "the generator failed");
         Outcome::parse(&String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Starts what is to be told to go on, step by step.
+    /// Starts a load of several steps.
     pub(crate) fn start(&self, machine: &Machine, servers: &[Server]) -> Steps {
         let mut command = self.command(machine, servers);
         let mut child = command
@@ -123,13 +132,13 @@ impl Load {
             .iter()
             .map(|server| server.pid().to_string())
             .collect();
-        command.arg("--generate").args(&self.words);
+        command.arg("--generate").args(&self.arguments);
         command.arg(format!("target={}", servers[0].address));
         command.arg(format!("pids={}", pids.join(",")));
         let cores: Vec<usize> = match self.cores {
-            Cores::Own => machine.generator_core().into_iter().collect(),
+            Cores::Generator => machine.generator_core().into_iter().collect(),
             Cores::All => machine.cores().to_vec(),
-            Cores::Servers => machine.server_core().into_iter().collect(),
+            Cores::Server => machine.server_core().into_iter().collect(),
         };
         let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
         command.arg(format!("cores={}", cores.join(",")));
@@ -138,7 +147,7 @@ impl Load {
     }
 }
 
-/// A generator that does its work in steps.
+/// A generator that pauses after each step.
 pub(crate) struct Steps {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -152,8 +161,8 @@ impl Steps {
         Outcome::parse(&line)
     }
 
-    /// Lets it take the next step.
-    pub(crate) fn go_on(&mut self) {
+    /// Starts the next step.
+    pub(crate) fn resume(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 }
@@ -175,35 +184,35 @@ impl Outcome {
             done: number("done"),
             seconds: number("seconds"),
             server_cpu_ns: number("server_cpu_ns"),
-            syn_retries: number("syn_retries"),
+            syn_retransmits: number("syn_retransmits"),
             overflows: number("overflows"),
         }
     }
 
-    /// Echoes or connections a second.
+    /// Echoes or connections per second.
     pub(crate) fn rate(&self) -> f64 {
         self.done / self.seconds
     }
 
-    /// The server's time on the processor for each echo or connection.
+    /// The server's CPU time per echo or connection.
     pub(crate) fn cpu_ns_each(&self) -> f64 {
         self.server_cpu_ns / self.done
     }
 
-    /// Which part of the time the server was on the processor.
+    /// The share of the time that the server used the CPU.
     pub(crate) fn server_busy(&self) -> f64 {
         self.server_cpu_ns / (self.seconds * 1e9)
     }
 
-    /// How many echoes or connections there were.
+    /// The number of echoes, messages or connections.
     pub(crate) fn done(&self) -> f64 {
         self.done
     }
 }
 
-/// Shows that a line of the generator is understood.
+/// Checks that a line of the generator is parsed.
 pub(crate) fn self_check() {
-    let line = "{\"done\":10,\"seconds\":0.5,\"server_cpu_ns\":20,\"cpu_ns_each\":2.0,\"syn_retries\":0,\"overflows\":3}";
+    let line = "{\"done\":10,\"seconds\":0.5,\"server_cpu_ns\":20,\"cpu_ns_each\":2.0,\"syn_retransmits\":0,\"overflows\":3}";
     let outcome = Outcome::parse(line);
     let same = |a: f64, b: f64| (a - b).abs() < as_f64(1) / 1e9;
     assert!(same(outcome.rate(), 20.0) && same(outcome.cpu_ns_each(), 2.0));

@@ -1,25 +1,26 @@
-//! At the floor: the daemon beside the smallest correct epoll loop and beside tokio, in the same run.
+//! Compares the daemon with other echo servers in the same run: a minimal epoll server in C (below: the baseline), tokio
+//! and Go.
 //!
 //! `cargo bench --bench floor -- [PART...] [--quick] [--json FILE] [--markdown FILE] [--svg FILE]` runs the named
-//! parts, or all, and prints a table. The server is tied to one core, the generator to another. Every comparison is
-//! made of rounds: in each, every rival is started anew and loaded for a moment, one after another; a ratio is the
-//! median of the rounds' ratios, with a 95 % bootstrap interval. A bar is missed when the better end of the interval
-//! misses it; then the bench exits with 1.
+//! parts, or all, and prints a table. The server is pinned to one core, the load generator to another. A comparison
+//! consists of rounds: in each round, every server is restarted and loaded for a moment, one after another. A ratio is
+//! the median of the rounds' ratios, with a 95 % bootstrap interval. A bar is missed when the better end of the interval
+//! misses it; the bench then exits with 1.
 //!
-//! `--quick` takes less than a minute and shows that everything works; bars on times are then shown, and only those on
-//! correctness, memory, size and instructions decide.
+//! `--quick` shows that everything works: bars on times are then shown, and only those on correctness, memory, size and
+//! instructions decide.
 //!
-//! - `correct`: every rival returns all that it is owed, in order, and then FIN.
-//! - `pingpong`, `large`, `pipelined`: echoes a second, and the server's time on the processor for each.
-//! - `instructions`: user instructions for each echo, the same on every machine.
-//! - `memory`: user memory for each idle connection.
-//! - `churn`, `accept`: what a client costs that comes and goes, and one of a crowd that comes at once.
-//! - `idle_crowd`: some that echo among very many that do not.
+//! - `correct`: every server returns all bytes in order, and then FIN.
+//! - `pingpong`, `large`, `pipelined`: echoes per second, and the server's CPU time per echo.
+//! - `instructions`: user instructions per echo, the same on every machine.
+//! - `memory`: user memory per idle connection.
+//! - `churn`, `accept`: the cost of a short-lived connection, and of one of many that connect at once.
+//! - `idle_crowd`: a few active connections among many idle ones.
 //! - `spin`: one connection, with and without `--spin`.
 //! - `reuse_port`: two processes on one port.
-//! - `start`: the time until it listens, and the size of the program.
+//! - `start`: the time until the server listens, and the size of the program.
 //!
-//! Wanted beside Rust: a C compiler (the floor is C) and valgrind (it counts instructions).
+//! Required beside Rust: a C compiler (baseline), Go, and valgrind (instruction counts).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -44,9 +45,9 @@ use report::Report;
 use std::fs;
 use std::process::ExitCode;
 
-/// What the command line asks for.
+/// The command line of the bench.
 #[derive(Default)]
-struct Asked {
+struct Options {
     quick: bool,
     json: Option<String>,
     markdown: Option<String>,
@@ -58,13 +59,14 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     match arguments.peek().map(String::as_str) {
         Some("--generate") => generator::run(arguments),
-        Some("--tokio") => rivals::tokio::serve(),
-        _ => match ask(arguments) {
-            Ok(asked) => return run(&asked),
-            Err(wrong) => {
+        Some("--tokio-shared-buffer") => rivals::tokio::serve(rivals::tokio::Buffer::Shared),
+        Some("--tokio-own-buffer") => rivals::tokio::serve(rivals::tokio::Buffer::PerConnection),
+        _ => match parse(arguments) {
+            Ok(options) => return run(&options),
+            Err(error) => {
                 let parts = PARTS.map(|(name, _)| format!("[{name}]")).join(" ");
                 eprintln!(
-                    "{wrong}: {parts} [--quick] [--json FILE] [--markdown FILE] [--svg FILE]"
+                    "{error}: {parts} [--quick] [--json FILE] [--markdown FILE] [--svg FILE]"
                 );
                 return ExitCode::from(2);
             }
@@ -73,45 +75,45 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn ask(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut asked = Asked::default();
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options::default();
     while let Some(argument) = arguments.next() {
         let mut file = || arguments.next().ok_or(format!("{argument} needs a file"));
         match argument.as_str() {
-            "--quick" => asked.quick = true,
-            // Cargo says this to every bench.
+            "--quick" => options.quick = true,
+            // Cargo passes this to every bench.
             "--bench" => {}
-            "--json" => asked.json = Some(file()?),
-            "--markdown" => asked.markdown = Some(file()?),
-            "--svg" => asked.svg = Some(file()?),
+            "--json" => options.json = Some(file()?),
+            "--markdown" => options.markdown = Some(file()?),
+            "--svg" => options.svg = Some(file()?),
             name => {
                 let part = PARTS.iter().find(|(part, _)| *part == name);
-                asked.parts.push(part.ok_or(format!("no part {name}"))?);
+                options.parts.push(part.ok_or(format!("no part {name}"))?);
             }
         }
     }
-    if asked.parts.is_empty() {
-        asked.parts.extend(&PARTS);
+    if options.parts.is_empty() {
+        options.parts.extend(&PARTS);
     }
-    Ok(asked)
+    Ok(options)
 }
 
-fn run(asked: &Asked) -> ExitCode {
+fn run(options: &Options) -> ExitCode {
     self_check();
-    let mut bench = Bench::new(asked.quick);
-    let machine = bench.machine.line();
-    Report::head(&machine);
-    for (_, run) in &asked.parts {
+    let mut bench = Bench::new(options.quick);
+    let machine = bench.machine.description();
+    Report::print_header(&machine);
+    for (_, run) in &options.parts {
         run(&mut bench);
     }
     let report = &bench.report;
-    if let Some(path) = &asked.json {
+    if let Some(path) = &options.json {
         fs::write(path, report.json(&machine)).unwrap();
     }
-    if let Some(path) = &asked.markdown {
+    if let Some(path) = &options.markdown {
         fs::write(path, report.markdown(&machine)).unwrap();
     }
-    if let Some(path) = &asked.svg {
+    if let Some(path) = &options.svg {
         match svg::picture(report, &machine) {
             Some(picture) => fs::write(path, picture).unwrap(),
             None => eprintln!("no picture: it needs the parts pingpong and memory"),
@@ -120,7 +122,7 @@ fn run(asked: &Asked) -> ExitCode {
     report.verdict()
 }
 
-/// What the figures rest on is checked wherever they are measured: a bench has no tests of its own.
+/// A bench has no unit tests, so each run checks the parsing and the arithmetic it depends on.
 fn self_check() {
     cpu::self_check();
     generator::self_check();

@@ -1,10 +1,10 @@
-//! The table: what was measured, line by line, each beside the bars that it is to clear.
+//! The table: one line per row, with the bars and whether they are met.
 
-use crate::row::{COLUMNS, Row};
+use crate::row::{Against, COLUMNS, Row};
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Prints rows as they come, and remembers them.
+/// Prints each row when it is complete, and keeps all of them.
 pub(crate) struct Report {
     quick: bool,
     pub(crate) rows: Vec<Row>,
@@ -20,25 +20,20 @@ impl Report {
         }
     }
 
-    /// Begins the table.
-    pub(crate) fn head(machine: &str) {
+    /// Prints the description of the machine and the names of the columns.
+    pub(crate) fn print_header(machine: &str) {
         println!("{machine}");
-        let [echoloop, floor, tokio] = COLUMNS;
         println!(
-            "{:<60} {echoloop:>10} {floor:>10} {tokio:>10}  {:<21} {:<21} bar",
-            "", "ratio to floor [95 %]", "ratio to tokio [95 %]"
+            "baseline: a minimal epoll server in C; best tokio: the better of its two servers in that row"
         );
+        let ratios = Against::COLUMNS.map(|against| format!("ratio to {}", against.name()));
+        print_line("", &COLUMNS.map(String::from), &ratios, "bar");
     }
 
-    /// A row is complete.
+    /// Adds a complete row.
     pub(crate) fn add(&mut self, row: Row) {
-        let [echoloop, floor, tokio] = row.cells();
-        let [to_floor, to_tokio] = row.ratios();
         let what = format!("{}: {}", row.part, row.what);
-        println!(
-            "{what:<60} {echoloop:>10} {floor:>10} {tokio:>10}  {to_floor:<21} {to_tokio:<21} {}",
-            row.verdict(self.quick)
-        );
+        print_line(&what, &row.cells(), &row.ratios(), &row.verdict(self.quick));
         let missed = row
             .bars
             .iter()
@@ -48,21 +43,21 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Something could not be measured, or went wrong.
+    /// Something failed or could not be measured.
     pub(crate) fn failure(&mut self, what: String) {
         println!("{what}");
         self.failures.push(what);
     }
 
-    /// The end of the bench: which bars were missed.
+    /// Prints the missed bars, and returns the exit code of the bench.
     pub(crate) fn verdict(&self) -> ExitCode {
         if self.failures.is_empty() {
-            let whose = if self.quick {
+            let which = if self.quick {
                 " that count in --quick"
             } else {
                 ""
             };
-            println!("\nall bars{whose} are met");
+            println!("\nall bars{which} are met");
             return ExitCode::SUCCESS;
         }
         println!("\nmissed:");
@@ -72,32 +67,44 @@ impl Report {
         ExitCode::FAILURE
     }
 
-    /// The table as Markdown, for the README.
+    /// The table as Markdown, for the documentation.
     pub(crate) fn markdown(&self, machine: &str) -> String {
-        let mut text = String::from(
-            "| what | echoloop | floor | tokio | ratio to floor | ratio to tokio | bar |\n\
-             |---|---:|---:|---:|---|---|---|\n",
-        );
+        let columns = COLUMNS.join(" | ");
+        let ratios = Against::COLUMNS.map(|against| format!("ratio to {}", against.name()));
+        let ratios = ratios.join(" | ");
+        let mut text = format!("| what | {columns} | {ratios} | bar |\n|---|");
+        text.push_str(&"---:|".repeat(COLUMNS.len()));
+        text.push_str(&"---|".repeat(Against::COLUMNS.len() + 1));
+        text.push('\n');
         for row in &self.rows {
-            let [echoloop, floor, tokio] = row.cells();
-            let [to_floor, to_tokio] = row.ratios();
-            let verdict = row.verdict(self.quick);
-            let what = &row.what;
-            let line = [
-                what, &echoloop, &floor, &tokio, &to_floor, &to_tokio, &verdict,
-            ];
-            let line = line.map(|cell| cell.replace('|', "\\|")).join(" | ");
-            let _ = writeln!(text, "| {line} |");
+            let mut line = vec![row.what.clone()];
+            line.extend(row.cells());
+            line.extend(row.ratios());
+            line.push(row.verdict(self.quick));
+            let line: Vec<String> = line.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            let _ = writeln!(text, "| {} |", line.join(" | "));
         }
         let _ = writeln!(text, "\n{machine}.");
         text
     }
 
-    /// Everything, every round included, as JSON.
+    /// Everything, with the figures of every round, as JSON.
     pub(crate) fn json(&self, machine: &str) -> String {
         let rows: Vec<String> = self.rows.iter().map(Row::json).collect();
         let quick = self.quick;
         let rows = rows.join(",\n  ");
         format!("{{\"machine\":{machine:?},\"quick\":{quick},\"rows\":[\n  {rows}\n]}}\n")
     }
+}
+
+fn print_line(what: &str, cells: &[String], ratios: &[String], bars: &str) {
+    let mut line = format!("{what:<60}");
+    for cell in cells {
+        let _ = write!(line, " {cell:>12}");
+    }
+    line.push(' ');
+    for ratio in ratios {
+        let _ = write!(line, " {ratio:<21}");
+    }
+    println!("{line} {bars}");
 }

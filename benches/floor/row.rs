@@ -1,22 +1,57 @@
-//! One row of the table: a figure of each rival, their ratios, and the bars that they are to clear.
+//! One row of the table: a figure of each rival, the ratios, and the bars.
 
+use crate::rivals::RIVALS;
 use crate::stats::{Interval, median};
 use std::fmt::Write;
 
 /// The rivals, as the table names them.
-pub(crate) const COLUMNS: [&str; 3] = ["echoloop", "floor", "tokio"];
+pub(crate) const COLUMNS: [&str; RIVALS] =
+    ["echoloop", "baseline", "tokio shared", "tokio 4 KiB", "Go"];
 
-/// A figure of each rival, where it was measured.
+/// What echoloop is compared with: one rival, or the best of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    Baseline,
+    /// The better of the two tokio servers in this row.
+    Tokio,
+    Go,
+    BaselineOrTokio,
+}
+
+impl Against {
+    /// The columns of ratios.
+    pub(crate) const COLUMNS: [Against; 3] = [Against::Baseline, Against::Tokio, Against::Go];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Against::Baseline => "baseline",
+            Against::Tokio => "best tokio",
+            Against::Go => "Go",
+            Against::BaselineOrTokio => "baseline or tokio",
+        }
+    }
+
+    fn candidates(self) -> &'static [usize] {
+        match self {
+            Against::Baseline => &[1],
+            Against::Tokio => &[2, 3],
+            Against::Go => &[4],
+            Against::BaselineOrTokio => &[1, 2, 3],
+        }
+    }
+}
+
+/// A figure of each rival that was measured.
 pub(crate) struct Row {
     pub(crate) part: &'static str,
     pub(crate) what: String,
     pub(crate) unit: Unit,
-    /// Round by round, by rival; empty where there is nothing to be measured.
-    series: [Vec<f64>; 3],
+    /// The figure of every round by rival; empty for a rival that was not measured.
+    series: [Vec<f64>; RIVALS],
     pub(crate) bars: Vec<Bar>,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     PerSecond,
@@ -27,16 +62,16 @@ pub(crate) enum Unit {
     Instructions,
 }
 
-/// What a row is to reach.
+/// A condition on a row.
 pub(crate) struct Bar {
     pub(crate) text: String,
     pub(crate) met: bool,
-    /// Whether it rests on times, which mean little in a quick run.
+    /// Whether it depends on times, which are not reliable in a quick run.
     timed: bool,
 }
 
 impl Bar {
-    /// Whether it decides how the bench ends.
+    /// Whether it decides the exit code of the bench.
     pub(crate) fn counts(&self, quick: bool) -> bool {
         !(quick && self.timed)
     }
@@ -47,7 +82,7 @@ impl Row {
         part: &'static str,
         what: impl Into<String>,
         unit: Unit,
-        series: [Vec<f64>; 3],
+        series: [Vec<f64>; RIVALS],
     ) -> Row {
         Row {
             part,
@@ -63,43 +98,60 @@ impl Row {
         part: &'static str,
         what: impl Into<String>,
         unit: Unit,
-        series: Vec<f64>,
+        figures: Vec<f64>,
     ) -> Row {
-        Row::new(part, what, unit, [series, Vec::new(), Vec::new()])
+        let mut series = [const { Vec::new() }; RIVALS];
+        series[0] = figures;
+        Row::new(part, what, unit, series)
     }
 
-    /// The median of a rival; not a number if it was not measured.
+    /// The median of a rival; NaN if it was not measured.
     pub(crate) fn median(&self, rival: usize) -> f64 {
         median(&self.series[rival])
     }
 
+    /// The column of the rival to compare with: the best one that was measured.
+    pub(crate) fn best(&self, against: Against) -> usize {
+        let candidates = against.candidates().iter().copied();
+        let best = candidates.reduce(|best, other| {
+            let is_better = if self.unit == Unit::PerSecond {
+                self.median(other) > self.median(best)
+            } else {
+                self.median(other) < self.median(best)
+            };
+            if is_better || self.series[best].is_empty() {
+                other
+            } else {
+                best
+            }
+        });
+        best.unwrap_or_default()
+    }
+
     /// The ratio of echoloop to a rival, if both were measured.
-    fn ratio(&self, rival: usize) -> Option<Interval> {
+    fn ratio(&self, against: Against) -> Option<Interval> {
+        let rival = self.best(against);
         let [ours, theirs] = [&self.series[0], &self.series[rival]];
-        // A ratio to next to nothing says nothing: the floor keeps no memory for an idle connection.
+        // The baseline allocates nothing for an idle connection, and a ratio to nearly 0 B has no meaning.
         let least = if self.unit == Unit::Bytes { 1.0 } else { 0.0 };
         let comparable = ours.len() == theirs.len() && self.median(rival) > least;
         comparable.then(|| Interval::of_ratios(ours, theirs))
     }
 
-    /// At least so much of the floor (1) or of tokio (2), as far as can be told.
-    pub(crate) fn at_least(self, bar: f64, rival: usize) -> Row {
-        let ratio = self.ratio(rival);
-        self.bar(
-            format!("≥ {bar:.2} of {}", COLUMNS[rival]),
-            ratio.is_some_and(|ratio| ratio.high >= bar),
-            true,
-        )
+    /// A bar: at least `bar` times the rival, within the interval.
+    pub(crate) fn at_least(self, bar: f64, against: Against) -> Row {
+        let ratio = self.ratio(against);
+        let met = ratio.is_some_and(|ratio| ratio.high >= bar);
+        let text = format!("≥ {bar:.2} of {}", COLUMNS[self.best(against)]);
+        self.bar(text, met, true)
     }
 
-    /// At most so much of the floor (1) or of tokio (2), as far as can be told.
-    pub(crate) fn at_most(self, bar: f64, rival: usize) -> Row {
-        let ratio = self.ratio(rival);
-        self.bar(
-            format!("≤ {bar:.2} of {}", COLUMNS[rival]),
-            ratio.is_some_and(|ratio| ratio.low <= bar),
-            true,
-        )
+    /// A bar: at most `bar` times the rival, within the interval.
+    pub(crate) fn at_most(self, bar: f64, against: Against) -> Row {
+        let ratio = self.ratio(against);
+        let met = ratio.is_some_and(|ratio| ratio.low <= bar);
+        let text = format!("≤ {bar:.2} of {}", COLUMNS[self.best(against)]);
+        self.bar(text, met, true)
     }
 
     /// A bar of another kind.
@@ -108,20 +160,20 @@ impl Row {
         self
     }
 
-    /// The median of each rival, as people read it.
-    pub(crate) fn cells(&self) -> [String; 3] {
+    /// The median of each rival, formatted; empty if it was not measured.
+    pub(crate) fn cells(&self) -> [String; RIVALS] {
         std::array::from_fn(|rival| match self.series[rival][..] {
             [] => String::new(),
-            _ => self.unit.show(self.median(rival)),
+            _ => self.unit.format(self.median(rival)),
         })
     }
 
-    /// The ratios to the floor and to tokio, as people read them.
-    pub(crate) fn ratios(&self) -> [String; 2] {
-        [1, 2].map(|rival| match self.ratio(rival) {
-            // What was measured once has no interval.
-            Some(ratio) if self.series[rival].len() == 1 => format!("{:.3}", ratio.median),
-            Some(ratio) => show_ratio(ratio),
+    /// The ratios to [`Against::COLUMNS`], formatted.
+    pub(crate) fn ratios(&self) -> [String; 3] {
+        Against::COLUMNS.map(|against| match self.ratio(against) {
+            // A single measurement has no interval.
+            Some(ratio) if self.series[0].len() == 1 => format!("{:.3}", ratio.median),
+            Some(ratio) => format_ratio(ratio),
             None => String::new(),
         })
     }
@@ -158,13 +210,13 @@ impl Row {
 }
 
 /// A ratio and its interval.
-pub(crate) fn show_ratio(ratio: Interval) -> String {
+pub(crate) fn format_ratio(ratio: Interval) -> String {
     let Interval { low, median, high } = ratio;
     format!("{median:.3} [{low:.3} {high:.3}]")
 }
 
 impl Unit {
-    pub(crate) fn show(self, value: f64) -> String {
+    pub(crate) fn format(self, value: f64) -> String {
         match self {
             Unit::PerSecond => format!("{}/s", grouped(value)),
             Unit::Nanoseconds => format!("{} ns", grouped(value)),
@@ -190,24 +242,24 @@ fn grouped(value: f64) -> String {
     text
 }
 
-/// Shows that figures are written, and bars judged, as they are meant.
+/// Checks the formatting of figures and the judgement of bars.
 pub(crate) fn self_check() {
     assert_eq!(grouped(1_234_567.0), "1,234,567");
     assert_eq!(grouped(999.0), "999");
     let row = |ours: f64| {
-        Row::new(
-            "",
-            "",
-            Unit::PerSecond,
-            [vec![ours; 3], vec![100.0; 3], vec![]],
-        )
+        let series = [ours, 100.0, 80.0, 90.0].map(|figure| vec![figure; 3]);
+        let [ours, baseline, shared, own] = series;
+        let series = [ours, baseline, shared, own, vec![]];
+        Row::new("", "", Unit::PerSecond, series)
     };
-    assert!(row(98.5).at_least(0.98, 1).bars[0].met);
-    assert!(!row(97.5).at_least(0.98, 1).bars[0].met);
-    assert!(row(102.5).at_most(1.03, 1).bars[0].met);
-    assert!(!row(103.5).at_most(1.03, 1).bars[0].met);
-    assert!(
-        !row(1.0).at_least(0.98, 2).bars[0].met,
-        "what was not measured is not met"
-    );
+    let is_met = |row: Row| row.bars[0].met;
+    assert!(is_met(row(98.5).at_least(0.98, Against::Baseline)));
+    assert!(!is_met(row(97.5).at_least(0.98, Against::Baseline)));
+    assert!(is_met(row(102.5).at_most(1.03, Against::Baseline)));
+    assert!(!is_met(row(103.5).at_most(1.03, Against::Baseline)));
+    assert!(is_met(row(90.0).at_least(1.0, Against::Tokio)));
+    assert!(!is_met(row(85.0).at_least(1.0, Against::Tokio)));
+    assert!(!is_met(row(95.0).at_least(0.98, Against::BaselineOrTokio)));
+    let unmeasured = row(1.0).at_least(0.98, Against::Go);
+    assert!(!is_met(unmeasured), "a missing rival meets no bar");
 }

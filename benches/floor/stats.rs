@@ -1,6 +1,6 @@
-//! Medians, ratios of pairs, and how far they can be trusted.
+//! Medians, ratios of pairs, and their confidence intervals.
 
-/// How often the rounds are drawn anew for an interval.
+/// The number of bootstrap samples for an interval.
 const DRAWS: usize = 2000;
 
 /// The median of some ratios, with its 95 % bootstrap interval (Efron and Tibshirani, An Introduction to the Bootstrap,
@@ -13,7 +13,7 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Of ratios round by round: what disturbs a round disturbs both that it compares.
+    /// Of the ratio in each round: a disturbance affects both measurements of a round.
     pub(crate) fn of_ratios(ours: &[f64], theirs: &[f64]) -> Interval {
         let pairs = ours.iter().zip(theirs);
         Interval::of(
@@ -24,7 +24,7 @@ impl Interval {
     }
 
     fn of(samples: &[f64]) -> Interval {
-        // The same samples always give the same interval.
+        // A fixed seed: the same samples always have the same interval.
         let mut random = Random(0x5EED);
         let medians = (0..DRAWS).map(|_| {
             let drawn = samples.iter().map(|_| samples[random.below(samples.len())]);
@@ -40,7 +40,7 @@ impl Interval {
     }
 }
 
-/// The middle one, or the mean of the two in the middle; not a number if there are none.
+/// The middle sample, or the mean of the two in the middle; NaN if there are none.
 pub(crate) fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -52,13 +52,13 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     }
 }
 
-/// A count as a number to calculate with.
+/// A count as a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// `SplitMix64` (Steele, Lea and Flood, 2014): small, and good enough to draw rounds.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): small, and sufficient for bootstrap samples.
 struct Random(u64);
 
 impl Random {
@@ -75,7 +75,7 @@ impl Random {
     }
 }
 
-/// Shows that the arithmetic is right where the answer is known.
+/// Checks the arithmetic on known results.
 pub(crate) fn self_check() {
     let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
     assert!(near(median(&[3.0, 1.0, 2.0]), 2.0));
@@ -86,6 +86,6 @@ pub(crate) fn self_check() {
     let spread: Vec<f64> = (1..=21).map(f64::from).collect();
     let spread = Interval::of(&spread);
     assert!(near(spread.median, 11.0));
-    // By the binomial, the order statistics 6 and 16 of 21 enclose the median with 97.3 %.
+    // By the binomial distribution, the order statistics 6 and 16 of 21 enclose the median with 97.3 %.
     assert!((6.0..=8.0).contains(&spread.low) && (14.0..=16.0).contains(&spread.high));
 }

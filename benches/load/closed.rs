@@ -1,4 +1,4 @@
-//! Active connections: as fast as they can, among idle ones, and on schedule.
+//! Active connections: at the highest rate, among idle ones, and on schedule.
 
 use crate::plain;
 use crate::programs::{Server, load};
@@ -10,13 +10,13 @@ use std::time::Duration;
 const CONNECTIONS: usize = 50;
 const SIZE: usize = 128;
 
-/// The smallest part of the plain loop's rate.
+/// The smallest rate, as a share of the plain loop's.
 const LEAST_RATIO: f64 = 0.95;
 
-/// The largest p99 of the schedule's lag.
+/// The largest p99 of the lag behind the schedule.
 const MOST_LAG_US: u64 = 50;
 
-/// How long one measurement takes, and how many there are.
+/// The length of a measurement, and the number of measurements.
 fn extent(report: &Report) -> (Duration, usize) {
     if report.quick {
         (Duration::from_millis(500), 1)
@@ -49,11 +49,11 @@ fn closed_loop(address: SocketAddr, length: Duration, idle: &str) -> LoadResult 
     result
 }
 
-/// Every reply verified and timed, against a loop that does neither, in turn at the same server.
+/// Every reply verified and timed, compared with a loop that does neither, alternately on the same server.
 pub(crate) fn against_a_plain_loop(report: &mut Report) {
     report.part(
         "closed",
-        "50 connections, 128 B: verified, against a plain epoll loop",
+        "50 connections, 128 B: verified, compared with a plain epoll loop",
     );
     let server = Server::start();
     let (length, rounds) = extent(report);
@@ -61,7 +61,7 @@ pub(crate) fn against_a_plain_loop(report: &mut Report) {
     for round in 0..rounds {
         let one = || closed_loop(server.address, length, "0").echo.per_second;
         let other = || plain::rate(server.address, CONNECTIONS, SIZE, length);
-        // Each goes first as often as the other.
+        // Each is measured first as often as the other.
         let (ours, theirs) = if round % 2 == 0 {
             let ours = one();
             (ours, other())
@@ -84,7 +84,7 @@ pub(crate) fn against_a_plain_loop(report: &mut Report) {
     );
 }
 
-/// What is measured on active connections must not depend on how many idle ones there are beside them.
+/// The figures of active connections must not depend on the number of idle ones.
 pub(crate) fn among_idle_ones(report: &mut Report) {
     report.part(
         "among",
@@ -122,17 +122,17 @@ pub(crate) fn among_idle_ones(report: &mut Report) {
     );
 }
 
-/// At half of what goes at all, on schedule: how late are messages sent?
+/// The lag behind the schedule at half of the highest rate.
 pub(crate) fn lag(report: &mut Report) {
-    report.part("lag", "50 connections at half of the largest rate");
+    report.part("lag", "50 connections at half of the highest rate");
     let server = Server::start();
     let (length, rounds) = extent(report);
     let most = closed_loop(server.address, length, "0").echo.per_second;
     let rate = format!("{:.0}", most / 2.0);
     report.figure("rate, echoes/s", &rate);
     for (name, arguments) in [
-        ("as it is", &[][..]),
-        ("asleep between messages", &["--spin", "0"]),
+        ("default", &[][..]),
+        ("sleeping between messages", &["--spin", "0"]),
     ] {
         let mut lags = Vec::new();
         for _ in 0..rounds {

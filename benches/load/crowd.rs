@@ -1,4 +1,4 @@
-//! A crowd: more connections than one process may have descriptors, over several at both ends.
+//! More connections than one process has file descriptors, over several processes at both ends.
 
 use crate::programs::{Running, Server};
 use crate::report::Report;
@@ -6,7 +6,7 @@ use crate::report::Report;
 /// Processes at each end.
 const PROCESSES: usize = 6;
 
-/// All of them connect, hold together for a while, and ask every connection for an echo.
+/// All load processes connect, hold their connections at the same time, and verify an echo on each.
 pub(crate) fn run(report: &mut Report) {
     let (each, wait, duration) = if report.quick {
         (1000, "+2s", "1s")
@@ -43,7 +43,7 @@ pub(crate) fn run(report: &mut Report) {
     let results: Vec<_> = loads.into_iter().map(Running::finish).collect();
     let sum =
         |count: fn(&echoloop::load::LoadResult) -> u64| results.iter().map(count).sum::<u64>();
-    // What each held while all held: the measured parts begin together.
+    // The measured periods of all processes begin together.
     let held = sum(|result| result.intervals.last().map_or(0, |interval| interval.held));
     let lost = sum(|result| result.connections.lost);
     let alive = sum(|result| result.probe.alive);

@@ -1,4 +1,4 @@
-//! Idle connections: how fast they are opened, and what each costs the load tester.
+//! Idle connections: how fast they are established, and the load tester's memory for each.
 
 use crate::programs::{Running, Server, load};
 use crate::report::{Report, as_f64, median};
@@ -12,7 +12,7 @@ const LEAST_OPENED: f64 = 20_000.0;
 /// Bytes of user memory per idle connection.
 const MOST_BYTES: f64 = 100.0;
 
-/// 19,000 at once from one process to one process.
+/// 19,000 at once, from one process to one process.
 pub(crate) fn opening(report: &mut Report) {
     report.part("opening", "19,000 idle connections to one server");
     let rounds = if report.quick { 1 } else { 7 };
@@ -30,16 +30,16 @@ pub(crate) fn opening(report: &mut Report) {
     }
     let rate = median(rates);
     report.time_bar(
-        "opened per second",
+        "established per second",
         format!("{rate:.0}"),
         "at least 20000",
         rate >= LEAST_OPENED,
     );
     report.time_bar("SYN retransmits", retransmitted, "none", retransmitted == 0);
-    report.bar("all 19,000 stood and answered", alive, "true", alive);
+    report.bar("all 19,000 established and alive", alive, "true", alive);
 }
 
-/// The slope of the load tester's memory between two numbers of idle connections that it holds.
+/// The slope of the load tester's memory between two counts of idle connections.
 pub(crate) fn memory(report: &mut Report) {
     report.part(
         "memory",
@@ -58,7 +58,7 @@ pub(crate) fn memory(report: &mut Report) {
     );
 }
 
-/// The memory of a load that holds so many.
+/// The memory of a load with this number of idle connections.
 fn held_memory(server: &Server, count: i64) -> i64 {
     let count = count.to_string();
     let arguments = [
@@ -73,7 +73,7 @@ fn held_memory(server: &Server, count: i64) -> i64 {
     ];
     let mut running = Running::start(server.address, &arguments);
     let mut stdout = running.0.stdout.take().unwrap();
-    // The line of the first second: by then all stand.
+    // The line of the first second: all connections are established then.
     wait_for_lines(&mut stdout, 2);
     let memory = running.memory();
     let mut rest = String::new();
@@ -87,8 +87,11 @@ fn wait_for_lines(stdout: &mut ChildStdout, lines: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     let (mut seen, mut byte) = (0, [0]);
     while seen < lines {
-        assert!(Instant::now() < deadline, "it holds nothing after a minute");
-        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "it has ended");
+        assert!(
+            Instant::now() < deadline,
+            "no connections are held after a minute"
+        );
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "the load has ended");
         seen += usize::from(byte[0] == b'\n');
     }
 }

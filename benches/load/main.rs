@@ -1,17 +1,17 @@
-//! The load tester measured: is what it reports the server's doing, or its own?
+//! The load tester itself: how far its own cost influences what it reports about a server.
 //!
 //! `cargo bench --bench load -- [closed] [opening] [crowd] [among] [lag] [memory] [--quick]` runs the named parts, or all.
-//! Each starts release builds of `echoloop serve` and `echoloop load`, and prints what was measured beside the bar
-//! that it is to clear. Exits with 1 when a bar is missed.
+//! Each starts release builds of `echoloop serve` and `echoloop load`, and prints each figure with its bar. Exits with 1
+//! when a bar is missed.
 //!
-//! `--quick` takes a few seconds and shows that everything works: bars on times are shown then, and do not decide.
+//! `--quick` takes a few seconds and shows that everything works: bars on times are then shown, but do not count.
 //!
-//! - `closed`: 50 connections, 128 bytes, every reply verified, against a loop that verifies nothing ([`plain`]).
-//! - `opening`: 19,000 idle connections, how many per second, and no SYN sent twice.
-//! - `crowd`: 100,000 idle connections over several processes at both ends, all of which answer.
+//! - `closed`: 50 connections, 128 bytes, every reply verified, compared with a loop that verifies nothing ([`plain`]).
+//! - `opening`: 19,000 idle connections: how many are established per second, and no SYN retransmits.
+//! - `crowd`: 100,000 idle connections over several processes at both ends, all of which echo.
 //! - `among`: 50 active connections among none and among 19,000 idle ones.
-//! - `lag`: at half of the largest rate, how late messages are sent.
-//! - `memory`: what an idle connection costs the load tester.
+//! - `lag`: how late messages are sent at half of the highest rate.
+//! - `memory`: user memory of the load tester per idle connection.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,17 +23,14 @@ mod crowd;
 mod idle;
 mod plain;
 mod programs;
-#[path = "../worst_day/report.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with the other bench, which uses more of it"
-)]
+#[path = "../common/report.rs"]
+#[allow(dead_code, reason = "shared with other benches, which use more of it")]
 mod report;
 
 use report::Report;
 use std::process::ExitCode;
 
-/// A part: its name, and what runs it.
+/// A part: its name and its function.
 type Part = (&'static str, fn(&mut Report));
 
 const PARTS: [Part; 6] = [
@@ -51,7 +48,7 @@ fn main() -> ExitCode {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--quick" => quick = true,
-            // Cargo says this to every bench.
+            // Cargo passes this to every bench.
             "--bench" => {}
             name => {
                 let Some(part) = PARTS.iter().find(|(part, _)| *part == name) else {

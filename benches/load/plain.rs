@@ -1,5 +1,5 @@
-//! The yardstick: a closed loop as one would write it in C over epoll, which verifies nothing and reads no clock but to
-//! know when to stop.
+//! The reference: a minimal closed loop over epoll, which verifies nothing and reads the clock only once per iteration,
+//! to end in time.
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -19,10 +19,10 @@ pub(crate) fn rate(address: SocketAddr, connections: usize, size: usize, length:
     for (index, stream) in streams.iter_mut().enumerate() {
         stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
-        let descriptor = stream.as_raw_fd();
+        let fd = stream.as_raw_fd();
         let registry = poll.registry();
         registry
-            .register(&mut SourceFd(&descriptor), Token(index), Interest::READABLE)
+            .register(&mut SourceFd(&fd), Token(index), Interest::READABLE)
             .unwrap();
         stream.write_all(&message).unwrap();
     }
@@ -44,7 +44,7 @@ pub(crate) fn rate(address: SocketAddr, connections: usize, size: usize, length:
             if missing[index] == 0 {
                 missing[index] = size;
                 count += 1;
-                // A message fits into the socket's buffer.
+                // The message fits into the send buffer.
                 stream.write_all(&message).unwrap();
             }
         }

@@ -1,11 +1,11 @@
-//! The two programs: servers that are started and ended, and loads whose results are read.
+//! The two programs: starting and ending servers, and reading the results of loads.
 
 use echoloop::load::LoadResult;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-/// A program of this build, free of what the environment would tell it.
+/// The program of this build, independent of the environment.
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echoloop"));
     command
@@ -15,19 +15,19 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// An `echoloop serve`. It is ended with this value.
+/// A running `echoloop serve`, which ends when this value is dropped.
 pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    /// On a port of its own.
+    /// Starts a server on a free port.
     pub(crate) fn start() -> Server {
         Server::start_at("127.0.0.1:0")
     }
 
-    /// On a port that others may share.
+    /// Starts a server on an address, which others may share.
     pub(crate) fn start_at(address: &str) -> Server {
         let mut process = program(&["serve", "--listen", address, "--reuse-port"])
             .stdout(Stdio::null())
@@ -39,7 +39,7 @@ impl Server {
         log.read_line(&mut line).unwrap();
         let (_, rest) = line
             .split_once("listening on ")
-            .unwrap_or_else(|| panic!("serve said: {line}"));
+            .unwrap_or_else(|| panic!("unexpected log line: {line}"));
         let address = rest.split_whitespace().next().unwrap().parse().unwrap();
         Server { process, address }
     }
@@ -52,7 +52,7 @@ impl Drop for Server {
     }
 }
 
-/// An `echoloop load` that runs.
+/// A running `echoloop load`.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -68,7 +68,7 @@ impl Running {
         )
     }
 
-    /// Its result, at its end; it was started with `-o json`.
+    /// Waits for the end of a load started with `-o json`; its result.
     pub(crate) fn finish(self) -> LoadResult {
         let output = self.0.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -80,7 +80,7 @@ impl Running {
         result
     }
 
-    /// The proportional set of its memory in bytes, in which shared pages count by their share.
+    /// The proportional set size in bytes.
     pub(crate) fn memory(&self) -> i64 {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
@@ -94,7 +94,7 @@ impl Running {
     }
 }
 
-/// Runs a load to its end.
+/// Runs a load to its end; its result.
 pub(crate) fn load(address: SocketAddr, arguments: &[&str]) -> LoadResult {
     Running::start(address, &[&["-o", "json"], arguments].concat()).finish()
 }

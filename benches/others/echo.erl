@@ -1,4 +1,4 @@
-%% An echo server as one would write it with gen_tcp: a process for each connection. It listens on 127.0.0.1:PORT.
+%% An echo server as usually written with gen_tcp: a process per connection. Listens on 127.0.0.1:PORT.
 -module(echo).
 -export([start/1]).
 

@@ -1,5 +1,6 @@
-/* An echo server as one would write it with libuv: one loop, a buffer of 64 KiB for each connection, written at once
- * where the kernel takes it, else kept and not read on. cc -O2 libuv.c -luv; listens on 127.0.0.1:PORT. */
+/* An echo server as usually written with libuv: one loop, a buffer of 64 KiB per connection. Input is echoed at once; if
+ * the kernel does not take all of it, the connection is not read until the rest is written.
+ * cc -O2 libuv.c -luv; listens on 127.0.0.1:PORT. */
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -20,7 +21,7 @@ static void finish(struct client *client)
         uv_close((uv_handle_t *)client, on_close);
 }
 
-static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     (void)suggested;
     *buffer = uv_buf_init(((struct client *)handle)->buffer, BUFFER);
@@ -34,7 +35,7 @@ static void on_written(uv_write_t *write, int status)
     if (status < 0)
         finish(client);
     else
-        uv_read_start((uv_stream_t *)client, on_room, on_read);
+        uv_read_start((uv_stream_t *)client, on_allocate, on_read);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
@@ -68,7 +69,7 @@ static void on_connection(uv_stream_t *listener, int status)
         return;
     }
     if (uv_accept(listener, (uv_stream_t *)client) || uv_tcp_nodelay(&client->tcp, 1)
-        || uv_read_start((uv_stream_t *)client, on_room, on_read))
+        || uv_read_start((uv_stream_t *)client, on_allocate, on_read))
         finish(client);
 }
 

@@ -1,8 +1,8 @@
-//! Churn: as many connections as there are descriptors, of which a third reset in the middle of an echo, a third
-//! half-close, and a third stall until they are reset. When they have gone, nothing of them may be left.
+//! Churn: as many connections as file descriptors allow, of which a third reset in the middle of an echo, a third
+//! half-close, and a third stall until the daemon resets them. After the last has closed, nothing may remain.
 
-use crate::clients::{Hog, Leave, Talker};
-use crate::crowd::{Buffers, Client, Crowd, Step};
+use crate::client_loop::{Buffers, Client, ClientLoop, Step};
+use crate::clients::{CloseBy, EchoClient, NonReader};
 use crate::daemon::{Daemon, Memory};
 use crate::echo::{End, Ends};
 use crate::pingers::{self, Outcome, Pingers};
@@ -10,42 +10,42 @@ use crate::report::{Distribution, Report, mib, ms};
 use mio::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// By how much the daemon's memory may grow from the end of one cycle to the end of the next, in bytes.
-const MOST_GROWTH: i64 = 1024 * 1024;
+/// The largest growth of the daemon's memory from the end of one cycle to the end of the next, in bytes.
+const MAX_GROWTH: i64 = 1024 * 1024;
 
-/// Descriptors that are left to everything else, in the daemon and here.
+/// File descriptors reserved for other uses, in the daemon and in this process.
 const RESERVE: usize = 900;
 
-/// How much later than its stall timeout and a tick the last of the stalled may see its reset.
+/// How much later than the stall timeout and a tick a stalled client may receive its reset.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How the part is run.
+/// The size of the load.
 struct Plan {
     clients: usize,
     seconds: u64,
     stall_timeout: Duration,
-    /// For how long a talker thinks at least before it says something.
-    pace: Duration,
+    /// The shortest pause between the messages of an echo client.
+    min_pause: Duration,
 }
 
-/// Whoever takes part. The three kinds are equally many at any time.
-enum Guest {
-    Talker(usize, Talker),
-    Hog(Hog),
+/// A client of one of three kinds, which are equally many at any time.
+enum ChurnClient {
+    EchoClient(usize, EchoClient),
+    NonReader(NonReader),
 }
 
-const KINDS: [&str; 3] = ["those who reset", "those who half-close", "those who stall"];
+const KINDS: [&str; 3] = ["resetting", "half-closing", "stalled"];
 
-/// What a cycle came to.
+/// The results of a cycle.
 #[derive(Default)]
 struct Cycle {
-    begun: u64,
-    /// How many were connected and served at once, at most.
+    opened: u64,
+    /// The most clients connected and served at the same time.
     most: usize,
     ends: [Ends; 3],
-    /// From when something was last taken from one who stalls to its reset.
+    /// The times from the last progress of a stalled client to its reset.
     stalled: Vec<Duration>,
-    /// Bytes that came back in order to those who half-close.
+    /// Bytes echoed in order to half-closing clients.
     verified: u64,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn run(report: &mut Report) {
             clients: 600,
             seconds: 1,
             stall_timeout: Duration::from_secs(1),
-            pace: Duration::from_millis(20),
+            min_pause: Duration::from_millis(20),
         }
     } else {
         let allowed = usize::try_from(echoloop::net::raise_descriptor_limit().unwrap());
@@ -63,11 +63,11 @@ pub(crate) fn run(report: &mut Report) {
             clients: (allowed.unwrap().saturating_sub(RESERVE)).min(19_000),
             seconds: 60,
             stall_timeout: Duration::from_secs(5),
-            pace: Duration::from_millis(200),
+            min_pause: Duration::from_millis(200),
         }
     };
     let what = format!(
-        "{} connections that come and go for {} s, twice, and {} that are well-behaved",
+        "{} connections that are opened and closed for {} s, twice, and {} regular clients",
         plan.clients,
         plan.seconds,
         pingers::COUNT
@@ -78,109 +78,109 @@ pub(crate) fn run(report: &mut Report) {
         &["--stall-timeout", &stall, "--socket-buffer", "4KiB"],
         None,
     );
-    let descriptors = daemon.descriptors();
+    let fds_at_start = daemon.open_fds();
     let start = daemon.memory();
     report.figure("memory at the start: RSS", mib(start.rss));
-    report.figure("memory at the start: Pss", mib(start.pss));
-    let first = cycle(&plan, &daemon, descriptors, 1, report);
-    let second = cycle(&plan, &daemon, descriptors, 2, report);
+    report.figure("memory at the start: PSS", mib(start.pss));
+    let first = cycle(&plan, &daemon, fds_at_start, 1, report);
+    let second = cycle(&plan, &daemon, fds_at_start, 2, report);
     growth(report, first, second);
     end(&mut daemon, report);
 }
 
-/// One cycle, and the daemon's memory when everybody has gone.
+/// Runs one cycle; the daemon's memory after all clients have closed.
 fn cycle(
     plan: &Plan,
     daemon: &Daemon,
-    descriptors: usize,
+    fds_at_start: usize,
     number: u64,
     report: &mut Report,
 ) -> Memory {
     let pingers = Pingers::start(daemon.address, Duration::from_millis(20));
-    let effort = daemon.effort();
+    let before = daemon.cpu_usage();
     let cycle = churn(plan, daemon, number);
-    let (before, effort) = (effort, daemon.effort());
+    let cpu_usage = daemon.cpu_usage();
     let pinged = pingers.stop();
-    let left = daemon.descriptors_fallen_to(descriptors);
+    let left = daemon.wait_for_open_fds(fds_at_start);
     let memory = daemon.memory();
 
     let name = |what: &str| format!("cycle {number}: {what}");
-    report.figure(&name("connections begun"), cycle.begun);
-    report.figure(&name("most connected and served at once"), cycle.most);
+    report.figure(&name("connections opened"), cycle.opened);
+    report.figure(&name("most served at once"), cycle.most);
     report.figure(
         &name("daemon's CPU"),
-        format!("{:.0} %", effort.ran_since(&before)),
+        format!("{:.0} %", cpu_usage.ran_since(&before)),
     );
     report.figure(
-        &name("daemon waited for a processor"),
-        format!("{:.0} %", effort.waited_since(&before)),
+        &name("daemon waited for a CPU"),
+        format!("{:.0} %", cpu_usage.waited_since(&before)),
     );
     for (kind, ends) in KINDS.iter().zip(&cycle.ends) {
-        let counted = ends.of(End::AsMeant) > 0 && ends.errors() == 0;
-        report.bar(&name(kind), ends.summary(), "all as meant", counted);
+        let counted = ends.of(End::Expected) > 0 && ends.errors() == 0;
+        report.bar(&name(kind), ends.summary(), "all as expected", counted);
     }
     report.figure(
-        &name("verified for those who half-close"),
+        &name("verified for half-closing clients"),
         mib(bytes(cycle.verified)),
     );
     let stalled = Distribution::new(cycle.stalled);
     let latest = plan.stall_timeout + echoloop::reactor::TICK + SLACK;
     report.time_bar(
-        &name("latest reset of one who stalls"),
+        &name("latest reset of a stalled client"),
         ms(stalled.most()),
         &format!("at most {}", ms(latest)),
         stalled.most() <= latest,
     );
-    well_behaved(&name("well-behaved"), &pinged, report);
+    report_regular_clients(&name("regular clients"), &pinged, report);
     report.bar(
-        &name("descriptors left open"),
-        left.saturating_sub(descriptors),
+        &name("file descriptors left open"),
+        left.saturating_sub(fds_at_start),
         "none",
-        left <= descriptors,
+        left <= fds_at_start,
     );
     report.figure(&name("memory after it: RSS"), mib(memory.rss));
-    report.figure(&name("memory after it: Pss"), mib(memory.pss));
+    report.figure(&name("memory after it: PSS"), mib(memory.pss));
     memory
 }
 
-fn well_behaved(name: &str, pinged: &Outcome, report: &mut Report) {
-    let times = pinged.all();
+fn report_regular_clients(name: &str, pinged: &Outcome, report: &mut Report) {
+    let times = pinged.response_times();
     report.figure(&format!("{name}: p50"), ms(times.p50()));
     report.figure(&format!("{name}: p99"), ms(times.p99()));
     report.figure(&format!("{name}: worst"), ms(times.most()));
-    let served = ms(pinged.all_served_in().p99());
-    report.figure(&format!("{name}: p99 from sending"), served);
+    let served = ms(pinged.service_times().p99());
+    report.figure(&format!("{name}: p99 service time"), served);
     let errors = format!("{} of {}", pinged.errors(), times.len());
     let right = pinged.errors() == 0 && times.len() > 0;
     report.bar(&format!("{name}: errors"), errors, "none", right);
 }
 
-/// Keeps the crowd full for as long as planned, and then lets everybody come to their end.
+/// Keeps the number of clients constant for the planned time, and then waits until all have closed.
 fn churn(plan: &Plan, daemon: &Daemon, number: u64) -> Cycle {
-    let mut crowd = Crowd::<Guest>::new(daemon.address, 1);
+    let mut clients = ClientLoop::<ChurnClient>::new(daemon.address, 1);
     let mut cycle = Cycle::default();
-    let mut living = [0_usize; 3];
-    let last_birth = Instant::now() + Duration::from_secs(plan.seconds);
-    let patience = Duration::from_secs(plan.seconds) + 2 * plan.stall_timeout;
-    crowd.run_until(patience + Duration::from_secs(30), |crowd| {
-        for (guest, end) in crowd.take_ended() {
-            living[guest.kind()] -= 1;
-            cycle.note(&guest, end);
+    let mut live = [0_usize; 3];
+    let last_connect = Instant::now() + Duration::from_secs(plan.seconds);
+    let timeout = Duration::from_secs(plan.seconds) + 2 * plan.stall_timeout;
+    clients.run_until(timeout + Duration::from_secs(30), |clients| {
+        for (client, end) in clients.take_closed() {
+            live[client.kind()] -= 1;
+            cycle.add(&client, end);
         }
-        cycle.most = cycle.most.max(crowd.served());
-        if Instant::now() >= last_birth {
-            return crowd.is_empty();
+        cycle.most = cycle.most.max(clients.served());
+        if Instant::now() >= last_connect {
+            return clients.is_empty();
         }
-        while crowd.len() < plan.clients && crowd.may_connect() {
-            let fewest = (0..3).min_by_key(|kind| living[*kind]).unwrap();
-            living[fewest] += 1;
-            cycle.begun += 1;
-            crowd.connect(Guest::new(fewest, number << 32 | cycle.begun, plan));
+        while clients.len() < plan.clients && clients.may_connect() {
+            let fewest = (0..3).min_by_key(|kind| live[*kind]).unwrap();
+            live[fewest] += 1;
+            cycle.opened += 1;
+            clients.connect(ChurnClient::new(fewest, number << 32 | cycle.opened, plan));
         }
         false
     });
-    for guest in crowd.clients() {
-        cycle.ends[guest.kind()].count(End::Silent);
+    for client in clients.iter() {
+        cycle.ends[client.kind()].count(End::TimedOut);
     }
     cycle
 }
@@ -188,10 +188,10 @@ fn churn(plan: &Plan, daemon: &Daemon, number: u64) -> Cycle {
 fn growth(report: &mut Report, first: Memory, second: Memory) {
     for (name, growth) in [
         ("second cycle adds: RSS", second.rss - first.rss),
-        ("second cycle adds: Pss", second.pss - first.pss),
+        ("second cycle adds: PSS", second.pss - first.pss),
     ] {
-        let bar = format!("under {}", mib(MOST_GROWTH));
-        report.bar(name, mib(growth), &bar, growth < MOST_GROWTH);
+        let bar = format!("under {}", mib(MAX_GROWTH));
+        report.bar(name, mib(growth), &bar, growth < MAX_GROWTH);
     }
 }
 
@@ -202,10 +202,10 @@ fn end(daemon: &mut Daemon, report: &mut Report) {
     let code = daemon.stop().and_then(|status| status.code());
     let shown = code.map_or("none".to_owned(), |code| code.to_string());
     report.bar("exit code on SIGTERM", shown, "0", code == Some(0));
-    let panics = daemon.says("panicked");
-    report.bar("panics in its log", panics, "none", panics == 0);
-    report.figure("most memory ever: RSS", mib(peak));
-    println!("  its last words: {}", daemon.last_words());
+    let panics = daemon.count_log_lines("panicked");
+    report.bar("panics in the log", panics, "none", panics == 0);
+    report.figure("peak memory: RSS", mib(peak));
+    println!("  last log line: {}", daemon.last_log_line());
 }
 
 fn bytes(count: u64) -> i64 {
@@ -213,25 +213,30 @@ fn bytes(count: u64) -> i64 {
 }
 
 impl Cycle {
-    fn note(&mut self, guest: &Guest, end: End) {
-        self.ends[guest.kind()].count(end);
-        match guest {
-            Guest::Talker(1, talker) => self.verified += talker.received(),
-            Guest::Talker(..) => {}
-            Guest::Hog(hog) => {
-                let waited = hog.reset_at.map(|reset_at| reset_at - hog.moved_at);
-                self.stalled.extend(waited);
+    fn add(&mut self, client: &ChurnClient, end: End) {
+        self.ends[client.kind()].count(end);
+        match client {
+            ChurnClient::EchoClient(1, client) => self.verified += client.received(),
+            ChurnClient::EchoClient(..) => {}
+            ChurnClient::NonReader(client) => {
+                let stalled = client
+                    .reset_at
+                    .map(|reset_at| reset_at - client.last_progress_at);
+                self.stalled.extend(stalled);
             }
         }
     }
 }
 
-impl Guest {
-    fn new(kind: usize, seed: u64, plan: &Plan) -> Guest {
+impl ChurnClient {
+    fn new(kind: usize, seed: u64, plan: &Plan) -> ChurnClient {
         match kind {
-            0 => Guest::Talker(0, Talker::new(Leave::Reset, seed, plan.pace)),
-            1 => Guest::Talker(1, Talker::new(Leave::HalfClose, seed, plan.pace)),
-            _ => Guest::Hog(Hog::new(
+            0 => ChurnClient::EchoClient(0, EchoClient::new(CloseBy::Reset, seed, plan.min_pause)),
+            1 => ChurnClient::EchoClient(
+                1,
+                EchoClient::new(CloseBy::HalfClose, seed, plan.min_pause),
+            ),
+            _ => ChurnClient::NonReader(NonReader::new(
                 seed,
                 2 * plan.stall_timeout + Duration::from_secs(10),
             )),
@@ -241,31 +246,31 @@ impl Guest {
     /// The index of its kind in [`KINDS`].
     fn kind(&self) -> usize {
         match self {
-            Guest::Talker(kind, _) => *kind,
-            Guest::Hog(_) => 2,
+            ChurnClient::EchoClient(kind, _) => *kind,
+            ChurnClient::NonReader(_) => 2,
         }
     }
 }
 
-impl Client for Guest {
+impl Client for ChurnClient {
     fn drive(&mut self, stream: &mut TcpStream) -> Step {
         match self {
-            Guest::Talker(_, talker) => talker.drive(stream),
-            Guest::Hog(hog) => hog.drive(stream),
+            ChurnClient::EchoClient(_, client) => client.drive(stream),
+            ChurnClient::NonReader(client) => client.drive(stream),
         }
     }
 
     fn is_served(&self) -> bool {
         match self {
-            Guest::Talker(_, talker) => talker.is_served(),
-            Guest::Hog(hog) => hog.is_served(),
+            ChurnClient::EchoClient(_, client) => client.is_served(),
+            ChurnClient::NonReader(client) => client.is_served(),
         }
     }
 
     fn buffers(&self) -> Option<Buffers> {
         match self {
-            Guest::Talker(_, talker) => talker.buffers(),
-            Guest::Hog(hog) => hog.buffers(),
+            ChurnClient::EchoClient(_, client) => client.buffers(),
+            ChurnClient::NonReader(client) => client.buffers(),
         }
     }
 }

@@ -1,72 +1,72 @@
-//! The clients of a bad day: those who reset, those who half-close, and those who send and never read.
+//! Misbehaving clients: those that reset, those that half-close, and those that send but never read.
 
-use crate::crowd::{Buffers, Client, Step, reset_on_close, step};
-use crate::echo::{Echo, End, Heard, Random};
+use crate::client_loop::{Buffers, Client, Step, reset_on_close, step};
+use crate::echo::{Echo, End, Input, Random};
 use mio::net::TcpStream;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-/// How long a client waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest wait for an echo or the end of the connection.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The first words of each client; that they come back shows that it is accepted.
-const GREETING: u64 = 64;
+/// The size of the first message; its echo shows that the daemon has accepted the connection.
+const FIRST_MESSAGE: u64 = 64;
 
-/// How long a slow client does not read.
-const SLOWNESS: Duration = Duration::from_millis(30);
+/// The time between two reads of a slow reader.
+const READ_INTERVAL: Duration = Duration::from_millis(30);
 
-/// How a client takes its leave.
+/// How a client closes its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    /// With a reset, in the middle of an echo.
+pub(crate) enum CloseBy {
+    /// With RST, in the middle of an echo.
     Reset,
-    /// With FIN; then everything must come back, and then the daemon's FIN.
+    /// With FIN; then the rest of the echo must come back, and then the daemon's FIN.
     HalfClose,
 }
 
-/// A client that says several things, with time to think between them, and leaves.
+/// A client that sends several messages with pauses between them, and closes.
 #[derive(Debug)]
-pub(crate) struct Talker {
-    leave: Leave,
+pub(crate) struct EchoClient {
+    close_by: CloseBy,
     echo: Echo,
     random: Random,
-    /// What it still means to say.
-    says_left: u64,
-    /// Up to where it has decided to send.
+    /// Messages not sent yet.
+    messages_left: u64,
+    /// The end of the messages queued so far, in bytes from the start of the stream.
     goal: u64,
-    greeted: bool,
+    accepted: bool,
     fin_sent: bool,
-    next_say: Instant,
-    /// How long it thinks at least.
-    pace: Duration,
-    /// When it gives up, once it waits for the end.
+    next_message_at: Instant,
+    /// The shortest pause between messages.
+    min_pause: Duration,
+    /// When the client gives up, once it has begun to close.
     deadline: Option<Instant>,
-    /// Whether it reads only now and then, so that the daemon owes it something again and again.
+    /// Whether it is a slow reader, so that the daemon has pending output again and again.
     slow: bool,
-    /// When it reads again, if it is slow.
-    next_read: Instant,
+    /// When a slow reader reads again.
+    next_read_at: Instant,
 }
 
-impl Talker {
-    pub(crate) fn new(leave: Leave, seed: u64, pace: Duration) -> Talker {
+impl EchoClient {
+    pub(crate) fn new(close_by: CloseBy, seed: u64, min_pause: Duration) -> EchoClient {
         let mut random = Random::new(seed);
-        Talker {
-            leave,
+        EchoClient {
+            close_by,
             echo: Echo::new(random.next()),
-            says_left: random.within(2..8),
+            messages_left: random.within(2..8),
             slow: random.within(0..4) == 0,
-            next_read: Instant::now(),
+            next_read_at: Instant::now(),
             random,
-            goal: GREETING,
-            greeted: false,
+            goal: FIRST_MESSAGE,
+            accepted: false,
             fin_sent: false,
-            next_say: Instant::now() + PATIENCE,
-            pace,
+            next_message_at: Instant::now() + TIMEOUT,
+            min_pause,
             deadline: None,
         }
     }
 
-    /// How many bytes came back in order.
+    /// The number of bytes received in order.
     pub(crate) fn received(&self) -> u64 {
         self.echo.received
     }
@@ -74,80 +74,80 @@ impl Talker {
     fn advance(&mut self, stream: &mut TcpStream) -> Result<Step, End> {
         self.echo.send_until(stream, self.goal)?;
         let now = Instant::now();
-        if self.reads(now) && self.echo.receive(stream)? == Heard::Fin {
-            return self.heard_fin();
+        if self.may_read(now) && self.echo.receive(stream)? == Input::Fin {
+            return self.on_fin();
         }
         if let Some(deadline) = self.deadline {
-            return self.go_on_leaving(stream, deadline, now);
+            return self.continue_close(stream, deadline, now);
         }
-        if !self.greeted && self.echo.received == GREETING {
-            self.greeted = true;
-            self.think(now);
+        if !self.accepted && self.echo.received == FIRST_MESSAGE {
+            self.accepted = true;
+            self.schedule_next_message(now);
         }
-        if now < self.next_say {
-            return Ok(Step::Until(self.next_say));
+        if now < self.next_message_at {
+            return Ok(Step::Until(self.next_message_at));
         }
-        if !self.greeted {
-            return Err(End::Silent);
+        if !self.accepted {
+            return Err(End::TimedOut);
         }
-        self.say(now);
+        self.queue_message(now);
         self.echo.send_until(stream, self.goal)?;
-        if self.says_left == 0 {
-            let patience = match self.leave {
-                Leave::HalfClose => PATIENCE,
-                // In the middle: before the echo is on its way, or while it is.
-                Leave::Reset => Duration::from_millis(self.random.within(0..3)),
+        if self.messages_left == 0 {
+            let timeout = match self.close_by {
+                CloseBy::HalfClose => TIMEOUT,
+                // In the middle of an echo: before its first byte is sent, or between two.
+                CloseBy::Reset => Duration::from_millis(self.random.within(0..3)),
             };
-            self.deadline = Some(now + patience);
-            return self.go_on_leaving(stream, now + patience, now);
+            self.deadline = Some(now + timeout);
+            return self.continue_close(stream, now + timeout, now);
         }
-        Ok(Step::Until(self.next_say))
+        Ok(Step::Until(self.next_message_at))
     }
 
-    fn reads(&mut self, now: Instant) -> bool {
-        if self.slow && self.greeted && now < self.next_read {
+    fn may_read(&mut self, now: Instant) -> bool {
+        if self.slow && self.accepted && now < self.next_read_at {
             return false;
         }
-        self.next_read = now + SLOWNESS;
+        self.next_read_at = now + READ_INTERVAL;
         true
     }
 
-    /// Whether something is to come that it must wake up for by itself, as events are not heeded.
-    fn waits_to_read(&self) -> bool {
-        self.slow && self.greeted && (self.echo.received < self.echo.sent || self.fin_sent)
+    /// Whether it must wake by timer to read, as a slow reader ignores events.
+    fn has_unread_echo(&self) -> bool {
+        self.slow && self.accepted && (self.echo.received < self.echo.sent || self.fin_sent)
     }
 
-    /// Decides what to say next: mostly a little, sometimes far more than the socket buffers take.
-    fn say(&mut self, now: Instant) {
-        let seldom = if self.slow { 8 } else { 64 };
-        let length = match self.random.within(0..seldom) {
+    /// Queues the next message: mostly a short one, sometimes far more than the socket buffers hold.
+    fn queue_message(&mut self, now: Instant) {
+        let odds = if self.slow { 8 } else { 64 };
+        let length = match self.random.within(0..odds) {
             0 => self.random.within(16_384..65_536),
             _ => self.random.within(1..2048),
         };
         self.goal += length;
-        self.says_left -= 1;
-        self.think(now);
+        self.messages_left -= 1;
+        self.schedule_next_message(now);
     }
 
-    /// For one to seven times its pace, it says nothing.
-    fn think(&mut self, now: Instant) {
-        let sevenths = u32::try_from(self.random.within(1000..7000)).unwrap_or_default();
-        self.next_say = now + self.pace * sevenths / 1000;
+    /// Schedules the next message after one to seven pauses.
+    fn schedule_next_message(&mut self, now: Instant) {
+        let thousandths = u32::try_from(self.random.within(1000..7000)).unwrap_or_default();
+        self.next_message_at = now + self.min_pause * thousandths / 1000;
     }
 
-    fn go_on_leaving(
+    fn continue_close(
         &mut self,
         stream: &mut TcpStream,
         deadline: Instant,
         now: Instant,
     ) -> Result<Step, End> {
-        match self.leave {
-            Leave::Reset if now >= deadline => {
+        match self.close_by {
+            CloseBy::Reset if now >= deadline => {
                 reset_on_close(stream);
-                Ok(Step::End(End::AsMeant))
+                Ok(Step::End(End::Expected))
             }
-            Leave::HalfClose if now >= deadline => Err(End::Silent),
-            Leave::HalfClose if self.echo.sent == self.goal && !self.fin_sent => {
+            CloseBy::HalfClose if now >= deadline => Err(End::TimedOut),
+            CloseBy::HalfClose if self.echo.sent == self.goal && !self.fin_sent => {
                 stream.shutdown(Shutdown::Write).map_err(|_| End::Reset)?;
                 self.fin_sent = true;
                 Ok(Step::Until(deadline))
@@ -156,9 +156,9 @@ impl Talker {
         }
     }
 
-    fn heard_fin(&self) -> Result<Step, End> {
+    fn on_fin(&self) -> Result<Step, End> {
         if self.fin_sent && self.echo.received == self.goal {
-            Ok(Step::End(End::AsMeant))
+            Ok(Step::End(End::Expected))
         } else if self.echo.received == 0 {
             // Accepted and closed at once: refused.
             Err(End::NotConnected)
@@ -168,10 +168,10 @@ impl Talker {
     }
 }
 
-impl Client for Talker {
+impl Client for EchoClient {
     fn drive(&mut self, stream: &mut TcpStream) -> Step {
         match step(|| self.advance(stream)) {
-            Step::Until(due) if self.waits_to_read() => Step::Until(due.min(self.next_read)),
+            Step::Until(due) if self.has_unread_echo() => Step::Until(due.min(self.next_read_at)),
             step => step,
         }
     }
@@ -188,66 +188,66 @@ impl Client for Talker {
     }
 }
 
-/// A client that, once greeted, sends for as long as anything is taken and never reads.
+/// A client that waits for its first echo, and then sends as fast as the kernel allows and never reads.
 #[derive(Debug)]
-pub(crate) struct Hog {
+pub(crate) struct NonReader {
     echo: Echo,
-    greeted: bool,
-    /// When something of what it sends was taken last.
-    pub(crate) moved_at: Instant,
-    /// When it was reset, if it was.
+    accepted: bool,
+    /// When the kernel last accepted bytes.
+    pub(crate) last_progress_at: Instant,
+    /// When the connection was reset.
     pub(crate) reset_at: Option<Instant>,
-    /// For how long it waits to be reset.
-    patience: Duration,
+    /// The longest time without progress.
+    timeout: Duration,
     send_buffer: usize,
 }
 
-impl Hog {
-    pub(crate) fn new(seed: u64, patience: Duration) -> Hog {
-        Hog {
+impl NonReader {
+    pub(crate) fn new(seed: u64, timeout: Duration) -> NonReader {
+        NonReader {
             echo: Echo::new(seed),
-            greeted: false,
-            moved_at: Instant::now(),
+            accepted: false,
+            last_progress_at: Instant::now(),
             reset_at: None,
-            patience,
+            timeout,
             send_buffer: 4096,
         }
     }
 
-    /// One that does not wait for a greeting, and has so many bytes on their way.
-    pub(crate) fn rude(seed: u64, patience: Duration, send_buffer: usize) -> Hog {
-        Hog {
-            greeted: true,
+    /// A client that does not wait for a first echo, with a send buffer of this size.
+    pub(crate) fn sending_at_once(seed: u64, timeout: Duration, send_buffer: usize) -> NonReader {
+        NonReader {
+            accepted: true,
             send_buffer,
-            ..Hog::new(seed, patience)
+            ..NonReader::new(seed, timeout)
         }
     }
 
-    /// How many bytes were taken from it.
+    /// The number of bytes that the kernel accepted.
     pub(crate) fn sent(&self) -> u64 {
         self.echo.sent
     }
 
     fn advance(&mut self, stream: &mut TcpStream) -> Result<Step, End> {
-        if !self.greeted {
-            self.echo.send_until(stream, GREETING)?;
-            if self.echo.receive(stream)? == Heard::Fin {
+        if !self.accepted {
+            self.echo.send_until(stream, FIRST_MESSAGE)?;
+            if self.echo.receive(stream)? == Input::Fin {
                 return Err(End::NotConnected);
             }
-            if self.echo.received < GREETING {
+            if self.echo.received < FIRST_MESSAGE {
                 return self.wait();
             }
-            self.greeted = true;
+            self.accepted = true;
         }
         let before = self.echo.sent;
         let result = self.echo.send_until(stream, u64::MAX);
         let now = Instant::now();
         match result {
-            Ok(()) if before != self.echo.sent => self.moved_at = now,
+            Ok(()) if before != self.echo.sent => self.last_progress_at = now,
             Ok(()) => {}
             Err(End::Reset) => {
                 self.reset_at = Some(now);
-                return self.read_what_came_before_the_reset(stream);
+                return self.verify_before_reset(stream);
             }
             Err(end) => return Err(end),
         }
@@ -255,35 +255,35 @@ impl Hog {
     }
 
     fn wait(&self) -> Result<Step, End> {
-        let deadline = self.moved_at + self.patience;
+        let deadline = self.last_progress_at + self.timeout;
         if Instant::now() >= deadline {
-            return Err(End::Silent);
+            return Err(End::TimedOut);
         }
         Ok(Step::Until(deadline))
     }
 
-    /// As far as anything came back, it has to be right.
-    fn read_what_came_before_the_reset(&mut self, stream: &mut TcpStream) -> Result<Step, End> {
+    /// Bytes received before the reset must match.
+    fn verify_before_reset(&mut self, stream: &mut TcpStream) -> Result<Step, End> {
         match self.echo.receive(stream) {
             Err(End::Wrong) => Err(End::Wrong),
-            _ => Ok(Step::End(End::AsMeant)),
+            _ => Ok(Step::End(End::Expected)),
         }
     }
 }
 
-impl Client for Hog {
+impl Client for NonReader {
     fn drive(&mut self, stream: &mut TcpStream) -> Step {
         step(|| self.advance(stream))
     }
 
     fn is_served(&self) -> bool {
-        self.greeted
+        self.accepted
     }
 
     fn buffers(&self) -> Option<Buffers> {
         Some(Buffers {
             send: self.send_buffer,
-            // What the daemon sends is to fill it soon.
+            // Small, so that the daemon's output soon fills it.
             receive: 4096,
         })
     }

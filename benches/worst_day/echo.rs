@@ -1,29 +1,29 @@
-//! Bytes that are told apart from one another, and what one client has sent of them and got back.
+//! The bytes that one client sends, and the verification of their echo.
 
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::OnceLock;
 
-/// After how many bytes the pattern begins anew: a prime, so that no buffer's size hides a shift.
+/// The period of the pattern: a prime, so that a shift by the size of a buffer is detected.
 const PERIOD: usize = 65_521;
 
-/// The most bytes that are written or read at once.
+/// The most bytes per read or write.
 const PIECE: usize = 16 * 1024;
 
-/// How a client's connection ended, seen from the client.
+/// How a connection ended, from the client's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// As the client meant it to end.
-    AsMeant,
+    /// As the client expects.
+    Expected,
     /// The daemon reset it.
     Reset,
-    /// The daemon sent FIN before everything had come back.
+    /// The daemon sent FIN before the whole echo.
     EarlyFin,
-    /// What came back is not what was sent.
+    /// The echo differs from what was sent.
     Wrong,
-    /// Something that had to come did not come in time.
-    Silent,
-    /// It was not connected: the daemon or this machine refused.
+    /// An expected event did not happen in time.
+    TimedOut,
+    /// The daemon or this machine refused the connection.
     NotConnected,
     /// Another error of the socket.
     OtherError,
@@ -33,22 +33,22 @@ impl End {
     pub(crate) const COUNT: usize = 7;
 
     pub(crate) const ALL: [End; End::COUNT] = [
-        End::AsMeant,
+        End::Expected,
         End::Reset,
         End::EarlyFin,
         End::Wrong,
-        End::Silent,
+        End::TimedOut,
         End::NotConnected,
         End::OtherError,
     ];
 
     pub(crate) fn text(self) -> &'static str {
         match self {
-            End::AsMeant => "as meant",
+            End::Expected => "as expected",
             End::Reset => "reset",
             End::EarlyFin => "early FIN",
             End::Wrong => "wrong bytes",
-            End::Silent => "silent",
+            End::TimedOut => "timed out",
             End::NotConnected => "not connected",
             End::OtherError => "other error",
         }
@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-/// How many connections ended in which way.
+/// The number of connections by end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ends([u64; End::COUNT]);
 
@@ -76,12 +76,12 @@ impl Ends {
         self.0[end as usize]
     }
 
-    /// How many ended otherwise than they were meant to.
+    /// The number of unexpected ends.
     pub(crate) fn errors(&self) -> u64 {
-        self.0.iter().sum::<u64>() - self.of(End::AsMeant)
+        self.0.iter().sum::<u64>() - self.of(End::Expected)
     }
 
-    /// The counts that are not zero.
+    /// All counts that are not zero.
     pub(crate) fn summary(&self) -> String {
         let counts = End::ALL.into_iter().filter(|end| self.of(*end) > 0);
         let counts: Vec<_> = counts
@@ -95,7 +95,7 @@ impl Ends {
     }
 }
 
-/// What stands at `offset` of the stream that `seed` begins; at most [`PIECE`] bytes.
+/// The bytes at `offset` of the stream of `seed`; at most [`PIECE`] bytes.
 fn pattern(seed: u64, offset: u64, length: usize) -> &'static [u8] {
     static TWICE: OnceLock<Vec<u8>> = OnceLock::new();
     let twice = TWICE.get_or_init(|| {
@@ -107,7 +107,7 @@ fn pattern(seed: u64, offset: u64, length: usize) -> &'static [u8] {
     &twice[start..start + length.min(PIECE)]
 }
 
-/// The two directions of one client's connection. Invariant: the first `received` bytes came back as they were sent.
+/// The two directions of one connection. Invariant: the first `received` bytes of the echo match.
 #[derive(Debug)]
 pub(crate) struct Echo {
     seed: u64,
@@ -115,11 +115,11 @@ pub(crate) struct Echo {
     pub(crate) received: u64,
 }
 
-/// What reading came to.
+/// What the reads of a connection end with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// There is no more for now.
-    NoMore,
+pub(crate) enum Input {
+    /// No more input for now.
+    WouldBlock,
     /// The daemon's FIN.
     Fin,
 }
@@ -133,7 +133,7 @@ impl Echo {
         }
     }
 
-    /// Sends up to `goal` bytes, counted from the beginning; fewer if the kernel takes no more.
+    /// Sends up to `goal` bytes, counted from the start of the stream; fewer if the kernel accepts no more.
     pub(crate) fn send_until(&mut self, stream: &mut TcpStream, goal: u64) -> Result<(), End> {
         while self.sent < goal {
             let length = usize::try_from(goal - self.sent).unwrap_or(PIECE);
@@ -141,7 +141,7 @@ impl Echo {
                 Ok(count) => self.sent += count as u64,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // So says a socket that is still connecting, on some kernels.
+                // The socket is still connecting.
                 Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
                 Err(error) => return Err(End::of_error(error.kind())),
             }
@@ -149,12 +149,12 @@ impl Echo {
         Ok(())
     }
 
-    /// Reads and verifies all that is there.
-    pub(crate) fn receive(&mut self, stream: &mut TcpStream) -> Result<Heard, End> {
+    /// Reads and verifies all available input.
+    pub(crate) fn receive(&mut self, stream: &mut TcpStream) -> Result<Input, End> {
         let mut buffer = [0; PIECE];
         loop {
             match stream.read(&mut buffer) {
-                Ok(0) => return Ok(Heard::Fin),
+                Ok(0) => return Ok(Input::Fin),
                 Ok(count) => {
                     let expected = pattern(self.seed, self.received, count);
                     self.received += count as u64;
@@ -162,16 +162,20 @@ impl Echo {
                         return Err(End::Wrong);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Heard::NoMore),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Input::WouldBlock);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(Heard::NoMore),
+                Err(error) if error.kind() == ErrorKind::NotConnected => {
+                    return Ok(Input::WouldBlock);
+                }
                 Err(error) => return Err(End::of_error(error.kind())),
             }
         }
     }
 }
 
-/// Random numbers that are the same in every run (xorshift64*; Vigna, "An experimental exploration", 2016).
+/// Pseudo-random numbers, the same in every run (xorshift64*; Vigna, "An experimental exploration", 2016).
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -191,7 +195,7 @@ impl Random {
         self.next().to_le_bytes()[0]
     }
 
-    /// A number of `range`.
+    /// A number in `range`.
     pub(crate) fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
         range.start + self.next() % (range.end - range.start)
     }

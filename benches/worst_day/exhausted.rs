@@ -1,49 +1,49 @@
-//! Exhausted: the daemon has no descriptor left, and many want in. Who is in is served as before, it costs next to
-//! nothing, and as soon as somebody leaves, somebody who waits is served.
+//! Exhausted: the daemon has no free file descriptor, and more clients connect. Connected clients are served as before,
+//! the daemon uses little CPU, and when a client disconnects, a waiting one is accepted soon.
 
-use crate::crowd::{Client, Crowd, Step, reset_on_close, step};
+use crate::client_loop::{Client, ClientLoop, Step, reset_on_close, step};
 use crate::daemon::Daemon;
-use crate::echo::{Echo, End, Ends, Heard};
+use crate::echo::{Echo, End, Ends, Input};
 use crate::pingers::{self, Pingers};
 use crate::report::{Report, ms};
 use mio::net::TcpStream;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// The descriptors that the daemon may have.
+/// The daemon's limit on file descriptors.
 const ALLOWED: u32 = 200;
 
-/// Far more than there are descriptors for.
+/// Far above the limit on file descriptors.
 const MAX_CONNECTIONS: &str = "10000";
 
-/// How many come to stay. With the well-behaved they are more than are let in.
-const VISITORS: usize = 210;
+/// Long-lived clients. Together with the regular clients, more than the daemon can accept.
+const LONG_LIVED: usize = 210;
 
-/// How many leave at a time.
-const LEAVING: usize = 10;
+/// Clients that disconnect at a time.
+const REPLACED: usize = 10;
 
-/// How many come last, behind all those who knocked and went away again.
-const LATE: usize = 10;
+/// Clients that connect last, after all short-lived ones.
+const LATE_CLIENTS: usize = 10;
 
-/// How soon after somebody left somebody who waits is to be served.
-const SOON: Duration = Duration::from_secs(1);
+/// How soon after a client has disconnected a waiting one must be served.
+const SERVED_WITHIN: Duration = Duration::from_secs(1);
 
-/// The most of a processor that the daemon may use meanwhile, in per cent.
-const MOST_BUSY: f64 = 5.0;
+/// The most CPU that the daemon may use while clients wait, in per cent.
+const MAX_CPU_PERCENT: f64 = 5.0;
 
-/// By how much the 99th percentile of the response times of those who are in may rise.
-const MOST_RATIO: f64 = 2.0;
+/// The largest increase of the regular clients' p99 response time, as a factor.
+const MAX_RATIO: f64 = 2.0;
 
-/// How often each of the well-behaved sends: seldom, so that what the daemon uses is not used for them.
+/// The interval of the regular clients: long, so that they cause little of the daemon's CPU usage.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often somebody knocks, and how long they wait before they go away.
-const KNOCKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// The interval of short-lived clients, and how long each waits before it disconnects.
+const SHORT_LIVED: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 pub(crate) fn run(report: &mut Report) {
     let seconds = if report.quick { (1, 3) } else { (20, 60) };
     let what = format!(
-        "{ALLOWED} descriptors, {} in and more who want in, for {} s",
+        "{ALLOWED} file descriptors, {} regular clients and more that connect, for {} s",
         pingers::COUNT,
         seconds.1
     );
@@ -55,183 +55,195 @@ pub(crate) fn run(report: &mut Report) {
     std::thread::sleep(Duration::from_secs(seconds.0));
     let before = begin..Instant::now();
 
-    let mut crowd = Crowd::<Visitor>::new(daemon.address, 3);
-    fill(&mut crowd);
-    report.figure("descriptors open", daemon.descriptors());
-    report.figure("let in, besides the well-behaved", crowd.served());
-    let waiting = crowd.len() - crowd.served();
-    let enough = waiting >= 5 * LEAVING;
-    report.bar("not let in", waiting, "at least 50", enough);
-    let during = endure(&mut crowd, Duration::from_secs(seconds.1), &daemon, report);
+    let mut clients = ClientLoop::<WaitingClient>::new(daemon.address, 3);
+    connect_long_lived(&mut clients);
+    report.figure("open file descriptors", daemon.open_fds());
+    report.figure("accepted, besides regular clients", clients.served());
+    let waiting = clients.len() - clients.served();
+    let enough = waiting >= 5 * REPLACED;
+    report.bar("waiting", waiting, "at least 50", enough);
+    let during = hold(
+        &mut clients,
+        Duration::from_secs(seconds.1),
+        &daemon,
+        report,
+    );
     if enough {
-        give_way(&mut crowd, report);
+        replace_clients(&mut clients, report);
     }
     let pinged = pingers.stop();
 
-    let (before, during) = (pinged.due_in(&before), pinged.due_in(&during));
-    report.figure("served all along: p50 before", ms(before.p50()));
-    report.figure("served all along: p50 during", ms(during.p50()));
-    report.figure("served all along: p99 before", ms(before.p99()));
+    let (before, during) = (
+        pinged.response_times_in(&before),
+        pinged.response_times_in(&during),
+    );
+    report.figure("regular clients: p50 before", ms(before.p50()));
+    report.figure("regular clients: p50 during", ms(during.p50()));
+    report.figure("regular clients: p99 before", ms(before.p99()));
     let ratio = during.p99().as_secs_f64() / before.p99().as_secs_f64();
     report.time_bar(
-        "served all along: p99 during",
+        "regular clients: p99 during",
         ms(during.p99()),
-        &format!("at most {MOST_RATIO} times that before"),
-        ratio <= MOST_RATIO,
+        &format!("at most {MAX_RATIO} times the p99 before"),
+        ratio <= MAX_RATIO,
     );
-    let errors = format!("{} of {}", pinged.errors(), pinged.all().len());
+    let errors = format!("{} of {}", pinged.errors(), pinged.response_times().len());
     let right = pinged.errors() == 0 && during.len() > 0;
-    report.bar("served all along: errors", errors, "none", right);
+    report.bar("regular clients: errors", errors, "none", right);
     let mut ends = Ends::default();
-    for (_, end) in crowd.take_ended() {
+    for (_, end) in clients.take_closed() {
         ends.count(end);
     }
     report.bar(
-        "visitors' ends",
+        "ends of the other clients",
         ends.summary(),
-        "as meant",
+        "as expected",
         ends.errors() == 0,
     );
-    drop(crowd);
+    drop(clients);
     let code = daemon.stop().and_then(|status| status.code());
     let shown = code.map_or("none".to_owned(), |code| code.to_string());
     report.bar("exit code on SIGTERM", shown, "0", code == Some(0));
 }
 
-/// Everybody comes who comes to stay; then waits until no more are let in.
-fn fill(crowd: &mut Crowd<Visitor>) {
-    for number in 0..VISITORS {
-        crowd.connect(Visitor::new(number as u64, None));
+/// Connects the long-lived clients, and waits until the daemon accepts no more.
+fn connect_long_lived(clients: &mut ClientLoop<WaitingClient>) {
+    for number in 0..LONG_LIVED {
+        clients.connect(WaitingClient::new(number as u64, None));
     }
     let (mut served, mut since) = (0, Instant::now());
-    crowd.run_until(Duration::from_secs(10), |crowd| {
-        if crowd.served() != served {
-            (served, since) = (crowd.served(), Instant::now());
+    clients.run_until(Duration::from_secs(10), |clients| {
+        if clients.served() != served {
+            (served, since) = (clients.served(), Instant::now());
         }
         served > 0 && since.elapsed() > Duration::from_millis(300)
     });
 }
 
-/// Nobody leaves, and more knock, and go away again.
-fn endure(
-    crowd: &mut Crowd<Visitor>,
+/// Keeps all clients connected, while short-lived ones connect and disconnect.
+fn hold(
+    clients: &mut ClientLoop<WaitingClient>,
     time: Duration,
     daemon: &Daemon,
     report: &mut Report,
 ) -> Range<Instant> {
-    let (begin, effort) = (Instant::now(), daemon.effort());
-    let mut next_knock = begin;
-    let mut knocks = 0;
-    crowd.run_until(time, |crowd| {
+    let (begin, cpu_usage) = (Instant::now(), daemon.cpu_usage());
+    let mut next_attempt = begin;
+    let mut attempts = 0;
+    clients.run_until(time, |clients| {
         let now = Instant::now();
-        if now >= next_knock {
-            next_knock += KNOCKS.0;
-            knocks += 1;
-            crowd.connect(Visitor::new(knocks, Some(now + KNOCKS.1)));
+        if now >= next_attempt {
+            next_attempt += SHORT_LIVED.0;
+            attempts += 1;
+            clients.connect(WaitingClient::new(attempts, Some(now + SHORT_LIVED.1)));
         }
         false
     });
-    let busy = daemon.effort().ran_since(&effort);
-    report.figure("knocked and went away", knocks);
-    let bar = format!("at most {MOST_BUSY} %");
+    let busy = daemon.cpu_usage().ran_since(&cpu_usage);
+    report.figure("short-lived clients", attempts);
+    let bar = format!("at most {MAX_CPU_PERCENT} %");
     report.time_bar(
         "daemon's CPU",
         format!("{busy:.2} %"),
         &bar,
-        busy <= MOST_BUSY,
+        busy <= MAX_CPU_PERCENT,
     );
-    let said = daemon.says("accepting pauses");
+    let lines = daemon.count_log_lines("accepting pauses");
     let most = usize::try_from(time.as_secs() / 5).unwrap() + 2;
     let bar = format!("1 to {most}");
-    let brief = (1..=most).contains(&said);
-    report.bar("lines about it in the log", said, &bar, brief);
+    let is_brief = (1..=most).contains(&lines);
+    report.bar("log lines about paused accepting", lines, &bar, is_brief);
     begin..Instant::now()
 }
 
-/// Some leave, so that those who wait are let in: first those who waited from the beginning, then those who came last.
-fn give_way(crowd: &mut Crowd<Visitor>, report: &mut Report) {
-    let bar = format!("at most {}", ms(SOON));
+/// Disconnects some clients, so that waiting ones are accepted: those that waited longest, and finally the newest.
+fn replace_clients(clients: &mut ClientLoop<WaitingClient>, report: &mut Report) {
+    let bar = format!("at most {}", ms(SERVED_WITHIN));
     for (round, how) in ["FIN", "reset", "FIN", "reset"].into_iter().enumerate() {
-        let took = replace(crowd, LEAVING, round % 2 == 1);
-        let name = format!("{LEAVING} leave with {how}: as many served after");
-        report.time_bar(&name, ms(took), &bar, took <= SOON);
+        let time = replace(clients, REPLACED, round % 2 == 1);
+        let name = format!("{REPLACED} close with {how}: as many served after");
+        report.time_bar(&name, ms(time), &bar, time <= SERVED_WITHIN);
     }
-    // A knocker who is let in would stay for a while, and it is not known how many are.
-    let patience = 2 * KNOCKS.1;
-    crowd.run_until(patience, |crowd| {
-        crowd.clients().all(|it| it.leave_at.is_none())
+    // An accepted short-lived client would remain for a while, so all of them must have disconnected.
+    let timeout = 2 * SHORT_LIVED.1;
+    clients.run_until(timeout, |clients| {
+        clients.iter().all(|client| client.disconnect_at.is_none())
     });
-    for number in 0..LATE {
-        crowd.connect(Visitor::new(number as u64, None));
+    for number in 0..LATE_CLIENTS {
+        clients.connect(WaitingClient::new(number as u64, None));
     }
-    let in_line = crowd.clients().filter(|visitor| visitor.waits()).count();
-    let took = replace(crowd, in_line, false);
-    let name = format!("{in_line} leave: the last who wait served after");
-    report.time_bar(&name, ms(took), &bar, took <= SOON);
+    let waiting = clients.iter().filter(|client| client.is_waiting()).count();
+    let time = replace(clients, waiting, false);
+    let name = format!("{waiting} close: the last waiting one served after");
+    report.time_bar(&name, ms(time), &bar, time <= SERVED_WITHIN);
 }
 
-/// Some who are served leave; how long it takes until as many of those who waited are served.
-fn replace(crowd: &mut Crowd<Visitor>, leaving: usize, reset: bool) -> Duration {
-    let staying = |visitor: &Visitor| visitor.leave_at.is_none();
-    let waiting = |crowd: &Crowd<Visitor>| crowd.clients().filter(|it| it.waits()).count();
-    let goal = waiting(crowd).saturating_sub(leaving);
+/// Disconnects some served clients; the time until as many waiting ones are served.
+fn replace(clients: &mut ClientLoop<WaitingClient>, count: usize, reset: bool) -> Duration {
+    let is_long_lived = |client: &WaitingClient| client.disconnect_at.is_none();
+    let waiting = |clients: &ClientLoop<WaitingClient>| {
+        clients.iter().filter(|client| client.is_waiting()).count()
+    };
+    let goal = waiting(clients).saturating_sub(count);
     let begin = Instant::now();
-    let left = crowd.dismiss(leaving, reset, |it| it.is_served() && staying(it));
-    assert_eq!(left, leaving, "so many are served");
-    crowd.run_until(10 * SOON, |crowd| waiting(crowd) <= goal);
+    let disconnected = clients.disconnect(count, reset, |client| {
+        client.is_served() && is_long_lived(client)
+    });
+    assert_eq!(disconnected, count, "enough clients are served");
+    clients.run_until(10 * SERVED_WITHIN, |clients| waiting(clients) <= goal);
     begin.elapsed()
 }
 
-/// A client that says something at once, and has it echoed when it is let in.
-struct Visitor {
+/// A client that sends a message at once, and receives its echo once it is accepted.
+struct WaitingClient {
     echo: Echo,
-    /// When it goes away, if it does not come to stay.
-    leave_at: Option<Instant>,
-    /// Whether it goes away with a reset.
+    /// When it disconnects, if it is short-lived.
+    disconnect_at: Option<Instant>,
+    /// Whether it disconnects with RST.
     resets: bool,
 }
 
-/// What a visitor says.
-const GREETING: u64 = 32;
+/// The size of its message.
+const MESSAGE: u64 = 32;
 
-impl Visitor {
-    fn new(seed: u64, leave_at: Option<Instant>) -> Visitor {
-        Visitor {
+impl WaitingClient {
+    fn new(seed: u64, disconnect_at: Option<Instant>) -> WaitingClient {
+        WaitingClient {
             echo: Echo::new(seed),
-            leave_at,
+            disconnect_at,
             resets: seed % 2 == 1,
         }
     }
 
-    /// Whether it came to stay and is not served yet.
-    fn waits(&self) -> bool {
-        self.leave_at.is_none() && !self.is_served()
+    /// Whether it is long-lived and not served yet.
+    fn is_waiting(&self) -> bool {
+        self.disconnect_at.is_none() && !self.is_served()
     }
 
     fn advance(&mut self, stream: &mut TcpStream) -> Result<Step, End> {
-        self.echo.send_until(stream, GREETING)?;
-        if self.echo.receive(stream)? == Heard::Fin {
+        self.echo.send_until(stream, MESSAGE)?;
+        if self.echo.receive(stream)? == Input::Fin {
             return Err(End::EarlyFin);
         }
-        match self.leave_at {
-            Some(leave_at) if Instant::now() >= leave_at => {
+        match self.disconnect_at {
+            Some(disconnect_at) if Instant::now() >= disconnect_at => {
                 if self.resets {
                     reset_on_close(stream);
                 }
-                Ok(Step::End(End::AsMeant))
+                Ok(Step::End(End::Expected))
             }
-            Some(leave_at) => Ok(Step::Until(leave_at)),
+            Some(disconnect_at) => Ok(Step::Until(disconnect_at)),
             None => Ok(Step::Event),
         }
     }
 }
 
-impl Client for Visitor {
+impl Client for WaitingClient {
     fn drive(&mut self, stream: &mut TcpStream) -> Step {
         step(|| self.advance(stream))
     }
 
     fn is_served(&self) -> bool {
-        self.echo.received == GREETING
+        self.echo.received == MESSAGE
     }
 }

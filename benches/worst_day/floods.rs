@@ -1,7 +1,7 @@
-//! Floods: clients that send the smallest messages as fast as they are answered. How long an honest client then waits for
-//! a reply, beside a `raw` server under as many flooders.
+//! Floods: clients that send the smallest messages as fast as possible. The response time of a regular client is
+//! compared with that of a `raw` server under as many flooding clients.
 
-use crate::crowd::{Client, Crowd, Step, step};
+use crate::client_loop::{Client, ClientLoop, Step, step};
 use crate::daemon::Daemon;
 use crate::echo::{End, Ends};
 use crate::report::{Distribution, Report, ms};
@@ -13,48 +13,48 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How many clients flood.
+/// Flooding clients.
 const FLOODERS: u32 = 50;
 
-/// By how much the honest client's p50 may exceed that of `raw`, and what it may be in any case.
-const MOST_RATIO: u32 = 4;
+/// The regular client's p50 may be this multiple of its p50 with `raw`, or `ALWAYS_ALLOWED`.
+const MAX_RATIO: u32 = 4;
 const ALWAYS_ALLOWED: Duration = Duration::from_millis(25);
 
-/// Between a reply to the honest client and its next message.
+/// The pause between a reply to the regular client and its next message.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long a reply may take at most.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest wait for a reply.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Until the flood is in full flow.
+/// The time until the flood is constant.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// How many bytes a flooder sends, and reads, at once.
+/// The most bytes per write or read of a flooding client.
 const PIECE: usize = 16 * 1024;
 
-/// What is spoken, sent and replied.
+/// A protocol, its messages and replies.
 struct Flood {
     protocol: &'static str,
-    /// A flooder's message and the reply to it.
+    /// A flooding client's message and its reply.
     message: &'static [u8],
     reply: &'static [u8],
-    /// The honest client's.
-    honest: &'static [u8],
-    honest_reply: &'static [u8],
+    /// The regular client's message and its reply.
+    regular: &'static [u8],
+    regular_reply: &'static [u8],
 }
 
 const RAW: Flood = Flood {
     protocol: "raw",
     message: b"\n",
     reply: b"\n",
-    honest: b"hello\n",
-    honest_reply: b"hello\n",
+    regular: b"hello\n",
+    regular_reply: b"hello\n",
 };
 
 const LINE: Flood = Flood {
     protocol: "line",
     reply: b"ECHO \n",
-    honest_reply: b"ECHO hello\n",
+    regular_reply: b"ECHO hello\n",
     ..RAW
 };
 
@@ -62,38 +62,38 @@ const FRAME: Flood = Flood {
     protocol: "frame:1",
     message: b"\0",
     reply: b"\0",
-    honest: b"\x05hello",
-    honest_reply: b"\x05hello",
+    regular: b"\x05hello",
+    regular_reply: b"\x05hello",
 };
 
-/// What came of one flood.
+/// The results of one flood.
 struct Outcome {
-    honest: Distribution,
-    /// How many bytes of replies the flooders read each second.
+    regular: Distribution,
+    /// Bytes of replies per second that the flooding clients received.
     rate: f64,
     ends: Ends,
 }
 
 pub(crate) fn run(report: &mut Report) {
     let lasts = Duration::from_millis(if report.quick { 500 } else { 8000 });
-    let what = format!("{FLOODERS} clients flood the smallest messages, 1 honest client");
+    let what = format!("{FLOODERS} clients flood the smallest messages, 1 regular client");
     report.part("floods", &what);
     let raw = measure(&RAW, lasts);
-    let most = ALWAYS_ALLOWED.max(raw.honest.p50() * MOST_RATIO);
+    let most = ALWAYS_ALLOWED.max(raw.regular.p50() * MAX_RATIO);
     for (flood, outcome) in [(&RAW, raw)]
         .into_iter()
         .chain([&LINE, &FRAME].map(|flood| (flood, measure(flood, lasts))))
     {
         let name = |what: &str| format!("{}: {what}", flood.protocol);
-        let p50 = outcome.honest.p50();
+        let p50 = outcome.regular.p50();
         let bar = format!("at most {}", ms(most));
-        report.time_bar(&name("honest p50"), ms(p50), &bar, p50 <= most);
-        report.figure(&name("honest p99"), ms(outcome.honest.p99()));
-        report.figure(&name("honest exchanges"), outcome.honest.len());
+        report.time_bar(&name("regular client: p50"), ms(p50), &bar, p50 <= most);
+        report.figure(&name("regular client: p99"), ms(outcome.regular.p99()));
+        report.figure(&name("regular client: exchanges"), outcome.regular.len());
         let rate = format!("{:.1} MB/s", outcome.rate / 1e6);
-        report.figure(&name("replies to flooders"), rate);
+        report.figure(&name("replies to flooding clients"), rate);
         let (errors, ends) = (outcome.ends.errors(), outcome.ends.summary());
-        report.bar(&name("flooders that ended"), ends, "none", errors == 0);
+        report.bar(&name("flooding clients closed"), ends, "none", errors == 0);
     }
 }
 
@@ -102,35 +102,35 @@ fn measure(flood: &'static Flood, lasts: Duration) -> Outcome {
     let flooders = Flooders::start(daemon.address, flood);
     std::thread::sleep(WARM_UP);
     let (begin, before) = (Instant::now(), flooders.received());
-    let honest = honest(daemon.address, flood, begin + lasts);
-    let (took, after) = (begin.elapsed(), flooders.received());
+    let regular = regular_client(daemon.address, flood, begin + lasts);
+    let (elapsed, after) = (begin.elapsed(), flooders.received());
     let received = u32::try_from((after - before) >> 10).unwrap();
     Outcome {
-        honest,
-        rate: f64::from(received) * 1024.0 / took.as_secs_f64(),
+        regular,
+        rate: f64::from(received) * 1024.0 / elapsed.as_secs_f64(),
         ends: flooders.stop(),
     }
 }
 
-/// Exchanges messages until `end`; how long each reply took.
-fn honest(daemon: SocketAddr, flood: &Flood, end: Instant) -> Distribution {
-    let mut stream = std::net::TcpStream::connect_timeout(&daemon, PATIENCE).unwrap();
+/// Exchanges messages until `end`; the response times.
+fn regular_client(daemon: SocketAddr, flood: &Flood, end: Instant) -> Distribution {
+    let mut stream = std::net::TcpStream::connect_timeout(&daemon, TIMEOUT).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut took = Vec::new();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut response_times = Vec::new();
     while Instant::now() < end {
         let sent = Instant::now();
-        stream.write_all(flood.honest).unwrap();
-        let mut reply = vec![0; flood.honest_reply.len()];
+        stream.write_all(flood.regular).unwrap();
+        let mut reply = vec![0; flood.regular_reply.len()];
         stream.read_exact(&mut reply).unwrap();
-        assert_eq!(reply, flood.honest_reply, "the honest client's reply");
-        took.push(sent.elapsed());
+        assert_eq!(reply, flood.regular_reply, "the regular client's reply");
+        response_times.push(sent.elapsed());
         std::thread::sleep(PAUSE);
     }
-    Distribution::new(took)
+    Distribution::new(response_times)
 }
 
-/// The flooders, on a thread of their own.
+/// The flooding clients, on a thread of their own.
 struct Flooders {
     stop: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
@@ -142,15 +142,15 @@ impl Flooders {
         let (stop, received) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&received));
         let thread = std::thread::spawn(move || {
-            let mut crowd = Crowd::new(daemon, 5);
+            let mut clients = ClientLoop::new(daemon, 5);
             for _ in 0..FLOODERS {
-                crowd.connect(Flooder::new(flood, Arc::clone(&counted)));
+                clients.connect(Flooder::new(flood, Arc::clone(&counted)));
             }
             while !stopped.load(Ordering::Relaxed) {
-                crowd.turn(Instant::now() + Duration::from_millis(20));
+                clients.run_iteration(Instant::now() + Duration::from_millis(20));
             }
             let mut ends = Ends::default();
-            for (_, end) in crowd.take_ended() {
+            for (_, end) in clients.take_closed() {
                 ends.count(end);
             }
             ends
@@ -172,12 +172,12 @@ impl Flooders {
     }
 }
 
-/// A client that sends the same message for as long as the kernel takes it, and reads and verifies every reply.
+/// A client that sends the same message as fast as the kernel accepts it, and verifies every reply.
 struct Flooder {
-    /// As many messages as are sent at once, and as many replies as are read at once, with one more.
+    /// The messages of one write, and the replies of one read and one more.
     messages: Vec<u8>,
     replies: Vec<u8>,
-    /// How much of a reply the last read ended with.
+    /// The length of the incomplete reply at the end of the last read.
     offset: usize,
     reply: usize,
     received: Arc<AtomicU64>,
@@ -195,7 +195,7 @@ impl Flooder {
         }
     }
 
-    /// Sends once and reads once at most, so that all flooders have their turn; whether there may be more to do.
+    /// Writes and reads at most once, so that all clients make progress; whether there may be more to do.
     fn exchange(&mut self, stream: &mut TcpStream) -> Result<bool, End> {
         let sent = match stream.write(&self.messages) {
             Ok(_) => true,

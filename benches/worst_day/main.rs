@@ -1,17 +1,18 @@
-//! The worst day: what the daemon does when clients come, go, stall, flood and crowd it out, all at once.
+//! The daemon under load from misbehaving clients, and its effect on regular clients.
 //!
 //! `cargo bench --bench worst_day -- [churn] [hogs] [exhausted] [timeouts] [floods] [--quick]` runs the named parts, or all.
-//! Each starts a release build of `echoloop serve` of its own, loads it over loopback with clients that verify every
-//! byte, and prints what was measured beside the bar that it is to clear. Exits with 1 when a bar is missed.
+//! Each part starts its own release build of `echoloop serve`, loads it over loopback with clients that verify every
+//! byte, and prints each figure with its bar. Exits with 1 when a bar is missed.
 //!
-//! `--quick` takes a few seconds and shows that everything works. With so few clients on a busy machine times mean
-//! little: bars on times are then shown, and only those on bytes, memory and errors decide.
+//! `--quick` takes a few seconds and shows that everything works. With few clients on a busy machine, times are not
+//! reliable: bars on times are then shown, and only those on bytes, memory and errors decide.
 //!
-//! - [`churn`]: 19,000 clients that reset, half-close and stall, in two cycles; nothing may be left behind.
-//! - [`hogs`]: 10,000 peers that send and never read; memory stays bounded, and others do not notice.
-//! - [`exhausted`]: no descriptor is left; who is in is served on, who waits is served as soon as one leaves.
-//! - [`timeouts`]: 15,000 idle connections fall due together; none early, none late, and others do not notice.
-//! - [`floods`]: 50 clients flood newlines or empty frames; an honest client is answered nearly as fast as by `raw`.
+//! - [`churn`]: 19,000 clients that reset, half-close and stall, in two cycles; all resources must be released.
+//! - `hogs` ([`non_readers`]): 10,000 peers that send and never read; memory stays bounded, and others are not slowed
+//!   down.
+//! - [`exhausted`]: no file descriptor is free; connected clients are served, waiting ones as soon as one disconnects.
+//! - [`timeouts`]: 15,000 idle connections time out together, none early or late, and others are not slowed down.
+//! - [`floods`]: 50 clients flood newlines or empty frames; a regular client is served nearly as fast as with `raw`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,26 +20,29 @@
 )]
 
 mod churn;
+mod client_loop;
 mod clients;
-mod crowd;
+#[path = "../common/daemon.rs"]
+#[allow(dead_code, reason = "shared with other benches, which use more of it")]
 mod daemon;
 mod echo;
 mod exhausted;
 mod floods;
-mod hogs;
+mod non_readers;
 mod pingers;
+#[path = "../common/report.rs"]
 mod report;
 mod timeouts;
 
 use report::Report;
 use std::process::ExitCode;
 
-/// A part: its name, and what runs it.
+/// A part: its name and its function.
 type Part = (&'static str, fn(&mut Report));
 
 const PARTS: [Part; 5] = [
     ("churn", churn::run),
-    ("hogs", hogs::run),
+    ("hogs", non_readers::run),
     ("exhausted", exhausted::run),
     ("timeouts", timeouts::run),
     ("floods", floods::run),
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--quick" => quick = true,
-            // Cargo says this to every bench.
+            // Cargo passes this to every bench.
             "--bench" => {}
             name => {
                 let Some(part) = PARTS.iter().find(|(part, _)| *part == name) else {

@@ -1,8 +1,8 @@
-//! The well-behaved: clients on a thread of their own that send 128 bytes on schedule and want them back, whatever
-//! else happens.
+//! Regular clients, on a thread of their own: they send 128 bytes on schedule and verify the echo, while other clients
+//! misbehave.
 
-use crate::crowd::{Client, Crowd, Step, step};
-use crate::echo::{Echo, End, Ends, Heard};
+use crate::client_loop::{Client, ClientLoop, Step, step};
+use crate::echo::{Echo, End, Ends, Input};
 use crate::report::Distribution;
 use mio::net::TcpStream;
 use std::cell::RefCell;
@@ -14,44 +14,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How many there are.
+/// The number of regular clients.
 pub(crate) const COUNT: u32 = 50;
 
 /// The size of a message.
 const SIZE: u64 = 128;
 
-/// Their crowd's number, which no other crowd has.
-const CROWD: u8 = 9;
+/// The number of their loop, which determines the source addresses.
+const LOOP_NUMBER: u8 = 9;
 
-/// The handle on the running clients.
+/// The running clients.
 pub(crate) struct Pingers {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Outcome>,
 }
 
-/// What they saw.
+/// The results of all clients.
 pub(crate) struct Outcome {
-    echoes: Vec<Echoed>,
-    /// How their connections ended.
+    echoes: Vec<EchoTimes>,
+    /// How the connections ended.
     pub(crate) ends: Ends,
-    /// Messages sent and not answered, even after everybody had gone.
+    /// Messages without an echo at the end.
     pub(crate) unanswered: usize,
 }
 
-/// One message and its echo.
+/// The times of one message and its echo.
 #[derive(Clone, Copy)]
-struct Echoed {
-    /// When the message was due; or when it was sent, if it was only this thread that was late.
-    since: Instant,
-    /// From then until its echo was back.
-    took: Duration,
-    /// From when it was sent until its echo was back. Less where its sender still waited for the last echo when it
-    /// fell due.
-    served_in: Duration,
+struct EchoTimes {
+    /// When the message was due; when it was sent, if only this thread caused the delay.
+    due_at: Instant,
+    /// From then until the echo was complete: the response time.
+    response_time: Duration,
+    /// From sending until the echo was complete: the service time. Shorter than the response time if the previous echo
+    /// was still incomplete when the message fell due.
+    service_time: Duration,
 }
 
 impl Pingers {
-    /// Connects them; from now on each sends a message every `interval`, unless it still waits for the last echo.
+    /// Connects the clients; each sends a message every `interval`, but not before the previous echo is complete.
     pub(crate) fn start(daemon: SocketAddr, interval: Duration) -> Pingers {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -59,7 +59,7 @@ impl Pingers {
         Pingers { stop, thread }
     }
 
-    /// Stops them in good order: who waits for an echo waits on, for a while.
+    /// Stops the clients after the echoes of their in-flight messages.
     pub(crate) fn stop(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -68,43 +68,55 @@ impl Pingers {
 
 impl Outcome {
     /// The response times of all messages.
-    pub(crate) fn all(&self) -> Distribution {
-        Distribution::new(self.echoes.iter().map(|echo| echo.took).collect())
+    pub(crate) fn response_times(&self) -> Distribution {
+        Distribution::new(self.echoes.iter().map(|echo| echo.response_time).collect())
     }
 
     /// The service times of all messages.
-    pub(crate) fn all_served_in(&self) -> Distribution {
-        Distribution::new(self.echoes.iter().map(|echo| echo.served_in).collect())
+    pub(crate) fn service_times(&self) -> Distribution {
+        Distribution::new(self.echoes.iter().map(|echo| echo.service_time).collect())
     }
 
-    /// The response times of the messages that were due in a span of time.
-    pub(crate) fn due_in(&self, span: &Range<Instant>) -> Distribution {
-        let due = self.echoes.iter().filter(|echo| span.contains(&echo.since));
-        Distribution::new(due.map(|echo| echo.took).collect())
+    /// The response times of the messages that fell due in a period.
+    pub(crate) fn response_times_in(&self, span: &Range<Instant>) -> Distribution {
+        let due = self
+            .echoes
+            .iter()
+            .filter(|echo| span.contains(&echo.due_at));
+        Distribution::new(due.map(|echo| echo.response_time).collect())
     }
 
-    /// The service times of the messages that were due in a span of time.
-    pub(crate) fn served_in(&self, span: &Range<Instant>) -> Distribution {
-        let due = self.echoes.iter().filter(|echo| span.contains(&echo.since));
-        Distribution::new(due.map(|echo| echo.served_in).collect())
+    /// The service times of the messages that fell due in a period.
+    pub(crate) fn service_times_in(&self, span: &Range<Instant>) -> Distribution {
+        let due = self
+            .echoes
+            .iter()
+            .filter(|echo| span.contains(&echo.due_at));
+        Distribution::new(due.map(|echo| echo.service_time).collect())
     }
 
-    /// How many echoes came back in a span of time.
-    pub(crate) fn answered_in(&self, span: &Range<Instant>) -> usize {
-        let answered = self.echoes.iter().map(|echo| echo.since + echo.took);
-        answered.filter(|at| span.contains(at)).count()
+    /// The number of echoes completed in a period.
+    pub(crate) fn echoes_in(&self, span: &Range<Instant>) -> usize {
+        let completed = self
+            .echoes
+            .iter()
+            .map(|echo| echo.due_at + echo.response_time);
+        completed.filter(|at| span.contains(at)).count()
     }
 
-    /// For how long not one echo came back, at worst.
-    pub(crate) fn longest_silence(&self) -> Duration {
-        let answered = self.echoes.iter().map(|echo| echo.since + echo.took);
-        let mut answered: Vec<Instant> = answered.collect();
-        answered.sort_unstable();
-        let gaps = answered.windows(2).map(|pair| pair[1] - pair[0]);
+    /// The longest time without any echo.
+    pub(crate) fn longest_gap(&self) -> Duration {
+        let completed = self
+            .echoes
+            .iter()
+            .map(|echo| echo.due_at + echo.response_time);
+        let mut completed: Vec<Instant> = completed.collect();
+        completed.sort_unstable();
+        let gaps = completed.windows(2).map(|pair| pair[1] - pair[0]);
         gaps.max().unwrap_or_default()
     }
 
-    /// Connections that ended badly, and messages without an echo.
+    /// Connections that failed, and messages without an echo.
     pub(crate) fn errors(&self) -> u64 {
         self.ends.errors() + self.unanswered as u64
     }
@@ -112,40 +124,40 @@ impl Outcome {
 
 fn ping(daemon: SocketAddr, interval: Duration, stop: &AtomicBool) -> Outcome {
     let record = Rc::new(RefCell::new(Record::default()));
-    let mut crowd = Crowd::new(daemon, CROWD);
+    let mut clients = ClientLoop::new(daemon, LOOP_NUMBER);
     let begin = Instant::now();
     for number in 0..COUNT {
-        crowd.connect(Pinger {
+        clients.connect(Pinger {
             echo: Echo::new(u64::from(number) * 1000),
             interval,
             due: begin + interval * number / COUNT,
-            free_since: begin,
+            idle_since: begin,
             goal: 0,
-            waits_since: None,
+            in_flight: None,
             record: Rc::clone(&record),
         });
     }
     while !stop.load(Ordering::Relaxed) {
-        crowd.turn(Instant::now() + Duration::from_millis(20));
+        clients.run_iteration(Instant::now() + Duration::from_millis(20));
     }
     record.borrow_mut().stopping = true;
-    crowd.run_until(Duration::from_secs(10), |crowd| crowd.is_empty());
+    clients.run_until(Duration::from_secs(10), |clients| clients.is_empty());
     let mut ends = Ends::default();
-    for (_, end) in crowd.take_ended() {
+    for (_, end) in clients.take_closed() {
         ends.count(end);
     }
     let echoes = std::mem::take(&mut record.borrow_mut().echoes);
     Outcome {
         echoes,
         ends,
-        unanswered: crowd.len(),
+        unanswered: clients.len(),
     }
 }
 
-/// What all of them write in, and read.
+/// What the clients of one loop share.
 #[derive(Default)]
 struct Record {
-    echoes: Vec<Echoed>,
+    echoes: Vec<EchoTimes>,
     stopping: bool,
 }
 
@@ -154,60 +166,60 @@ struct Pinger {
     interval: Duration,
     /// When the next message is due.
     due: Instant,
-    /// Since when no echo is waited for.
-    free_since: Instant,
-    /// How many bytes there are to send and to get back, all messages together.
+    /// Since when no message is in flight.
+    idle_since: Instant,
+    /// The end of the last message, in bytes from the start of the stream.
     goal: u64,
-    /// When the message whose echo is waited for was due, and when it was sent.
-    waits_since: Option<(Instant, Instant)>,
+    /// When the in-flight message was due, and when it was sent.
+    in_flight: Option<(Instant, Instant)>,
     record: Rc<RefCell<Record>>,
 }
 
 impl Pinger {
     fn advance(&mut self, stream: &mut TcpStream) -> Result<Step, End> {
         loop {
-            if let Some((since, sent)) = self.waits_since {
+            if let Some((due_at, sent)) = self.in_flight {
                 self.echo.send_until(stream, self.goal)?;
-                if self.echo.receive(stream)? == Heard::Fin {
+                if self.echo.receive(stream)? == Input::Fin {
                     return Err(End::EarlyFin);
                 }
                 if self.echo.received < self.goal {
                     return Ok(Step::Event);
                 }
-                self.answered(since, sent);
+                self.complete(due_at, sent);
             }
             if self.record.borrow().stopping {
-                return Ok(Step::End(End::AsMeant));
+                return Ok(Step::End(End::Expected));
             }
             let now = Instant::now();
             if now < self.due {
                 return Ok(Step::Until(self.due));
             }
-            self.begin(now);
+            self.send_message(now);
         }
     }
 
-    /// A message is due: its echo is waited for from now on.
-    fn begin(&mut self, now: Instant) {
-        // Who was free when it fell due was only woken late, and that is not the daemon's doing.
-        let since = if self.free_since <= self.due {
+    /// Sends the message that is due.
+    fn send_message(&mut self, now: Instant) {
+        // An idle client that sends late was only woken late by this thread, which is no delay of the daemon.
+        let due_at = if self.idle_since <= self.due {
             now
         } else {
             self.due
         };
         self.goal += SIZE;
         self.due += self.interval;
-        self.waits_since = Some((since, now));
+        self.in_flight = Some((due_at, now));
     }
 
-    fn answered(&mut self, since: Instant, sent: Instant) {
+    fn complete(&mut self, due_at: Instant, sent: Instant) {
         let now = Instant::now();
-        self.waits_since = None;
-        self.free_since = now;
-        self.record.borrow_mut().echoes.push(Echoed {
-            since,
-            took: now - since,
-            served_in: now - sent,
+        self.in_flight = None;
+        self.idle_since = now;
+        self.record.borrow_mut().echoes.push(EchoTimes {
+            due_at,
+            response_time: now - due_at,
+            service_time: now - sent,
         });
     }
 }

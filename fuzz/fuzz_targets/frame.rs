@@ -1,12 +1,12 @@
-//! Frames against a plain model: whatever the pieces, the lengths they say they have and the limits, all frames before
-//! one that is too long or not whole come back, and an answer that does not fit ends it.
+//! Frames compared with a simple model: for any pieces, declared lengths and limits, all frames before the first one that
+//! is too long or incomplete are echoed, and a reply that is too long for a frame closes the connection.
 #![no_main]
 
-mod bench;
+mod harness;
 
 use arbitrary::Arbitrary;
-use bench::{Spoken, converse};
 use echoloop::protocol::{Finish, Frame, Reply, Width};
+use harness::{Output, run_session};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -16,22 +16,22 @@ struct Run {
     /// Where the input is cut into pieces.
     cuts: Vec<u16>,
     max_message: u16,
-    room: u16,
-    answer: Answers,
+    capacity: u16,
+    reply: ReplyKind,
 }
 
 #[derive(Arbitrary, Debug)]
 enum Part {
-    /// A frame as it should be.
+    /// A valid frame.
     Frame(Vec<u8>),
     /// A frame of this many equal bytes.
     Long(u16),
-    /// Whatever it means.
+    /// Arbitrary bytes.
     Bytes(Vec<u8>),
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Answers {
+enum ReplyKind {
     Echo,
     Copy,
     Twice,
@@ -76,37 +76,37 @@ impl Run {
         cuts.into_iter().map(piece).collect()
     }
 
-    /// What is to be said, worked out plainly.
-    fn model(&self, input: &[u8]) -> Spoken {
+    /// The expected output.
+    fn model(&self, input: &[u8]) -> Output {
         let width = self.width();
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         let mut rest = input;
         while !rest.is_empty() {
-            let Some((header, behind)) = rest.split_at_checked(width.bytes()) else {
-                return (said, Some(Finish::Malformed));
+            let Some((header, after_header)) = rest.split_at_checked(width.bytes()) else {
+                return (output, Some(Finish::Malformed));
             };
             let digits = header.iter();
             let length = digits.fold(0, |all, byte| all << 8 | usize::from(*byte));
             if length > usize::from(self.max_message) {
-                return (said, Some(Finish::TooLong));
+                return (output, Some(Finish::TooLong));
             }
-            let Some((message, behind)) = behind.split_at_checked(length) else {
-                return (said, Some(Finish::Malformed));
+            let Some((message, after_message)) = after_header.split_at_checked(length) else {
+                return (output, Some(Finish::Malformed));
             };
-            match self.answer {
-                Answers::Echo | Answers::Copy => frame(&mut said, width, message),
-                Answers::Twice if 2 * length >= 1 << (8 * width.bytes()) => {
-                    return (said, Some(Finish::TooLong));
+            match self.reply {
+                ReplyKind::Echo | ReplyKind::Copy => frame(&mut output, width, message),
+                ReplyKind::Twice if 2 * length >= 1 << (8 * width.bytes()) => {
+                    return (output, Some(Finish::TooLong));
                 }
-                Answers::Twice => frame(&mut said, width, &[message, message].concat()),
+                ReplyKind::Twice => frame(&mut output, width, &[message, message].concat()),
             }
-            rest = behind;
+            rest = after_message;
         }
-        (said, None)
+        (output, None)
     }
 }
 
-/// Puts a message behind its length, as far as that can be said in `width`.
+/// Appends a frame; a length that does not fit into `width` is truncated.
 fn frame(to: &mut Vec<u8>, width: Width, message: &[u8]) {
     let length = (message.len() as u64).to_be_bytes();
     to.extend(&length[8 - width.bytes()..]);
@@ -117,19 +117,19 @@ fuzz_target!(|run: Run| {
     let input = run.input();
     let pieces = run.pieces(&input);
     let max_message = usize::from(run.max_message);
-    let room = usize::from(run.room).max(1);
-    let answers = run.answer;
-    let spoken = if let Answers::Echo = answers {
-        converse(Frame::echo(run.width(), max_message), &pieces, room)
+    let capacity = usize::from(run.capacity).max(1);
+    let kind = run.reply;
+    let output = if let ReplyKind::Echo = kind {
+        run_session(Frame::echo(run.width(), max_message), &pieces, capacity)
     } else {
-        let answer = move |message: &[u8], reply: &mut Reply<'_, '_>| {
+        let reply_to = move |message: &[u8], reply: &mut Reply<'_, '_>| {
             reply.write(message);
-            if let Answers::Twice = answers {
+            if let ReplyKind::Twice = kind {
                 reply.echo();
             }
         };
-        let protocol = Frame::new(run.width(), max_message, answer);
-        converse(protocol, &pieces, room)
+        let protocol = Frame::new(run.width(), max_message, reply_to);
+        run_session(protocol, &pieces, capacity)
     };
-    assert_eq!(spoken, run.model(&input));
+    assert_eq!(output, run.model(&input));
 });

@@ -1,12 +1,12 @@
-//! Lines against a plain model: whatever the pieces, the limits and the prefix, all lines before one that is too long
-//! come back, each as it should.
+//! Lines compared with a simple model: for any pieces, limits and prefix, all lines before the first one that is too long
+//! are echoed.
 #![no_main]
 
-mod bench;
+mod harness;
 
 use arbitrary::Arbitrary;
-use bench::{Spoken, converse};
 use echoloop::protocol::{Finish, Line, Reply};
+use harness::{Output, run_session};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -14,42 +14,42 @@ struct Run {
     pieces: Vec<Vec<u8>>,
     prefix: Vec<u8>,
     max_message: u8,
-    room: u16,
-    /// The answers are the same, and made by a closure.
+    capacity: u16,
+    /// The same replies, from a closure.
     by_closure: bool,
 }
 
-/// What is to be said, worked out plainly.
-fn model(input: &[u8], prefix: &[u8], max_message: usize) -> Spoken {
-    let mut said = Vec::new();
+/// The expected output.
+fn model(input: &[u8], prefix: &[u8], max_message: usize) -> Output {
+    let mut output = Vec::new();
     for line in input.split_inclusive(|byte| *byte == b'\n') {
         let text = line.strip_suffix(b"\n");
         let text = text.map(|text| text.strip_suffix(b"\r").unwrap_or(text));
         if text.unwrap_or(line).len() > max_message {
-            return (said, Some(Finish::TooLong));
+            return (output, Some(Finish::TooLong));
         }
-        said.extend(prefix);
-        said.extend(line);
+        output.extend(prefix);
+        output.extend(line);
     }
-    (said, None)
+    (output, None)
 }
 
 fuzz_target!(|run: Run| {
     let max_message = usize::from(run.max_message);
-    let room = usize::from(run.room).max(1);
-    let spoken = if run.by_closure {
+    let capacity = usize::from(run.capacity).max(1);
+    let output = if run.by_closure {
         let prefix = run.prefix.clone();
-        let answer = move |message: &[u8], reply: &mut Reply<'_, '_>| {
+        let reply_to = move |message: &[u8], reply: &mut Reply<'_, '_>| {
             reply.write(&prefix);
             reply.write(message);
         };
-        converse(Line::new(max_message, answer), &run.pieces, room)
+        run_session(Line::new(max_message, reply_to), &run.pieces, capacity)
     } else {
         let line = Line::echo(max_message, &run.prefix);
-        converse(line, &run.pieces, room)
+        run_session(line, &run.pieces, capacity)
     };
     assert_eq!(
-        spoken,
+        output,
         model(&run.pieces.concat(), &run.prefix, max_message)
     );
 });

@@ -1,22 +1,22 @@
-//! The outbox against a plain model: whatever is said in whatever pieces, it holds what was said, in order.
+//! The outbox compared with a simple model: for any sequence of calls, it holds all output in order.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use echoloop::protocol::{Finish, Outbox};
 use libfuzzer_sys::fuzz_target;
 
-/// One call of a session: an outbox of its own, over the buffer that all of them share.
+/// One call of a session: a new outbox over the shared write buffer.
 #[derive(Arbitrary, Debug)]
 struct Call {
-    room: u8,
-    sayings: Vec<Saying>,
+    capacity: u8,
+    operations: Vec<Operation>,
 }
 
 #[derive(Arbitrary, Debug)]
-enum Saying {
+enum Operation {
     /// A piece of the input: where it begins, and how long it is.
     Send(u8, u8),
-    /// Bytes of the session's own.
+    /// Other bytes.
     Write(Vec<u8>),
     Finish(Reason),
 }
@@ -38,17 +38,17 @@ impl From<Reason> for Finish {
     }
 }
 
-/// What an outbox should hold.
+/// The expected contents of an outbox.
 #[derive(Default)]
 struct Model {
-    said: Vec<u8>,
+    output: Vec<u8>,
     finished: Option<Finish>,
-    /// The one piece of the input that was said, as long as nothing else was.
+    /// The piece of input that is the only output so far.
     only_piece: Option<*const u8>,
     writes: usize,
 }
 
-/// Every byte of the input is another one, so that a piece from the wrong place is found out.
+/// All bytes of the input differ, so that a piece from the wrong place is detected.
 const INPUT: [u8; 256] = {
     let mut input = [0; 256];
     let mut byte = 0_u8;
@@ -66,36 +66,36 @@ fn piece(begin: u8, length: u8) -> &'static [u8] {
     &INPUT[begin..end]
 }
 
-fn say(saying: &Saying, outbox: &mut Outbox<'_>, model: &mut Model) {
-    match saying {
-        Saying::Send(begin, length) => {
+fn apply(operation: &Operation, outbox: &mut Outbox<'_>, model: &mut Model) {
+    match operation {
+        Operation::Send(begin, length) => {
             let piece = piece(*begin, *length);
-            let is_first = model.said.is_empty() && model.writes == 0;
+            let is_first = model.output.is_empty() && model.writes == 0;
             model.only_piece = is_first.then_some(piece.as_ptr());
             outbox.send(piece);
-            model.said.extend(piece);
-            // An empty piece says nothing, so the next one may still be the first.
-            if model.said.is_empty() {
+            model.output.extend(piece);
+            // An empty piece is no output, so the next one may still be the only one.
+            if model.output.is_empty() {
                 model.only_piece = None;
             }
         }
-        Saying::Write(bytes) => {
+        Operation::Write(bytes) => {
             model.only_piece = None;
             model.writes += 1;
             outbox.write(bytes);
-            model.said.extend(bytes);
+            model.output.extend(bytes);
         }
-        Saying::Finish(reason) => {
+        Operation::Finish(reason) => {
             outbox.finish((*reason).into());
             model.finished.get_or_insert((*reason).into());
         }
     }
 }
 
-fn check(outbox: &Outbox<'_>, model: &Model, room: usize) {
-    assert_eq!(outbox.bytes(), model.said);
-    assert_eq!(outbox.is_empty(), model.said.is_empty());
-    assert_eq!(outbox.is_full(), model.said.len() >= room);
+fn check(outbox: &Outbox<'_>, model: &Model, capacity: usize) {
+    assert_eq!(outbox.bytes(), model.output);
+    assert_eq!(outbox.is_empty(), model.output.is_empty());
+    assert_eq!(outbox.is_full(), model.output.len() >= capacity);
     assert_eq!(outbox.finished(), model.finished);
     assert!(!outbox.is_out_of_memory());
     if let Some(piece) = model.only_piece {
@@ -107,15 +107,15 @@ fn check(outbox: &Outbox<'_>, model: &Model, room: usize) {
 }
 
 fuzz_target!(|calls: Vec<Call>| {
-    let mut gathered = Vec::new();
+    let mut write_buffer = Vec::new();
     for call in &calls {
-        let room = usize::from(call.room);
-        let mut outbox = Outbox::new(&mut gathered, room);
+        let capacity = usize::from(call.capacity);
+        let mut outbox = Outbox::new(&mut write_buffer, capacity);
         let mut model = Model::default();
-        check(&outbox, &model, room);
-        for saying in &call.sayings {
-            say(saying, &mut outbox, &mut model);
-            check(&outbox, &model, room);
+        check(&outbox, &model, capacity);
+        for operation in &call.operations {
+            apply(operation, &mut outbox, &mut model);
+            check(&outbox, &model, capacity);
         }
     }
 });

@@ -66,6 +66,7 @@ fn seeds() -> std::ops::Range<u64> {
         Some(count) => {
             let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
             let start = rng::mix(time.as_nanos() as u64) >> 24;
+            println!("seeds from {start}");
             start..start + count
         }
         None => 0..SEEDS,

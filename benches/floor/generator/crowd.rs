@@ -1,20 +1,20 @@
-//! Connections that only exist: to see what taking them costs, and what having them.
+//! Idle connections: the cost of accepting them, and of holding them.
 
 use super::open::{self, Close, open_proven};
-use super::{Measured, Words};
+use super::{Measured, Options};
 use std::fs;
 use std::io::stdin;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Connects as fast as it can, and then sees each connection echo.
-pub(super) fn accept(words: &Words) -> Measured {
-    let watched = words.watched();
-    let count = words.number("count", 1000);
-    let target = words.target();
+/// Connects as fast as possible, and then verifies an echo on each connection.
+pub(super) fn accept(options: &Options) -> Measured {
+    let watched = options.watched();
+    let count = options.number("count", 1000);
+    let target = options.target();
     watched.wait_until_at_rest();
     let before = watched.cpu_ns();
-    let (retries, overflows) = network_trouble();
+    let (retransmits, overflows) = accept_failures();
     let begin = Instant::now();
     let mut streams: Vec<TcpStream> = (0..count)
         .map(|number| open::open(target, number, Close::Reset))
@@ -22,29 +22,28 @@ pub(super) fn accept(words: &Words) -> Measured {
     watched.wait_until_at_rest();
     let time = begin.elapsed();
     let server_cpu_ns = watched.cpu_ns() - before;
-    let (retries_then, overflows_then) = network_trouble();
-    for some in streams.chunks_mut(1000) {
-        open::prove(some);
+    let (retransmits_after, overflows_after) = accept_failures();
+    for batch in streams.chunks_mut(1000) {
+        open::prove(batch);
     }
     Measured {
         done: count as u64,
         time,
         server_cpu_ns,
-        syn_retries: retries_then - retries,
-        overflows: overflows_then - overflows,
+        syn_retransmits: retransmits_after - retransmits,
+        overflows: overflows_after - overflows,
     }
 }
 
-/// Opens up to each of the counts in turn, with a word when it is reached, and goes on when it is told to.
-pub(super) fn hold(words: &Words) {
+/// Opens connections up to each of the counts in turn; prints a line at each count, and waits for a line on stdin.
+pub(super) fn hold(options: &Options) {
     let mut streams = Vec::new();
-    for count in words.text("counts").split(',') {
+    for count in options.text("counts").split(',') {
         let more = count.parse::<usize>().unwrap() - streams.len();
-        streams.extend(open_proven(words.target(), more));
-        words.watched().wait_until_at_rest();
+        streams.extend(open_proven(options.target(), more));
+        options.watched().wait_until_at_rest();
         Measured {
             done: streams.len() as u64,
-            time: Duration::ZERO,
             ..Measured::default()
         }
         .print();
@@ -52,8 +51,8 @@ pub(super) fn hold(words: &Words) {
     }
 }
 
-/// Retried SYNs and overflown backlogs since the machine started (`/proc/net/netstat`, `TcpExt`).
-fn network_trouble() -> (u64, u64) {
+/// SYN retransmits and backlog overflows since boot (`/proc/net/netstat`, `TcpExt`).
+fn accept_failures() -> (u64, u64) {
     let text = fs::read_to_string("/proc/net/netstat").unwrap();
     (
         counter(&text, "TCPSynRetrans"),
@@ -69,7 +68,7 @@ fn counter(netstat: &str, name: &str) -> u64 {
     values.split(' ').nth(at).unwrap().parse().unwrap()
 }
 
-/// Shows that the counters are read as they are meant.
+/// Checks the parsing of the counters.
 pub(super) fn self_check() {
     let netstat = "TcpExt: A TCPSynRetrans B\nTcpExt: 1 22 3\nIpExt: A\nIpExt: 5\n";
     assert_eq!(counter(netstat, "TCPSynRetrans"), 22);

@@ -1,25 +1,23 @@
-//! How connections are opened: from many addresses, and proven to be served.
+//! Opening connections from many addresses, and proving by an echo that the server has accepted them.
 
+use super::TIMEOUT;
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How many connections are opened before they are proven: fewer than any backlog holds.
+/// Connections opened before they are proven: fewer than the backlog of any server.
 const BATCH: usize = 500;
 
-/// How many connections come from one address: past some 14,000, looking for a free port takes long.
+/// Connections per source address: beyond some 14,000, the kernel's search for a free port is slow.
 const PER_SOURCE: usize = 10_000;
 
-/// How long an echo may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What closing does.
+/// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {
     Fin,
-    /// Leaves nothing in `TIME_WAIT`, so that a bench may close hundreds of thousands.
+    /// With RST, which leaves no socket in `TIME_WAIT`.
     Reset,
 }
 
@@ -35,17 +33,17 @@ pub(super) fn open_proven(target: SocketAddr, count: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Opens one blocking connection; its number decides where it comes from.
+/// Opens one blocking connection; its number determines the source address.
 pub(super) fn open(target: SocketAddr, number: usize, close: Close) -> TcpStream {
     let third = u8::try_from(number / PER_SOURCE % 250).unwrap();
     open_from(Ipv4Addr::new(127, 0, third, 1), target, close)
 }
 
-/// Opens one blocking connection from a loopback address, if that is where it goes.
+/// Opens one blocking connection, from `source` if the target is a loopback address.
 pub(super) fn open_from(source: Ipv4Addr, target: SocketAddr, close: Close) -> TcpStream {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, None).unwrap();
     if matches!(target.ip(), IpAddr::V4(address) if address.is_loopback()) {
-        // The port is chosen at connect, when the target is known (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+        // The kernel chooses the port at connect, when the target is known (IP_BIND_ADDRESS_NO_PORT, ip(7)).
         setsockopt(&socket, IpBindAddressNoPort, &true).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     }
@@ -58,15 +56,19 @@ pub(super) fn open_from(source: Ipv4Addr, target: SocketAddr, close: Close) -> T
     socket.into()
 }
 
-/// Sees each of them echo a few bytes of its own.
+/// Verifies an echo on each connection.
 pub(super) fn prove(streams: &mut [TcpStream]) {
     for (number, stream) in streams.iter_mut().enumerate() {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(&number.to_le_bytes()).unwrap();
     }
     for (number, stream) in streams.iter_mut().enumerate() {
         let mut reply = [0; size_of::<usize>()];
         stream.read_exact(&mut reply).unwrap();
-        assert_eq!(reply, number.to_le_bytes(), "another's echo came back");
+        assert_eq!(
+            reply,
+            number.to_le_bytes(),
+            "the echo of another connection"
+        );
     }
 }

@@ -1,28 +1,22 @@
-//! Connect, one echo, close: what a short-lived client costs the server.
+//! Connect, one echo, close: the cost of a short-lived connection.
 
-use crate::bench::{Bench, figures};
+use crate::bench::{Bench, figures_by_rival};
 use crate::load::{Load, Outcome};
-use crate::row::{Row, Unit};
-use std::array;
+use crate::row::{Against, Row, Unit};
 
 pub(super) fn run(bench: &mut Bench) {
-    // Who closes with FIN is in TIME_WAIT for 60 s: all rounds together stay below what the kernel keeps of those
-    // (tcp_max_tw_buckets).
-    for (close, count) in [("fin", 1_500), ("reset", 5_000)] {
-        let load = Load::churn(bench.either(count, 500), close);
-        let outcomes = bench.race(&load);
-        let series =
-            |figure: fn(&Outcome) -> f64| array::from_fn(|rival| figures(&outcomes[rival], figure));
+    // A client that closes with FIN is in TIME_WAIT for 60 s: all rounds together stay below tcp_max_tw_buckets.
+    for (close, count) in [("fin", 900), ("reset", 5_000)] {
+        let load = Load::churn(bench.full_or_quick(count, 500), close);
+        let outcomes = bench.load_rivals(&load);
         let what = format!("connect, echo, close by {close}");
-        let rate = Row::new("churn", &what, Unit::PerSecond, series(Outcome::rate));
-        bench.report.add(rate);
+        let rates = figures_by_rival(&outcomes, Outcome::rate);
+        bench
+            .report
+            .add(Row::new("churn", &what, Unit::PerSecond, rates));
         let what = format!("{what}, CPU each");
-        let cost = Row::new(
-            "churn",
-            what,
-            Unit::Nanoseconds,
-            series(Outcome::cpu_ns_each),
-        );
-        bench.report.add(cost.at_most(1.05, 1));
+        let costs = figures_by_rival(&outcomes, Outcome::cpu_ns_each);
+        let cost = Row::new("churn", what, Unit::Nanoseconds, costs);
+        bench.report.add(cost.at_most(1.05, Against::Baseline));
     }
 }

@@ -1,5 +1,5 @@
-//! Whether all that is compared is correct: a peer sends more than the kernel holds before it reads anything, and
-//! half-closes; every byte must come back in its place, and then FIN.
+//! Correctness of all rivals: a client sends more than the socket buffers hold before it reads anything, and
+//! half-closes; every byte must come back in order, and then FIN.
 
 use crate::bench::Bench;
 use crate::rivals::Rival;
@@ -9,37 +9,43 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// More than both sockets and their peers hold, whatever the kernel lets them grow to (tcp(7), `tcp_wmem`, `tcp_rmem`).
+/// More than the buffers of both sockets hold at their largest (tcp(7), `tcp_wmem`, `tcp_rmem`).
 const BYTES: usize = 64 << 20;
 
-/// For how long nothing is taken any more when all buffers are full.
-const STUCK: Duration = Duration::from_millis(50);
+/// How long no write succeeds once all buffers are full.
+const WRITE_STALL: Duration = Duration::from_millis(50);
 
-/// How long a read may wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of a read.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn run(bench: &mut Bench) {
     let series = Rival::ALL.map(|rival| {
+        if !bench.has(rival) {
+            return Vec::new();
+        }
         let server = bench.start(rival);
         let begin = Instant::now();
-        owed_then_half_closed(server.address);
+        verify_slow_reader(server.address);
         vec![1000.0 * begin.elapsed().as_secs_f64()]
     });
-    let what = "64 MiB to a late reader, half-close";
+    let what = "64 MiB to a slow reader, half-close";
     let row = Row::new("correct", what, Unit::Milliseconds, series);
     let bar = "every byte, then FIN:".into();
     bench.report.add(row.bar(bar, true, false));
 }
 
 /// # Panics
-/// When a byte is missing or out of its place, or another end than FIN comes.
-fn owed_then_half_closed(server: SocketAddr) {
-    // A period that divides no power of two, so that nothing fits where it does not belong.
+/// When a byte is missing or wrong, or the connection does not end with FIN.
+fn verify_slow_reader(server: SocketAddr) {
+    // The period is no divisor of a power of two, so a displaced block does not match.
     let bytes: Vec<u8> = (0..=250).cycle().take(BYTES).collect();
     let mut stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let sent = fill(&mut stream, &bytes);
-    assert!(sent < BYTES, "the kernel holds it all, so nothing is owed");
+    stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+    let sent = send_until_blocked(&mut stream, &bytes);
+    assert!(
+        sent < BYTES,
+        "the socket buffers hold everything, so there is no pending output"
+    );
     thread::scope(|scope| {
         let mut writer = stream.try_clone().unwrap();
         let rest = &bytes[sent..];
@@ -47,25 +53,25 @@ fn owed_then_half_closed(server: SocketAddr) {
             writer.write_all(rest).unwrap();
             writer.shutdown(Shutdown::Write).unwrap();
         });
-        let mut back = Vec::with_capacity(BYTES);
-        stream.read_to_end(&mut back).unwrap();
-        assert!(back == bytes, "what came back is not what was sent");
+        let mut received = Vec::with_capacity(BYTES);
+        stream.read_to_end(&mut received).unwrap();
+        assert!(received == bytes, "the echo differs from what was sent");
     });
 }
 
-/// Sends until nothing is taken any more; how much was.
-fn fill(stream: &mut TcpStream, bytes: &[u8]) -> usize {
+/// Sends until writes have blocked for a while; returns the bytes sent.
+fn send_until_blocked(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     stream.set_nonblocking(true).unwrap();
     let mut sent = 0;
     let mut last = Instant::now();
-    while sent < bytes.len() && last.elapsed() < STUCK {
+    while sent < bytes.len() && last.elapsed() < WRITE_STALL {
         match stream.write(&bytes[sent..]) {
             Ok(count) => {
                 sent += count;
                 last = Instant::now();
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
-            Err(error) => panic!("a connection ended: {error}"),
+            Err(error) => panic!("the connection failed: {error}"),
         }
     }
     stream.set_nonblocking(false).unwrap();

@@ -1,4 +1,4 @@
-//! What is measured, part by part.
+//! The parts of the bench.
 
 mod accept;
 mod churn;
@@ -13,10 +13,10 @@ mod start;
 
 use crate::bench::Bench;
 
-/// A part: its name, and what runs it.
+/// A part: its name and its function.
 pub(crate) type Part = (&'static str, fn(&mut Bench));
 
-/// All of them, in the order of the table.
+/// All parts, in the order of the table.
 pub(crate) const PARTS: [Part; 12] = [
     ("correct", correct::run),
     ("pingpong", echo::ping_pong),

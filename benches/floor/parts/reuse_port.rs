@@ -1,21 +1,21 @@
-//! Two processes on one port, one a core, with the generator sharing both cores: what an echo costs them together.
+//! Two processes on one port, one per core, with the generator on both cores: the CPU time of both per echo.
 //!
-//! It is compared with one process that has its core for itself, as in all other parts. One process that shares its core
-//! with a thread of the generator is shown too: half of its clients are then neighbours that need not be woken on
-//! another core, so its echoes are cheaper than those of any server whose clients are elsewhere.
+//! The reference is one process on a core of its own, as in all other parts. One process that shares its core with a
+//! thread of the generator is shown, too: half of its clients then run on the server's core and need no wake-up of
+//! another core, so its echoes are cheaper than with all clients on other cores.
 
 use crate::bench::{Bench, figures};
 use crate::load::{Load, Outcome};
 use crate::rivals::{Server, echoloop};
-use crate::row::{Row, Unit, show_ratio};
+use crate::row::{Row, Unit, format_ratio};
 use crate::stats::Interval;
 use std::process::Command;
 
-/// How many connections there are for each process.
+/// Connections per process.
 const CONNECTIONS: usize = 50;
 
 const SETTINGS: [&str; 3] = [
-    "1 process, core of its own",
+    "1 process, own core",
     "1 process, shared core",
     "2 processes, shared cores",
 ];
@@ -39,14 +39,14 @@ pub(super) fn run(bench: &mut Bench) {
             .add(Row::alone("reuse_port", *what, Unit::PerSecond, rates));
     }
     let costs = outcomes.map(|outcomes| figures(&outcomes, Outcome::cpu_ns_each));
-    let [alone, sharing] = [0, 1].map(|setting| Interval::of_ratios(&costs[2], &costs[setting]));
+    let ratios = [0, 1].map(|setting| Interval::of_ratios(&costs[2], &costs[setting]));
     for (what, costs) in SETTINGS.iter().zip(costs) {
         let what = format!("{what}, CPU per echo");
         let mut row = Row::alone("reuse_port", what, Unit::Nanoseconds, costs);
         if row.what.starts_with(SETTINGS[2]) {
-            let [to_alone, to_sharing] = [alone, sharing].map(show_ratio);
-            let bar = format!("{to_sharing} of 1 sharing, {to_alone} of 1 alone: ≤ 1.05");
-            row = row.bar(bar, alone.low <= 1.05, true);
+            let [to_own, to_shared] = ratios.map(format_ratio);
+            let bar = format!("{to_shared} of shared, {to_own} of own core: ≤ 1.05");
+            row = row.bar(bar, ratios[0].low <= 1.05, true);
         }
         bench.report.add(row);
     }

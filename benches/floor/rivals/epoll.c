@@ -1,8 +1,8 @@
-/* The floor: the smallest correct epoll echo loop, and nothing beside it.
+/* A minimal epoll echo server: the smallest correct one.
  *
- * Edge-triggered, one buffer for everybody, one recv and one send for each message. What the kernel does not take is
- * kept, and its peer is not read until it is sent, so every byte comes back in order and a half-close is answered with
- * all that is owed, then FIN. No limits, no timeouts, no log, no counters, no fairness, no urgent data. */
+ * Edge-triggered, one buffer for all connections, one recv and one send per message. Output that the kernel does not
+ * take is kept, and its connection is not read until it is sent, so every byte comes back in order, and a half-close is
+ * answered with all pending output, then FIN. No limits, timeouts, log, counters, fairness or urgent data. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,15 +18,15 @@
 
 enum { BUFFER = 65536, EVENTS = 1024, BACKLOG = 4096, MOST = 1 << 20, READ = EPOLLIN | EPOLLRDHUP | EPOLLET };
 
-/* What a peer has not taken: at most one buffer, since nothing more is read meanwhile. */
-struct owed {
+/* The pending output of a connection: at most one buffer, since nothing more is read meanwhile. */
+struct pending {
     size_t begin, end;
     char bytes[BUFFER];
 };
 
 static char buffer[BUFFER];
 static struct epoll_event events[EVENTS];
-static struct owed **owed; /* By descriptor; allocated at the first short send, and kept while the connection lives. */
+static struct pending **pending; /* By file descriptor; allocated at the first short send, freed at close. */
 static int epoll;
 
 static void die(const char *what)
@@ -37,18 +37,18 @@ static void die(const char *what)
 
 static void finish(int fd)
 {
-    free(owed[fd]);
-    owed[fd] = NULL;
+    free(pending[fd]);
+    pending[fd] = NULL;
     close(fd);
 }
 
-/* Sends what is owed; 0: all of it is sent, 1: the socket is full, -1: the connection is at its end. */
-static int pay(int fd, struct owed *debt)
+/* Sends pending output; 0: all of it is sent, 1: the socket is full, -1: the connection has failed. */
+static int flush(int fd, struct pending *output)
 {
-    while (debt->begin < debt->end) {
-        ssize_t sent = send(fd, debt->bytes + debt->begin, debt->end - debt->begin, MSG_NOSIGNAL);
+    while (output->begin < output->end) {
+        ssize_t sent = send(fd, output->bytes + output->begin, output->end - output->begin, MSG_NOSIGNAL);
         if (sent >= 0)
-            debt->begin += sent;
+            output->begin += sent;
         else if (errno == EAGAIN)
             return 1;
         else if (errno != EINTR)
@@ -57,31 +57,31 @@ static int pay(int fd, struct owed *debt)
     return 0;
 }
 
-/* Keeps what a send did not take, and asks to be told when there is room. */
+/* Keeps what a send did not take, and registers for writable events. */
 static int keep(int fd, const char *bytes, size_t length)
 {
-    struct owed *debt = owed[fd];
-    if (!debt) {
+    struct pending *output = pending[fd];
+    if (!output) {
         struct epoll_event event = { .events = READ | EPOLLOUT, .data.fd = fd };
-        debt = owed[fd] = malloc(sizeof *debt);
-        if (!debt || epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event))
+        output = pending[fd] = malloc(sizeof *output);
+        if (!output || epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event))
             return -1;
     }
-    memcpy(debt->bytes, bytes, length);
-    debt->begin = 0;
-    debt->end = length;
-    return pay(fd, debt);
+    memcpy(output->bytes, bytes, length);
+    output->begin = 0;
+    output->end = length;
+    return flush(fd, output);
 }
 
 static void serve(int fd, unsigned ready)
 {
-    if (owed[fd] && owed[fd]->begin < owed[fd]->end) {
-        int left = pay(fd, owed[fd]);
+    if (pending[fd] && pending[fd]->begin < pending[fd]->end) {
+        int left = flush(fd, pending[fd]);
         if (left < 0)
             finish(fd);
         if (left)
             return;
-        ready |= EPOLLRDHUP; /* Edges passed while it was not read: read until the socket is empty. */
+        ready |= EPOLLRDHUP; /* Edges were ignored meanwhile: read until the socket is empty. */
     }
     for (;;) {
         ssize_t got = recv(fd, buffer, BUFFER, 0);
@@ -106,14 +106,14 @@ static void serve(int fd, unsigned ready)
             if (left)
                 return;
         }
-        /* A short read has emptied the socket (epoll(7), question 9), unless there is an end to be read too. */
+        /* A short read has drained the socket (epoll(7), question 9), unless FIN or an error follows. */
         if (got < BUFFER && !(ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
             return;
     }
 }
 
-/* One client for each event: the listener is level-triggered, which is cheaper than an accept that finds nobody. */
-static void take(int listener)
+/* One accept per event: the listener is level-triggered, which is cheaper than an accept that fails with EAGAIN. */
+static void accept_one(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct epoll_event event = { .events = READ, .data.fd = fd };
@@ -133,12 +133,12 @@ int main(void)
         die("getrlimit");
     files.rlim_cur = files.rlim_max < MOST ? files.rlim_max : MOST;
     setrlimit(RLIMIT_NOFILE, &files);
-    owed = calloc(MOST, sizeof *owed); /* Untouched pages cost nothing. */
+    pending = calloc(MOST, sizeof *pending); /* Untouched pages take no memory. */
     epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!owed || listener < 0 || epoll < 0)
+    if (!pending || listener < 0 || epoll < 0)
         die("epoll");
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* Inherited by those accepted. */
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* Inherited by accepted sockets. */
     if (bind(listener, (void *)&address, sizeof address) || listen(listener, BACKLOG))
         die("listen");
     if (getsockname(listener, (void *)&address, &length) || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event))
@@ -152,7 +152,7 @@ int main(void)
         for (int i = 0; i < count; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
-                take(listener);
+                accept_one(listener);
             else
                 serve(fd, events[i].events);
         }

@@ -1,33 +1,78 @@
-//! The servers that are compared: the daemon, the floor and tokio; how they are built, started and ended.
+//! The servers that are compared: how they are built, started and ended.
 
 pub(crate) mod tokio;
 
-use crate::machine::pin;
+use crate::machine::on_core;
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
-/// Who is compared, in the order of the table's columns.
+/// The compared servers, in the order of the table's columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rival {
     Echoloop,
-    Floor,
-    Tokio,
+    /// The minimal epoll server in C.
+    Baseline,
+    /// tokio, one buffer per thread.
+    TokioShared,
+    /// tokio, 4 KiB per connection.
+    TokioOwn,
+    /// Go, a goroutine and 4 KiB per connection.
+    Go,
 }
 
-impl Rival {
-    pub(crate) const ALL: [Rival; 3] = [Rival::Echoloop, Rival::Floor, Rival::Tokio];
+/// The number of [`Rival`]s.
+pub(crate) const RIVALS: usize = 5;
 
-    /// The program and what it is told, to listen on a port of its own.
-    pub(crate) fn program(self, floor: &Path) -> (PathBuf, Vec<String>) {
-        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
-        match self {
-            Rival::Echoloop => (echoloop(), words(&["serve", "--listen", "127.0.0.1:0"])),
-            Rival::Floor => (floor.into(), Vec::new()),
-            Rival::Tokio => (env::current_exe().unwrap(), words(&["--tokio"])),
+impl Rival {
+    pub(crate) const ALL: [Rival; RIVALS] = [
+        Rival::Echoloop,
+        Rival::Baseline,
+        Rival::TokioShared,
+        Rival::TokioOwn,
+        Rival::Go,
+    ];
+
+    /// Whether valgrind can run it; it does not support the stacks of Go programs.
+    pub(crate) fn runs_in_valgrind(self) -> bool {
+        self != Rival::Go
+    }
+}
+
+/// The programs that the bench has built.
+pub(crate) struct Programs {
+    baseline: PathBuf,
+    /// `None` where Go is not installed.
+    go: Option<PathBuf>,
+}
+
+impl Programs {
+    /// # Panics
+    /// Without a C compiler, or when a program does not compile.
+    pub(crate) fn build() -> Programs {
+        Programs {
+            baseline: build_baseline(),
+            go: is_installed("go").then(build_go),
         }
+    }
+
+    /// The command that starts a rival on a free port of 127.0.0.1; `None` if it is not installed.
+    pub(crate) fn command(&self, rival: Rival) -> Option<Command> {
+        let with = |program: PathBuf, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        };
+        let own = || env::current_exe().unwrap();
+        Some(match rival {
+            Rival::Echoloop => with(echoloop(), &["serve", "--listen", "127.0.0.1:0"]),
+            Rival::Baseline => with(self.baseline.clone(), &[]),
+            Rival::TokioShared => with(own(), &["--tokio-shared-buffer"]),
+            Rival::TokioOwn => with(own(), &["--tokio-own-buffer"]),
+            Rival::Go => with(self.go.clone()?, &[]),
+        })
     }
 }
 
@@ -36,41 +81,70 @@ pub(crate) fn echoloop() -> PathBuf {
     env!("CARGO_BIN_EXE_echoloop").into()
 }
 
-/// Compiles the floor.
-///
-/// # Panics
-/// Without a C compiler there is nothing to compare with.
-pub(crate) fn build_floor() -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor/rivals/epoll.c");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("floor-epoll");
-    let status = Command::new("cc")
-        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
-        .arg(&program)
-        .arg(source)
-        .status();
-    let built = status.is_ok_and(|status| status.success());
-    assert!(
-        built,
-        "the floor needs a C compiler: cc -O2 {source} failed"
-    );
+/// Whether a program is on the path.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let directories = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&directories).any(|directory| directory.join(program).is_file())
+}
+
+/// The directory of what the bench builds.
+pub(crate) fn build_directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn build_baseline() -> PathBuf {
+    compile_c("rivals/epoll.c", "baseline-epoll", &[])
+}
+
+/// Compiles a C source of this bench.
+pub(crate) fn compile_c(source: &str, name: &str, options: &[&str]) -> PathBuf {
+    let source = format!("{}/benches/floor/{source}", env!("CARGO_MANIFEST_DIR"));
+    let program = build_directory().join(name);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror"]);
+    run_compiler(compiler.args(options).arg("-o").arg(&program).arg(source));
     program
+}
+
+/// Compiles the Go server without network access, with a build cache in the target directory.
+fn build_go() -> PathBuf {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor/rivals/echo.go");
+    let program = build_directory().join("rival-go");
+    let mut compiler = Command::new("go");
+    let environment = [
+        ("GO111MODULE", "off"),
+        ("GOFLAGS", ""),
+        ("GOPROXY", "off"),
+        ("GOTOOLCHAIN", "local"),
+        ("CGO_ENABLED", "0"),
+    ];
+    compiler.envs(environment);
+    compiler.env("GOCACHE", build_directory().join("go-cache"));
+    compiler.env("GOPATH", build_directory().join("go-path"));
+    run_compiler(compiler.args(["build", "-o"]).arg(&program).arg(source));
+    program
+}
+
+fn run_compiler(compiler: &mut Command) {
+    let status = compiler.status();
+    let built = status.is_ok_and(|status| status.success());
+    assert!(built, "{compiler:?} failed");
 }
 
 /// A server that listens.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// Held open, so that what it logs goes nowhere, but does not fail.
+    /// Kept open, so that writing to the log does not fail.
     _log: BufReader<ChildStderr>,
 }
 
 impl Server {
-    /// Starts a program on a core, and waits until it says that it listens.
+    /// Starts a program on a core, and waits until it reports the address it listens on.
     pub(crate) fn start(mut command: Command, core: Option<usize>) -> Server {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        if let Some(core) = core {
-            pin(child.id(), core);
-        }
+        command.stderr(Stdio::piped());
+        // All threads of the process inherit the core from the first one.
+        let mut child = on_core(core, || command.spawn().unwrap());
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let Some(address) = address_from(&mut log) else {
             let status = child.wait().unwrap();
@@ -87,8 +161,8 @@ impl Server {
         self.child.id()
     }
 
-    /// Its proportional set size in bytes, less the pages of files (`proc_pid_smaps(5)`): those are shared with whoever
-    /// else runs at the time, and do not depend on connections.
+    /// Its proportional set size in bytes, less the pages of files (`proc_pid_smaps(5)`): those are shared with other
+    /// processes, and do not depend on the number of connections.
     pub(crate) fn pss_anon(&self) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = std::fs::read_to_string(path).unwrap();
@@ -100,7 +174,7 @@ impl Server {
         1024 * kibibytes.parse::<u64>().unwrap()
     }
 
-    /// Ends it with SIGTERM, as who measures the whole life of a process must.
+    /// Ends the server with SIGTERM, so that callgrind writes its totals.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         use nix::sys::signal::{Signal, kill};
         let pid = i32::try_from(self.child.id()).unwrap();
@@ -116,7 +190,7 @@ impl Drop for Server {
     }
 }
 
-/// Where a server listens, by what all of them say on stderr when they are ready: `listening on ADDRESS (`.
+/// The address in the line that every server writes to stderr once it listens: `listening on ADDRESS (`.
 fn address_from(log: &mut BufReader<ChildStderr>) -> Option<SocketAddr> {
     let lines = log.lines().map_while(Result::ok);
     let mut addresses = lines.filter_map(|line| {

@@ -1,101 +1,108 @@
-//! What must hold of a connection whenever something was done with it, and when it has ended.
+//! What must hold for a connection after every step, and when it has closed.
 
-use crate::Rig;
-use crate::due::{Came, Spoken};
+use crate::TestHarness;
+use crate::due::{InputState, Observed};
 use crate::script::Broken;
 use echoloop::connection::{CloseReason, Outcome};
 use echoloop::net::Readiness;
 use echoloop::protocol::Session;
 use std::io::ErrorKind;
 
-impl<P: Spoken, const DRAINS: bool> Rig<P, DRAINS>
+impl<P: Observed, const DRAINS: bool> TestHarness<P, DRAINS>
 where
     P::Session: Session<Shared = P>,
 {
-    /// What holds whenever something was done with the connection; `is_mute`: after its FIN.
+    /// What must hold after every step; `is_mute`: FIN was sent before it.
     pub fn check(&mut self, is_mute: bool) {
-        self.check_what_was_heard();
-        let Rig {
+        self.check_input();
+        let TestHarness {
             connection,
             common,
             script,
             due,
             ..
         } = self;
-        let came = Came {
+        let input = InputState {
             before_fin: script.read,
-            heard: usize::try_from(connection.bytes_in()).expect("it has been counted here too"),
+            delivered: usize::try_from(connection.bytes_in())
+                .expect("as many as the script has passed"),
             is_mute,
         };
-        common.protocol.settle(due, came);
-        let fresh = due.compared..script.written.len();
+        common.protocol.update(due, input);
+        let unchecked = due.compared..script.written.len();
         assert_eq!(
-            script.written.get(fresh.clone()),
-            due.bytes.get(fresh),
-            "written is what was due"
+            script.written.get(unchecked.clone()),
+            due.bytes.get(unchecked),
+            "the output is as expected"
         );
         due.compared = script.written.len();
         assert_eq!(connection.bytes_out(), script.written.len() as u64);
-        let owed = connection.owed();
-        assert_eq!(connection.owes(), owed > 0);
+        let pending = connection.owed();
+        assert_eq!(connection.owes(), pending > 0);
         if script.broken.is_some() {
-            // What it still holds, its owner gives back.
+            // The owner releases its buffers.
             return;
         }
         let unwritten = due.bytes.len() - script.written.len();
-        assert_eq!(owed, unwritten, "what is not written is owed");
+        assert_eq!(pending, unwritten, "unwritten output is pending");
         if let Some(reply) = common.protocol.longest_reply() {
             let most = common.limits.max_pending + reply + due.from_outside;
-            assert!(owed <= most, "{owed} bytes owed, allowed are {most}");
+            assert!(
+                pending <= most,
+                "{pending} bytes pending, allowed are {most}"
+            );
         }
-        let may_hold = owed + common.protocol.kept();
-        // Input of which the rest will never be read is for nobody.
-        let must_hold = if self.drained { owed } else { may_hold };
+        let may_hold = pending + common.protocol.unconsumed();
+        // While draining, unconsumed input is dropped.
+        let must_hold = if self.drained { pending } else { may_hold };
         let held = common.pool.held();
         assert!(held >= must_hold, "{held} bytes account for {must_hold}");
-        assert!(may_hold > 0 || held == 0, "{held} bytes held for nothing");
+        assert!(may_hold > 0 || held == 0, "{held} bytes held without need");
     }
 
-    /// All that was read was heard, but for what comes after a FIN with which the connection has ended.
-    fn check_what_was_heard(&self) {
-        let (heard, dropped) = (self.connection.bytes_in(), self.common.bytes_dropped);
-        assert_eq!(heard + dropped, self.bytes_read() as u64);
-        if !self.said_all {
-            assert_eq!(heard, self.script.read as u64);
+    /// All input was passed to the session, except after a FIN that ended the connection.
+    fn check_input(&self) {
+        let (delivered, dropped) = (self.connection.bytes_in(), self.common.bytes_dropped);
+        assert_eq!(delivered + dropped, self.bytes_read() as u64);
+        if !self.output_complete {
+            assert_eq!(delivered, self.script.read as u64);
         } else if !self.has_ended_itself() {
-            assert_eq!(dropped, 0, "it is still to listen");
+            assert_eq!(dropped, 0, "input is still to be processed");
         }
     }
 
-    /// The program or the session has ended it.
+    /// Whether the server or the session has ended the connection.
     fn has_ended_itself(&self) -> bool {
         self.drained || self.common.protocol.finished().is_some()
     }
 
-    /// The connection waits only for what will come, and ends only for what has come.
+    /// The connection waits only for events that can happen, and closes only with a cause.
     pub fn check_outcome(&self, outcome: Outcome) {
-        let told = self.script.told;
-        let owed = self.connection.owed();
+        let reported = self.script.reported;
+        let pending = self.connection.owed();
         match outcome {
             Outcome::Closed(reason) => self.check_reason(reason),
             Outcome::Turn => {
-                // A session that ends, with all said that was to be, makes the FIN another than it was going to be.
-                let knows_why =
-                    told.contains(Readiness::READABLE) || self.said_all && self.script.fin_sent;
-                assert!(knows_why, "a turn for nothing");
+                // A session that finishes after a half-close turns it into the end of the connection.
+                let has_cause = reported.contains(Readiness::READABLE)
+                    || self.output_complete && self.script.fin_sent;
+                assert!(has_cause, "an iteration without a cause");
             }
-            Outcome::Memory => assert!(self.common.pool.is_scarce(), "there is memory enough"),
-            Outcome::Taker => panic!("nobody has made a record"),
+            Outcome::Memory => assert!(self.common.pool.is_scarce(), "memory is not scarce"),
+            Outcome::Taker => panic!("no protocol here has records"),
             Outcome::Event if self.connecting => {}
-            Outcome::Event if owed > 0 => {
-                let forgotten = told.contains(Readiness::WRITABLE);
-                assert!(!forgotten, "it owes, and forgets that there is room");
+            Outcome::Event if pending > 0 => {
+                let ignored = reported.contains(Readiness::WRITABLE);
+                assert!(
+                    !ignored,
+                    "pending output, but writable readiness is ignored"
+                );
             }
-            Outcome::Event if self.heard_out => {}
+            Outcome::Event if self.recv_closed => {}
             Outcome::Input | Outcome::Event => {
-                assert_eq!(owed, 0, "it owes, and waits for input only");
-                let forgotten = told.contains(Readiness::READABLE);
-                assert!(!forgotten, "it forgets that there may be input");
+                assert_eq!(pending, 0, "pending output, but it waits for input only");
+                let ignored = reported.contains(Readiness::READABLE);
+                assert!(!ignored, "readable readiness is ignored");
                 let stopped = self.common.protocol.is_stopped();
                 assert!(!stopped, "the session was not called again");
             }
@@ -107,11 +114,14 @@ where
         let finished = self.common.protocol.finished().map(CloseReason::from);
         let after_fin = finished.unwrap_or(CloseReason::Drained);
         let expected = match script.broken {
-            None if self.called_off => CloseReason::Drained,
+            None if self.cancelled => CloseReason::Drained,
             None => {
-                assert!(script.fin_read, "closed as {reason} without a cause");
-                assert_eq!(script.written, self.due.bytes, "closed before all was sent");
-                if self.drained && (script.fin_sent || self.heard_out) {
+                assert!(script.fin_read, "closed without a cause: {reason}");
+                assert_eq!(
+                    script.written, self.due.bytes,
+                    "closed before all output was sent"
+                );
+                if self.drained && (script.fin_sent || self.recv_closed) {
                     after_fin
                 } else {
                     finished.unwrap_or(CloseReason::PeerClosed)

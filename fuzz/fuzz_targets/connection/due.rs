@@ -1,60 +1,61 @@
-//! What a connection is to write: all that its session has said, whatever became of it.
+//! The expected output of a connection: everything that its session has written.
 
 use crate::messages::Messages;
 use crate::script::Content;
 use echoloop::protocol::{Finish, Protocol, Raw};
 
-/// What is known of a protocol's session from outside the connection.
-pub trait Spoken: Protocol {
-    /// The longest that one message's answer can be, if the session heeds that its outbox is full.
+/// The state of a protocol's session, as seen from outside the connection.
+pub trait Observed: Protocol {
+    /// The longest reply to one message, if the session stops while its outbox is full.
     fn longest_reply(&self) -> Option<usize>;
 
-    /// Adds to `due` what was to be said for what was read since the last call.
-    fn settle(&mut self, due: &mut Due, came: Came);
+    /// Adds the output for the input since the last call.
+    fn update(&mut self, due: &mut Due, input: InputState);
 
-    /// Input that the session has not consumed.
-    fn kept(&self) -> usize;
+    /// The number of bytes that the session has not consumed.
+    fn unconsumed(&self) -> usize;
 
-    /// The session has stopped early, and is to be called again.
+    /// Whether the session has stopped at a full outbox, and must be called again.
     fn is_stopped(&self) -> bool;
 
     fn finished(&self) -> Option<Finish>;
 }
 
-/// What has come, and what is done with an answer to it.
+/// The input so far.
 #[derive(Clone, Copy, Debug)]
-pub struct Came {
+pub struct InputState {
     /// Bytes read before our FIN.
     pub before_fin: usize,
-    /// Bytes that the session was given, or that are kept for it.
-    pub heard: usize,
-    /// Our FIN had been sent before what was done last: what was said since is for nobody.
+    /// Bytes passed to the session, or kept for it.
+    pub delivered: usize,
+    /// FIN was sent before the last step: output since then is dropped.
     pub is_mute: bool,
 }
 
-/// All that is to be written, and for how much of the input that is.
+/// The expected output, and the length of the input it belongs to.
 #[derive(Debug, Default)]
 pub struct Due {
     pub bytes: Vec<u8>,
     read: usize,
-    /// How much of it was compared already.
+    /// The number of bytes compared with the actual output.
     pub compared: usize,
-    /// How much of it was said from outside.
+    /// The number of bytes from outside the session.
     pub from_outside: usize,
 }
 
-impl Spoken for Raw {
+impl Observed for Raw {
     fn longest_reply(&self) -> Option<usize> {
         Some(0)
     }
 
-    fn settle(&mut self, due: &mut Due, came: Came) {
-        let fresh = (due.read..came.before_fin).map(|position| Content::Positions.byte(position));
-        due.bytes.extend(fresh);
-        due.read = came.before_fin;
+    fn update(&mut self, due: &mut Due, input: InputState) {
+        let unchecked =
+            (due.read..input.before_fin).map(|position| Content::Positions.byte(position));
+        due.bytes.extend(unchecked);
+        due.read = input.before_fin;
     }
 
-    fn kept(&self) -> usize {
+    fn unconsumed(&self) -> usize {
         0
     }
 
@@ -67,25 +68,28 @@ impl Spoken for Raw {
     }
 }
 
-impl Spoken for Messages {
+impl Observed for Messages {
     fn longest_reply(&self) -> Option<usize> {
-        // With what it says when it was paid, and when it ends.
+        // With the output on drain and on FIN.
         (!self.impatient).then_some(self.longest_reply + 2)
     }
 
-    fn settle(&mut self, due: &mut Due, came: Came) {
-        if came.is_mute {
-            self.said.clear();
+    fn update(&mut self, due: &mut Due, input: InputState) {
+        if input.is_mute {
+            self.output.clear();
         }
-        due.bytes.append(&mut self.said);
+        due.bytes.append(&mut self.output);
         if self.finished.is_none() && !self.ended {
-            let known = self.consumed + self.kept;
-            assert_eq!(known, came.heard, "what was read was heard");
+            let known = self.consumed + self.unconsumed;
+            assert_eq!(
+                known, input.delivered,
+                "all input was passed to the session"
+            );
         }
     }
 
-    fn kept(&self) -> usize {
-        self.kept
+    fn unconsumed(&self) -> usize {
+        self.unconsumed
     }
 
     fn is_stopped(&self) -> bool {

@@ -1,9 +1,8 @@
-//! A connection over a socket that follows a script: whatever reads and writes find, and whatever events come when,
-//! what goes out is what the session said, in order and within the bounds, and it ends for the right reason.
+//! A connection over a scripted socket: for any results of reads and writes and any order of events, the output is that
+//! of the session, in order and within the limits, and the connection closes for the correct reason.
 //!
-//! A run has two parts. First the fuzzer's steps, events without a cause and lost ones included. Then all that is left
-//! of the script is told honestly, an edge after each call that would block, with the peer's FIN behind it: by that
-//! alone the connection must come to its end.
+//! A run has two parts. First the fuzzer's steps, including spurious and lost events. Then the rest of the script, an edge
+//! after each call that would block, and the peer's FIN: the connection must close without further events.
 #![no_main]
 
 mod checks;
@@ -13,46 +12,46 @@ mod run;
 mod script;
 mod size;
 
-use due::{Due, Spoken};
+use due::{Due, Observed};
 use echoloop::connection::{Common, Connection, Limits, Outcome, Workbench};
 use echoloop::net::{Key, Readiness, Time};
 use echoloop::protocol::{Protocol, Raw, Session};
 use echoloop::reactor::{Scratch, scratch};
 use libfuzzer_sys::fuzz_target;
 use messages::Messages;
-use run::{Run, Speaks, Step};
+use run::{ProtocolChoice, Run, Step};
 use script::{Content, Read, Script};
 use size::Size;
 use std::cell::RefCell;
 
-/// Drives after which a run is long enough, whatever would still come.
+/// The most drives of a run.
 const MOST_DRIVES: usize = 500;
 
-/// Bytes read after which a run is long enough.
+/// The most bytes read in a run.
 const MOST_BYTES: usize = 1 << 20;
 
-/// A connection on its bench, and what must become of it.
+/// A connection, its socket, and the expected state.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct Rig<P: Protocol, const DRAINS: bool> {
+struct TestHarness<P: Protocol, const DRAINS: bool> {
     connection: Connection<P::Session>,
     common: Common<P>,
-    gathered: Vec<u8>,
+    write_buffer: Vec<u8>,
     script: Script<DRAINS>,
     due: Due,
-    /// It was begun, and neither stands nor has ended yet.
+    /// Neither established nor closed yet.
     connecting: bool,
-    /// It was given up before it stood.
-    called_off: bool,
+    /// Cancelled before it was established.
+    cancelled: bool,
     drained: bool,
-    /// Nothing more will be said from outside.
-    said_all: bool,
-    speaks_on: bool,
-    /// The peer's FIN has been read, and has not ended it.
-    heard_out: bool,
+    /// No more output from outside.
+    output_complete: bool,
+    allows_half_open: bool,
+    /// The peer's FIN has been read, but output may continue.
+    recv_closed: bool,
     drives: usize,
 }
 
-impl<P: Spoken, const DRAINS: bool> Rig<P, DRAINS>
+impl<P: Observed, const DRAINS: bool> TestHarness<P, DRAINS>
 where
     P::Session: Session<Shared = P>,
 {
@@ -64,33 +63,33 @@ where
             budget: bounds.budget.at_least_one(),
         };
         let max_buffered = bounds.max_buffered.map_or(1 << 30, Size::at_least_one);
-        Rig {
+        TestHarness {
             connection: if run.connecting {
                 Connection::connecting(session)
             } else {
                 Connection::open(session)
             },
             common: Common::new(protocol, limits, max_buffered),
-            gathered: Vec::new(),
+            write_buffer: Vec::new(),
             script: Script::new(content, !run.connecting),
             due: Due::default(),
             connecting: run.connecting,
-            called_off: false,
+            cancelled: false,
             drained: false,
-            said_all: false,
-            speaks_on: false,
-            heard_out: false,
+            output_complete: false,
+            allows_half_open: false,
+            recv_closed: false,
             drives: 0,
         }
     }
 
     fn run(mut self, steps: &[Step]) {
         for step in steps {
-            if self.take(step) || self.is_long_enough() {
+            if self.execute(step) || self.is_long_enough() {
                 return;
             }
         }
-        self.come_to_an_end();
+        self.finish();
     }
 
     fn is_long_enough(&self) -> bool {
@@ -101,11 +100,11 @@ where
         self.script.read + self.script.read_after_fin
     }
 
-    /// Takes a step; true if the connection has closed.
-    fn take(&mut self, step: &Step) -> bool {
+    /// Executes a step; true if the connection has closed.
+    fn execute(&mut self, step: &Step) -> bool {
         match step {
-            Step::Read(read) => self.script.reads.push_back(*read),
-            Step::Write(write) => self.script.writes.push_back(*write),
+            Step::SocketRead(read) => self.script.reads.push_back(*read),
+            Step::SocketWrite(write) => self.script.writes.push_back(*write),
             Step::Connect(connect) => self.script.connects.push_back(*connect),
             Step::ShutdownFails => self.script.shutdown_fails = true,
             Step::Drive {
@@ -120,35 +119,38 @@ where
             }
             Step::Drain => self.drain(),
             Step::HalfClose => return self.half_close(),
-            Step::SpeakOn => {
+            Step::AllowHalfOpen => {
                 self.connection.speak_on();
-                self.speaks_on |= !self.script.fin_read;
+                self.allows_half_open |= !self.script.fin_read;
             }
-            Step::Say(length) => return self.say(usize::from(*length)),
+            Step::Write(length) => return self.write_from_outside(usize::from(*length)),
         }
         false
     }
 
-    /// Tells all that is left honestly, until the connection has closed.
-    fn come_to_an_end(&mut self) {
+    /// Runs the rest of the script with correct events, until the connection has closed.
+    fn finish(&mut self) {
         self.script.reads.push_back(Read::Fin);
-        self.script.generous = true;
+        self.script.accepts_all = true;
         let mut idle_drives = 0;
         while !self.is_long_enough() {
-            if self.heard_out && self.half_close() {
+            if self.recv_closed && self.half_close() {
                 return;
             }
-            let told = self.script.told;
+            let reported = self.script.reported;
             let input = Readiness::READABLE | Readiness::DRAIN;
-            // What was told and not taken back is still known to the connection: no edge comes for it.
-            let readiness = input.when(!told.contains(Readiness::READABLE))
-                | Readiness::WRITABLE.when(!told.contains(Readiness::WRITABLE));
+            // No edge occurs for readiness that the connection already knows.
+            let readiness = input.when(!reported.contains(Readiness::READABLE))
+                | Readiness::WRITABLE.when(!reported.contains(Readiness::WRITABLE));
             let before = self.progress();
             match self.drive(readiness) {
                 Outcome::Closed(_) => return,
-                // It fills the memory of all with a message that it still waits for the rest of.
+                // Its incomplete message has used all of the shared memory.
                 Outcome::Memory if self.connection.owed() == 0 => {
-                    assert!(self.common.protocol.kept() > 0, "memory is held by nobody");
+                    assert!(
+                        self.common.protocol.unconsumed() > 0,
+                        "memory is scarce, but no input is kept"
+                    );
                     return;
                 }
                 Outcome::Input
@@ -162,17 +164,17 @@ where
             } else {
                 0
             };
-            assert!(idle_drives < 4, "it does not come to its end");
+            assert!(idle_drives < 4, "the connection does not close");
         }
     }
 
     fn progress(&self) -> (usize, usize, usize, usize, bool) {
         let script = &self.script;
         let read = self.bytes_read();
-        let kept = self.common.protocol.kept();
+        let unconsumed = self.common.protocol.unconsumed();
         (
             read,
-            kept,
+            unconsumed,
             script.written.len(),
             script.len(),
             script.fin_sent,
@@ -181,8 +183,8 @@ where
 
     fn drive(&mut self, readiness: Readiness) -> Outcome {
         self.drives += 1;
-        self.script.told |= readiness;
-        let is_mute = self.begin(self.common.protocol.kept());
+        self.script.reported |= readiness;
+        let is_mute = self.begin(self.common.protocol.unconsumed());
         let (read_before, fin_before) = (self.script.read, self.script.fin_read);
         let outcome = SCRATCH.with_borrow_mut(|scratch| {
             self.connection.drive(
@@ -194,42 +196,43 @@ where
                     now: Time::ZERO,
                     used: 0,
                     common: &mut self.common,
-                    gathered: &mut self.gathered,
+                    gathered: &mut self.write_buffer,
                 },
             )
         });
-        self.connecting &= !self.script.stands;
+        self.connecting &= !self.script.established;
         let is_finished = self.common.protocol.finished().is_some();
-        let may_speak = self.speaks_on && !self.said_all && !self.drained && !is_finished;
-        self.heard_out |= self.script.fin_read && !fin_before && may_speak;
+        let stays_open =
+            self.allows_half_open && !self.output_complete && !self.drained && !is_finished;
+        self.recv_closed |= self.script.fin_read && !fin_before && stays_open;
         let read = self.script.read - read_before;
         assert!(
             read <= self.common.limits.budget,
-            "{read} bytes read in a turn"
+            "{read} bytes read in one drive"
         );
         self.check(is_mute);
         self.check_outcome(outcome);
         outcome
     }
 
-    /// Something is about to be done with the connection; true if its FIN has been sent already.
-    fn begin(&mut self, kept: usize) -> bool {
+    /// Prepares the script for a step; true if FIN has been sent already.
+    fn begin(&mut self, unconsumed: usize) -> bool {
         let is_finished = self.common.protocol.finished().is_some();
-        self.script.hears_on = self.said_all && !self.drained && !is_finished;
-        self.script.begin(kept);
+        self.script.reads_after_fin = self.output_complete && !self.drained && !is_finished;
+        self.script.begin(unconsumed);
         self.script.fin_sent
     }
 
-    /// Nothing more will be said; true if the connection has closed.
+    /// Half-closes; true if the connection has closed.
     fn half_close(&mut self) -> bool {
-        self.said_all = true;
+        self.output_complete = true;
         let is_mute = self.begin(0);
         let mut bench = Workbench {
             key: Key { slot: 0, serial: 1 },
             now: Time::ZERO,
             used: 0,
             common: &mut self.common,
-            gathered: &mut self.gathered,
+            gathered: &mut self.write_buffer,
         };
         let closed = self.connection.half_close(&mut self.script, &mut bench);
         match closed {
@@ -237,7 +240,10 @@ where
                 self.check(is_mute);
                 let is_idle = !self.connecting && self.connection.owed() == 0;
                 let is_ending = self.drained || self.is_ending();
-                assert!(!is_idle || is_ending, "all is said, and FIN is not sent");
+                assert!(
+                    !is_idle || is_ending,
+                    "all output is written, but FIN is not sent"
+                );
                 false
             }
             Err(reason) => {
@@ -247,33 +253,33 @@ where
         }
     }
 
-    /// The program stops.
+    /// Drains the connection.
     fn drain(&mut self) {
         self.connection.drain();
-        self.called_off |= self.connecting;
+        self.cancelled |= self.connecting;
         let is_ending = self.drained || self.is_ending();
         if !is_ending && !self.connecting {
-            // Whether there is input is not known, and no edge need come for it.
-            self.script.told |= Readiness::READABLE | Readiness::DRAIN;
+            // There may be input without another edge.
+            self.script.reported |= Readiness::READABLE | Readiness::DRAIN;
         }
         self.drained = true;
         self.connecting = false;
     }
 
-    /// The session, the peer or the program has ended it, and it may still owe something.
+    /// Whether session, peer or server has ended the connection; output may still be pending.
     fn is_ending(&self) -> bool {
         let is_finished = self.common.protocol.finished().is_some();
-        is_finished || self.called_off || self.script.fin_read || self.script.fin_sent
+        is_finished || self.cancelled || self.script.fin_read || self.script.fin_sent
     }
 
-    /// Says something from outside the session; true if the connection has closed.
-    fn say(&mut self, length: usize) -> bool {
-        if self.is_ending() && !self.heard_out {
-            // To say something then is its owner's mistake.
+    /// Writes output from outside the session; true if the connection has closed.
+    fn write_from_outside(&mut self, length: usize) -> bool {
+        if self.is_ending() && !self.recv_closed {
+            // The owner must not write then.
             return false;
         }
-        let saying = vec![b'!'; length];
-        self.due.bytes.extend(&saying);
+        let output = vec![b'!'; length];
+        self.due.bytes.extend(&output);
         self.due.from_outside += length;
         let is_mute = self.begin(0);
         let mut bench = Workbench {
@@ -281,20 +287,23 @@ where
             now: Time::ZERO,
             used: 0,
             common: &mut self.common,
-            gathered: &mut self.gathered,
+            gathered: &mut self.write_buffer,
         };
-        let said = self
+        let written = self
             .connection
-            .write(&mut self.script, &mut bench, |outbox| outbox.write(&saying));
-        match said {
-            Ok(is_said) => {
-                let must = !self.said_all && !self.drained;
-                assert!(is_said || !must, "it could have been said");
-                assert!(!is_said || !self.said_all, "said after all was said");
-                if !is_said {
-                    // Its FIN is the next thing to be sent: nothing goes behind that.
-                    let kept = self.due.bytes.len() - length;
-                    self.due.bytes.truncate(kept);
+            .write(&mut self.script, &mut bench, |outbox| outbox.write(&output));
+        match written {
+            Ok(is_accepted) => {
+                let must = !self.output_complete && !self.drained;
+                assert!(is_accepted || !must, "output was rejected without a cause");
+                assert!(
+                    !is_accepted || !self.output_complete,
+                    "output was accepted after the half-close"
+                );
+                if !is_accepted {
+                    // FIN is next, and no output follows it.
+                    let unconsumed = self.due.bytes.len() - length;
+                    self.due.bytes.truncate(unconsumed);
                     self.due.from_outside -= length;
                 }
                 self.check(is_mute);
@@ -312,30 +321,30 @@ thread_local! {
     static SCRATCH: RefCell<Box<Scratch>> = RefCell::new(scratch());
 }
 
-fn speak<P: Spoken>(protocol: P, content: Content, run: &Run)
+fn run_with<P: Observed>(protocol: P, content: Content, run: &Run)
 where
     P::Session: Session<Shared = P>,
 {
     if run.drains {
-        Rig::<P, true>::new(protocol, content, run).run(&run.steps);
+        TestHarness::<P, true>::new(protocol, content, run).run(&run.steps);
     } else {
-        Rig::<P, false>::new(protocol, content, run).run(&run.steps);
+        TestHarness::<P, false>::new(protocol, content, run).run(&run.steps);
     }
 }
 
 fuzz_target!(|run: Run| {
-    match &run.speaks {
-        Speaks::Raw => speak(Raw, Content::Positions, &run),
-        Speaks::Messages { content, impatient } => {
+    match &run.protocol {
+        ProtocolChoice::Raw => run_with(Raw, Content::Positions, &run),
+        ProtocolChoice::Messages { content, impatient } => {
             let content = Content::Cycle(content.clone());
             let protocol = Messages::new(content.clone(), *impatient);
-            speak(protocol, content, &run);
+            run_with(protocol, content, &run);
         }
-        Speaks::ManyAlike { head } => {
-            let content = Content::Cycle(vec![head & 0xf0 | 1, b'x']);
+        ProtocolChoice::OneByteMessages { header } => {
+            let content = Content::Cycle(vec![header & 0xf0 | 1, b'x']);
             let mut protocol = Messages::new(content.clone(), false);
             protocol.longest_reply = messages::longest_reply(1);
-            speak(protocol, content, &run);
+            run_with(protocol, content, &run);
         }
     }
 });

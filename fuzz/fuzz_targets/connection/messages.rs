@@ -1,35 +1,34 @@
-//! A small protocol of messages, whose sessions check how they are called.
+//! A small message protocol, whose sessions check how they are called.
 //!
-//! A message is a head and up to 15 bytes more: the low half of the head says how many, the high half what is done
-//! with them. Between messages a session stops when its outbox is full, as it should, unless it is of the impatient
-//! kind.
+//! A message is a header and a body of up to 15 bytes: the low half of the header is the length, the high half the
+//! operation. Between messages a session stops when its outbox is full, as required, unless it is impatient.
 
 use crate::script::Content;
 use echoloop::protocol::{Context, Finish, Outbox, Protocol, Session};
 
-/// How often an amplifying message is repeated in its answer.
+/// How often an amplifying message is repeated in its reply.
 const AMPLIFIED: usize = 16;
 
-/// The longest answer to a message with this many bytes after its head.
+/// The longest reply to a message with a body of this length.
 pub const fn longest_reply(body: usize) -> usize {
-    // At least what brackets add.
+    // At least two brackets.
     if body == 0 { 2 } else { body * AMPLIFIED }
 }
 
-/// What its sessions have been told and what they have said; there is one session only.
+/// The input and output of all sessions; there is only one.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Messages {
     pub content: Content,
-    /// It does not heed that the outbox is full.
+    /// Continues although the outbox is full.
     pub impatient: bool,
     pub longest_reply: usize,
-    /// Bytes consumed, and bytes seen but not consumed.
+    /// Bytes consumed, and bytes received but not consumed.
     pub consumed: usize,
-    pub kept: usize,
-    /// The bytes kept are at least one whole message: the session stopped because the outbox was full.
+    pub unconsumed: usize,
+    /// The session stopped before a complete message because the outbox was full.
     pub stopped: bool,
-    pub said: Vec<u8>,
+    pub output: Vec<u8>,
     pub finished: Option<Finish>,
     pub opened: bool,
     pub ended: bool,
@@ -42,60 +41,63 @@ impl Messages {
             impatient,
             longest_reply: longest_reply(15),
             consumed: 0,
-            kept: 0,
+            unconsumed: 0,
             stopped: false,
-            said: Vec::new(),
+            output: Vec::new(),
             finished: None,
             opened: false,
             ended: false,
         }
     }
 
-    /// A call has come that may only come while the session is alive.
+    /// Checks that a call is allowed: only before the end of the session.
     fn begin(&self) {
-        assert_eq!(self.finished, None, "a call after the session's own end");
-        assert!(!self.ended, "a call after the peer's end");
+        assert_eq!(self.finished, None, "a call after the session has finished");
+        assert!(!self.ended, "a call after the peer's FIN");
     }
 
-    /// `input` is what follows what was consumed, and nothing that was kept is missing.
+    /// Checks that `input` continues after the consumed bytes and contains all unconsumed ones.
     fn check_input(&self, input: &[u8]) {
         for (offset, byte) in input.iter().enumerate() {
             let position = self.consumed + offset;
             assert_eq!(*byte, self.content.byte(position), "byte {position}");
         }
-        assert!(input.len() >= self.kept, "input that was kept is missing");
+        assert!(
+            input.len() >= self.unconsumed,
+            "unconsumed input is missing"
+        );
     }
 
-    fn remember(&mut self, outbox: &Outbox<'_>) {
-        self.said.extend(outbox.bytes());
+    fn record_output(&mut self, outbox: &Outbox<'_>) {
+        self.output.extend(outbox.bytes());
         self.finished = outbox.finished();
     }
 }
 
 #[derive(Debug)]
-pub struct Conversation;
+pub struct MessageSession;
 
 impl Protocol for Messages {
-    type Session = Conversation;
+    type Session = MessageSession;
 
     fn name(&self) -> &'static str {
         "messages"
     }
 
-    fn session(&mut self) -> Conversation {
-        Conversation
+    fn session(&mut self) -> MessageSession {
+        MessageSession
     }
 }
 
-/// The first message of `input`, if it is there as a whole: what to do, and with what.
+/// The first message of `input`, if it is complete: its operation and its body.
 fn first_message(input: &[u8]) -> Option<(u8, &[u8])> {
-    let (head, rest) = input.split_first()?;
-    let body = rest.get(..usize::from(head & 15))?;
-    Some((head >> 4, body))
+    let (header, rest) = input.split_first()?;
+    let body = rest.get(..usize::from(header & 15))?;
+    Some((header >> 4, body))
 }
 
-fn answer<'a>(what: u8, body: &'a [u8], outbox: &mut Outbox<'a>) {
-    match what {
+fn reply<'a>(operation: u8, body: &'a [u8], outbox: &mut Outbox<'a>) {
+    match operation {
         0 => {}
         1 => {
             outbox.write(b"[");
@@ -120,17 +122,17 @@ fn answer<'a>(what: u8, body: &'a [u8], outbox: &mut Outbox<'a>) {
     }
 }
 
-impl Session for Conversation {
+impl Session for MessageSession {
     type Shared = Messages;
 
     fn open(&mut self, context: Context<'_, Messages>, outbox: &mut Outbox<'_>) {
         let shared = context.shared;
         shared.begin();
         assert!(!shared.opened, "opened twice");
-        assert_eq!(shared.consumed + shared.kept, 0, "opened too late");
+        assert_eq!(shared.consumed + shared.unconsumed, 0, "opened too late");
         shared.opened = true;
         outbox.write(b">");
-        shared.remember(outbox);
+        shared.record_output(outbox);
     }
 
     fn receive<'a>(
@@ -144,23 +146,23 @@ impl Session for Conversation {
         shared.check_input(input);
         let mut consumed = 0;
         shared.stopped = false;
-        while let Some((what, body)) = first_message(&input[consumed..]) {
+        while let Some((operation, body)) = first_message(&input[consumed..]) {
             if outbox.is_full() && !shared.impatient {
                 shared.stopped = true;
                 break;
             }
             consumed += 1 + body.len();
-            answer(what, body, outbox);
+            reply(operation, body, outbox);
             if outbox.finished().is_some() {
                 break;
             }
         }
         shared.consumed += consumed;
-        shared.kept = input.len() - consumed;
-        shared.remember(outbox);
+        shared.unconsumed = input.len() - consumed;
+        shared.record_output(outbox);
         if shared.finished.is_some() {
-            // What is not consumed is for nobody any more.
-            shared.kept = 0;
+            // The rest of the input is dropped.
+            shared.unconsumed = 0;
         }
         consumed
     }
@@ -169,26 +171,30 @@ impl Session for Conversation {
         let shared = context.shared;
         shared.begin();
         outbox.write(b"*");
-        shared.remember(outbox);
+        shared.record_output(outbox);
     }
 
     fn end<'a>(&mut self, rest: &'a [u8], context: Context<'_, Messages>, outbox: &mut Outbox<'a>) {
         let shared = context.shared;
         shared.begin();
         shared.check_input(rest);
-        assert_eq!(rest.len(), shared.kept, "what is kept, and nothing new");
+        assert_eq!(
+            rest.len(),
+            shared.unconsumed,
+            "the unconsumed input, and nothing else"
+        );
         assert!(
             first_message(rest).is_none(),
-            "a whole message was kept from the session until the end"
+            "a complete message was withheld from the session until FIN"
         );
         shared.ended = true;
         shared.consumed += rest.len();
-        shared.kept = 0;
+        shared.unconsumed = 0;
         outbox.send(rest);
         outbox.write(b".");
         if rest.len() > 7 {
             outbox.finish(Finish::Malformed);
         }
-        shared.remember(outbox);
+        shared.record_output(outbox);
     }
 }

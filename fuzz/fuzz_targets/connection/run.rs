@@ -1,4 +1,4 @@
-//! What a run consists of, as the fuzzer draws it.
+//! The input of a run, as drawn by the fuzzer.
 
 use crate::script::{Connect, Read, Write};
 use crate::size::Size;
@@ -6,25 +6,25 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 
 #[derive(Arbitrary, Debug)]
 pub struct Run {
-    /// Whether a short read has emptied the socket.
+    /// Whether a short read has drained the socket.
     pub drains: bool,
-    /// Begun from here, and not accepted.
+    /// An outgoing connection, not an accepted one.
     pub connecting: bool,
-    pub speaks: Speaks,
+    pub protocol: ProtocolChoice,
     pub limits: Bounds,
     pub steps: Vec<Step>,
 }
 
 #[derive(Arbitrary, Debug)]
-pub enum Speaks {
+pub enum ProtocolChoice {
     Raw,
     Messages {
         content: Vec<u8>,
         impatient: bool,
     },
-    /// Messages of one byte that all ask for the same.
-    ManyAlike {
-        head: u8,
+    /// Messages of one byte with the same operation.
+    OneByteMessages {
+        header: u8,
     },
 }
 
@@ -38,8 +38,8 @@ pub struct Bounds {
 
 #[derive(Debug)]
 pub enum Step {
-    Read(Read),
-    Write(Write),
+    SocketRead(Read),
+    SocketWrite(Write),
     Connect(Connect),
     ShutdownFails,
     Drive {
@@ -47,29 +47,29 @@ pub enum Step {
         writable: bool,
         drain: bool,
     },
-    /// The program stops.
+    /// The server drains.
     Drain,
-    /// Nothing more will be said.
+    /// The session's output is complete.
     HalfClose,
-    /// The peer's FIN does not end what is said.
-    SpeakOn,
-    /// So many bytes are said from outside the session.
-    Say(u8),
+    /// The peer's FIN does not end the output.
+    AllowHalfOpen,
+    /// Output of this length from outside the session.
+    Write(u8),
 }
 
 impl<'a> Arbitrary<'a> for Step {
     fn arbitrary(source: &mut Unstructured<'a>) -> Result<Step> {
         Ok(match source.int_in_range(0..=31)? {
-            0..=8 => Step::Read(source.arbitrary()?),
-            9..=17 => Step::Write(source.arbitrary()?),
+            0..=8 => Step::SocketRead(source.arbitrary()?),
+            9..=17 => Step::SocketWrite(source.arbitrary()?),
             18..=26 => Step::Drive {
                 readable: source.arbitrary()?,
                 writable: source.arbitrary()?,
                 drain: source.arbitrary()?,
             },
-            27 => Step::Say(source.arbitrary()?),
+            27 => Step::Write(source.arbitrary()?),
             28 if source.arbitrary()? => Step::HalfClose,
-            28 => Step::SpeakOn,
+            28 => Step::AllowHalfOpen,
             29 => Step::Connect(source.arbitrary()?),
             30 => Step::Drain,
             _ => Step::ShutdownFails,

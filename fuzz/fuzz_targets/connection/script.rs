@@ -1,4 +1,4 @@
-//! A socket that does what a script says, and keeps a record of what was asked of it.
+//! A scripted socket, which records and checks the calls.
 
 use crate::size::Size;
 use arbitrary::{Arbitrary, Result, Unstructured};
@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-/// What a read finds.
+/// The result of a read.
 #[derive(Clone, Copy, Debug)]
 pub enum Read {
-    /// So many bytes and one, over as many reads as the buffers make of it.
+    /// This many bytes and one, in as many reads as the buffers require.
     Bytes(Size),
     Blocks,
     Interrupted,
@@ -18,19 +18,19 @@ pub enum Read {
     Fails(Failure),
 }
 
-/// What a write finds.
+/// The result of a write.
 #[derive(Clone, Copy, Debug)]
 pub enum Write {
-    /// Room for so many bytes and one.
+    /// Space for this many bytes and one.
     Takes(Size),
     Blocks,
     Interrupted,
-    /// It takes nothing and gives no error, which is unheard of.
+    /// Zero bytes written without an error, which no kernel does.
     TakesNothing,
     Fails(Failure),
 }
 
-// What ends a connection is drawn seldom, so that most runs come to something before it.
+// Results that end a connection are rare, so that most runs do something before.
 
 impl<'a> Arbitrary<'a> for Read {
     fn arbitrary(source: &mut Unstructured<'a>) -> Result<Read> {
@@ -56,11 +56,11 @@ impl<'a> Arbitrary<'a> for Write {
     }
 }
 
-/// What a look at a connection that was begun finds.
+/// The state of a connecting socket.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Connect {
-    Stands,
-    NotYet,
+    Established,
+    Pending,
     Fails(Failure),
 }
 
@@ -89,7 +89,7 @@ impl Failure {
     }
 }
 
-/// The call that has told the connection of its end, where that was not FIN.
+/// The call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     Read(ErrorKind),
@@ -101,9 +101,9 @@ pub enum Broken {
 /// The bytes that the peer sends.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// A byte for each position that tells where it is from.
+    /// A byte that depends on its position.
     Positions,
-    /// These again and again.
+    /// These bytes, repeated.
     Cycle(Vec<u8>),
 }
 
@@ -120,7 +120,7 @@ impl Content {
     }
 }
 
-/// The socket. `DRAINS`: whether a short read has emptied it.
+/// The socket. `DRAINS`: whether a short read has drained it.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Script<const DRAINS: bool> {
@@ -130,73 +130,73 @@ pub struct Script<const DRAINS: bool> {
     pub connects: VecDeque<Connect>,
     /// FIN cannot be sent, since the peer has reset the connection.
     pub shutdown_fails: bool,
-    /// Where the script has nothing to say, writes take everything.
-    pub generous: bool,
-    /// What was told by an event and not yet taken back by a call that would block.
-    pub told: Readiness,
+    /// At the end of the script, writes accept everything.
+    pub accepts_all: bool,
+    /// Readiness reported by an event since the last call that would block.
+    pub reported: Readiness,
     /// Bytes read before FIN was sent.
     pub read: usize,
     /// Bytes read after FIN was sent.
     pub read_after_fin: usize,
     pub written: Vec<u8>,
-    /// It was accepted, or a connection that was begun was found to stand.
-    pub stands: bool,
-    /// A FIN that is sent now says only that all is said: what comes is still heard.
-    pub hears_on: bool,
+    /// Accepted, or found to be established.
+    pub established: bool,
+    /// A FIN sent now is a half-close: input is still processed.
+    pub reads_after_fin: bool,
     pub fin_sent: bool,
     pub fin_read: bool,
-    /// What broke the connection.
+    /// The call that failed.
     pub broken: Option<Broken>,
-    /// How many calls may still be made before this counts as an endless loop.
-    pub patience: usize,
+    /// The number of calls after which this counts as an endless loop.
+    pub calls_left: usize,
 }
 
 impl<const DRAINS: bool> Script<DRAINS> {
-    pub fn new(content: Content, stands: bool) -> Self {
+    pub fn new(content: Content, established: bool) -> Self {
         Script {
             content,
             reads: VecDeque::new(),
             writes: VecDeque::new(),
             connects: VecDeque::new(),
             shutdown_fails: false,
-            generous: false,
-            told: Readiness::NONE,
+            accepts_all: false,
+            reported: Readiness::NONE,
             read: 0,
             read_after_fin: 0,
             written: Vec::new(),
-            stands,
-            hears_on: false,
+            established,
+            reads_after_fin: false,
             fin_sent: false,
             fin_read: false,
             broken: None,
-            patience: 0,
+            calls_left: 0,
         }
     }
 
-    /// How many steps are left.
+    /// The number of remaining steps.
     pub fn len(&self) -> usize {
         self.reads.len() + self.writes.len() + self.connects.len()
     }
 
-    /// A drive begins. Every call uses up a step or finds that none is left, and every byte may be answered by a write
-    /// of its own, the `kept` ones too; what goes on for longer goes on for ever.
-    pub fn begin(&mut self, kept: usize) {
-        self.patience = 16 + 2 * self.len() + 2 * kept;
+    /// Begins a drive. Every call consumes a step or finds none, and every byte, including the `unconsumed` ones, may
+    /// cause one write; more calls are an endless loop.
+    pub fn begin(&mut self, unconsumed: usize) {
+        self.calls_left = 16 + 2 * self.len() + 2 * unconsumed;
     }
 
     fn call(&mut self) {
-        assert!(self.patience > 0, "it calls the socket again and again");
-        self.patience -= 1;
-        assert_eq!(self.broken, None, "a call on a socket that is broken");
+        assert!(self.calls_left > 0, "an endless loop of socket calls");
+        self.calls_left -= 1;
+        assert_eq!(self.broken, None, "a call on a failed socket");
     }
 
-    fn give(&mut self, count: usize, buffer: &mut [u8]) -> usize {
+    fn deliver(&mut self, count: usize, buffer: &mut [u8]) -> usize {
         let given = count.min(buffer.len());
         let position = self.read + self.read_after_fin;
         for (offset, place) in buffer[..given].iter_mut().enumerate() {
             *place = self.content.byte(position + offset);
         }
-        self.patience += 4 + 2 * given;
+        self.calls_left += 4 + 2 * given;
         if count > given {
             let rest = Size::of(count - given - 1);
             self.reads.push_front(Read::Bytes(rest));
@@ -207,8 +207,8 @@ impl<const DRAINS: bool> Script<DRAINS> {
             self.read += given;
         }
         let is_short = given < buffer.len();
-        if is_short && DRAINS && !self.told.contains(Readiness::DRAIN) {
-            self.told = self.told.without(Readiness::READABLE);
+        if is_short && DRAINS && !self.reported.contains(Readiness::DRAIN) {
+            self.reported = self.reported.without(Readiness::READABLE);
         }
         given
     }
@@ -219,14 +219,17 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.call();
-        assert!(!buffer.is_empty(), "a read for nothing looks like FIN");
-        assert!(self.stands, "a read before it stands");
-        assert!(!self.fin_read, "a read behind the peer's FIN");
+        assert!(!buffer.is_empty(), "an empty read looks like FIN");
+        assert!(
+            self.established,
+            "a read before the connection is established"
+        );
+        assert!(!self.fin_read, "a read after the peer's FIN");
         match self.reads.pop_front() {
-            Some(Read::Bytes(count)) => Ok(self.give(count.get() + 1, buffer)),
+            Some(Read::Bytes(count)) => Ok(self.deliver(count.get() + 1, buffer)),
             Some(Read::Blocks) | None => {
                 let drained = Readiness::READABLE | Readiness::DRAIN;
-                self.told = self.told.without(drained);
+                self.reported = self.reported.without(drained);
                 Err(ErrorKind::WouldBlock.into())
             }
             Some(Read::Interrupted) => Err(ErrorKind::Interrupted.into()),
@@ -243,21 +246,24 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.call();
-        assert!(!bytes.is_empty(), "a write for nothing");
-        assert!(self.stands, "a write before it stands");
-        assert!(!self.fin_sent, "a write behind FIN");
+        assert!(!bytes.is_empty(), "an empty write");
+        assert!(
+            self.established,
+            "a write before the connection is established"
+        );
+        assert!(!self.fin_sent, "a write after FIN");
         match self.writes.pop_front() {
             Some(Write::Takes(count)) => {
                 let count = bytes.len().min(count.get() + 1);
                 self.written.extend(&bytes[..count]);
                 Ok(count)
             }
-            None if self.generous => {
+            None if self.accepts_all => {
                 self.written.extend(bytes);
                 Ok(bytes.len())
             }
             Some(Write::Blocks) | None => {
-                self.told = self.told.without(Readiness::WRITABLE);
+                self.reported = self.reported.without(Readiness::WRITABLE);
                 Err(ErrorKind::WouldBlock.into())
             }
             Some(Write::Interrupted) => Err(ErrorKind::Interrupted.into()),
@@ -273,52 +279,52 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
     }
 
     fn takes_output(&mut self) -> bool {
-        // The kernel's word is not a promise: the next write may find no room all the same.
+        // Only a hint: the next write may block nevertheless.
         true
     }
 
     fn is_at_fin(&mut self) -> bool {
-        // It is asked only while memory is scarce, which it never is here.
+        // Called only while memory is scarce, which it is not here.
         false
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.call();
-        assert!(self.stands, "FIN before it stands");
-        assert!(!self.fin_sent, "FIN is sent twice");
+        assert!(self.established, "FIN before the connection is established");
+        assert!(!self.fin_sent, "FIN sent twice");
         if self.shutdown_fails {
             self.broken = Some(Broken::Shutdown);
             return Err(ErrorKind::NotConnected.into());
         }
         self.fin_sent = true;
-        if !self.hears_on {
-            // Whether the peer's FIN has come already is not known, and no edge need come for it.
-            self.told |= Readiness::READABLE | Readiness::DRAIN;
+        if !self.reads_after_fin {
+            // The peer's FIN may have been received already, without another edge.
+            self.reported |= Readiness::READABLE | Readiness::DRAIN;
         }
         Ok(())
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        unreachable!("`connected` does not ask");
+        unreachable!("`connected` does not call it");
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unreachable!("`connected` does not ask");
+        unreachable!("`connected` does not call it");
     }
 
     fn connected(&mut self) -> io::Result<bool> {
         self.call();
         match self.connects.pop_front() {
-            Some(Connect::NotYet) => {
-                self.told = self.told.without(Readiness::WRITABLE);
+            Some(Connect::Pending) => {
+                self.reported = self.reported.without(Readiness::WRITABLE);
                 Ok(false)
             }
-            None if !self.generous => {
-                self.told = self.told.without(Readiness::WRITABLE);
+            None if !self.accepts_all => {
+                self.reported = self.reported.without(Readiness::WRITABLE);
                 Ok(false)
             }
-            Some(Connect::Stands) | None => {
-                self.stands = true;
+            Some(Connect::Established) | None => {
+                self.established = true;
                 Ok(true)
             }
             Some(Connect::Fails(failure)) => {

@@ -1,10 +1,10 @@
-//! Numbers as a fuzzer should draw them.
+//! Sizes, distributed for fuzzing.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use std::fmt;
 
-/// A number below 2^17 whose order of magnitude is drawn first, small ones more often: what is wrong with large ones is
-/// mostly wrong with small ones too, and they are quick to try.
+/// A number below 2^17. Its order of magnitude is drawn first, and small ones are more frequent: they are faster to run
+/// and reveal most bugs.
 #[derive(Clone, Copy)]
 pub struct Size(usize);
 

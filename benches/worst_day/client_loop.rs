@@ -1,4 +1,5 @@
-//! Very many clients on one thread: a loop that connects them, drives whoever is ready or due, and collects the ended.
+//! Many clients on one thread: an event loop that connects them, drives those that are ready or due, and collects
+//! those that have closed.
 
 use crate::echo::End;
 use mio::net::TcpStream;
@@ -11,31 +12,31 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Connections that have not been served yet. On loopback a connect succeeds before the daemon has accepted; more of
-/// these than the backlog holds would be dropped, and wait a second for the next try.
-const MOST_UNSERVED: usize = 1000;
+/// The most connections that have not received an echo yet. On loopback, connect succeeds before the daemon accepts; a
+/// connection beyond the backlog would be dropped and retried after a second.
+const MAX_UNSERVED: usize = 1000;
 
-/// Over how many addresses of 127/8 the clients are spread: from one, ports become hard to find past some thousands.
+/// The source addresses of the clients: one address has few free ports beyond some thousands of connections.
 const SOURCES: u64 = 64;
 
-/// How many timers one turn fires, so that what has come meanwhile is read in time.
-const TIMERS_PER_TURN: usize = 64;
+/// The most timers that one iteration fires, so that input is read in time.
+const TIMERS_PER_ITERATION: usize = 64;
 
-/// One client: what it does when it can do something.
+/// The behaviour of one client.
 pub(crate) trait Client {
-    /// Does all that can be done now. Called when the connection is ready for anything, and when it is time.
+    /// Does everything possible now. Called on every event of the connection, and at the time of [`Step::Until`].
     fn drive(&mut self, stream: &mut TcpStream) -> Step;
 
-    /// Whether the daemon has answered it, and so must have accepted it.
+    /// Whether the daemon has sent an echo, and thus has accepted the connection.
     fn is_served(&self) -> bool;
 
-    /// The sizes of the socket's buffers in the kernel; `None` leaves them to the kernel.
+    /// The sizes of the socket buffers; `None` for the kernel's default.
     fn buffers(&self) -> Option<Buffers> {
         None
     }
 }
 
-/// The sizes of a socket's buffers in the kernel, in bytes.
+/// The sizes of the buffers of a socket, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buffers {
     pub(crate) send: usize,
@@ -45,106 +46,106 @@ pub(crate) struct Buffers {
 /// What a client waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// Something to read, or room to write.
+    /// Readable or writable.
     Event,
-    /// That, or this time.
+    /// The same, or this time.
     Until(Instant),
-    /// Nothing: its connection is to be closed, or has ended.
+    /// Nothing: the connection is to be closed, or has failed.
     End(End),
 }
 
-/// Turns errors into ends, so that `?` can be used in the body of a client.
+/// Turns errors into steps, so that the body of a client can use `?`.
 pub(crate) fn step(body: impl FnOnce() -> Result<Step, End>) -> Step {
     body().unwrap_or_else(Step::End)
 }
 
-struct Member<C> {
+struct Entry<C> {
     stream: TcpStream,
     client: C,
     serial: u64,
-    /// The timer in force; earlier and later ones in the heap are void.
+    /// The current timer; all others of this client in the heap are void.
     timer: Option<Instant>,
     served: bool,
 }
 
 /// Clients of type `C`, all connected to one daemon.
-pub(crate) struct Crowd<C> {
+pub(crate) struct ClientLoop<C> {
     poll: Poll,
     events: Events,
     ready: Vec<usize>,
     daemon: SocketAddr,
-    members: Slab<Member<C>>,
+    entries: Slab<Entry<C>>,
     timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     served: usize,
     connected: u64,
     first_source: u8,
-    ended: Vec<(C, End)>,
+    closed: Vec<(C, End)>,
 }
 
-impl<C: Client> Crowd<C> {
-    /// Nobody yet. Crowds with different numbers connect from different addresses.
-    pub(crate) fn new(daemon: SocketAddr, number: u8) -> Crowd<C> {
-        Crowd {
+impl<C: Client> ClientLoop<C> {
+    /// Without clients. Loops with different numbers connect from different addresses.
+    pub(crate) fn new(daemon: SocketAddr, number: u8) -> ClientLoop<C> {
+        ClientLoop {
             poll: Poll::new().unwrap(),
             events: Events::with_capacity(1024),
             ready: Vec::new(),
             daemon,
-            members: Slab::new(),
+            entries: Slab::new(),
             timers: BinaryHeap::new(),
             served: 0,
             connected: 0,
             first_source: number,
-            ended: Vec::new(),
+            closed: Vec::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
+        self.entries.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.entries.is_empty()
     }
 
-    /// How many of those who are connected have been served.
+    /// The number of connected clients that have received an echo.
     pub(crate) fn served(&self) -> usize {
         self.served
     }
 
-    /// Whether one more may be connected without overrunning the daemon's backlog.
+    /// Whether another client may connect without overflowing the daemon's backlog.
     pub(crate) fn may_connect(&self) -> bool {
-        self.members.len() - self.served < MOST_UNSERVED
+        self.entries.len() - self.served < MAX_UNSERVED
     }
 
-    pub(crate) fn clients(&self) -> impl Iterator<Item = &C> {
-        self.members.iter().map(|(_, member)| &member.client)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &C> {
+        self.entries.iter().map(|(_, entry)| &entry.client)
     }
 
-    /// Those who have ended since they were asked for last.
-    pub(crate) fn take_ended(&mut self) -> Vec<(C, End)> {
-        std::mem::take(&mut self.ended)
+    /// The clients that have closed since the last call.
+    pub(crate) fn take_closed(&mut self) -> Vec<(C, End)> {
+        std::mem::take(&mut self.closed)
     }
 
-    /// Begins a connection. A failure is an end of the client like any other.
+    /// Starts to connect. A failure is an end of the client, too.
     pub(crate) fn connect(&mut self, client: C) {
         let source = u8::try_from(1 + self.connected % SOURCES).unwrap();
         let source = Ipv4Addr::new(127, 0, self.first_source, source);
         self.connected += 1;
         match connect(source, self.daemon, client.buffers()) {
             Ok(stream) => self.insert(stream, client),
-            Err(_) => self.ended.push((client, End::NotConnected)),
+            Err(_) => self.closed.push((client, End::NotConnected)),
         }
     }
 
     fn insert(&mut self, mut stream: TcpStream, client: C) {
-        let entry = self.members.vacant_entry();
-        let slot = entry.key();
+        let vacant = self.entries.vacant_entry();
+        let slot = vacant.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
         registry
             .register(&mut stream, Token(slot), interest)
             .unwrap();
-        entry.insert(Member {
+        vacant.insert(Entry {
             stream,
             client,
             serial: self.connected,
@@ -153,8 +154,8 @@ impl<C: Client> Crowd<C> {
         });
     }
 
-    /// Waits until somebody is ready or due, or it is time to `wake`, and drives whoever can go on.
-    pub(crate) fn turn(&mut self, wake: Instant) {
+    /// One iteration: waits for an event or timer, until `wake` at the latest, and drives the clients concerned.
+    pub(crate) fn run_iteration(&mut self, wake: Instant) {
         let due = self.timers.peek().map_or(wake, |Reverse((due, _, _))| *due);
         let timeout = due.min(wake).saturating_duration_since(Instant::now());
         match self.poll.poll(&mut self.events, Some(timeout)) {
@@ -172,7 +173,7 @@ impl<C: Client> Crowd<C> {
 
     fn fire_timers(&mut self) {
         let now = Instant::now();
-        for _ in 0..TIMERS_PER_TURN {
+        for _ in 0..TIMERS_PER_ITERATION {
             let Some(Reverse((due, slot, serial))) = self.timers.peek().copied() else {
                 return;
             };
@@ -180,71 +181,71 @@ impl<C: Client> Crowd<C> {
                 return;
             }
             self.timers.pop();
-            let member = self.members.get_mut(slot);
-            let member = member.filter(|member| member.serial == serial);
-            if let Some(member) = member.filter(|member| member.timer == Some(due)) {
-                member.timer = None;
+            let entry = self.entries.get_mut(slot);
+            let entry = entry.filter(|entry| entry.serial == serial);
+            if let Some(entry) = entry.filter(|entry| entry.timer == Some(due)) {
+                entry.timer = None;
                 self.drive(slot);
             }
         }
     }
 
-    /// Drives whoever is in a slot. An event may be that of a predecessor; then there is nothing to do.
+    /// Drives the client in a slot. An event may be of the slot's previous client; it then has no effect.
     fn drive(&mut self, slot: usize) {
-        let Some(member) = self.members.get_mut(slot) else {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
-        let step = member.client.drive(&mut member.stream);
-        if !member.served && member.client.is_served() {
-            member.served = true;
+        let step = entry.client.drive(&mut entry.stream);
+        if !entry.served && entry.client.is_served() {
+            entry.served = true;
             self.served += 1;
         }
         match step {
-            // One timer at a time: if it fires early, the client says again what it waits for.
-            Step::Until(due) if member.timer.is_none_or(|timer| due < timer) => {
-                member.timer = Some(due);
-                self.timers.push(Reverse((due, slot, member.serial)));
+            // One timer at a time: if it fires early, the client returns its step again.
+            Step::Until(due) if entry.timer.is_none_or(|timer| due < timer) => {
+                entry.timer = Some(due);
+                self.timers.push(Reverse((due, slot, entry.serial)));
             }
             Step::Event | Step::Until(_) => {}
             Step::End(end) => {
-                let member = self.remove(slot);
-                self.ended.push((member.client, end));
+                let entry = self.remove(slot);
+                self.closed.push((entry.client, end));
             }
         }
     }
 
-    fn remove(&mut self, slot: usize) -> Member<C> {
-        let member = self.members.remove(slot);
-        self.served -= usize::from(member.served);
-        member
+    fn remove(&mut self, slot: usize) -> Entry<C> {
+        let entry = self.entries.remove(slot);
+        self.served -= usize::from(entry.served);
+        entry
     }
 
-    /// Lets the first `count` clients leave that `chosen` is true of, with FIN or with reset; tells how many did.
-    pub(crate) fn dismiss(
+    /// Closes the first `count` clients for which `chosen` is true, with FIN or RST; returns the number closed.
+    pub(crate) fn disconnect(
         &mut self,
         count: usize,
         reset: bool,
         chosen: impl Fn(&C) -> bool,
     ) -> usize {
-        let leaving = self.members.iter();
-        let leaving = leaving.filter(|(_, member)| chosen(&member.client));
-        let leaving: Vec<usize> = leaving.map(|(slot, _)| slot).take(count).collect();
-        for slot in &leaving {
-            let member = self.remove(*slot);
+        let chosen_slots = self.entries.iter();
+        let chosen_slots = chosen_slots.filter(|(_, entry)| chosen(&entry.client));
+        let chosen_slots: Vec<usize> = chosen_slots.map(|(slot, _)| slot).take(count).collect();
+        for slot in &chosen_slots {
+            let entry = self.remove(*slot);
             if reset {
-                reset_on_close(&member.stream);
+                reset_on_close(&entry.stream);
             }
         }
-        leaving.len()
+        chosen_slots.len()
     }
 
-    /// Turns until `done`, for at most `patience`; whether it came to that.
+    /// Runs iterations until `done`, for at most `timeout`; returns whether it is done.
     pub(crate) fn run_until(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         mut done: impl FnMut(&mut Self) -> bool,
     ) -> bool {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
             if done(self) {
                 return true;
@@ -253,7 +254,7 @@ impl<C: Client> Crowd<C> {
             if now >= deadline {
                 return false;
             }
-            self.turn(deadline.min(now + Duration::from_millis(10)));
+            self.run_iteration(deadline.min(now + Duration::from_millis(10)));
         }
     }
 }
@@ -277,9 +278,9 @@ fn connect(
     }
 }
 
-/// Makes the closing of a stream a reset (socket(7), `SO_LINGER`).
+/// Makes close send RST (socket(7), `SO_LINGER`).
 pub(crate) fn reset_on_close(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
-    // One that has been reset from the other side already takes no options.
+    // Fails if the peer has already reset the connection.
     let _ = socket.set_linger(Some(Duration::ZERO));
 }

@@ -1,10 +1,10 @@
-//! What was measured, line by line, each beside the bar that it is to clear if it has one.
+//! The report of a bench: one line per figure, with its bar if it has one.
 
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Prints figures as they come, and remembers which bars were missed.
+/// Prints each figure when it is measured, and collects the missed bars.
 pub(crate) struct Report {
     pub(crate) quick: bool,
     part: &'static str,
@@ -13,11 +13,10 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Report {
-        let missed = Vec::new();
         Report {
             quick,
             part: "",
-            missed,
+            missed: Vec::new(),
         }
     }
 
@@ -31,13 +30,13 @@ impl Report {
     /// A figure without a bar.
     #[expect(
         clippy::unused_self,
-        reason = "all that is reported goes through the report"
+        reason = "all figures are reported in the same way"
     )]
     pub(crate) fn figure(&self, name: &str, value: impl Display) {
         println!("  {name:<46} {value:>16}");
     }
 
-    /// A figure with a bar that always decides.
+    /// A figure with a bar that always counts.
     pub(crate) fn bar(&mut self, name: &str, value: impl Display, bar: &str, met: bool) {
         let verdict = if met { "" } else { "   MISSED" };
         println!("  {name:<46} {value:>16}   {bar}{verdict}");
@@ -47,7 +46,7 @@ impl Report {
         }
     }
 
-    /// A figure with a bar on a time, which decides only when the bench runs in full.
+    /// A figure with a bar on a time, which does not count in a quick run.
     pub(crate) fn time_bar(&mut self, name: &str, value: impl Display, bar: &str, met: bool) {
         if met || !self.quick {
             self.bar(name, value, bar, met);
@@ -56,7 +55,7 @@ impl Report {
         }
     }
 
-    /// The end of the bench: which bars were missed.
+    /// Prints the missed bars, and returns the exit code of the bench.
     pub(crate) fn verdict(&self) -> ExitCode {
         if self.missed.is_empty() {
             println!("\nall bars are met");
@@ -70,7 +69,7 @@ impl Report {
     }
 }
 
-/// Latencies or delays, to be asked for their quantiles.
+/// Latencies or delays, and their quantiles.
 pub(crate) struct Distribution {
     sorted: Vec<Duration>,
 }
@@ -85,7 +84,7 @@ impl Distribution {
         self.sorted.len()
     }
 
-    /// The smallest sample that `per_mille` of all samples do not exceed; zero if there are none.
+    /// The smallest sample that at least `per_mille` of all samples do not exceed; zero if there are none.
     pub(crate) fn quantile(&self, per_mille: usize) -> Duration {
         let rank = (self.sorted.len() * per_mille).div_ceil(1000).max(1);
         self.sorted.get(rank - 1).copied().unwrap_or_default()
@@ -108,12 +107,12 @@ impl Distribution {
     }
 }
 
-/// A time in milliseconds, as people read it.
+/// A duration, formatted in milliseconds.
 pub(crate) fn ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// A size in MiB, as people read it; below zero it has shrunk.
+/// A size or a difference of sizes, formatted in MiB.
 pub(crate) fn mib(bytes: i64) -> String {
     format!("{:.2} MiB", as_f64(bytes) / 1024.0 / 1024.0)
 }
@@ -123,7 +122,7 @@ pub(crate) fn as_f64(count: i64) -> f64 {
     count as f64
 }
 
-/// The middle one of some ratios; not a number if there are none.
+/// The median of ratios; NaN if there are none.
 pub(crate) fn median(mut ratios: Vec<f64>) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)

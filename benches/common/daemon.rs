@@ -1,4 +1,4 @@
-//! The daemon under test: started, looked at from outside through /proc, and ended.
+//! The daemon under test: starting it, observing it through /proc, and stopping it.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// An `echoloop serve` of this build, on a loopback port of its own.
+/// An `echoloop serve` of this build, on a free loopback port.
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -17,47 +17,47 @@ pub(crate) struct Daemon {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What the daemon's memory is, in bytes.
+/// The user memory of the daemon, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
-    /// The resident set (`VmRSS`).
+    /// The resident set size (`VmRSS`).
     pub(crate) rss: i64,
-    /// The proportional set, in which shared pages count by their share (`Pss` of `smaps_rollup`).
+    /// The proportional set size (`Pss` of `smaps_rollup`).
     pub(crate) pss: i64,
 }
 
-/// How busy the daemon was, up to some moment.
+/// The CPU time of the daemon up to an instant.
 #[derive(Clone, Copy)]
-pub(crate) struct Effort {
+pub(crate) struct CpuUsage {
     at: Instant,
-    /// Processor time, user and system.
+    /// CPU time, user and system.
     ran: Duration,
-    /// Time for which it could have run and others did.
+    /// Time on the run queue of a CPU that ran something else.
     waited: Duration,
 }
 
-impl Effort {
-    /// How busy it was since `earlier`, in per cent of one processor.
-    pub(crate) fn ran_since(&self, earlier: &Effort) -> f64 {
+impl CpuUsage {
+    /// CPU usage since `earlier`, in per cent of one CPU.
+    pub(crate) fn ran_since(&self, earlier: &CpuUsage) -> f64 {
         self.percent(earlier, self.ran.saturating_sub(earlier.ran))
     }
 
-    /// For what part of the time since `earlier` it waited for a processor, in per cent. Where that is much, the
-    /// machine was too busy for what else was measured to mean anything.
-    pub(crate) fn waited_since(&self, earlier: &Effort) -> f64 {
+    /// The share of the time since `earlier` that the daemon waited for a CPU, in per cent. If it is large, the machine
+    /// was too busy for the other figures to be reliable.
+    pub(crate) fn waited_since(&self, earlier: &CpuUsage) -> f64 {
         self.percent(earlier, self.waited.saturating_sub(earlier.waited))
     }
 
-    fn percent(&self, earlier: &Effort, part: Duration) -> f64 {
+    fn percent(&self, earlier: &CpuUsage, part: Duration) -> f64 {
         100.0 * part.as_secs_f64() / (self.at - earlier.at).as_secs_f64()
     }
 }
 
 impl Daemon {
-    /// Starts it with these flags; `descriptors` is a hard limit for its process, if it is to have one of its own.
-    pub(crate) fn start(flags: &[&str], descriptors: Option<u32>) -> Daemon {
+    /// Starts the daemon with these flags, and with a hard limit on file descriptors if `max_fds` is given.
+    pub(crate) fn start(flags: &[&str], max_fds: Option<u32>) -> Daemon {
         let program = env!("CARGO_BIN_EXE_echoloop");
-        let mut command = match descriptors {
+        let mut command = match max_fds {
             None => Command::new(program),
             Some(limit) => {
                 let mut shell = Command::new("sh");
@@ -78,10 +78,10 @@ impl Daemon {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
         let address = address_from(&mut lines, &log);
-        let kept = Arc::clone(&log);
+        let lines_read = Arc::clone(&log);
         let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
+                lines_read.lock().unwrap().push(line);
             }
         });
         Daemon {
@@ -96,19 +96,19 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// How many descriptors it has open.
-    pub(crate) fn descriptors(&self) -> usize {
+    /// The number of open file descriptors.
+    pub(crate) fn open_fds(&self) -> usize {
         let listing = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
         listing.map_or(0, Iterator::count)
     }
 
-    /// Waits until no more than `count` descriptors are open, for at most 15 s; how many there are then.
-    pub(crate) fn descriptors_fallen_to(&self, count: usize) -> usize {
+    /// Waits until at most `count` file descriptors are open, for at most 15 s; returns how many are open then.
+    pub(crate) fn wait_for_open_fds(&self, count: usize) -> usize {
         let deadline = Instant::now() + Duration::from_secs(15);
-        while self.descriptors() > count && Instant::now() < deadline {
+        while self.open_fds() > count && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
         }
-        self.descriptors()
+        self.open_fds()
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -118,23 +118,23 @@ impl Daemon {
         }
     }
 
-    /// The most resident memory that it ever had.
+    /// The peak of the resident set size (`VmHWM`).
     pub(crate) fn peak_rss(&self) -> i64 {
         1024 * self.number("status", "VmHWM:")
     }
 
-    /// How busy it was so far: to the nanosecond where the kernel keeps count (schedstat), else to 10 ms (stat).
-    pub(crate) fn effort(&self) -> Effort {
+    /// The CPU time so far: in nanoseconds if the kernel keeps schedstat, else in steps of 10 ms (stat).
+    pub(crate) fn cpu_usage(&self) -> CpuUsage {
         let at = Instant::now();
         let schedstat = self.file("schedstat").unwrap_or_default();
         let mut numbers = schedstat.split(' ').map(str::parse);
         match (numbers.next(), numbers.next()) {
-            (Some(Ok(ran)), Some(Ok(waited))) if ran > 0 => Effort {
+            (Some(Ok(ran)), Some(Ok(waited))) if ran > 0 => CpuUsage {
                 at,
                 ran: Duration::from_nanos(ran),
                 waited: Duration::from_nanos(waited),
             },
-            _ => Effort {
+            _ => CpuUsage {
                 at,
                 ran: self.ran_in_ticks(),
                 waited: Duration::ZERO,
@@ -144,11 +144,30 @@ impl Daemon {
 
     fn ran_in_ticks(&self) -> Duration {
         let stat = self.file("stat").unwrap();
-        // The name stands in parentheses and may contain blanks. utime and stime are fields 14 and 15.
+        // The name is in parentheses and may contain spaces. utime and stime are fields 14 and 15.
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let times = fields.split(' ').skip(11).take(2);
         let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_millis(10 * ticks)
+    }
+
+    pub(crate) fn context_switches(&self) -> i64 {
+        self.number("status", "voluntary_ctxt_switches:")
+    }
+
+    /// Waits until the daemon sleeps and has not woken for 50 ms.
+    pub(crate) fn wait_until_at_rest(&self) {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        let mut before = self.context_switches();
+        while Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(50));
+            let now = self.context_switches();
+            let status = self.file("status").unwrap();
+            if now == before && status.contains("State:\tS") {
+                return;
+            }
+            before = now;
+        }
     }
 
     fn number(&self, file: &str, name: &str) -> i64 {
@@ -161,18 +180,18 @@ impl Daemon {
         std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).ok()
     }
 
-    /// How many lines of its log contain `text`.
-    pub(crate) fn says(&self, text: &str) -> usize {
+    /// The number of log lines that contain `text`.
+    pub(crate) fn count_log_lines(&self, text: &str) -> usize {
         let log = self.log.lock().unwrap();
         log.iter().filter(|line| line.contains(text)).count()
     }
 
-    /// The last line of its log.
-    pub(crate) fn last_words(&self) -> String {
+    /// The last line of the log.
+    pub(crate) fn last_log_line(&self) -> String {
         self.log.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
-    /// Sends SIGTERM and waits for the end, for at most 30 s.
+    /// Sends SIGTERM and waits for the exit, for at most 30 s.
     pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         if self.is_alive() {
@@ -197,7 +216,7 @@ impl Drop for Daemon {
     }
 }
 
-/// What the kernel holds for TCP, on the whole machine, in bytes (`/proc/net/sockstat` counts pages, of 4 KiB here).
+/// The kernel's memory for TCP on the whole machine, in bytes (`/proc/net/sockstat`, in pages of 4 KiB).
 pub(crate) fn kernel_tcp_memory() -> i64 {
     let text = std::fs::read_to_string("/proc/net/sockstat").unwrap();
     let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
@@ -205,7 +224,7 @@ pub(crate) fn kernel_tcp_memory() -> i64 {
     4096 * pages.trim().parse::<i64>().unwrap()
 }
 
-/// Reads the log up to the line that tells where the daemon listens.
+/// Reads the log up to the line with the address of the listener.
 fn address_from(lines: &mut Lines<BufReader<ChildStderr>>, log: &Mutex<Vec<String>>) -> SocketAddr {
     for line in lines.map_while(Result::ok) {
         let address = line
