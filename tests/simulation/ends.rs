@@ -192,15 +192,6 @@ impl End {
         matches!(self.speech.as_deref(), Some(Speech::Written(_)))
     }
 
-    /// What the server had read here and not echoed when this iteration began.
-    pub fn owed_before_iteration(&self) -> u64 {
-        if !self.is_servers || self.fin_sent || self.may_be_ended() {
-            return 0;
-        }
-        let read = self.read - self.read_in_iteration as u64;
-        read.saturating_sub(self.written_before)
-    }
-
     /// What is owed, at an end where that has a meaning.
     pub fn owed_if_servers(&self) -> u64 {
         if self.is_servers && !self.fin_sent {

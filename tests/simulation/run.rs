@@ -284,7 +284,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let jump = world.faults.busy_jump;
             if world.hosts[SERVER].is_busy && world.fault(jump) {
                 let most = world.faults.clock_jump_ms;
-                world.now += world.rng.between(0, most) * MILLISECOND;
+                let jump = world.rng.between(0, most) * MILLISECOND;
+                world.pause(jump);
             }
             world.begin_iteration();
         }
@@ -337,7 +338,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let jump = world.faults.clock_jump;
         if world.fault(jump) {
             let most = world.faults.clock_jump_ms;
-            world.now += world.rng.between(0, most) * MILLISECOND;
+            let jump = world.rng.between(0, most) * MILLISECOND;
+            world.pause(jump);
         }
         maybe_stop_server(&mut world, &mut self.peers);
         world.shake_hands();

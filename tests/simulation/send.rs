@@ -298,7 +298,8 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let jump = world.faults.clock_jump;
         if world.fault(jump) {
             let most = world.faults.clock_jump_ms;
-            world.now += world.rng.between(0, most) * MILLISECOND;
+            let jump = world.rng.between(0, most) * MILLISECOND;
+            world.pause(jump);
         }
         world.shake_hands();
         pipe.goes_on(&mut world);

@@ -12,6 +12,7 @@ pub fn maybe_stop_server(world: &mut World, peers: &mut [Peer]) {
     }
     let milliseconds = world.rng.between(0, world.faults.stopped_ms);
     let until = world.now + milliseconds * MILLISECOND;
+    world.paused += until - world.now;
     loop {
         let running = peers.iter_mut().filter(|peer| peer.outcome.is_none());
         let next = running.min_by_key(|peer| peer.wakes_at);

@@ -73,6 +73,10 @@ pub struct World {
     pub budget: usize,
     /// When a drain is over that has begun.
     pub drained_by: Option<u64>,
+    /// For how long the process was stopped, or the machine suspended: in all, and before the server was told to stop.
+    pub paused: u64,
+    paused_before_drain: u64,
+    drain_timeout: u64,
     /// FIN says that a record is taken, so whoever has left none is reset.
     pub fin_is_receipt: bool,
     /// How the kernels treat bytes in transit.
@@ -107,6 +111,9 @@ impl World {
             closed: Vec::new(),
             budget: usize::MAX,
             drained_by: None,
+            paused: 0,
+            paused_before_drain: 0,
+            drain_timeout: 0,
             fin_is_receipt: false,
             kernel: Kernel::default(),
             least_timeout: u64::MAX,
@@ -138,6 +145,8 @@ impl World {
     pub fn stop(&mut self, drain_timeout: u64) {
         self.stopping = true;
         self.drained_by = Some(self.now + drain_timeout);
+        self.drain_timeout = drain_timeout;
+        self.paused_before_drain = self.paused;
         for end in &mut self.ends {
             end.read_when_stopped = end.read;
             end.written_when_stopped = end.written;
@@ -145,6 +154,18 @@ impl World {
             end.deceived = false;
         }
         self.signal(SERVER, Signal::Terminate);
+    }
+
+    /// Time passes in which the process does not run.
+    pub fn pause(&mut self, duration: u64) {
+        self.now += duration;
+        self.paused += duration;
+    }
+
+    /// Whether the process did not run for half of the time that it had to drain, or longer.
+    pub fn was_paused_in_drain(&self) -> bool {
+        let paused = self.paused - self.paused_before_drain;
+        self.stopping && paused >= self.drain_timeout / 2
     }
 
     /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.
