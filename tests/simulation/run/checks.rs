@@ -89,7 +89,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         };
         // Buffers are at most four times as large as what was in them, and holders are sorted by powers of two.
         let far_more = (2 * (4 * smallest + 6_000)).max(16_384);
-        for end in world.open().filter(|end| end.owed() >= far_more) {
+        for end in world.open().filter(|end| end.owed_if_servers() >= far_more) {
             let waited = Duration::from_nanos(world.now - end.owed_since.max(end.acknowledged_at));
             let is_stalled = waited > Duration::from_secs(1) + TICK;
             assert!(
