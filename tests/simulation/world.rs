@@ -162,10 +162,14 @@ impl World {
         self.paused += duration;
     }
 
+    /// For how long the process did not run since the server was told to stop.
+    pub fn paused_in_drain(&self) -> Duration {
+        Duration::from_nanos(self.paused - self.paused_before_drain)
+    }
+
     /// Whether the process did not run for half of the time that it had to drain, or longer.
     pub fn was_paused_in_drain(&self) -> bool {
-        let paused = self.paused - self.paused_before_drain;
-        self.stopping && paused >= self.drain_timeout / 2
+        self.stopping && self.paused_in_drain() >= Duration::from_nanos(self.drain_timeout / 2)
     }
 
     /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.

@@ -302,8 +302,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut listeners = world.listeners.iter();
         assert!(listeners.all(|listener| listener.closed), "listens on");
         let drained_in = Duration::from_nanos(world.now - stopped_at);
-        let faults = &world.faults;
-        let late = Duration::from_millis(faults.late_wake_ms) + faults.longest_pause();
+        let late = Duration::from_millis(world.faults.late_wake_ms) + world.paused_in_drain();
         let most = self.config.drain_timeout + late + Duration::from_secs(1);
         assert!(drained_in <= most, "the drain took {drained_in:?}");
     }
