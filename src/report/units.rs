@@ -43,7 +43,7 @@ pub(super) fn time(microseconds: f64) -> String {
     }
 }
 
-/// A time in whole microseconds, as [`time`] formats it.
+/// A time in whole microseconds, as [`time()`] formats it.
 pub(super) fn micros(microseconds: u64) -> String {
     time(as_f64(microseconds))
 }
