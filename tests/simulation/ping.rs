@@ -142,13 +142,21 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Told {
     Told {
         config,
         pinged,
-        // Output that closes may cut the two bytes of a micro sign.
-        printed: String::from_utf8_lossy(&pipe.written).into_owned(),
+        printed: text(&pipe.written, pipe.has_told),
         signal_at: drawn_signal.filter(|_| signal_at.is_none()),
         took,
         is_broken: pipe.has_told,
         digest: world.digest(),
     }
+}
+
+/// What was printed. Only output that has closed may end within a character, such as the micro sign of a duration.
+fn text(printed: &[u8], is_broken: bool) -> String {
+    let valid = match std::str::from_utf8(printed) {
+        Err(error) if is_broken && error.error_len().is_none() => &printed[..error.valid_up_to()],
+        _ => printed,
+    };
+    String::from_utf8(valid.to_vec()).unwrap()
 }
 
 /// The server is stopped, and finds that nobody is left.
