@@ -49,6 +49,7 @@ pub mod doctor;
 pub mod echo;
 pub mod load;
 pub mod logging;
+pub mod memory;
 pub mod net;
 pub mod numbers;
 pub mod protocol;

@@ -53,7 +53,7 @@ impl StdoutWriter {
 /// A queue of bytes in front of standard output. Its length is the caller's to limit, since the reader may be slow.
 #[derive(Debug, Default)]
 pub struct StdoutQueue {
-    bytes: Fifo,
+    bytes: Fifo<0>,
     writer: StdoutWriter,
     is_out_of_memory: bool,
 }

@@ -236,7 +236,7 @@ impl PingerState {
         if now < due || self.left == Some(0) {
             return;
         }
-        let has_pending = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
+        let has_pending = self.driver.pending_output(reactor, key) != Some(0);
         let echoes = &mut self.protocol().echoes;
         let is_blocked = has_pending || !echoes.can_send();
         if !is_blocked {
@@ -257,7 +257,7 @@ impl PingerState {
 
     /// Closes the connection, which has ended for `reason`, and tries the next address or fails.
     fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        let pending = reactor.find(key).map_or(0, |slot| slot.tenant.owed());
+        let pending = self.driver.pending_output(reactor, key).unwrap_or(0);
         self.key = None;
         let Some(closed) = self.driver.close(reactor, key, reason) else {
             return;

@@ -165,7 +165,7 @@ impl SenderState {
             Ok(key) => {
                 if let Some(slot) = reactor.find(key) {
                     // After the server's FIN, input is still sent.
-                    slot.tenant.speak_on();
+                    slot.tenant.allow_half_open();
                 }
                 self.key = Some(key);
             }
@@ -181,7 +181,7 @@ impl SenderState {
 
     /// Reads a connection that had to wait for memory, if there is some now.
     fn admit_waiting<N: Net>(&mut self, reactor: &mut Loop<N>) {
-        while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
+        while let Some((key, reason)) = self.driver.resume_waiting(reactor) {
             self.on_close(reactor, key, reason);
         }
         if self.protocol().output.len() != self.accounted {
@@ -216,7 +216,7 @@ impl SenderState {
     /// Writes the next piece of the input to the connection, if no output is pending.
     fn pump_input<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let Some(key) = self.key else { return };
-        let has_pending = reactor.find(key).is_none_or(|slot| slot.tenant.owes());
+        let has_pending = self.driver.pending_output(reactor, key) != Some(0);
         if has_pending || self.is_half_closed || !self.protocol().is_established {
             return;
         }
@@ -256,7 +256,7 @@ impl SenderState {
 
     /// Closes the connection, which has ended for `reason`, and tries the next address or concludes.
     fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        let awaited = match reactor.find(key).map_or(0, |slot| slot.tenant.owed()) {
+        let awaited = match self.driver.pending_output(reactor, key).unwrap_or(0) {
             0 if self.input.has_ended() => Awaited::Reply,
             0 => Awaited::InputOrReply,
             pending => Awaited::Acceptance(pending),
@@ -360,12 +360,12 @@ impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
         let Some(slot) = reactor.find(key) else {
             return;
         };
-        let (reason, class) = (slot.tenant.expire(), slot.class());
+        let reason = slot.tenant.expire();
         if self.protocol().output.is_empty() {
             self.on_close(reactor, key, reason);
         } else {
             // Standard output is slow, not the server: restart the timer.
-            reactor.set_class(key, class);
+            reactor.restart_timer(key);
         }
     }
 

@@ -1,87 +1,130 @@
-//! Bytes in order: put in at the end, taken from the front.
+//! A queue of bytes in one piece: appended at the end, taken from the front.
 
-use crate::reactor::OutOfMemory;
+use crate::memory::OutOfMemory;
 
-/// The smallest piece of memory that is asked for, in bytes; [`Held`](super::Held) says why.
-pub(super) const SMALLEST: usize = 2048;
+/// The smallest capacity that is allocated, in bytes.
+pub(super) const SMALLEST: usize = 64;
 
-/// A buffer of so many bytes doubles when it grows; smaller ones grow by half.
+/// A capacity from this size on is doubled when it is exceeded; a smaller one grows by half, since what is reserved
+/// counts against the connection's share of all memory.
 const DOUBLES_FROM: usize = 6 * 1024;
 
-/// A queue of bytes that lies in one piece, so that one write can be offered all of it.
-#[derive(Debug, Default)]
-pub struct Fifo {
-    bytes: Vec<u8>,
+/// A queue of bytes that lies in one piece, so that one write can offer all of it. Up to `INLINE` bytes take no
+/// allocation.
+#[derive(Debug)]
+pub struct Fifo<const INLINE: usize> {
+    storage: Storage<INLINE>,
     taken: usize,
 }
 
-impl Fifo {
-    /// All that is there, in order.
+/// Where the bytes are, those included that have been taken.
+#[derive(Debug)]
+enum Storage<const INLINE: usize> {
+    Inline { length: u8, bytes: [u8; INLINE] },
+    Heap(Vec<u8>),
+}
+
+impl<const INLINE: usize> Default for Fifo<INLINE> {
+    fn default() -> Self {
+        const { assert!(INLINE <= u8::MAX as usize) };
+        Fifo {
+            storage: Storage::Inline {
+                length: 0,
+                bytes: [0; INLINE],
+            },
+            taken: 0,
+        }
+    }
+}
+
+impl<const INLINE: usize> Fifo<INLINE> {
+    fn stored(&self) -> &[u8] {
+        match &self.storage {
+            Storage::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Storage::Heap(bytes) => bytes,
+        }
+    }
+
+    /// All bytes, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
+        &self.stored()[self.taken..]
     }
 
-    /// How many bytes are there.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.taken
+        self.as_slice().len()
     }
 
-    /// Whether nothing is there.
+    /// Whether the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.as_slice().is_empty()
     }
 
-    /// How many bytes of memory it holds, in use or not.
+    /// The number of bytes allocated, in use or not.
     #[must_use]
-    pub fn footprint(&self) -> usize {
-        self.bytes.capacity()
+    pub fn allocated(&self) -> usize {
+        match &self.storage {
+            Storage::Inline { .. } => 0,
+            Storage::Heap(bytes) => bytes.capacity(),
+        }
     }
 
-    /// Puts `more` at the end. The memory grows with what is put in, never ahead of it.
+    /// Appends `more`.
     ///
     /// # Errors
-    /// There is no memory for it; nothing was put in.
+    /// There is no memory for it; the queue is unchanged.
     pub fn push(&mut self, more: &[u8]) -> Result<(), OutOfMemory> {
-        if self.bytes.len() + more.len() > self.bytes.capacity() {
-            self.close_up();
+        if let Storage::Heap(bytes) = &mut self.storage {
+            if more.len() > bytes.capacity() - bytes.len() {
+                // A byte is moved once on average.
+                if self.taken >= bytes.len() / 2 {
+                    bytes.drain(..self.taken);
+                    self.taken = 0;
+                }
+                reserve(bytes, more.len())?;
+            }
+            bytes.extend_from_slice(more);
+            return Ok(());
         }
-        let room = self.bytes.capacity() - self.bytes.len();
-        if more.len() > room {
-            // By half at first, since what is reserved counts against the connection's share of all memory.
-            let capacity = self.bytes.capacity();
-            let growth = if capacity < DOUBLES_FROM {
-                capacity / 2
-            } else {
-                capacity
-            };
-            let grown = self.bytes.len() + growth;
-            let least = grown.max(SMALLEST).saturating_sub(self.bytes.len());
-            self.bytes
-                .try_reserve_exact(more.len().max(least))
-                .map_err(|_| OutOfMemory)?;
+        let length = self.len();
+        if let Storage::Inline { length: end, bytes } = &mut self.storage
+            && length + more.len() <= INLINE
+        {
+            bytes.copy_within(self.taken..usize::from(*end), 0);
+            bytes[length..length + more.len()].copy_from_slice(more);
+            *end = u8::try_from(length + more.len()).unwrap_or(*end);
+        } else {
+            let mut heap = Vec::new();
+            reserve(&mut heap, (length + more.len()).max(INLINE + INLINE / 2))?;
+            heap.extend_from_slice(self.as_slice());
+            heap.extend_from_slice(more);
+            self.storage = Storage::Heap(heap);
         }
-        self.bytes.extend_from_slice(more);
+        self.taken = 0;
         Ok(())
     }
 
     /// Takes `count` bytes from the front, or all if there are fewer.
     pub fn take(&mut self, count: usize) {
-        self.taken = self.taken.saturating_add(count).min(self.bytes.len());
+        self.taken += count.min(self.len());
         if self.is_empty() {
-            self.bytes.clear();
             self.taken = 0;
+            match &mut self.storage {
+                Storage::Inline { length, .. } => *length = 0,
+                Storage::Heap(bytes) => bytes.clear(),
+            }
         }
     }
 
-    /// Gives memory back where most of it is of no use any more, as after a large message; if a smaller piece cannot be
-    /// had, it stays as it is.
-    pub(super) fn give_back(&mut self) {
-        /// Less is not worth the trouble.
-        const WORTH_IT: usize = 64 * 1024;
-        if self.footprint() <= WORTH_IT || self.footprint() / 8 < self.len() {
+    /// Frees memory if most of it is unused, as after a large message. If there is no memory for a smaller allocation,
+    /// the larger one stays.
+    pub(super) fn shrink(&mut self) {
+        /// A smaller allocation is kept.
+        const LARGE: usize = 64 * 1024;
+        if self.allocated() <= LARGE || self.allocated() / 8 < self.len() {
             return;
         }
         let mut smaller = Fifo::default();
@@ -89,15 +132,19 @@ impl Fifo {
             *self = smaller;
         }
     }
+}
 
-    /// Moves what is there to the front. Called when the end is reached, and moves only when at least half has been
-    /// taken, so that a byte is moved once on average.
-    fn close_up(&mut self) {
-        if self.taken >= self.bytes.len() / 2 {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-        }
-    }
+/// Reserves memory for `more` bytes.
+fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), OutOfMemory> {
+    let capacity = bytes.capacity();
+    let growth = if capacity < DOUBLES_FROM {
+        capacity / 2
+    } else {
+        capacity
+    };
+    let least = (bytes.len() + growth).max(SMALLEST) - bytes.len();
+    let reserved = bytes.try_reserve_exact(more.max(least));
+    reserved.map_err(|_| OutOfMemory)
 }
 
 #[cfg(test)]
@@ -107,42 +154,51 @@ mod tests {
     use std::collections::VecDeque;
 
     #[test]
-    fn what_a_large_message_needed_is_given_back_behind_it() {
-        let mut fifo = Fifo::default();
-        fifo.push(&vec![7; 100_000]).unwrap();
-        fifo.take(50_000);
-        fifo.give_back();
-        assert!(fifo.footprint() >= 100_000, "half of it is in use");
-        fifo.take(49_990);
-        fifo.give_back();
-        assert_eq!(fifo.as_slice(), [7; 10]);
-        assert_eq!(fifo.footprint(), SMALLEST);
+    fn small_contents_are_inline() {
+        let mut fifo = Fifo::<64>::default();
+        fifo.push(&[7; 64]).unwrap();
+        assert_eq!((fifo.allocated(), fifo.len()), (0, 64));
+        fifo.push(&[8]).unwrap();
+        assert_eq!((fifo.allocated(), fifo.len()), (96, 65));
     }
 
     #[test]
-    fn memory_is_given_back_only_where_it_is_much_and_mostly_unused() {
-        let with = |footprint: usize, left: usize| {
-            let mut fifo = Fifo::default();
-            fifo.push(&vec![7; footprint]).unwrap();
-            fifo.take(footprint - left);
-            fifo.give_back();
+    fn large_allocation_is_freed_after_its_message() {
+        let mut fifo = Fifo::<16>::default();
+        fifo.push(&vec![7; 100_000]).unwrap();
+        fifo.take(50_000);
+        fifo.shrink();
+        assert!(fifo.allocated() >= 100_000, "half of it is in use");
+        fifo.take(49_990);
+        fifo.shrink();
+        assert_eq!(fifo.as_slice(), [7; 10]);
+        assert_eq!(fifo.allocated(), 0);
+    }
+
+    #[test]
+    fn only_large_and_mostly_unused_memory_is_freed() {
+        let with = |size: usize, left: usize| {
+            let mut fifo = Fifo::<16>::default();
+            fifo.push(&vec![7; size]).unwrap();
+            fifo.take(size - left);
+            fifo.shrink();
             assert_eq!(fifo.as_slice(), vec![7; left]);
-            fifo.footprint()
+            fifo.allocated()
         };
-        assert_eq!(with(65_536, 10), 65_536, "not worth the trouble");
+        assert_eq!(with(65_536, 10), 65_536, "it is not large");
         assert_eq!(
             with(80_000, 10_001),
             80_000,
             "more than an eighth is in use"
         );
         assert_eq!(with(80_000, 10_000), 10_000);
-        assert_eq!(with(65_544, 10), SMALLEST);
+        assert_eq!(with(65_544, 20), SMALLEST);
     }
 
     proptest! {
         #[test]
-        fn it_is_a_queue(steps in proptest::collection::vec((any::<bool>(), 0_usize..500), 1..100)) {
-            let mut fifo = Fifo::default();
+        fn random_pushes_and_takes_agree_with_a_queue(steps in proptest::collection::vec((any::<bool>(), 0_usize..500), 1..100)) {
+            let mut fifo = Fifo::<64>::default();
             let mut model = VecDeque::new();
             let mut next = 0_u8;
             let mut most = 0;
@@ -156,9 +212,9 @@ mod tests {
                     model.drain(..count.min(model.len()));
                 }
                 prop_assert_eq!(fifo.as_slice(), &*model.make_contiguous());
-                prop_assert!(fifo.footprint() >= model.len());
+                prop_assert!(fifo.allocated() >= model.len() || model.len() <= 64);
                 most = most.max(model.len());
-                prop_assert!(fifo.footprint() <= (4 * most).max(SMALLEST), "{} for {most}", fifo.footprint());
+                prop_assert!(fifo.allocated() <= (4 * most).max(SMALLEST), "{} for {most}", fifo.allocated());
             }
         }
     }

@@ -1,86 +1,52 @@
-//! The memory that connections hold, all together: for output that peers do not read, and for messages that are not
-//! complete.
+//! The memory that all connections hold together: pending output, and incomplete messages.
 //!
-//! Each connection has a share of the limit that is set aside for it: `min(16 KiB, limit / (2 * connections))`. A
-//! connection that holds less is always read, whatever the others hold. Memory is scarce when the rest of the limit is
-//! used up. Then connections that hold more than their share are not read, and some are evicted until it is no longer
-//! scarce ([`Driver::next_to_evict`](super::Driver::next_to_evict)):
+//! A share of the limit is set aside for each connection: `min(16 KiB, limit / (2 * connections))`. A connection that
+//! holds less is always read, however much the others hold. Memory is scarce when the rest of the limit is used up. Then
+//! connections that hold more than their share are not read, and some are evicted until memory is no longer scarce
+//! ([`Driver::next_to_evict`](super::Driver::next_to_evict)):
 //!
-//! 1. those with pending output of which the peer has acknowledged nothing for a second, largest first;
-//! 2. then those with a message that is not complete, largest first, if these hold most of the memory, or if memory has
-//!    been scarce for a second in which none of the first kind was found. What they hold is not freed otherwise: they are not read, so no message of theirs is ever
-//!    completed.
+//! 1. connections with pending output of which the peer has acknowledged nothing for a second, largest first;
+//! 2. then connections with an incomplete message, largest first, if these hold most of the memory, or if memory has been
+//!    scarce for a second without a connection of the first kind. They are not read, so they never complete their
+//!    messages.
 //!
 //! No connection is evicted that holds less than its share.
 
-use super::holders::{Holders, Kind, Place};
+use super::CloseReason;
+use super::buffers::Buffers;
+use super::by_size::{BuffersId, BySize, Kind};
+use crate::memory::OutOfMemory;
 use crate::net::Key;
-use crate::reactor::OutOfMemory;
-use std::collections::VecDeque;
+use crate::reactor::KeyQueue;
 
 /// The most that is set aside for one connection, in bytes.
 const LARGEST_SHARE: usize = 16 * 1024;
 
-/// Counts the bytes of memory that all connections of a loop hold, against one limit.
+/// The buffers of all connections of a loop, counted against one limit.
 ///
-/// Invariant: `held` is the sum of what each connection has reported; `unfinished` is that of the connections that hold
-/// nothing but a message that is not complete.
+/// Invariant: `held` is the sum of what was counted for each connection and of `owners`; `incomplete` is the sum for
+/// connections that hold only an incomplete message.
 #[derive(Debug)]
 pub struct Pool {
     limit: usize,
     /// Half of the limit, below which memory is never scarce.
     half: usize,
     held: usize,
-    /// The part of `held` that is not any connection's.
+    /// The part of `held` that belongs to the owner of the connections.
     owners: usize,
-    unfinished: usize,
+    incomplete: usize,
     /// Connections that are open or connecting.
     connections: usize,
-    /// The connection that is being driven: what is reported next is held for it.
-    pub(super) current: Key,
-    holders: Holders,
-    waiting: VecDeque<Key>,
-    /// So many of those that wait are driven although there is no memory.
+    buffers: BySize,
+    /// Connections that would read if there were memory.
+    pub(super) waiting: KeyQueue,
+    /// How many of the waiting connections are driven although there is no memory.
     rechecks: usize,
     refuses: bool,
 }
 
-/// What one connection holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
-    /// Bytes of memory.
-    pub(super) held: usize,
-    /// Whether it is held for a message that is not complete, and for nothing else.
-    pub(super) is_unfinished: bool,
-    place: Place,
-}
-
-impl Default for Share {
-    fn default() -> Share {
-        Share {
-            held: 0,
-            is_unfinished: false,
-            place: Place::NONE,
-        }
-    }
-}
-
-impl Share {
-    fn unfinished(self) -> usize {
-        if self.is_unfinished { self.held } else { 0 }
-    }
-
-    fn kind(self) -> Kind {
-        if self.is_unfinished {
-            Kind::Unfinished
-        } else {
-            Kind::Pending
-        }
-    }
-}
-
 impl Pool {
-    /// A pool of `limit` bytes, none of which is held.
+    /// A pool of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Pool {
         Pool {
@@ -88,24 +54,24 @@ impl Pool {
             half: limit / 2,
             held: 0,
             owners: 0,
-            unfinished: 0,
+            incomplete: 0,
             connections: 0,
-            current: Key { slot: 0, serial: 0 },
-            holders: Holders::new(),
-            waiting: VecDeque::new(),
+            buffers: BySize::new(),
+            waiting: KeyQueue::default(),
             rechecks: 0,
             refuses: false,
         }
     }
 
-    /// A connection was opened or begun.
+    /// Counts a connection that was opened, or is connecting.
     pub(super) fn connection_opened(&mut self) {
         self.connections += 1;
     }
 
-    /// A connection was closed.
-    pub(super) fn connection_closed(&mut self) {
+    /// Counts a connection that was closed, and frees its buffers.
+    pub(super) fn connection_closed(&mut self, id: BuffersId) {
         self.connections = self.connections.saturating_sub(1);
+        self.release(id);
     }
 
     /// What is set aside for each connection: one that holds less is read and never evicted.
@@ -113,8 +79,7 @@ impl Pool {
         LARGEST_SHARE.min(self.limit / (2 * self.connections.max(1)))
     }
 
-    /// What may be held before only those are read that hold less than their share. An eighth of the limit is left for
-    /// what a read may bring beyond it.
+    /// What may be held before memory is scarce. An eighth of the limit is left for what a read may bring beyond it.
     fn plenty(&self) -> usize {
         let set_aside = self.share().saturating_mul(self.connections);
         self.limit - set_aside.max(self.limit / 8).min(self.limit)
@@ -126,11 +91,11 @@ impl Pool {
         self.held >= self.limit
     }
 
-    /// Whether so much is held that only those connections are read that hold less than their share.
+    /// Whether so much is held that only connections that hold less than their share are read.
     #[inline]
     #[must_use]
     pub fn is_scarce(&self) -> bool {
-        // Half of the limit is never set aside, so the first comparison decides it nearly always.
+        // At most half of the limit is set aside, so the first comparison nearly always decides.
         self.held >= self.half && self.is_scarce_by_shares()
     }
 
@@ -139,24 +104,23 @@ impl Pool {
         self.held >= self.plenty()
     }
 
-    /// How many bytes are held.
+    /// The number of bytes held.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// Whether messages that are not complete hold most of the memory.
-    pub(super) fn is_mostly_unfinished(&self) -> bool {
-        self.unfinished > self.held / 2
+    /// Whether incomplete messages hold most of the memory.
+    pub(super) fn is_mostly_incomplete(&self) -> bool {
+        self.incomplete > self.held / 2
     }
 
-    /// From now on grants no memory, as if the machine had none left, or does again. For tests, which cannot make a
-    /// machine run out of it.
+    /// Refuses memory from now on, as if the machine had none left, or no longer. For tests.
     pub fn refuse(&mut self, refuses: bool) {
         self.refuses = refuses;
     }
 
-    /// Whether memory may be asked for.
+    /// Whether memory may be allocated.
     pub(super) fn grants(&self) -> Result<(), OutOfMemory> {
         if self.refuses {
             Err(OutOfMemory)
@@ -165,97 +129,120 @@ impl Pool {
         }
     }
 
-    /// The owner of the connections held `before` bytes and holds `after` now, of what they have brought and what could
-    /// not be passed on. So what cannot be passed on keeps connections from being read.
+    /// Counts memory of the owner of the connections: it held `before` bytes of what they received, and holds `after`.
+    /// While it holds much, connections are not read.
     pub fn account(&mut self, before: usize, after: usize) {
-        debug_assert!(before <= self.owners, "more is given back than is held");
+        debug_assert!(before <= self.owners, "more is freed than is held");
         self.owners = self.owners.saturating_sub(before).saturating_add(after);
         self.held = self.held.saturating_sub(before).saturating_add(after);
     }
 
-    /// Whether each connection may use up its share. The owner's memory has none, so that it slows down all of them.
-    pub(super) fn grants_shares(&self) -> bool {
+    /// Whether each connection may use up its share. The owner's memory has no share, so it slows down all of them.
+    fn grants_shares(&self) -> bool {
         self.owners < self.plenty()
     }
 
-    /// The current connection, which held `share`, holds `after` bytes now.
-    pub(super) fn update(&mut self, share: &mut Share, after: usize, is_unfinished: bool) {
-        debug_assert!(share.unfinished() <= self.unfinished, "it was counted");
-        let before = *share;
-        share.held = after;
-        share.is_unfinished = is_unfinished && after > 0;
-        self.held = self.held.saturating_sub(before.held).saturating_add(after);
-        self.unfinished = self.unfinished.saturating_sub(before.unfinished()) + share.unfinished();
-        if after == 0 {
-            self.holders
-                .remove(std::mem::replace(&mut share.place, Place::NONE));
-        } else if share.place == Place::NONE {
-            // Without memory to list it, it is not evicted.
-            let place = self.holders.add(self.current, share.kind(), after);
-            share.place = place.unwrap_or(Place::NONE);
+    /// How many bytes a connection may still hold within its share.
+    pub(super) fn space_in_share(&self, id: BuffersId) -> usize {
+        if !self.grants_shares() {
+            return 0;
+        }
+        self.share()
+            .saturating_sub(self.held_by(id).max(Buffers::LEAST))
+    }
+
+    /// The bytes of memory counted for one connection.
+    pub(super) fn held_by(&self, id: BuffersId) -> usize {
+        self.buffers(id).map_or(0, |buffers| buffers.counted)
+    }
+
+    /// The buffers of a connection, if it has any.
+    #[inline]
+    pub(super) fn buffers(&self, id: BuffersId) -> Option<&Buffers> {
+        self.buffers.get(id)
+    }
+
+    /// As [`buffers`](Pool::buffers), to change them; [`update`](Pool::update) is to follow.
+    pub(super) fn buffers_mut(&mut self, id: BuffersId) -> Option<&mut Buffers> {
+        self.buffers.get_mut(id)
+    }
+
+    /// The buffers of the connection that `key` names, allocated if it has none; [`update`](Pool::update) is to follow.
+    pub(super) fn hold(
+        &mut self,
+        id: &mut BuffersId,
+        key: Key,
+    ) -> Result<&mut Buffers, CloseReason> {
+        self.grants().map_err(|_| CloseReason::NoMemory)?;
+        if id.is_none() {
+            *id = self.buffers.add(key).map_err(|_| CloseReason::NoMemory)?;
+        }
+        self.buffers.get_mut(*id).ok_or(CloseReason::NoMemory)
+    }
+
+    /// Counts what a connection holds now, and frees its buffers if they are empty; `is_incomplete`: it holds only an
+    /// incomplete message.
+    pub(super) fn update(&mut self, id: &mut BuffersId, is_incomplete: bool) {
+        let Some(buffers) = self.buffers.get_mut(*id) else {
+            return;
+        };
+        if buffers.output.is_empty() && buffers.input.is_empty() {
+            self.release(std::mem::replace(id, BuffersId::NONE));
+            return;
+        }
+        let after = buffers.footprint();
+        let (before, was_incomplete) = (buffers.counted, buffers.counted_incomplete);
+        if (before, was_incomplete) == (after, is_incomplete) {
+            return;
+        }
+        (buffers.counted, buffers.counted_incomplete) = (after, is_incomplete);
+        self.count(before, was_incomplete, after, is_incomplete);
+        let kind = if is_incomplete {
+            Kind::Incomplete
         } else {
-            self.holders.change(share.place, share.kind(), after);
+            Kind::Pending
+        };
+        self.buffers.relist(*id, kind, after);
+    }
+
+    fn count(&mut self, before: usize, was_incomplete: bool, after: usize, is_incomplete: bool) {
+        self.held = self.held.saturating_sub(before).saturating_add(after);
+        if was_incomplete {
+            self.incomplete = self.incomplete.saturating_sub(before);
+        }
+        if is_incomplete {
+            self.incomplete += after;
         }
     }
 
-    /// The connection that holds most pending output of those not found in this round, if it may be more than its share.
-    pub(super) fn largest_pending(&mut self, round: u32) -> Option<Key> {
-        let share = self.share();
-        self.holders.largest(Kind::Pending, share, round)
+    fn release(&mut self, id: BuffersId) {
+        if let Some(buffers) = self.buffers.get(id) {
+            let (before, was_incomplete) = (buffers.counted, buffers.counted_incomplete);
+            self.count(before, was_incomplete, 0, false);
+            self.buffers.remove(id);
+        }
     }
 
-    /// The same of messages that are not complete.
-    pub(super) fn largest_unfinished(&mut self, round: u32) -> Option<Key> {
+    /// The connection that holds most of this kind of memory of those not found in this round, if it may be more than
+    /// its share.
+    pub(super) fn largest(&mut self, kind: Kind, round: u32) -> Option<Key> {
         let share = self.share();
-        self.holders.largest(Kind::Unfinished, share, round)
+        self.buffers.largest(kind, share, round)
     }
 
-    /// Has so many connections driven that wait for memory, even if there is none.
+    /// Drives so many of the waiting connections, even if there is no memory.
     pub(super) fn recheck(&mut self, count: usize) {
         self.rechecks = count;
     }
 
-    /// How many connections that wait may be driven now, if each reads so many bytes.
+    /// How many waiting connections may be driven now, if each reads so many bytes.
     pub(super) fn places(&mut self, read_size: usize) -> usize {
         self.room().div_ceil(read_size) + std::mem::take(&mut self.rechecks)
     }
 
     /// How many more bytes may be held before memory is scarce.
-    pub(super) fn room(&self) -> usize {
+    fn room(&self) -> usize {
         self.plenty().saturating_sub(self.held)
-    }
-
-    /// Remembers who would read if there were room.
-    pub(super) fn wait(&mut self, key: Key) -> Result<(), OutOfMemory> {
-        self.grants()?;
-        self.waiting.try_reserve(1).map_err(|_| OutOfMemory)?;
-        self.waiting.push_back(key);
-        Ok(())
-    }
-
-    /// Whether anybody waits.
-    pub(super) fn is_waited_for(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Whether so many wait that some of them must be gone, when there are `live` connections in all.
-    pub(super) fn is_overgrown(&self, live: usize) -> bool {
-        self.waiting.len() > 2 * live + 64
-    }
-
-    /// Forgets those who do not wait any more.
-    pub(super) fn keep_waiting(&mut self, still_waits: impl FnMut(&Key) -> bool) {
-        self.waiting.retain(still_waits);
-    }
-
-    /// The one that has waited longest.
-    pub(super) fn next_waiting(&mut self) -> Option<Key> {
-        let next = self.waiting.pop_front();
-        if self.waiting.is_empty() {
-            // It has grown behind what connections hold, and would keep all of that from the kernel when it is free.
-            self.waiting = VecDeque::new();
-        }
-        next
     }
 }
 
@@ -268,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_at_its_limit_and_scarce_an_eighth_before() {
+    fn pool_is_scarce_an_eighth_before_it_is_full() {
         let mut pool = Pool::new(100);
         pool.account(0, 87);
         assert_eq!((pool.held(), pool.room(), pool.is_scarce()), (87, 1, false));
@@ -282,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_limit_at_most_is_set_aside_in_shares() {
+    fn at_most_half_of_the_limit_is_set_aside() {
         let mut pool = Pool::new(1 << 20);
         assert_eq!(pool.share(), LARGEST_SHARE);
         for _ in 0..16 {
@@ -297,49 +284,58 @@ mod tests {
         }
         assert_eq!(pool.share(), (1 << 20) / 200);
         assert!(pool.plenty() >= 1 << 19);
-        pool.connection_closed();
+        pool.connection_closed(BuffersId::NONE);
         assert_eq!(pool.share(), (1 << 20) / 198);
     }
 
     #[test]
-    fn what_a_connection_holds_is_counted_and_the_largest_found() {
+    fn buffers_are_counted_and_the_largest_is_found() {
         let mut pool = Pool::new(1000);
         pool.connections = 100;
-        let mut shares = [Share::default(); 3];
-        for (serial, share) in (1..).zip(&mut shares) {
-            pool.current = key(serial);
-            pool.update(share, 100 * serial as usize, serial == 3);
+        let mut ids = [BuffersId::NONE; 3];
+        for (serial, id) in (1..).zip(&mut ids) {
+            let buffers = pool.hold(id, key(serial)).unwrap();
+            let bytes = vec![0; 1000 * serial as usize];
+            if serial == 3 {
+                buffers.input.push(&bytes).unwrap();
+            } else {
+                buffers.output.push(&bytes).unwrap();
+            }
+            pool.update(id, serial == 3);
         }
-        assert_eq!((pool.held(), pool.is_mostly_unfinished()), (600, false));
-        assert_eq!(pool.largest_pending(1), Some(key(2)));
-        assert_eq!(pool.largest_unfinished(1), Some(key(3)));
-        pool.update(&mut shares[1], 150, true);
-        assert_eq!((pool.held(), pool.is_mostly_unfinished()), (550, true));
-        assert_eq!(pool.largest_pending(2), Some(key(1)));
-        for share in &mut shares {
-            pool.update(share, 0, false);
-            assert_eq!(*share, Share::default());
+        let entry = Buffers::LEAST - super::super::fifo::SMALLEST;
+        assert_eq!(pool.held(), 6000 + 3 * entry);
+        assert!(!pool.is_mostly_incomplete());
+        assert_eq!(pool.largest(Kind::Pending, 1), Some(key(2)));
+        assert_eq!(pool.largest(Kind::Incomplete, 1), Some(key(3)));
+        let buffers = pool.buffers_mut(ids[1]).unwrap();
+        buffers.output = super::super::Fifo::default();
+        buffers.input.push(&[0; 10]).unwrap();
+        pool.update(&mut ids[1], true);
+        assert_eq!(pool.held(), 4000 + 3 * entry);
+        assert!(pool.is_mostly_incomplete());
+        assert_eq!(pool.largest(Kind::Pending, 2), Some(key(1)));
+        for id in ids {
+            pool.connection_closed(id);
         }
-        assert_eq!((pool.held(), pool.unfinished), (0, 0));
-        assert_eq!(
-            (pool.largest_pending(3), pool.largest_unfinished(3)),
-            (None, None)
-        );
+        assert_eq!((pool.held(), pool.incomplete), (0, 0));
+        assert_eq!(pool.largest(Kind::Pending, 3), None);
+        assert_eq!(pool.largest(Kind::Incomplete, 3), None);
     }
 
     #[test]
-    fn who_waits_stands_in_line_and_the_gone_are_forgotten_when_they_are_many() {
-        let mut pool = Pool::new(1);
-        assert!(!pool.is_waited_for());
-        for serial in 1..=65 {
-            assert!(!pool.is_overgrown(0), "{serial}");
-            pool.wait(key(serial)).unwrap();
-        }
-        assert!(pool.is_waited_for() && pool.is_overgrown(0));
-        assert!(!pool.is_overgrown(1), "some may wait");
-        pool.keep_waiting(|key| key.serial > 63);
-        let line: Vec<u32> =
-            std::iter::from_fn(|| pool.next_waiting().map(|key| key.serial)).collect();
-        assert_eq!(line, [64, 65]);
+    fn empty_buffers_are_freed() {
+        let mut pool = Pool::new(1000);
+        let mut id = BuffersId::NONE;
+        pool.hold(&mut id, key(1))
+            .unwrap()
+            .output
+            .push(b"abc")
+            .unwrap();
+        pool.update(&mut id, false);
+        assert!(!id.is_none() && pool.held() > 0);
+        pool.buffers_mut(id).unwrap().output.take(3);
+        pool.update(&mut id, false);
+        assert_eq!((id, pool.held()), (BuffersId::NONE, 0));
     }
 }

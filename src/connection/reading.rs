@@ -1,7 +1,6 @@
-//! From the socket to its connection: how much is read and when, and what a read may bring.
+//! From the socket to its connection: how much is read and when, and what a read returns.
 
-use super::held::Held;
-use super::{CloseReason, Connection, Marks, Outcome, Pool, Workbench};
+use super::{CloseReason, Connection, DriveContext, Flags, Outcome, Pool};
 use crate::net::{Readiness, Stream};
 use crate::protocol::{Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -13,191 +12,186 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Reads and answers until there is no more input, the peer is owed too much, or the budget is used up.
+    /// Reads and answers until there is no more input, the limit of pending output is reached, or the budget is used up.
     pub(super) fn read<T: Stream>(
         &mut self,
         stream: &mut T,
         scratch: &mut [u8],
-        bench: &mut Workbench<'_, S::Shared>,
+        cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
-        let limits = bench.common.limits;
-        let size = bench.common.read_size.min(scratch.len());
+        let limits = cx.common.limits;
+        let size = cx.common.read_size.min(scratch.len());
         loop {
-            if !self.may_receive() {
+            if !self.state.can_receive() {
                 return Ok(Outcome::Event);
             }
-            if let Some([held]) = self.held.as_deref() {
-                let owes = !held.owed.is_empty();
-                if held.input_is_held_back {
-                    // It goes on when the peer has read some of the output, or when others have been served.
-                    return Ok(if owes { Outcome::Event } else { Outcome::Turn });
-                }
-                if owes && held.owed.len() + size > limits.max_pending {
-                    return Ok(Outcome::Event);
-                }
+            if self.is_input_blocked() {
+                let is_pending = self.has_pending_output();
+                return Ok(if is_pending {
+                    Outcome::Event
+                } else {
+                    Outcome::Again
+                });
+            }
+            if self.has_pending_output()
+                && self.pending_output(&cx.common.pool) + size > limits.max_pending
+            {
+                return Ok(Outcome::Event);
             }
             if !self.readiness.contains(Readiness::READABLE) {
                 return Ok(Outcome::Event);
             }
-            if bench.budget() == 0 {
-                return Ok(Outcome::Turn);
+            if cx.budget() == 0 {
+                return Ok(Outcome::Again);
             }
-            let Some(size) = self.size_of_read(size, stream, bench) else {
-                return self.wait_for_memory(stream, bench);
+            let Some(size) = self.size_of_read(size, stream, cx) else {
+                return self.wait_for_memory(stream, cx);
             };
-            let asked = size.min(bench.budget());
+            let asked = size.min(cx.budget());
             match stream.read(&mut scratch[..asked]) {
                 Ok(count) if count > 0 => {
-                    bench.charge(count);
-                    self.take_in(&scratch[..count], count < asked, stream, bench)?;
+                    cx.charge(count);
+                    self.on_input(&scratch[..count], count < asked, stream, cx)?;
                 }
-                found => self.take_rarity(found, stream, bench)?,
+                result => self.on_eof_or_error(result, stream, cx)?,
             }
         }
     }
 
-    /// How much may be read at once, at most `size`; `None` while there is no memory to hold it.
+    /// How much may be read at once, at most `size`; `None` while there is no memory for it.
     ///
     /// While memory is scarce, a connection is read as long as it holds less than its share, and no more than fits into
     /// that. If a share is too small to hold anything, it is read a little at a time as long as it holds nothing and the
-    /// kernel takes its output.
+    /// kernel accepts its output.
     fn size_of_read<T: Stream, P>(
         &mut self,
         size: usize,
         stream: &mut T,
-        bench: &Workbench<'_, P>,
+        cx: &DriveContext<'_, P>,
     ) -> Option<usize> {
-        self.marks.clear(Marks::WAITS_FOR_ROOM);
-        if bench.may_read() {
+        self.flags.remove(Flags::WAITS_FOR_OUTPUT_SPACE);
+        if cx.has_memory() {
             return Some(size);
         }
-        let space = self.space_in_share(&bench.common.pool);
+        let pool = &cx.common.pool;
+        let space = pool.space_in_share(self.buffers);
         if space > 0 {
             return Some(size.min(space));
         }
-        if self.held.is_some() || bench.common.pool.is_full() {
+        if !self.buffers.is_none() || pool.is_full() {
             return None;
         }
         if stream.takes_output() {
             return Some(size.min(SMALL_READ));
         }
-        self.readiness = self.readiness.without(Readiness::WRITABLE);
-        self.marks.set(Marks::WAITS_FOR_ROOM);
+        self.readiness.remove(Readiness::WRITABLE);
+        self.flags.insert(Flags::WAITS_FOR_OUTPUT_SPACE);
         None
     }
 
-    /// How many bytes a connection may still hold within its share.
-    fn space_in_share(&self, pool: &Pool) -> usize {
-        if !pool.grants_shares() {
-            return 0;
-        }
-        let held = self.held_bytes().max(Held::LEAST);
-        pool.share().saturating_sub(held)
-    }
-
     /// How much output a session may produce in one call. While memory is scarce that is no more than fits into the
-    /// connection's share, since the kernel may take none of it.
+    /// connection's share, since the kernel may accept none of it.
     pub(super) fn output_space(&self, max_pending: usize, pool: &Pool) -> usize {
-        let space = max_pending.saturating_sub(self.owed());
+        let space = if self.has_pending_output() {
+            max_pending.saturating_sub(self.pending_output(pool))
+        } else {
+            max_pending
+        };
         if !pool.is_scarce() {
             return space;
         }
-        match self.space_in_share(pool) {
+        match pool.space_in_share(self.buffers) {
             0 => space.min(SMALL_READ),
             within_share => space.min(within_share),
         }
     }
 
-    /// A connection that waits for memory is not read. But a peer that has reset it, or has closed it with nothing left
-    /// to read, is noticed.
+    /// A connection that waits for memory is not read, but a peer that has reset it, or closed it with no input left, is
+    /// noticed.
     fn wait_for_memory<T: Stream>(
         &mut self,
         stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
+        cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
         let error = stream.take_error();
         if let Some(error) = error.unwrap_or_else(Some) {
             let reason = CloseReason::of_read_error(&error);
-            bench.common.last_error = Some(error);
-            return Err(reason);
+            return Err(cx.close_with(error, reason));
         }
         if stream.is_at_fin() {
-            self.peer_ended(stream, bench)?;
+            self.on_eof(stream, cx)?;
             return Ok(Outcome::Event);
         }
         Ok(Outcome::Memory)
     }
 
-    /// Heeds what a read brings but rarely: the peer's FIN, nothing, an error.
+    /// Handles what a read returns rarely: the peer's FIN, no input, an error.
     #[cold]
     #[inline(never)]
-    pub(super) fn take_rarity<T: Stream>(
+    pub(super) fn on_eof_or_error<T: Stream>(
         &mut self,
-        found: io::Result<usize>,
+        result: io::Result<usize>,
         stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
+        cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        bench.becomes_holder();
-        match found {
-            Ok(_) => self.peer_ended(stream, bench),
-            Err(error) => self.heed_read_error(error, bench),
+        match result {
+            Ok(_) => self.on_eof(stream, cx),
+            Err(error) => self.on_read_error(error, cx),
         }
     }
 
-    pub(super) fn heed_short_read<T: Stream>(&mut self, short: bool) {
+    pub(super) fn on_short_read<T: Stream>(&mut self, short: bool) {
         if short && short_read_drains::<T>(self.readiness) {
-            self.readiness = self.readiness.without(Readiness::READABLE);
+            self.readiness.remove(Readiness::READABLE);
         }
     }
 
-    fn heed_read_error(
+    fn on_read_error(
         &mut self,
         error: io::Error,
-        bench: &mut Workbench<'_, S::Shared>,
+        cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
         match error.kind() {
             ErrorKind::WouldBlock => {
-                let drained = Readiness::READABLE | Readiness::DRAIN;
-                self.readiness = self.readiness.without(drained);
+                self.readiness
+                    .remove(Readiness::READABLE | Readiness::DRAIN);
                 Ok(())
             }
             ErrorKind::Interrupted => Ok(()),
             _ => {
                 let reason = CloseReason::of_read_error(&error);
-                bench.common.last_error = Some(error);
-                Err(reason)
+                Err(cx.close_with(error, reason))
             }
         }
     }
 
-    /// After our FIN: reads and drops until the peer's FIN, or an error, which comes to the same.
+    /// After our FIN: reads and drops input until the peer's FIN, or an error, which ends the connection as well.
     pub(super) fn linger<T: Stream>(
         &mut self,
-        reason: CloseReason,
         stream: &mut T,
         scratch: &mut [u8],
-        bench: &mut Workbench<'_, S::Shared>,
+        cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<Outcome, CloseReason> {
-        let mut budget = bench.common.limits.budget;
+        let mut budget = cx.common.limits.budget;
         while self.readiness.contains(Readiness::READABLE) {
             if budget == 0 {
-                return Ok(Outcome::Turn);
+                return Ok(Outcome::Again);
             }
             match stream.read(scratch) {
-                Ok(0) => return Err(reason),
+                Ok(0) => return Err(self.reason),
                 Ok(count) => {
                     budget = budget.saturating_sub(count);
-                    bench.common.bytes_dropped += count as u64;
-                    self.heed_short_read::<T>(count < scratch.len());
+                    cx.common.bytes_dropped += count as u64;
+                    self.on_short_read::<T>(count < scratch.len());
                 }
-                Err(error) => self.heed_read_error(error, bench).map_err(|_| reason)?,
+                Err(error) => self.on_read_error(error, cx).map_err(|_| self.reason)?,
             }
         }
         Ok(Outcome::Event)
     }
 }
 
-/// Whether a short read has emptied the socket: where the world promises that, and no event says otherwise.
+/// Whether a short read has emptied the socket: where the network promises that, and no event says otherwise.
 #[inline]
 pub(super) fn short_read_drains<T: Stream>(readiness: Readiness) -> bool {
     T::SHORT_READ_DRAINS && !readiness.contains(Readiness::DRAIN)

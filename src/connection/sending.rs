@@ -1,7 +1,6 @@
-//! From the session to the socket: one write, and what to do with what it did not take.
+//! From the session to the socket: writes, and what to do with output that the kernel does not accept.
 
-use super::held::hold;
-use super::{CloseReason, Common, Connection, Pool, State, Workbench};
+use super::{CloseReason, Common, Connection, DriveContext};
 use crate::net::{Key, Readiness, Stream};
 use crate::protocol::{Outbox, Protocol, Session};
 use std::io::{self, ErrorKind};
@@ -10,177 +9,160 @@ impl<S: Session> Connection<S>
 where
     S::Shared: Protocol<Session = S>,
 {
-    /// Sends what a session has said: to the kernel as much as it takes, the rest is owed.
+    /// Sends output: as much as the kernel accepts, the rest is pending.
     pub(super) fn deliver<T: Stream>(
         &mut self,
-        bytes: &[u8],
+        output: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
+        key: Key,
     ) -> Result<(), CloseReason> {
-        if matches!(self.state, State::HalfClosed | State::Lingering(_)) {
-            // Nothing can be sent behind our FIN.
+        if self.state.is_fin_sent() {
             return Ok(());
         }
-        if self.owes() || self.is_connecting() {
-            return self.owe(bytes, &mut common.pool);
+        if self.state.is_connecting() || self.has_pending_output() {
+            return self.keep_output(output, &mut common.pool, key);
         }
-        let key = common.pool.current;
-        self.deliver_caught_up(bytes, stream, common, key)
+        self.deliver_caught_up(output, stream, common, key)
             .map(|_| ())
     }
 
-    /// As [`deliver`](Self::deliver), for a connection that stands and owes nothing. True when the kernel has taken all.
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
+    /// As [`deliver`](Self::deliver), for an established connection without pending output. True when the kernel has
+    /// accepted all.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     pub(super) fn deliver_caught_up<T: Stream>(
         &mut self,
-        bytes: &[u8],
+        output: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
         key: Key,
     ) -> Result<bool, CloseReason> {
-        if bytes.is_empty() {
+        if output.is_empty() {
             return Ok(true);
         }
-        match stream.write(bytes) {
-            Ok(count) if count == bytes.len() => {
+        match stream.write(output) {
+            Ok(count) if count == output.len() => {
                 self.bytes_out += count as u64;
                 Ok(true)
             }
-            taken => {
-                common.pool.current = key;
-                self.deliver_rest(taken, bytes, stream, common)?;
-                Ok(!self.owes())
+            first => {
+                let sent = self.write_until_blocked(Some(first), output, stream, common)?;
+                self.keep_output(&output[sent..], &mut common.pool, key)?;
+                Ok(sent == output.len())
             }
         }
     }
 
-    /// Goes on with a write that did not take all, until one would block: only then is an edge owed for more room.
+    /// Writes until all is sent or a write would block; only after that does an event report more space. `first` is the
+    /// result of a write of all the output, if there was one. Returns how many bytes were sent.
     #[cold]
     #[inline(never)]
-    fn deliver_rest<T: Stream>(
+    fn write_until_blocked<T: Stream>(
         &mut self,
-        mut taken: io::Result<usize>,
-        mut bytes: &[u8],
+        mut first: Option<io::Result<usize>>,
+        output: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
-    ) -> Result<(), CloseReason> {
-        loop {
-            match taken {
+    ) -> Result<usize, CloseReason> {
+        let mut sent = 0;
+        while sent < output.len() {
+            match first
+                .take()
+                .unwrap_or_else(|| stream.write(&output[sent..]))
+            {
                 Ok(count) if count > 0 => {
                     self.bytes_out += count as u64;
-                    bytes = &bytes[count..];
+                    sent += count;
                 }
                 refused => {
-                    if common.refusal(refused)? {
-                        self.readiness = self.readiness.without(Readiness::WRITABLE);
-                        return self.owe(bytes, &mut common.pool);
+                    if common.is_blocked(refused)? {
+                        self.readiness.remove(Readiness::WRITABLE);
+                        break;
                     }
                 }
             }
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            taken = stream.write(bytes);
         }
+        Ok(sent)
     }
 
-    /// Keeps bytes for the peer until the kernel takes them.
-    #[cold]
-    #[inline(never)]
-    fn owe(&mut self, bytes: &[u8], pool: &mut Pool) -> Result<(), CloseReason> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let held = hold(&mut self.held, pool)?;
-        held.owed.push(bytes).map_err(|_| CloseReason::NoMemory)?;
-        held.account(pool);
-        Ok(())
-    }
-
-    /// Writes what is owed until it has gone or the kernel takes no more; then lets the session go on.
+    /// Writes pending output until it is sent or the kernel accepts no more; then the session continues.
     pub(super) fn flush<T: Stream>(
         &mut self,
         stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
+        cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
-        if self.owes() {
-            self.write_owed(stream, bench.common)?;
-            self.account(&mut bench.common.pool);
-            if self.owes() {
+        if self.has_pending_output() {
+            let before = self.bytes_out;
+            self.write_pending(stream, cx.common)?;
+            cx.sent |= self.bytes_out != before;
+            if self.has_pending_output() {
                 return Ok(());
             }
-            if self.may_receive() {
-                self.consult(&[], stream, bench, |session, _, context, outbox| {
+            if self.state.can_receive() {
+                self.call_session(&[], stream, cx, |session, _, context, outbox| {
                     session.drained(context, outbox);
                     0
                 })?;
             }
         }
-        if self.holds_back() && self.may_receive() && !self.owes() {
-            self.answer_kept_input(stream, bench)?;
+        if self.is_input_blocked() && !self.has_pending_output() && self.state.can_receive() {
+            self.answer_kept_input(stream, cx)?;
         }
         Ok(())
     }
 
-    fn write_owed<T: Stream>(
+    fn write_pending<T: Stream>(
         &mut self,
         stream: &mut T,
         common: &mut Common<S::Shared>,
     ) -> Result<(), CloseReason> {
-        let Some([held]) = self.held.as_deref_mut() else {
+        // Without an event since the last refusal a write would only cost a system call.
+        if !self.readiness.contains(Readiness::WRITABLE) {
+            return Ok(());
+        }
+        let Some(buffers) = common.pool.buffers_mut(self.buffers) else {
             return Ok(());
         };
-        // Without an edge since the last refusal there is nothing to be had: it would be a system call for nothing.
-        while !held.owed.is_empty() && self.readiness.contains(Readiness::WRITABLE) {
-            match stream.write(held.owed.as_slice()) {
-                Ok(count) if count > 0 => {
-                    self.bytes_out += count as u64;
-                    held.owed.take(count);
-                }
-                refused => {
-                    if common.refusal(refused)? {
-                        self.readiness = self.readiness.without(Readiness::WRITABLE);
-                    }
-                }
-            }
-        }
-        Ok(())
+        let output = std::mem::take(&mut buffers.output);
+        let sent = self.write_until_blocked(None, output.as_slice(), stream, common);
+        self.take_output(output, *sent.as_ref().unwrap_or(&0), &mut common.pool);
+        sent.map(|_| ())
     }
 
-    /// Says something from outside a session's turn, as a client does.
+    /// Writes from outside a call of the session, as a client does.
     ///
-    /// What is said before the connection stands waits until it does. After our FIN, or when that is the next thing to
-    /// be sent, nothing more can be said: then this is false, and `say` is not asked.
+    /// Output that is written before the connection is established waits for that. When FIN was sent or queued, nothing
+    /// more can be written: then this is false, and `write` is not called.
     ///
     /// # Errors
     /// Why the connection has ended; its owner is to close it.
     pub fn write<T: Stream>(
         &mut self,
         stream: &mut T,
-        bench: &mut Workbench<'_, S::Shared>,
-        say: impl FnOnce(&mut Outbox<'_>),
+        cx: &mut DriveContext<'_, S::Shared>,
+        write: impl FnOnce(&mut Outbox<'_>),
     ) -> Result<bool, CloseReason> {
-        if !self.may_speak() {
+        if !self.state.can_send() {
             return Ok(false);
         }
-        let said = self.consult(&[], stream, bench, |_, _, _, outbox| {
-            say(outbox);
+        let result = self.call_session(&[], stream, cx, |_, _, _, outbox| {
+            write(outbox);
             0
         });
-        said.map(|_| true)
+        result.map(|_| true)
     }
 }
 
 impl<P> Common<P> {
-    /// What a write that took nothing means: true when the kernel has no room now, false when it is to be tried again.
+    /// Whether a write that sent nothing would block; false when it is to be repeated.
     #[cold]
-    fn refusal(&mut self, refused: io::Result<usize>) -> Result<bool, CloseReason> {
+    fn is_blocked(&mut self, refused: io::Result<usize>) -> Result<bool, CloseReason> {
         let error = match refused {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
             Err(error) => error,
-            // Of a write that was not empty that is unheard of; to try again might go on for ever.
+            // The kernel does not do this for output that is not empty; repeating it might never end.
             Ok(_) => ErrorKind::WriteZero.into(),
         };
         let reason = CloseReason::of_write_error(&error);

@@ -1,7 +1,5 @@
 //! Who is ready, and for what: the words in which [`Net::wait`](super::Net::wait) speaks.
 
-use std::ops::{BitOr, BitOrAssign};
-
 /// Names a connection: its slot, and the serial of the connection that the slot held when the key was made.
 ///
 /// Events, deadlines and the run queue carry keys. A key whose connection is gone finds nothing, because the slot's
@@ -88,58 +86,31 @@ impl Key {
     }
 }
 
-/// What something is ready for: a set of the constants below.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Readiness(u8);
+bitflags::bitflags! {
+    /// What something is ready for.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Readiness: u8 {
+        /// There may be input, the peer's FIN, or an error to read.
+        const READABLE = 1;
+        /// There may be output space, or an error that a write returns.
+        const WRITABLE = 2;
+        /// Read until `WouldBlock`, even past a short read.
+        ///
+        /// With FIN, hang-up or an error, since these stay set and no new event need come for them; with urgent data,
+        /// since a read stops short at its mark.
+        const DRAIN = 4;
+    }
+}
 
 impl Readiness {
-    /// Nothing; a connection is driven with it when it is its turn again without an event.
-    pub const NONE: Readiness = Readiness(0);
-    /// There may be input, the peer's FIN, or an error to read.
-    pub const READABLE: Readiness = Readiness(1);
-    /// There may be room for output, or an error to learn from writing.
-    pub const WRITABLE: Readiness = Readiness(2);
-    /// Read until `WouldBlock`, even past a short read.
-    ///
-    /// With FIN, hang-up or an error, since these stay set and no new edge need come for them; with urgent data, since
-    /// a read stops short at its mark.
-    pub const DRAIN: Readiness = Readiness(4);
-
-    /// Whether all of `other` is in this set.
-    #[inline]
-    #[must_use]
-    pub const fn contains(self, other: Readiness) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// This set without what is in `other`.
-    #[inline]
-    #[must_use]
-    pub const fn without(self, other: Readiness) -> Readiness {
-        Readiness(self.0 & !other.0)
-    }
+    /// Nothing; a connection is driven with it when it runs again without an event.
+    pub const NONE: Readiness = Readiness::empty();
 
     /// This set if `condition` holds, else nothing.
     #[inline]
     #[must_use]
     pub const fn when(self, condition: bool) -> Readiness {
-        Readiness(self.0 * condition as u8)
-    }
-}
-
-impl BitOr for Readiness {
-    type Output = Readiness;
-
-    #[inline]
-    fn bitor(self, other: Readiness) -> Readiness {
-        Readiness(self.0 | other.0)
-    }
-}
-
-impl BitOrAssign for Readiness {
-    #[inline]
-    fn bitor_assign(&mut self, other: Readiness) {
-        self.0 |= other.0;
+        if condition { self } else { Readiness::NONE }
     }
 }
 
@@ -184,7 +155,7 @@ mod tests {
         let both = Readiness::READABLE | Readiness::DRAIN;
         assert!(both.contains(Readiness::DRAIN));
         assert!(!both.contains(Readiness::WRITABLE));
-        assert_eq!(both.without(Readiness::DRAIN), Readiness::READABLE);
+        assert_eq!(both.difference(Readiness::DRAIN), Readiness::READABLE);
         assert_eq!(both.when(false), Readiness::NONE);
     }
 }

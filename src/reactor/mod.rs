@@ -4,17 +4,19 @@
 //! protocol, reads no byte and decides nothing: a [`Handler`] is told, and does what is to be done.
 
 mod deadlines;
+mod key_queue;
 mod slots;
 #[cfg(test)]
 mod tests;
 
 pub use deadlines::{CLASSES, Class, TICK};
-pub use slots::{OutOfMemory, Slot, has_room};
+pub use key_queue::KeyQueue;
+pub use slots::Slot;
 
+use crate::memory::OutOfMemory;
 use crate::net::{Ending, Key, Net, Readiness, Ready, Source, Time};
 use deadlines::{Deadlines, Tick};
 use slots::{QUEUED, RECHECKED, Slots};
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -74,7 +76,7 @@ pub struct Reactor<N: Net, T> {
     pub net: N,
     slots: Slots<N::Stream, T>,
     deadlines: Deadlines,
-    run_queue: VecDeque<Key>,
+    run_queue: KeyQueue,
     /// Sources to handle in the next iteration without an event, each once.
     source_queue: Vec<Source>,
     ready: Vec<Ready>,
@@ -94,7 +96,7 @@ impl<N: Net, T> Reactor<N, T> {
             net,
             slots: Slots::new(),
             deadlines: Deadlines::new(timeouts),
-            run_queue: VecDeque::new(),
+            run_queue: KeyQueue::default(),
             source_queue: Vec::new(),
             ready: Vec::new(),
             scratch: scratch(),
@@ -224,6 +226,14 @@ impl<N: Net, T> Reactor<N, T> {
         }
     }
 
+    /// Restarts a connection's timer, whenever it was restarted last.
+    pub fn restart_timer(&mut self, key: Key) {
+        if let Some(slot) = self.slots.find(key) {
+            let class = slot.class;
+            self.set_class(key, class);
+        }
+    }
+
     /// Whether the deadline of a connection has passed.
     pub fn is_expired(&mut self, key: Key) -> bool {
         let now = self.now;
@@ -249,20 +259,33 @@ impl<N: Net, T> Reactor<N, T> {
         self.deadlines.touch(&mut self.slots, key.slot, self.tick);
     }
 
-    /// Gives a connection another turn without an event, because none need come.
+    /// Runs a connection in the next iteration without an event, because none need come.
     ///
     /// # Errors
     /// There is no memory to remember it.
     pub fn run_again(&mut self, key: Key) -> Result<(), OutOfMemory> {
-        let refused = self.refuses || self.run_queue.try_reserve(1).is_err();
         match self.slots.find(key) {
             Some(slot) if slot.is_queued() => return Ok(()),
             None => return Ok(()),
-            _ if refused => return Err(OutOfMemory),
+            Some(_) if self.refuses => return Err(OutOfMemory),
             Some(slot) => slot.marks |= QUEUED,
         }
-        self.run_queue.push_back(key);
-        Ok(())
+        let mut queue = std::mem::take(&mut self.run_queue);
+        let queued = self.enqueue(&mut queue, key);
+        self.run_queue = queue;
+        if let (Err(_), Some(slot)) = (queued, self.slots.find(key)) {
+            slot.marks &= !QUEUED;
+        }
+        queued
+    }
+
+    /// Appends a connection to a queue.
+    ///
+    /// # Errors
+    /// There is no memory to remember it.
+    pub fn enqueue(&self, queue: &mut KeyQueue, key: Key) -> Result<(), OutOfMemory> {
+        let slots = &self.slots;
+        queue.push(key, slots.len(), |key| slots.contains(key))
     }
 
     /// Handles a source in the next iteration without an event, because none need come. It is handled once there,
@@ -372,13 +395,9 @@ impl<N: Net, T> Reactor<N, T> {
         let mut runs = 0;
         while count > 0 && runs < RUNS_PER_TURN {
             count -= 1;
-            let Some(key) = self.run_queue.pop_front() else {
+            let Some(key) = self.run_queue.pop() else {
                 return;
             };
-            if self.run_queue.is_empty() && self.run_queue.capacity() > RUNS_PER_TURN {
-                // It grew when many had to be let in again, behind what they held: that could not go back to the kernel.
-                self.run_queue = VecDeque::new();
-            }
             if let Some(slot) = self.slots.find(key) {
                 slot.marks &= !QUEUED;
                 handler.ready(self, key, Readiness::NONE);

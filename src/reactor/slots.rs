@@ -1,6 +1,7 @@
 //! The slots: where connections stand, found by key.
 
 use super::deadlines::{Class, Link};
+use crate::memory::{OutOfMemory, can_grow};
 use crate::net::Key;
 use slab::Slab;
 
@@ -52,29 +53,6 @@ impl<S, T> Slot<S, T> {
     }
 }
 
-/// No memory is left for another slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfMemory;
-
-/// Whether a slab takes one more, or there is memory for it to grow.
-///
-/// A slab grows by doubling, and ends the process when it cannot. It will find the memory that a probe has found,
-/// because one thread allocates.
-#[must_use]
-pub fn has_room<T>(slab: &Slab<T>) -> bool {
-    if slab.len() < slab.capacity() {
-        return true;
-    }
-    let doubled = slab.capacity().saturating_mul(2).max(4);
-    // An entry is at most a word larger than what it holds.
-    let mut probe = Vec::<(usize, T)>::new();
-    let found = probe.try_reserve_exact(doubled).is_ok();
-    // To the C library a large piece that is given back means that large pieces come and go: from then on it keeps up
-    // to twice as much to itself (mallopt(3), `M_MMAP_THRESHOLD`). So what is given back is a small one.
-    probe.shrink_to(1);
-    found
-}
-
 /// For how many connections there are places from the start. They take memory only as they are used: a piece of this
 /// size comes from the kernel page by page, and grows where it lies. A smaller one would leave a hole in the heap.
 const FIRST_SLOTS: usize = 4096;
@@ -112,7 +90,7 @@ impl<S, T> Slots<S, T> {
     /// The key that the next insertion will give out, if there is memory for it.
     pub(super) fn next_key(&self) -> Result<Key, OutOfMemory> {
         let slot = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
-        if !has_room(&self.slab) {
+        if !can_grow(&self.slab) {
             return Err(OutOfMemory);
         }
         let serial = self.last_serial.checked_add(1).unwrap_or(1);
@@ -138,6 +116,12 @@ impl<S, T> Slots<S, T> {
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot<S, T>> {
         let slot = self.slab.get_mut(key.slot as usize)?;
         (slot.serial == key.serial).then_some(slot)
+    }
+
+    /// Whether `key` names a connection.
+    pub(super) fn contains(&self, key: Key) -> bool {
+        let slot = self.slab.get(key.slot as usize);
+        slot.is_some_and(|slot| slot.serial == key.serial)
     }
 
     /// Empties the slot that `key` names.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::net::{AcceptError, ListenOptions, Signal, Stream};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// A world in which every wait takes a millisecond and finds what the test has laid out.
@@ -305,29 +306,6 @@ fn a_queued_source_with_an_event_is_handled_once() {
     reactor.turn(&mut scribe).unwrap();
     assert_eq!(scribe.told[2..], [Told::Source(second.0)]);
     assert_eq!(waits(&reactor)[0], Some(Duration::ZERO), "no sleep before");
-}
-
-#[test]
-fn a_run_queue_that_has_grown_gives_its_memory_back() {
-    let mut reactor = reactor(Duration::ZERO);
-    let keys: Vec<Key> = (0..3 * RUNS_PER_TURN)
-        .map(|_| insert(&mut reactor))
-        .collect();
-    for key in &keys[..RUNS_PER_TURN] {
-        reactor.run_again(*key).unwrap();
-    }
-    let small = reactor.run_queue.capacity();
-    assert!(small > 0 && small <= RUNS_PER_TURN);
-    reactor.turn(&mut Scribe::default()).unwrap();
-    assert_eq!(reactor.run_queue.capacity(), small, "it is used again");
-    for key in &keys {
-        reactor.run_again(*key).unwrap();
-    }
-    for _ in 0..3 {
-        assert!(reactor.run_queue.capacity() >= keys.len());
-        reactor.turn(&mut Scribe::default()).unwrap();
-    }
-    assert_eq!(reactor.run_queue.capacity(), 0);
 }
 
 #[test]

@@ -198,7 +198,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
         for index in 0..self.reactor.slots_end() {
             let key = self.reactor.key_at(index);
             if let Some(slot) = key.and_then(|key| self.reactor.find(key)) {
-                held += slot.tenant.footprint();
+                held += slot.tenant.footprint(&self.service.driver.common.pool);
             }
         }
         held
@@ -281,7 +281,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
 
     /// Lets those go on who waited for memory, if there is some again.
     fn admit_waiting(&mut self, reactor: &mut Connections<N, P>) {
-        while let Some((key, reason)) = self.driver.admit_waiting(reactor) {
+        while let Some((key, reason)) = self.driver.resume_waiting(reactor) {
             self.close(reactor, key, reason);
         }
     }

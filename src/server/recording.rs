@@ -58,7 +58,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 self.recording.has_more = true;
                 return;
             }
-            let written = self.driver.hand_over(reactor, key, |net, record| {
+            let written = self.driver.take_record(reactor, key, |net, record| {
                 net.write_stdout(&record[..record.len().min(budget)])
             });
             match written {

@@ -1,7 +1,7 @@
 //! How many connections come from where.
 
 use super::Refusal;
-use crate::reactor::has_room;
+use crate::memory::can_grow;
 use slab::Slab;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -68,7 +68,7 @@ impl Sources {
                 _ => Err(Refusal::MaxPerSource),
             };
         }
-        if self.refuses || part.indices.try_reserve(1).is_err() || !has_room(&part.counts) {
+        if self.refuses || part.indices.try_reserve(1).is_err() || !can_grow(&part.counts) {
             return Err(Refusal::NoMemory);
         }
         let index = index_of(number, part.counts.vacant_key())?;

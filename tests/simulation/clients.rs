@@ -176,7 +176,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
         let now = Time::from_nanos(world.now);
         for client in &self.crew.clients {
             let slot = client.key.and_then(|key| self.reactor.find(key));
-            let connects = slot.is_some_and(|slot| slot.tenant.class() == Classes::CONNECT);
+            let connects = slot.is_some_and(|slot| slot.class() == Classes::CONNECT);
             let waited = now.since(client.begun_at);
             assert!(
                 !connects || waited <= self.crew.connect_timeout + late,
@@ -218,7 +218,7 @@ impl Crew {
             return;
         }
         // One that speaks early goes on to speak, whether it is heard or not.
-        let may_speak = connects || !slot.tenant.owes();
+        let may_speak = connects || slot.tenant.pending_output(&self.driver.common.pool) == 0;
         let (sent, received) = self.driver.common.protocol.counts[index];
         let says_no_more = client.half_closes && sent == client.total;
         if received == client.total && !says_no_more {

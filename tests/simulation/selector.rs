@@ -86,7 +86,7 @@ impl World {
         let watch = &mut self.ends[id].watch;
         watch.read_armed = !level.contains(Readiness::READABLE);
         watch.write_armed = writable && !level.contains(Readiness::WRITABLE);
-        watch.pending = level.without(Readiness::DRAIN);
+        watch.pending = level.difference(Readiness::DRAIN);
     }
 
     /// What an event says of an end as it stands. As epoll has it: of the end of a connection it tells also who has not
@@ -114,7 +114,7 @@ impl World {
         watch.read_armed = true;
         if weak {
             // What has been seen is not told of any more.
-            watch.pending = watch.pending.without(Readiness::READABLE);
+            watch.pending = watch.pending.difference(Readiness::READABLE);
         }
         watch.reads_no_more();
         // An event may be told and not yet heeded; what it says still counts then.
@@ -226,16 +226,16 @@ impl World {
         }
         let mut readiness = self.level(index);
         self.rearm(index, owed, readiness);
-        let surplus = readiness.without(owed);
+        let surplus = readiness.difference(owed);
         if self.weak && surplus != Readiness::NONE && self.fault(self.faults.surplus_withheld) {
-            readiness = readiness.without(surplus);
+            readiness = readiness.difference(surplus);
         }
         let both = Readiness::READABLE | Readiness::WRITABLE;
         if readiness.contains(both) && self.fault(self.faults.split) {
             let writable = Readiness::WRITABLE;
             ready.push(Ready {
                 key,
-                readiness: readiness.without(writable),
+                readiness: readiness.difference(writable),
             });
             readiness = writable;
         }
@@ -246,7 +246,7 @@ impl World {
 
     /// What is not so any more is not told, and so an edge for it is owed again.
     fn rearm(&mut self, index: EndId, owed: Readiness, level: Readiness) {
-        let gone = owed.without(level);
+        let gone = owed.difference(level);
         let watch = &mut self.ends[index].watch;
         watch.read_armed |= gone.contains(Readiness::READABLE);
         watch.write_armed |= gone.contains(Readiness::WRITABLE);
@@ -297,7 +297,7 @@ impl World {
             }
             None => {
                 if let Some(watch) = self.watch_of(host, event.key) {
-                    watch.pending |= event.readiness.without(Readiness::DRAIN);
+                    watch.pending |= event.readiness.difference(Readiness::DRAIN);
                 }
             }
         }

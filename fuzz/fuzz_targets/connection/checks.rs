@@ -37,8 +37,7 @@ where
         );
         due.compared = script.written.len();
         assert_eq!(connection.bytes_out(), script.written.len() as u64);
-        let pending = connection.owed();
-        assert_eq!(connection.owes(), pending > 0);
+        let pending = connection.pending_output(&common.pool);
         if script.broken.is_some() {
             // The owner releases its buffers.
             return;
@@ -79,17 +78,17 @@ where
     /// The connection waits only for events that can happen, and closes only with a cause.
     pub fn check_outcome(&self, outcome: Outcome) {
         let reported = self.script.reported;
-        let pending = self.connection.owed();
+        let pending = self.connection.pending_output(&self.common.pool);
         match outcome {
             Outcome::Closed(reason) => self.check_reason(reason),
-            Outcome::Turn => {
+            Outcome::Again => {
                 // A session that finishes after a half-close turns it into the end of the connection.
                 let has_cause = reported.contains(Readiness::READABLE)
                     || self.output_complete && self.script.fin_sent;
                 assert!(has_cause, "an iteration without a cause");
             }
             Outcome::Memory => assert!(self.common.pool.is_scarce(), "memory is not scarce"),
-            Outcome::Taker => panic!("no protocol here has records"),
+            Outcome::RecordReady => panic!("no protocol here has records"),
             Outcome::Event if self.connecting => {}
             Outcome::Event if pending > 0 => {
                 let ignored = reported.contains(Readiness::WRITABLE);

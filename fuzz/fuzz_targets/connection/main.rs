@@ -13,7 +13,7 @@ mod script;
 mod size;
 
 use due::{Due, Observed};
-use echoloop::connection::{Common, Connection, Limits, Outcome, Workbench};
+use echoloop::connection::{Common, Connection, Limits, Outcome, DriveContext};
 use echoloop::net::{Key, Readiness, Time};
 use echoloop::protocol::{Protocol, Raw, Session};
 use echoloop::reactor::{Scratch, scratch};
@@ -120,7 +120,7 @@ where
             Step::Drain => self.drain(),
             Step::HalfClose => return self.half_close(),
             Step::AllowHalfOpen => {
-                self.connection.speak_on();
+                self.connection.allow_half_open();
                 self.allows_half_open |= !self.script.fin_read;
             }
             Step::Write(length) => return self.write_from_outside(usize::from(*length)),
@@ -146,7 +146,7 @@ where
             match self.drive(readiness) {
                 Outcome::Closed(_) => return,
                 // Its incomplete message has used all of the shared memory.
-                Outcome::Memory if self.connection.owed() == 0 => {
+                Outcome::Memory if self.connection.pending_output(&self.common.pool) == 0 => {
                     assert!(
                         self.common.protocol.unconsumed() > 0,
                         "memory is scarce, but no input is kept"
@@ -155,9 +155,9 @@ where
                 }
                 Outcome::Input
                 | Outcome::Event
-                | Outcome::Turn
+                | Outcome::Again
                 | Outcome::Memory
-                | Outcome::Taker => {}
+                | Outcome::RecordReady => {}
             }
             idle_drives = if before == self.progress() {
                 idle_drives + 1
@@ -191,13 +191,12 @@ where
                 &mut self.script,
                 readiness,
                 scratch,
-                &mut Workbench {
-                    key: Key { slot: 0, serial: 1 },
-                    now: Time::ZERO,
-                    used: 0,
-                    common: &mut self.common,
-                    gathered: &mut self.write_buffer,
-                },
+                &mut DriveContext::new(
+            Key { slot: 0, serial: 1 },
+            Time::ZERO,
+            &mut self.common,
+            &mut self.write_buffer,
+        ),
             )
         });
         self.connecting &= !self.script.established;
@@ -227,18 +226,17 @@ where
     fn half_close(&mut self) -> bool {
         self.output_complete = true;
         let is_mute = self.begin(0);
-        let mut bench = Workbench {
-            key: Key { slot: 0, serial: 1 },
-            now: Time::ZERO,
-            used: 0,
-            common: &mut self.common,
-            gathered: &mut self.write_buffer,
-        };
+        let mut bench = DriveContext::new(
+            Key { slot: 0, serial: 1 },
+            Time::ZERO,
+            &mut self.common,
+            &mut self.write_buffer,
+        );
         let closed = self.connection.half_close(&mut self.script, &mut bench);
         match closed {
             Ok(()) => {
                 self.check(is_mute);
-                let is_idle = !self.connecting && self.connection.owed() == 0;
+                let is_idle = !self.connecting && self.connection.pending_output(&self.common.pool) == 0;
                 let is_ending = self.drained || self.is_ending();
                 assert!(
                     !is_idle || is_ending,
@@ -282,13 +280,12 @@ where
         self.due.bytes.extend(&output);
         self.due.from_outside += length;
         let is_mute = self.begin(0);
-        let mut bench = Workbench {
-            key: Key { slot: 0, serial: 1 },
-            now: Time::ZERO,
-            used: 0,
-            common: &mut self.common,
-            gathered: &mut self.write_buffer,
-        };
+        let mut bench = DriveContext::new(
+            Key { slot: 0, serial: 1 },
+            Time::ZERO,
+            &mut self.common,
+            &mut self.write_buffer,
+        );
         let written = self
             .connection
             .write(&mut self.script, &mut bench, |outbox| outbox.write(&output));

@@ -1,6 +1,7 @@
 //! Which connections are closed while memory is scarce. The rule is at the top of `pool.rs`.
 
 use super::{Classes, Connections, Driver};
+use crate::connection::by_size::Kind;
 use crate::net::{Key, Net, Time};
 use crate::protocol::{Protocol, Session};
 use crate::reactor::TICK;
@@ -70,7 +71,7 @@ impl<P: Protocol> Driver<P> {
     pub fn next_to_evict<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         while self.common.pool.is_scarce() && self.eviction.looks > 0 {
             self.eviction.looks -= 1;
-            let Some(key) = self.common.pool.largest_pending(self.eviction.round) else {
+            let Some(key) = self.common.pool.largest(Kind::Pending, self.eviction.round) else {
                 self.eviction.round = self.eviction.round.wrapping_add(1);
                 break;
             };
@@ -79,27 +80,30 @@ impl<P: Protocol> Driver<P> {
                 return Some(key);
             }
         }
-        self.next_unfinished(reactor)
+        self.next_incomplete(reactor)
     }
 
-    fn next_unfinished<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
+    fn next_incomplete<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         let now = reactor.now();
         let scarce_since = self.eviction.scarce_since;
         // Where records wait for the program, it is that which is slow, and no message need be lost for it.
         let is_lasting = !P::Session::FIN_IS_RECEIPT
             && scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
         let pool = &mut self.common.pool;
-        if !pool.is_scarce() || !(is_lasting || pool.is_mostly_unfinished()) {
+        if !pool.is_scarce() || !(is_lasting || pool.is_mostly_incomplete()) {
             return None;
         }
-        let key = pool.largest_unfinished(self.eviction.round)?;
+        let key = pool.largest(Kind::Incomplete, self.eviction.round)?;
         self.holds_its_share(reactor, key).then_some(key)
     }
 
     /// Whether a connection holds as much as is set aside for it, or more.
     fn holds_its_share<N: Net>(&self, reactor: &mut Connections<N, P>, key: Key) -> bool {
-        let held = reactor.find(key).map(|slot| slot.tenant.held_bytes());
-        held >= Some(self.common.pool.share().max(1))
+        let pool = &self.common.pool;
+        let held = reactor
+            .find(key)
+            .map(|slot| pool.held_by(slot.tenant.buffers));
+        held >= Some(pool.share().max(1))
     }
 
     /// Whether the peer of a connection has acknowledged none of its pending output for a while.
@@ -117,7 +121,10 @@ impl<P: Protocol> Driver<P> {
         }
         self.eviction.questions -= 1;
         match net.progress(&slot.stream) {
-            Some(progress) => slot.tenant.since_acknowledged(progress, now) >= PATIENCE,
+            Some(progress) => {
+                let pool = &mut self.common.pool;
+                slot.tenant.since_acknowledged(pool, progress, now) >= PATIENCE
+            }
             None => true,
         }
     }

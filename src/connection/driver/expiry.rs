@@ -21,54 +21,55 @@ impl<P: Protocol> Driver<P> {
         key: Key,
     ) -> Option<CloseReason> {
         let class = reactor.find(key)?.class();
-        let ended = self.drive_now(reactor, key, Classes::readiness_at_deadline(class));
+        let ended = self.drive_if::<N, true>(reactor, key, Classes::readiness_at_deadline(class));
         if ended.is_some() || !reactor.is_expired(key) {
             return ended;
         }
         if let Some(recheck) = Classes::recheck(class)
-            && has_progressed::<N, P>(reactor, key, class)
+            && self.has_progressed(reactor, key, class)
         {
             reactor.recheck(key, recheck);
             return None;
         }
         Some(reactor.find(key)?.tenant.expire())
     }
-}
 
-/// Whether the kernel knows of a byte that was acknowledged, or arrived, within the timeout of `class`.
-fn has_progressed<N: Net, P: Protocol>(
-    reactor: &mut Connections<N, P>,
-    key: Key,
-    class: Class,
-) -> bool {
-    let now = reactor.now();
-    let base = Classes::base(class);
-    let Some(timeout) = reactor.timeout(base) else {
-        return false;
-    };
-    let Some((slot, net)) = reactor.find_with_net(key) else {
-        return false;
-    };
-    let connection = &mut slot.tenant;
-    if base == Classes::IDLE && connection.bytes_out() == 0 {
-        // Nothing was ever written that could be acknowledged.
-        return false;
+    /// Whether the kernel knows of a byte that was acknowledged, or arrived, within the timeout of `class`.
+    fn has_progressed<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        class: Class,
+    ) -> bool {
+        let now = reactor.now();
+        let base = Classes::base(class);
+        let Some(timeout) = reactor.timeout(base) else {
+            return false;
+        };
+        let Some((slot, net)) = reactor.find_with_net(key) else {
+            return false;
+        };
+        let connection = &mut slot.tenant;
+        if base == Classes::IDLE && connection.bytes_out() == 0 {
+            // Nothing was ever written that could be acknowledged.
+            return false;
+        }
+        let Some(progress) = net.progress(&slot.stream) else {
+            return false;
+        };
+        let quiet = if base == Classes::IDLE {
+            progress.since_acknowledged.min(progress.since_received)
+        } else {
+            connection.since_acknowledged(&mut self.common.pool, progress, now)
+        };
+        // At a recheck the tolerance has been granted already.
+        let tolerance = if class == base {
+            tolerance(timeout)
+        } else {
+            Duration::ZERO
+        };
+        quiet + tolerance < timeout
     }
-    let Some(progress) = net.progress(&slot.stream) else {
-        return false;
-    };
-    let quiet = if base == Classes::IDLE {
-        progress.since_acknowledged.min(progress.since_received)
-    } else {
-        connection.since_acknowledged(progress, now)
-    };
-    // The peer has had the tolerance already.
-    let tolerance = if class == base {
-        tolerance(timeout)
-    } else {
-        Duration::ZERO
-    };
-    quiet + tolerance < timeout
 }
 
 /// By how much a deadline may be early with regard to the last acknowledgement, which follows the write that started the

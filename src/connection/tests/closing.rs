@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connection::Classes;
-use crate::connection::moving::TURNS_TO_LEAVE;
+use crate::connection::lifecycle::DRAIN_ITERATIONS;
 
 const END: Readiness = Readiness::DRAIN;
 
@@ -43,7 +43,7 @@ fn fin_that_was_read_while_more_could_be_owed_waits_for_the_last_byte() {
     let mut rig = Rig::new(Raw, limits);
     let steps = [input(b"abc"), Step::NoRoom, Step::PeerFin];
     assert_eq!(rig.drive(READABLE | END, &steps), Outcome::Event);
-    assert_eq!(rig.connection.class(), Classes::STALLED);
+    assert_eq!(rig.class(), Classes::STALLED);
     let steps = [takes(b"ab"), Step::NoRoom];
     assert_eq!(rig.drive(WRITABLE | READABLE, &steps), Outcome::Event);
     let outcome = rig.drive(WRITABLE, &[takes(b"c")]);
@@ -112,7 +112,7 @@ fn a_drain_answers_what_has_come_then_sends_fin_and_waits_for_the_peers() {
         Step::NoInput,
     ];
     assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Event);
-    assert_eq!(rig.connection.class(), Classes::LINGER);
+    assert_eq!(rig.class(), Classes::LINGER);
     let steps = [input(b"too late"), Step::PeerFin];
     let outcome = rig.drive(READABLE | END, &steps);
     assert_eq!(outcome, closed(CloseReason::Drained));
@@ -126,7 +126,7 @@ fn a_drain_with_bytes_owed_sends_fin_behind_the_last_of_them() {
     rig.drive(READABLE, &[input(b"abc"), takes(b"a"), Step::NoRoom]);
     rig.connection.drain();
     assert_eq!(rig.drive(Readiness::NONE, &[]), Outcome::Event);
-    assert_eq!(rig.connection.class(), Classes::STALLED);
+    assert_eq!(rig.class(), Classes::STALLED);
     let steps = [takes(b"bc"), Step::NoInput, Step::Fin, Step::PeerFin];
     assert_eq!(rig.drive(WRITABLE, &steps), closed(CloseReason::Drained));
 }
@@ -139,14 +139,18 @@ fn a_flood_cannot_hold_up_a_drain() {
     };
     let mut rig = Rig::new(Raw, limits);
     rig.connection.drain();
-    for _ in 0..TURNS_TO_LEAVE {
+    for _ in 0..DRAIN_ITERATIONS {
         let steps = [input(b"abcd"), takes(b"abcd")];
-        assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Turn);
+        assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Again);
     }
     let steps = [input(b"abcd"), takes(b"abcd"), Step::Fin, input(b"efgh")];
-    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Turn);
+    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Again);
     let steps = [input(b"ijkl")];
-    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Turn, "dropped");
+    assert_eq!(
+        rig.drive(Readiness::NONE, &steps),
+        Outcome::Again,
+        "dropped"
+    );
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn lingering_ends_by_fin_by_reset_and_by_time() {
     let steps = [Step::ReadFails(io::ErrorKind::ConnectionReset)];
     let outcome = lingering().drive(READABLE | END, &steps);
     assert_eq!(outcome, closed(CloseReason::Drained));
-    assert_eq!(lingering().connection.expire(), CloseReason::Drained);
+    assert_eq!(lingering().deadline(), CloseReason::Drained);
     assert_eq!(lingering().connection.cut_short(), CloseReason::Drained);
 }
 
@@ -206,10 +210,10 @@ fn lingering_a_short_read_ends_the_reading_and_a_full_one_does_not() {
 #[test]
 fn a_deadline_means_what_the_connection_was_waiting_for() {
     let mut rig = Rig::raw();
-    assert_eq!(rig.connection.expire(), CloseReason::Idle);
+    assert_eq!(rig.deadline(), CloseReason::Idle);
     assert_eq!(rig.connection.cut_short(), CloseReason::DrainExpired);
     rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
-    assert_eq!(rig.connection.expire(), CloseReason::Stalled);
+    assert_eq!(rig.deadline(), CloseReason::Stalled);
     assert_eq!(rig.connection.cut_short(), CloseReason::DrainExpired);
 }
 
@@ -227,8 +231,11 @@ fn without_memory_for_what_is_owed_the_connection_ends() {
 #[test]
 fn what_a_closing_connection_held_goes_back_to_the_pool() {
     let mut rig = Rig::raw();
-    rig.drive(READABLE, &[input(b"abcdefgh"), Step::NoRoom]);
-    assert_eq!(rig.common.pool.held(), crate::connection::Held::LEAST);
-    rig.connection.release(&mut rig.common.pool);
+    rig.drive(READABLE, &[input(&[7; 40]), Step::NoRoom]);
+    assert_eq!(
+        rig.common.pool.held(),
+        crate::connection::buffers::Buffers::LEAST
+    );
+    rig.common.pool.connection_closed(rig.connection.buffers);
     assert_eq!(rig.common.pool.held(), 0);
 }

@@ -10,7 +10,7 @@ fn a_message_costs_one_read_and_one_write() {
     assert_eq!(rig.drive(READABLE, &steps), Outcome::Input);
     assert_eq!(rig.connection.bytes_in(), 5);
     assert_eq!(rig.connection.bytes_out(), 5);
-    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.class(), Classes::IDLE);
 }
 
 #[test]
@@ -53,14 +53,14 @@ fn what_a_partial_write_leaves_is_owed_and_sent_when_there_is_room() {
     let mut rig = Rig::raw();
     let steps = [input(b"abcdef"), takes(b"ab"), takes(b"c"), Step::NoRoom];
     assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.connection.owed(), 3);
-    assert_eq!(rig.connection.class(), Classes::STALLED);
-    assert!(rig.connection.begins_to_watch_writable());
-    assert!(!rig.connection.begins_to_watch_writable(), "once for life");
+    assert_eq!(rig.pending(), 3);
+    assert_eq!(rig.class(), Classes::STALLED);
+    assert!(rig.watches());
+    assert!(!rig.watches(), "once for life");
     rig.drive(WRITABLE, &[takes(b"d"), Step::NoRoom]);
     rig.drive(WRITABLE, &[takes(b"ef")]);
-    assert_eq!(rig.connection.owed(), 0);
-    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.pending(), 0);
+    assert_eq!(rig.class(), Classes::IDLE);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn with_a_larger_limit_reading_goes_on_while_a_whole_read_fits() {
     let full = vec![7; SCRATCH_SIZE];
     let steps = [input(&full), Step::NoRoom, input(&full), input(&full)];
     assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.connection.owed(), 3 * SCRATCH_SIZE, "and no byte more");
+    assert_eq!(rig.pending(), 3 * SCRATCH_SIZE, "and no byte more");
     let rest = vec![7; 3 * SCRATCH_SIZE - 1];
     let steps = [Step::TakesCount(1), takes(&rest), Step::NoInput];
     assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
@@ -106,7 +106,7 @@ fn with_a_smaller_limit_no_more_is_read_than_may_be_owed() {
     let mut rig = Rig::new(Raw, limits);
     let steps = [input(b"abcd"), takes(b"abcd"), input(b"ef"), Step::NoRoom];
     assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.connection.owed(), 2);
+    assert_eq!(rig.pending(), 2);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_used_up_budget_is_resumed_without_a_new_event() {
         input(b"efgh"),
         takes(b"efgh"),
     ];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Turn);
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Again);
     let steps = [input(b"ij"), takes(b"ij")];
     assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Input);
 }
@@ -135,7 +135,7 @@ fn the_last_read_of_a_budget_is_no_larger_than_what_is_left_of_it() {
     };
     let mut rig = Rig::new(Raw, limits);
     let steps = [input(b"abcd"), takes(b"abcd"), input(b"ef"), takes(b"ef")];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Turn);
+    assert_eq!(rig.drive(READABLE, &steps), Outcome::Again);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn nobody_reads_while_all_together_hold_too_much() {
     let mut stream = Scripted {
         steps: VecDeque::new(),
     };
-    let mut bench = bench(&mut rig.common, &mut rig.gathered);
+    let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
     let scratch = &mut rig.scratch;
     let outcome = rig
         .connection
@@ -160,14 +160,14 @@ fn nobody_reads_while_all_together_hold_too_much() {
 #[test]
 fn one_that_waits_for_memory_stands_in_line_once() {
     let mut rig = Rig::raw();
-    assert!(rig.connection.begins_to_wait_for_memory());
-    assert!(!rig.connection.begins_to_wait_for_memory(), "twice in line");
+    assert!(rig.connection.start_waiting_for_memory());
+    assert!(!rig.connection.start_waiting_for_memory(), "twice in line");
     // The other mark is not touched by that.
     rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
-    assert!(rig.connection.begins_to_watch_writable());
-    rig.connection.ends_to_wait_for_memory();
-    assert!(rig.connection.begins_to_wait_for_memory());
-    assert!(!rig.connection.begins_to_watch_writable(), "once for life");
+    assert!(rig.watches());
+    rig.connection.stop_waiting_for_memory();
+    assert!(rig.connection.start_waiting_for_memory());
+    assert!(!rig.watches(), "once for life");
 }
 
 /// The same stream, but in a world where a short read promises nothing (mio's documented contract).
@@ -219,7 +219,7 @@ fn where_a_short_read_promises_nothing_it_is_read_until_it_would_block() {
     let mut stream = Weak(Scripted {
         steps: steps.into_iter().collect(),
     });
-    let mut bench = bench(&mut rig.common, &mut rig.gathered);
+    let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
     let scratch = &mut rig.scratch;
     let outcome = rig
         .connection

@@ -47,7 +47,7 @@ impl<P: Protocol> Rig<P> {
         let mut stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
-        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let mut bench = bench(&mut self.common, &mut self.write_buffer);
         let closed = self.connection.half_close(&mut stream, &mut bench);
         assert!(stream.steps.is_empty(), "left over: {:?}", stream.steps);
         closed
@@ -57,7 +57,7 @@ impl<P: Protocol> Rig<P> {
         let mut stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
-        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let mut bench = bench(&mut self.common, &mut self.write_buffer);
         let said = self
             .connection
             .write(&mut stream, &mut bench, |outbox| outbox.write(bytes));
@@ -70,7 +70,7 @@ impl<P: Protocol> Rig<P> {
 fn who_owes_nothing_sends_fin_at_once_and_listens_on() {
     let mut rig = Rig::raw();
     assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
-    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.class(), Classes::IDLE);
     assert_eq!(
         rig.write(b"more", &[]),
         Ok(false),
@@ -91,7 +91,7 @@ fn who_owes_sends_fin_behind_it() {
     assert_eq!(rig.write(b"more", &[]), Ok(false));
     let steps = [takes(b"bc"), Step::Fin];
     assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
-    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.class(), Classes::IDLE);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_last_word_of_a_session_that_is_not_connected_yet_is_still_said() {
     let mut nothing = Scripted {
         steps: VecDeque::new(),
     };
-    let mut bench = bench(&mut rig.common, &mut rig.gathered);
+    let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
     let said = rig.connection.write(&mut nothing, &mut bench, |outbox| {
         outbox.write(b"bye");
         outbox.finish(Finish::Done);
@@ -160,7 +160,7 @@ fn a_session_that_ends_behind_our_fin_says_no_more_and_sends_no_other_fin() {
     assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
     let steps = [input(b"what"), Step::NoInput];
     assert_eq!(rig.drive(READABLE | DRAIN, &steps), Outcome::Event);
-    assert_eq!(rig.connection.class(), Classes::LINGER);
+    assert_eq!(rig.class(), Classes::LINGER);
     let outcome = rig.drive(READABLE | DRAIN, &[input(b"ever"), Step::PeerFin]);
     assert_eq!(outcome, Outcome::Closed(CloseReason::Malformed));
     assert_eq!(rig.common.bytes_dropped, 4);
@@ -177,10 +177,10 @@ fn what_a_session_says_of_the_peers_fin_behind_ours_is_why_the_connection_ended(
 #[test]
 fn who_speaks_on_after_the_peers_fin_closes_when_all_is_said() {
     let mut rig = Rig::raw();
-    rig.connection.speak_on();
+    rig.connection.allow_half_open();
     let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
     assert_eq!(outcome, Outcome::Event, "the peer may still listen");
-    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.class(), Classes::IDLE);
     assert_eq!(rig.write(b"more", &[takes(b"more")]), Ok(true));
     assert_eq!(rig.half_close(&[]), Err(CloseReason::PeerClosed));
 }
@@ -188,7 +188,7 @@ fn who_speaks_on_after_the_peers_fin_closes_when_all_is_said() {
 #[test]
 fn who_speaks_on_and_owes_closes_behind_what_it_owes() {
     let mut rig = Rig::raw();
-    rig.connection.speak_on();
+    rig.connection.allow_half_open();
     rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
     assert_eq!(rig.write(b"abc", &[takes(b"a"), Step::NoRoom]), Ok(true));
     assert_eq!(rig.half_close(&[]), Ok(()));
@@ -199,7 +199,7 @@ fn who_speaks_on_and_owes_closes_behind_what_it_owes() {
 #[test]
 fn who_has_said_all_is_ended_by_the_peers_fin_although_it_would_have_spoken_on() {
     let mut rig = Rig::raw();
-    rig.connection.speak_on();
+    rig.connection.allow_half_open();
     assert_eq!(rig.half_close(&[Step::Fin]), Ok(()));
     let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
     assert_eq!(outcome, Outcome::Closed(CloseReason::PeerClosed));

@@ -1,9 +1,8 @@
 //! Messages that come in pieces, and memory that is full of them.
 
-use super::theatre::Theatre;
+use super::harness::Harness;
 use super::*;
 use crate::connection::Pool;
-use crate::connection::pool::Share;
 use crate::net::Key;
 use crate::protocol::{Frame, Line, Width};
 use std::iter;
@@ -20,12 +19,12 @@ fn whole() -> Vec<u8> {
     [&50_000_u32.to_be_bytes()[..], &vec![7; LENGTH]].concat()
 }
 
-fn theatre() -> Theatre<Frames> {
+fn harness() -> Harness<Frames> {
     let protocol = Frame::echo(Width::Four, LENGTH);
-    Theatre::speaking(protocol, Limits::default(), LIMIT)
+    Harness::speaking(protocol, Limits::default(), LIMIT)
 }
 
-impl Theatre<Frames> {
+impl Harness<Frames> {
     /// A connection that has sent so much of a message that has [`LENGTH`] bytes.
     fn with_unfinished(&mut self, length: usize) -> Key {
         let key = self.open();
@@ -35,19 +34,19 @@ impl Theatre<Frames> {
     }
 
     fn pool(&mut self) -> &mut Pool {
-        &mut self.cast.driver.common.pool
+        &mut self.owner.driver.common.pool
     }
 
     /// Evicts connections as the server does, this many seconds after the beginning.
     fn evict_at(&mut self, second: u64) -> Vec<Key> {
         self.turn_at(second);
-        let Theatre { reactor, cast } = self;
-        if !cast.driver.begin_eviction(reactor.now()) {
+        let Harness { reactor, owner } = self;
+        if !owner.driver.begin_eviction(reactor.now()) {
             return Vec::new();
         }
         let evicted = iter::from_fn(|| {
-            let key = cast.driver.next_to_evict(reactor)?;
-            cast.close(reactor, key, CloseReason::NoMemory);
+            let key = owner.driver.next_to_evict(reactor)?;
+            owner.close(reactor, key, CloseReason::NoMemory);
             Some(key)
         });
         evicted.collect()
@@ -63,42 +62,42 @@ impl Theatre<Frames> {
 
 #[test]
 fn while_there_is_memory_no_connection_is_evicted() {
-    let mut theatre = theatre();
-    let big = theatre.with_unfinished(40_000);
-    theatre.with_unfinished(30_000);
-    assert_eq!(theatre.evict_at(0), []);
+    let mut harness = harness();
+    let big = harness.with_unfinished(40_000);
+    harness.with_unfinished(30_000);
+    assert_eq!(harness.evict_at(0), []);
     let rest = whole().split_off(40_000);
-    theatre.drive(big, READABLE, &[input(&rest), takes(&whole())]);
-    assert_eq!(theatre.evict_at(10), []);
+    harness.drive(big, READABLE, &[input(&rest), takes(&whole())]);
+    assert_eq!(harness.evict_at(10), []);
 }
 
 #[test]
 fn most_memory_in_unfinished_messages_evicts_the_largest() {
-    let mut theatre = theatre();
-    let small = theatre.with_unfinished(100);
+    let mut harness = harness();
+    let small = harness.with_unfinished(100);
     let big: Vec<Key> = [30_000, 49_000, 25_000]
-        .map(|length| theatre.with_unfinished(length))
+        .map(|length| harness.with_unfinished(length))
         .into();
-    theatre.pool().account(0, 32_000);
-    assert!(theatre.pool().is_scarce());
-    assert_eq!(theatre.evict_at(0), [big[1]], "and one is enough");
-    assert!(!theatre.pool().is_scarce());
+    harness.pool().account(0, 32_000);
+    assert!(harness.pool().is_scarce());
+    assert_eq!(harness.evict_at(0), [big[1]], "and one is enough");
+    assert!(!harness.pool().is_scarce());
     let steps = [input(&whole()[100..]), takes(&whole())];
-    assert_eq!(theatre.drive(small, READABLE, &steps), None);
+    assert_eq!(harness.drive(small, READABLE, &steps), None);
 }
 
 #[test]
 fn below_its_share_an_unfinished_message_is_not_evicted() {
-    let mut theatre = theatre();
-    let shares: Vec<Key> = (0..5).map(|_| theatre.with_unfinished(3_000)).collect();
-    let big = theatre.with_unfinished(49_000);
-    theatre.pool().account(0, 32_000);
-    assert!(theatre.pool().share() > 5_000);
-    assert_eq!(theatre.evict_at(0), [big]);
-    theatre.pool().account(0, 80_000);
-    assert!(theatre.pool().is_scarce());
+    let mut harness = harness();
+    let shares: Vec<Key> = (0..5).map(|_| harness.with_unfinished(3_000)).collect();
+    let big = harness.with_unfinished(49_000);
+    harness.pool().account(0, 42_000);
+    assert!(harness.pool().share() > 5_000);
+    assert_eq!(harness.evict_at(0), [big]);
+    harness.pool().account(0, 80_000);
+    assert!(harness.pool().is_scarce());
     assert_eq!(
-        theatre.evict_at(5),
+        harness.evict_at(5),
         [],
         "{shares:?} hold less than their share"
     );
@@ -106,75 +105,74 @@ fn below_its_share_an_unfinished_message_is_not_evicted() {
 
 #[test]
 fn pending_output_is_evicted_after_a_second_largest_first() {
-    let mut theatre = theatre();
+    let mut harness = harness();
     let hogs = [10_000, 34_000, 34_000].map(|length| {
-        let key = theatre.open();
+        let key = harness.open();
         let header = u32::try_from(length).unwrap().to_be_bytes();
         let frame = [&header[..], &vec![7; length]].concat();
-        theatre.drive(key, READABLE, &[input(&frame), Step::NoRoom]);
+        harness.drive(key, READABLE, &[input(&frame), Step::NoRoom]);
         key
     });
-    let unfinished = theatre.with_unfinished(5_000);
-    theatre.open_idle(20);
-    theatre.pool().account(0, 15_000);
-    assert!(theatre.pool().is_scarce());
-    assert_eq!(theatre.evict_at(1), [], "they have had no second yet");
+    let unfinished = harness.with_unfinished(5_000);
+    harness.open_idle(20);
+    harness.pool().account(0, 18_000);
+    assert!(harness.pool().is_scarce());
+    assert_eq!(harness.evict_at(1), [], "they have had no second yet");
     // One of the two largest takes some.
-    theatre.drive(hogs[1], WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
-    assert_eq!(theatre.evict_at(2), [hogs[2]]);
-    assert!(!theatre.pool().is_scarce());
-    assert!(theatre.reactor.find(unfinished).is_some());
+    harness.drive(hogs[1], WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
+    assert_eq!(harness.evict_at(2), [hogs[2]]);
+    assert!(!harness.pool().is_scarce());
+    assert!(harness.reactor.find(unfinished).is_some());
 }
 
 #[test]
 fn steadily_read_output_lets_unfinished_be_evicted_later() {
-    let mut theatre = theatre();
-    let reader = theatre.open();
-    theatre.drive(reader, READABLE, &[input(&whole()), Step::NoRoom]);
-    let large = theatre.with_unfinished(25_000);
-    theatre.pool().account(0, 95_000);
+    let mut harness = harness();
+    let reader = harness.open();
+    harness.drive(reader, READABLE, &[input(&whole()), Step::NoRoom]);
+    let large = harness.with_unfinished(25_000);
+    harness.pool().account(0, 95_000);
     for (second, evicted) in [(1, vec![]), (2, vec![large])] {
-        theatre.drive(reader, WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
-        assert_eq!(theatre.evict_at(second), evicted, "{second}");
+        harness.drive(reader, WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
+        assert_eq!(harness.evict_at(second), evicted, "{second}");
     }
 }
 
 #[test]
 fn one_that_waits_is_read_when_its_share_has_grown() {
-    let mut theatre = theatre();
-    let waits = theatre.open();
-    let others: Vec<Key> = (0..200).map(|_| theatre.open()).collect();
-    let hog = theatre.pool();
-    hog.update(&mut Share::default(), 250_000, false);
+    let mut harness = harness();
+    let waits = harness.open();
+    let others: Vec<Key> = (0..1_000).map(|_| harness.open()).collect();
+    hold(harness.pool(), 250_000);
     assert_eq!(
-        theatre.drive(waits, READABLE, &[]),
+        harness.drive(waits, READABLE, &[]),
         None,
         "it waits for memory"
     );
     for key in others {
-        theatre
-            .cast
-            .close(&mut theatre.reactor, key, CloseReason::PeerClosed);
+        harness
+            .owner
+            .close(&mut harness.reactor, key, CloseReason::PeerClosed);
     }
-    assert!(theatre.pool().is_scarce() && theatre.pool().share() > 10_000);
+    assert!(harness.pool().is_scarce() && harness.pool().share() > 10_000);
     let frame = [0, 0, 0, 1, 7];
     let steps = [input(&frame), takes(&frame)];
-    theatre.reactor.find(waits).unwrap().stream.steps = steps.into();
-    assert!(theatre.cast.driver.begin_eviction(theatre.reactor.now()));
-    let ended = theatre.cast.driver.admit_waiting(&mut theatre.reactor);
+    harness.reactor.find(waits).unwrap().stream.steps = steps.into();
+    assert!(harness.owner.driver.begin_eviction(harness.reactor.now()));
+    let ended = harness.owner.driver.resume_waiting(&mut harness.reactor);
     assert_eq!(ended, None);
-    theatre.turn_at(1);
-    let left = &theatre.reactor.find(waits).unwrap().stream.steps;
+    harness.turn_at(1);
+    let left = &harness.reactor.find(waits).unwrap().stream.steps;
     assert!(left.is_empty(), "left over: {left:?}");
 }
 
 #[test]
 fn a_message_too_large_for_all_memory_is_evicted() {
-    let mut theatre = theatre();
-    theatre.cast.driver.common.pool = Pool::new(30_000);
-    let key = theatre.with_unfinished(40_000);
-    assert_eq!(theatre.evict_at(0), [key]);
-    assert_eq!(theatre.pool().held(), 0);
+    let mut harness = harness();
+    harness.owner.driver.common.pool = Pool::new(30_000);
+    let key = harness.with_unfinished(40_000);
+    assert_eq!(harness.evict_at(0), [key]);
+    assert_eq!(harness.pool().held(), 0);
 }
 
 #[test]

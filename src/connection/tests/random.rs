@@ -124,22 +124,22 @@ fn outlast<P: Protocol>(
     };
     let mut readiness = READABLE;
     for _ in 0..30_000 {
-        let mut bench = bench(&mut rig.common, &mut rig.gathered);
+        let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
         let scratch = &mut rig.scratch;
         let outcome = rig
             .connection
             .drive(&mut stream, readiness, scratch, &mut bench);
         let most = weather.limits.max_pending + longest_reply;
-        prop_assert!(rig.connection.owed() <= most);
+        prop_assert!(rig.pending() <= most);
         if let Outcome::Closed(reason) = outcome {
             return Ok((stream.written, reason));
         }
         rig.check();
         match outcome {
             Outcome::Closed(_) => {}
-            Outcome::Turn => readiness = Readiness::NONE,
+            Outcome::Again => readiness = Readiness::NONE,
             Outcome::Memory => prop_assert!(false, "there is memory enough"),
-            Outcome::Taker => prop_assert!(false, "there is no record"),
+            Outcome::RecordReady => prop_assert!(false, "there is no record"),
             Outcome::Input | Outcome::Event => {
                 readiness =
                     READABLE.when(stream.read_blocked) | WRITABLE.when(stream.write_blocked);

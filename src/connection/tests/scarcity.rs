@@ -2,12 +2,8 @@
 //! anything, it is read in small reads, as long as the kernel takes the output.
 
 use super::*;
-use crate::connection::fifo::SMALLEST;
-use crate::connection::held::Held;
-use crate::connection::pool::Share;
+use crate::connection::Classes;
 use crate::connection::reading::SMALL_READ;
-use crate::connection::{Classes, Pool};
-use crate::reactor::Class;
 
 /// A connection, while others hold this many of a thousand parts of the memory.
 fn rig(held: usize) -> Rig<Raw> {
@@ -24,9 +20,7 @@ fn rig(held: usize) -> Rig<Raw> {
 fn rig_with_shares(held: usize) -> Rig<Raw> {
     let mut rig = Rig::raw();
     rig.common.pool = Pool::new(1_000_000);
-    rig.common
-        .pool
-        .update(&mut Share::default(), held * 1000, false);
+    hold(&mut rig.common.pool, held * 1000);
     rig
 }
 
@@ -44,14 +38,14 @@ fn below_its_share_a_connection_is_read_without_a_look() {
     let mut rig = rig_with_shares(900);
     let steps = [input(b"abc"), takes(b"a"), Step::NoRoom];
     assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Event);
-    assert!(rig.connection.held_bytes() < rig.common.pool.share());
+    assert!(rig.connection.footprint(&rig.common.pool) < rig.common.pool.share());
 }
 
 #[test]
 fn above_its_share_a_connection_waits_for_memory() {
     let mut rig = rig_with_shares(900);
     rig.common.limits.max_pending = 4 * SCRATCH_SIZE;
-    let much = vec![b'x'; rig.common.pool.share() - Held::LEAST];
+    let much = vec![b'x'; rig.common.pool.share() - Buffers::LEAST];
     // What it takes to hold anything is granted again, and then its share is used up.
     let steps = [input(&much), Step::NoRoom, input(&[b'y'; SMALLEST])];
     let outcome = rig.drive_beside_others(READABLE | DRAIN, &steps);
@@ -74,7 +68,7 @@ impl Rig<Raw> {
         let mut stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
-        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let mut bench = bench(&mut self.common, &mut self.write_buffer);
         let outcome = self
             .connection
             .drive(&mut stream, readiness, &mut self.scratch, &mut bench);
@@ -95,7 +89,7 @@ fn who_owes_nothing_is_served_while_memory_is_scarce() {
     let mut rig = rig(875);
     let steps = [Step::Room(true), input(b"abc"), takes(b"abc")];
     assert_eq!(rig.drive_beside_others(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.connection.class(), Classes::IDLE);
+    assert_eq!(rig.class(), Classes::IDLE);
 }
 
 #[test]
@@ -118,13 +112,13 @@ fn who_takes_no_answers_is_not_read_until_there_is_room() {
     let mut rig = rig(900);
     let outcome = rig.drive_beside_others(READABLE, &[Step::Room(false)]);
     assert_eq!(outcome, Outcome::Memory);
-    assert!(rig.connection.begins_to_watch_writable());
-    assert!(rig.connection.begins_to_wait_for_memory());
-    let class = rig.connection.class();
+    assert!(rig.watches());
+    assert!(rig.connection.start_waiting_for_memory());
+    let class = rig.class();
     assert_eq!(class, Class::NONE, "its input waits in the kernel");
     let steps = [Step::Room(true), input(b"abc"), takes(b"abc")];
     assert_eq!(rig.drive_beside_others(WRITABLE, &steps), Outcome::Event);
-    let class = rig.connection.class();
+    let class = rig.class();
     assert_eq!(class, Classes::IDLE, "it has been served");
 }
 

@@ -1,4 +1,4 @@
-//! A theatre for connections: a reactor over scripted sockets, with a driver, in which time is what the test says.
+//! A harness for connections: a reactor over scripted sockets, with a driver, in which time is what the test says.
 
 use super::*;
 use crate::connection::{Connections, Driver, Timeouts};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 /// A world of scripted sockets. Time is what the test says it is.
 #[derive(Default)]
-pub(super) struct Stage {
+pub(super) struct FakeNet {
     now: u64,
     pub(super) watched: Vec<Key>,
     pub(super) refuses: bool,
     pub(super) closed: Vec<Ending>,
 }
 
-impl Net for Stage {
+impl Net for FakeNet {
     type Listener = ();
     type Stream = Scripted;
 
@@ -70,35 +70,35 @@ impl Net for Stage {
 }
 
 /// Drives whoever is ready, and writes down who ended and why.
-pub(super) struct Cast<P: Protocol = Raw> {
+pub(super) struct Owner<P: Protocol = Raw> {
     pub(super) driver: Driver<P>,
     pub(super) ended: Vec<(u32, CloseReason)>,
 }
 
-impl<P: Protocol> Handler<Stage, Connection<P::Session>> for Cast<P> {
-    fn ready(&mut self, reactor: &mut Connections<Stage, P>, key: Key, readiness: Readiness) {
+impl<P: Protocol> Handler<FakeNet, Connection<P::Session>> for Owner<P> {
+    fn ready(&mut self, reactor: &mut Connections<FakeNet, P>, key: Key, readiness: Readiness) {
         if let Some(reason) = self.driver.drive(reactor, key, readiness) {
             self.close(reactor, key, reason);
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<Stage, P>, key: Key) {
+    fn expired(&mut self, reactor: &mut Connections<FakeNet, P>, key: Key) {
         if let Some(reason) = self.driver.expire(reactor, key) {
             self.close(reactor, key, reason);
         }
     }
 
-    fn source_ready(&mut self, _: &mut Connections<Stage, P>, _: Source) {}
+    fn source_ready(&mut self, _: &mut Connections<FakeNet, P>, _: Source) {}
 
     fn wake_at(&self) -> Option<Time> {
         None
     }
 }
 
-impl<P: Protocol> Cast<P> {
+impl<P: Protocol> Owner<P> {
     pub(super) fn close(
         &mut self,
-        reactor: &mut Connections<Stage, P>,
+        reactor: &mut Connections<FakeNet, P>,
         key: Key,
         reason: CloseReason,
     ) {
@@ -108,20 +108,20 @@ impl<P: Protocol> Cast<P> {
 }
 
 /// A reactor with a driver, on which idle, stalled and connecting ones have ten seconds.
-pub(super) struct Theatre<P: Protocol = Raw> {
-    pub(super) reactor: Connections<Stage, P>,
-    pub(super) cast: Cast<P>,
+pub(super) struct Harness<P: Protocol = Raw> {
+    pub(super) reactor: Connections<FakeNet, P>,
+    pub(super) owner: Owner<P>,
 }
 
 const SECOND: u64 = 1_000_000_000;
 
-impl Theatre {
+impl Harness {
     pub(super) fn new(limits: Limits, max_buffered: usize) -> Self {
-        Theatre::speaking(Raw, limits, max_buffered)
+        Harness::speaking(Raw, limits, max_buffered)
     }
 }
 
-impl<P: Protocol> Theatre<P> {
+impl<P: Protocol> Harness<P> {
     pub(super) fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
         let ten = Some(Duration::from_secs(10));
         let timeouts = Timeouts {
@@ -130,9 +130,9 @@ impl<P: Protocol> Theatre<P> {
             connect: ten,
         };
         let common = Common::new(protocol, limits, max_buffered);
-        Theatre {
-            reactor: Reactor::new(Stage::default(), timeouts.by_class(), Duration::ZERO),
-            cast: Cast {
+        Harness {
+            reactor: Reactor::new(FakeNet::default(), timeouts.by_class(), Duration::ZERO),
+            owner: Owner {
                 driver: Driver::new(common),
                 ended: Vec::new(),
             },
@@ -148,9 +148,9 @@ impl<P: Protocol> Theatre<P> {
         let stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
-        let connection = Connection::open(self.cast.driver.common.protocol.session());
+        let connection = Connection::open(self.owner.driver.common.protocol.session());
         let key = self.reactor.insert(stream, connection, false).unwrap();
-        assert_eq!(self.cast.driver.open(&mut self.reactor, key), None);
+        assert_eq!(self.owner.driver.open(&mut self.reactor, key), None);
         key
     }
 
@@ -172,7 +172,7 @@ impl<P: Protocol> Theatre<P> {
     ) -> Option<CloseReason> {
         let stream = &mut self.reactor.find(key).unwrap().stream;
         stream.steps = steps.iter().cloned().collect();
-        let ended = self.cast.driver.drive(&mut self.reactor, key, readiness);
+        let ended = self.owner.driver.drive(&mut self.reactor, key, readiness);
         let left = &self.reactor.find(key).unwrap().stream.steps;
         assert!(left.is_empty(), "left over: {left:?}");
         ended
@@ -183,8 +183,8 @@ impl<P: Protocol> Theatre<P> {
         self.reactor.net.now = second * SECOND;
         // Before a deadline closes a connection, it is driven once: nothing moves then.
         self.for_each_stream(|stream| stream.steps.push_back(Step::Quiet));
-        self.reactor.turn(&mut self.cast).unwrap();
+        self.reactor.turn(&mut self.owner).unwrap();
         self.for_each_stream(|stream| stream.steps.retain(|step| !matches!(step, Step::Quiet)));
-        std::mem::take(&mut self.cast.ended)
+        std::mem::take(&mut self.owner.ended)
     }
 }

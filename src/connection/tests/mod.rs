@@ -4,19 +4,22 @@ mod closing;
 mod driving;
 mod echoing;
 mod half_closing;
+mod harness;
 mod messages;
 mod random;
 mod records;
 mod refusals;
 mod scarcity;
 mod sessions;
-mod theatre;
 mod words;
 
-use super::{CloseReason, Common, Connection, Limits, Outcome, Workbench};
+use super::buffers::Buffers;
+use super::by_size::BuffersId;
+use super::fifo::SMALLEST;
+use super::{CloseReason, Common, Connection, DriveContext, Limits, Outcome, Pool};
 use crate::net::{Key, Readiness, Stream, Time};
 use crate::protocol::{Protocol, Raw, Session};
-use crate::reactor::{SCRATCH_SIZE, Scratch, scratch};
+use crate::reactor::{Class, SCRATCH_SIZE, Scratch, scratch};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -161,14 +164,9 @@ impl Stream for Scripted {
 }
 
 /// What connection number 1 is driven with, at the beginning of time.
-fn bench<'a, P>(common: &'a mut Common<P>, gathered: &'a mut Vec<u8>) -> Workbench<'a, P> {
-    Workbench {
-        used: 0,
-        key: Key { slot: 0, serial: 1 },
-        now: Time::ZERO,
-        common,
-        gathered,
-    }
+fn bench<'a, P>(common: &'a mut Common<P>, write_buffer: &'a mut Vec<u8>) -> DriveContext<'a, P> {
+    let key = Key { slot: 0, serial: 1 };
+    DriveContext::new(key, Time::ZERO, common, write_buffer)
 }
 
 /// A connection on a bench of its own.
@@ -176,7 +174,7 @@ struct Rig<P: Protocol> {
     common: Common<P>,
     connection: Connection<P::Session>,
     scratch: Box<Scratch>,
-    gathered: Vec<u8>,
+    write_buffer: Vec<u8>,
 }
 
 impl Rig<Raw> {
@@ -192,7 +190,7 @@ impl<P: Protocol> Rig<P> {
             common: Common::new(protocol, limits, 1 << 30),
             connection,
             scratch: scratch(),
-            gathered: Vec::new(),
+            write_buffer: Vec::new(),
         }
     }
 
@@ -201,7 +199,7 @@ impl<P: Protocol> Rig<P> {
         let mut stream = Scripted {
             steps: steps.iter().cloned().collect(),
         };
-        let mut bench = bench(&mut self.common, &mut self.gathered);
+        let mut bench = bench(&mut self.common, &mut self.write_buffer);
         let outcome = self
             .connection
             .drive(&mut stream, readiness, &mut self.scratch, &mut bench);
@@ -210,24 +208,56 @@ impl<P: Protocol> Rig<P> {
         outcome
     }
 
-    /// What holds whenever a connection has been driven.
-    fn check(&self) {
-        let accounted = match self.connection.held.as_deref() {
-            Some([held]) => {
-                assert!(
-                    !held.owed.is_empty() || !held.input.is_empty(),
-                    "memory is held for nothing"
-                );
-                assert!(
-                    !held.input_is_held_back || !held.input.is_empty(),
-                    "what is held back is nothing"
-                );
-                held.share.held
-            }
-            None => 0,
-        };
-        assert_eq!(self.common.pool.held(), accounted, "the pool's account");
+    /// The class of deadlines of the connection.
+    fn class(&self) -> Class {
+        self.connection.class()
     }
+
+    /// Why the connection ends if its deadline passes now.
+    fn deadline(&self) -> CloseReason {
+        self.connection.expire()
+    }
+
+    fn pending(&self) -> usize {
+        self.connection.pending_output(&self.common.pool)
+    }
+
+    /// Whether output space is to be watched from now on.
+    fn watches(&mut self) -> bool {
+        self.connection.start_watching_writable()
+    }
+
+    /// Checks what holds whenever a connection has been driven.
+    fn check(&self) {
+        let pool = &self.common.pool;
+        if let Some(buffers) = pool.buffers(self.connection.buffers) {
+            assert!(
+                !buffers.output.is_empty() || !buffers.input.is_empty(),
+                "empty buffers are not freed"
+            );
+            assert!(
+                !self.connection.is_input_blocked() || !buffers.input.is_empty(),
+                "no input is blocked"
+            );
+        }
+        let is_pending = self.pending() > 0;
+        assert_eq!(self.connection.has_pending_output(), is_pending);
+        assert_eq!(pool.held(), self.connection.footprint(pool), "counted");
+    }
+}
+
+/// Has another connection hold so many bytes of pending output.
+fn hold(pool: &mut Pool, bytes: usize) {
+    let mut id = BuffersId::NONE;
+    let key = Key {
+        slot: u32::MAX,
+        serial: 1,
+    };
+    let buffers = pool.hold(&mut id, key).unwrap();
+    let entry = Buffers::LEAST - SMALLEST;
+    buffers.output.push(&vec![0; bytes - entry]).unwrap();
+    pool.update(&mut id, false);
+    assert_eq!(pool.held_by(id), bytes);
 }
 
 const READABLE: Readiness = Readiness::READABLE;

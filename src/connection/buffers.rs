@@ -1,0 +1,189 @@
+//! Memory of a connection that is not idle: pending output, and input that its session has not consumed.
+
+use super::by_size::Link;
+use super::fifo::SMALLEST;
+use super::{CloseReason, Connection, DriveContext, Fifo, Flags, Pool};
+use crate::net::{Key, Progress, Time};
+use crate::protocol::{Protocol, Session};
+use std::time::Duration;
+
+/// What a connection holds only while there is something to hold. It is kept in the [`Pool`].
+#[derive(Debug)]
+pub(super) struct Buffers {
+    /// Output that the kernel has not accepted.
+    pub(super) output: Fifo<0>,
+    /// Input that the session has not consumed.
+    pub(super) input: Fifo<64>,
+    /// The bytes that the peer had acknowledged when its deadline passed last, and since when at the latest.
+    acknowledged: Option<(u64, Time)>,
+    /// The bytes of memory that the pool has counted.
+    pub(super) counted: usize,
+    /// Whether the pool has counted them as an incomplete message.
+    pub(super) counted_incomplete: bool,
+    pub(super) link: Link,
+}
+
+/// As a slab stores the buffers: the index of the next vacant entry, or the buffers.
+#[expect(dead_code, reason = "only its size matters")]
+enum SlabEntry {
+    Vacant(usize),
+    Occupied(Buffers),
+}
+
+/// The cost of a connection in the middle of a short message, beside its slot.
+const _: () = assert!(size_of::<SlabEntry>() <= 192);
+
+impl Buffers {
+    /// The cost of a connection that holds anything that is not inline, in bytes.
+    pub(super) const LEAST: usize = size_of::<SlabEntry>() + SMALLEST;
+
+    /// Empty buffers of the connection that `key` names.
+    pub(super) fn of(key: Key) -> Buffers {
+        Buffers {
+            output: Fifo::default(),
+            input: Fifo::default(),
+            acknowledged: None,
+            counted: 0,
+            counted_incomplete: false,
+            link: Link::of(key),
+        }
+    }
+
+    /// The bytes of memory that the buffers take.
+    pub(super) fn footprint(&self) -> usize {
+        size_of::<SlabEntry>() + self.output.allocated() + self.input.allocated()
+    }
+}
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// The number of bytes of pending output.
+    pub fn pending_output(&self, pool: &Pool) -> usize {
+        let buffers = pool.buffers(self.buffers);
+        buffers.map_or(0, |buffers| buffers.output.len())
+    }
+
+    /// Whether there is output that the kernel has not accepted.
+    #[inline]
+    pub(super) fn has_pending_output(&self) -> bool {
+        self.flags.contains(Flags::PENDING_OUTPUT)
+    }
+
+    /// Whether the session is to be called again without new input.
+    #[inline]
+    pub(super) fn is_input_blocked(&self) -> bool {
+        self.flags.contains(Flags::INPUT_BLOCKED)
+    }
+
+    /// Counts what the connection holds now, and frees its buffers if they are empty.
+    pub(super) fn account(&mut self, pool: &mut Pool) {
+        let is_waiting = Flags::PENDING_OUTPUT | Flags::INPUT_BLOCKED;
+        pool.update(&mut self.buffers, !self.flags.intersects(is_waiting));
+    }
+
+    /// The bytes of memory that the connection takes beside its slot, counted now.
+    pub fn footprint(&self, pool: &Pool) -> usize {
+        pool.buffers(self.buffers).map_or(0, Buffers::footprint)
+    }
+
+    /// Keeps output until the kernel accepts it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep_output(
+        &mut self,
+        bytes: &[u8],
+        pool: &mut Pool,
+        key: Key,
+    ) -> Result<(), CloseReason> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let buffers = pool.hold(&mut self.buffers, key)?;
+        let kept = buffers.output.push(bytes);
+        self.flags.insert(Flags::PENDING_OUTPUT);
+        self.account(pool);
+        kept.map_err(|_| CloseReason::NoMemory)
+    }
+
+    /// Takes `count` bytes of the pending output, which the kernel has accepted.
+    pub(super) fn take_output(&mut self, output: Fifo<0>, count: usize, pool: &mut Pool) {
+        if let Some(buffers) = pool.buffers_mut(self.buffers) {
+            buffers.output = output;
+            buffers.output.take(count);
+            let is_pending = !buffers.output.is_empty();
+            self.flags.set(Flags::PENDING_OUTPUT, is_pending);
+        }
+        self.account(pool);
+    }
+
+    /// Keeps input that the session has not consumed.
+    #[inline]
+    pub(super) fn keep_input<P>(
+        &mut self,
+        rest: &[u8],
+        cx: &mut DriveContext<'_, P>,
+    ) -> Result<(), CloseReason> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let pool = &mut cx.common.pool;
+        let buffers = pool.hold(&mut self.buffers, cx.key)?;
+        let kept = buffers.input.push(rest);
+        self.account(pool);
+        kept.map_err(|_| CloseReason::NoMemory)
+    }
+
+    /// Removes the input that the session has not consumed.
+    pub(super) fn take_input(&mut self, pool: &mut Pool) -> Fifo<64> {
+        self.flags.remove(Flags::INPUT_BLOCKED);
+        let buffers = pool.buffers_mut(self.buffers);
+        buffers.map_or_else(Fifo::default, |buffers| std::mem::take(&mut buffers.input))
+    }
+
+    /// Puts back input that was [taken](Self::take_input), and counts it.
+    pub(super) fn restore_input<P>(
+        &mut self,
+        input: Fifo<64>,
+        cx: &mut DriveContext<'_, P>,
+    ) -> Result<(), CloseReason> {
+        let pool = &mut cx.common.pool;
+        match pool.buffers_mut(self.buffers) {
+            Some(buffers) => buffers.input = input,
+            None if input.is_empty() => {}
+            None => pool.hold(&mut self.buffers, cx.key)?.input = input,
+        }
+        self.account(pool);
+        Ok(())
+    }
+
+    /// Drops the input that the session has not consumed: no more input follows.
+    pub(super) fn drop_input(&mut self, pool: &mut Pool) {
+        self.take_input(pool);
+        self.account(pool);
+    }
+
+    /// How long at least the peer of a connection with pending output has acknowledged no byte.
+    ///
+    /// The kernel may report less: to it, a peer that repeats an acknowledgement is alive. So the count of acknowledged
+    /// bytes is kept from one call to the next.
+    pub(super) fn since_acknowledged(
+        &mut self,
+        pool: &mut Pool,
+        progress: Progress,
+        now: Time,
+    ) -> Duration {
+        let Some(buffers) = pool.buffers_mut(self.buffers) else {
+            return progress.since_acknowledged;
+        };
+        let acknowledged = self.bytes_out.saturating_sub(progress.unacknowledged);
+        let latest = now.before(progress.since_acknowledged);
+        let since = match buffers.acknowledged {
+            Some((before, since)) if before == acknowledged => since.min(latest),
+            _ => latest,
+        };
+        buffers.acknowledged = Some((acknowledged, since));
+        now.since(since)
+    }
+}

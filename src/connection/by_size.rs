@@ -1,0 +1,262 @@
+//! The buffers of all connections, ordered by size, so that the largest are found without a search.
+//!
+//! They are listed by the power of two of their size: adding, changing, removing and finding the largest take constant
+//! time, and "largest" is exact to a factor of two.
+
+use super::buffers::Buffers;
+use crate::memory::{OutOfMemory, can_grow};
+use crate::net::Key;
+use slab::Slab;
+
+/// What a connection holds memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Output that the peer does not read, or input that waits for that.
+    Pending,
+    /// An incomplete message.
+    Incomplete,
+}
+
+/// One list for each power of two of a `usize`.
+const SIZES: usize = usize::BITS as usize + 1;
+
+/// An empty slab with a larger capacity is freed.
+const KEPT: usize = 256;
+
+/// The index that means none.
+const NONE: u32 = u32::MAX;
+
+/// Names the buffers of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BuffersId(u32);
+
+impl BuffersId {
+    /// The connection has no buffers.
+    pub(super) const NONE: BuffersId = BuffersId(NONE);
+
+    #[inline]
+    pub(super) fn is_none(self) -> bool {
+        self == BuffersId::NONE
+    }
+}
+
+/// The place of buffers in their list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    /// The connection that the buffers belong to.
+    key: Key,
+    /// The round in which they were found last.
+    round: u32,
+    list: u8,
+    previous: u32,
+    next: u32,
+}
+
+impl Link {
+    /// Of buffers that are in no list.
+    pub(super) fn of(key: Key) -> Link {
+        Link {
+            key,
+            round: 0,
+            list: 0,
+            previous: NONE,
+            next: NONE,
+        }
+    }
+}
+
+/// All buffers.
+///
+/// Invariant: each is in the list of its kind and size.
+#[derive(Debug)]
+pub(super) struct BySize {
+    slab: Slab<Buffers>,
+    /// First and last of each list; those of incomplete messages follow those of pending output.
+    lists: Box<[(u32, u32); 2 * SIZES]>,
+}
+
+impl BySize {
+    pub(super) fn new() -> BySize {
+        BySize {
+            slab: Slab::new(),
+            lists: Box::new([(NONE, NONE); 2 * SIZES]),
+        }
+    }
+
+    pub(super) fn get(&self, id: BuffersId) -> Option<&Buffers> {
+        self.slab.get(id.0 as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, id: BuffersId) -> Option<&mut Buffers> {
+        self.slab.get_mut(id.0 as usize)
+    }
+
+    /// Adds empty buffers for the connection that `key` names.
+    pub(super) fn add(&mut self, key: Key) -> Result<BuffersId, OutOfMemory> {
+        if !can_grow(&self.slab) {
+            return Err(OutOfMemory);
+        }
+        let index = u32::try_from(self.slab.insert(Buffers::of(key))).map_err(|_| OutOfMemory)?;
+        self.append(index);
+        Ok(BuffersId(index))
+    }
+
+    /// Moves buffers to the list of their kind and size.
+    pub(super) fn relist(&mut self, id: BuffersId, kind: Kind, bytes: usize) {
+        let list = list_of(kind, bytes);
+        if self
+            .get(id)
+            .is_some_and(|buffers| buffers.link.list != list)
+        {
+            self.unlink(id.0);
+            if let Some(buffers) = self.get_mut(id) {
+                buffers.link.list = list;
+            }
+            self.append(id.0);
+        }
+    }
+
+    /// Frees buffers.
+    pub(super) fn remove(&mut self, id: BuffersId) {
+        self.unlink(id.0);
+        self.slab.try_remove(id.0 as usize);
+        if self.slab.is_empty() && self.slab.capacity() > KEPT {
+            self.slab = Slab::new();
+        }
+    }
+
+    /// The connection with the largest buffers of at least so many bytes (to a factor of two), each once in a round;
+    /// `None` at the end of the round.
+    pub(super) fn largest(&mut self, kind: Kind, at_least: usize, round: u32) -> Option<Key> {
+        let smallest = usize::from(list_of(kind, at_least));
+        let largest = usize::from(list_of(kind, usize::MAX));
+        for list in (smallest..=largest).rev() {
+            let index = self.lists[list].0;
+            // Those that were found go to the end, so if the first one was, all were.
+            if let Some(buffers) = self.slab.get_mut(index as usize)
+                && buffers.link.round != round
+            {
+                buffers.link.round = round;
+                let key = buffers.link.key;
+                self.unlink(index);
+                self.append(index);
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    fn link(&mut self, index: u32) -> Option<&mut Link> {
+        let buffers = self.slab.get_mut(index as usize);
+        buffers.map(|buffers| &mut buffers.link)
+    }
+
+    fn append(&mut self, index: u32) {
+        let Some(list) = self.link(index).map(|link| link.list) else {
+            return;
+        };
+        let (first, last) = &mut self.lists[usize::from(list)];
+        let previous = std::mem::replace(last, index);
+        if previous == NONE {
+            *first = index;
+        }
+        if let Some(link) = self.link(index) {
+            (link.previous, link.next) = (previous, NONE);
+        }
+        if let Some(previous) = self.link(previous) {
+            previous.next = index;
+        }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Some(gone) = self.link(index).map(|link| *link) else {
+            return;
+        };
+        let list = usize::from(gone.list);
+        match self.link(gone.previous) {
+            Some(previous) => previous.next = gone.next,
+            None => self.lists[list].0 = gone.next,
+        }
+        match self.link(gone.next) {
+            Some(next) => next.previous = gone.previous,
+            None => self.lists[list].1 = gone.previous,
+        }
+    }
+}
+
+/// The list of buffers of this kind and size.
+fn list_of(kind: Kind, bytes: usize) -> u8 {
+    let size = usize::BITS - bytes.leading_zeros();
+    let offset = match kind {
+        Kind::Pending => 0,
+        Kind::Incomplete => SIZES,
+    };
+    u8::try_from(offset + size as usize).unwrap_or(u8::MAX)
+}
+
+const _: () = assert!(2 * SIZES <= u8::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(serial: u32) -> Key {
+        Key { slot: 0, serial }
+    }
+
+    fn add(all: &mut BySize, serial: u32, kind: Kind, bytes: usize) -> BuffersId {
+        let id = all.add(key(serial)).unwrap();
+        all.relist(id, kind, bytes);
+        id
+    }
+
+    #[test]
+    fn largest_is_first_and_each_once_in_a_round() {
+        let mut all = BySize::new();
+        for (serial, bytes) in [(1, 100), (2, 5_000), (3, 5_100), (4, 70_000)] {
+            add(&mut all, serial, Kind::Pending, bytes);
+        }
+        add(&mut all, 5, Kind::Incomplete, 1 << 20);
+        let mut round = |number| -> Vec<u32> {
+            let largest = || all.largest(Kind::Pending, 4096, number);
+            std::iter::from_fn(largest).map(|key| key.serial).collect()
+        };
+        assert_eq!(round(1), [4, 2, 3], "smaller ones are left out");
+        assert_eq!(round(2), [4, 2, 3]);
+        assert_eq!(all.largest(Kind::Incomplete, 1, 1), Some(key(5)));
+    }
+
+    proptest! {
+        /// The lists agree with a search over all buffers.
+        #[test]
+        fn lists_agree_with_a_search(steps in proptest::collection::vec((0_u8..3, 0_usize..8, any::<bool>(), 0_usize..5_000), 1..200)) {
+            let mut all = BySize::new();
+            let mut model: Vec<Option<(BuffersId, Kind, usize)>> = vec![None; 8];
+            for (round, (step, index, pending, bytes)) in (1..).zip(steps) {
+                let kind = if pending { Kind::Pending } else { Kind::Incomplete };
+                model[index] = match (step, model[index].take()) {
+                    (0, None) => {
+                        let id = add(&mut all, u32::try_from(index).unwrap(), kind, bytes);
+                        Some((id, kind, bytes))
+                    }
+                    (1, Some((id, ..))) => {
+                        all.relist(id, kind, bytes);
+                        Some((id, kind, bytes))
+                    }
+                    (2, Some((id, ..))) => {
+                        all.remove(id);
+                        None
+                    }
+                    (_, unchanged) => unchanged,
+                };
+                for kind in [Kind::Pending, Kind::Incomplete] {
+                    let of_kind = model.iter().flatten().filter(|(_, own, _)| *own == kind);
+                    let sizes = of_kind.map(|(_, kind, bytes)| list_of(*kind, *bytes));
+                    let found = all.largest(kind, 0, round).map(|key| model[key.serial as usize].unwrap());
+                    prop_assert_eq!(found.map(|(_, kind, bytes)| list_of(kind, bytes)), sizes.max());
+                }
+            }
+        }
+    }
+}

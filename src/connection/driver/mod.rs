@@ -1,0 +1,363 @@
+//! Connections on a reactor: what servers and clients do alike with connections that are ready.
+
+mod eviction;
+mod expiry;
+mod records;
+
+use super::{Classes, CloseReason, Common, Connection, DriveContext, Outcome};
+use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
+use crate::protocol::{Outbox, Protocol, RawSession, Session};
+use crate::reactor::{Borrowed, KeyQueue, Reactor, Slot};
+use eviction::Eviction;
+use std::io;
+use std::net::SocketAddr;
+
+/// A reactor whose tenants are connections of the protocol `P`.
+pub type Connections<N, P> = Reactor<N, Connection<<P as Protocol>::Session>>;
+
+/// As the slab stores a slot: the index of the next vacant one, or the slot.
+#[expect(dead_code, reason = "only its size matters")]
+enum SlabEntry<T> {
+    Vacant(usize),
+    Occupied(T),
+}
+
+/// The cost of an idle connection.
+const _: () = {
+    type RawSlot = Slot<<MioNet as Net>::Stream, Connection<RawSession>>;
+    assert!(size_of::<SlabEntry<RawSlot>>() <= 56);
+};
+
+/// Drives connections, and arranges what they wait for afterwards.
+#[derive(Debug)]
+pub struct Driver<P> {
+    /// What all connections share.
+    pub common: Common<P>,
+    /// The buffer for output in several pieces.
+    write_buffer: Vec<u8>,
+    /// The connections that hold a record, in the order of their peers' FINs.
+    pub(super) records: KeyQueue,
+    eviction: Eviction,
+}
+
+impl<P: Protocol> Driver<P> {
+    /// For connections that share `common`.
+    pub fn new(common: Common<P>) -> Driver<P> {
+        Driver {
+            common,
+            write_buffer: Vec::new(),
+            records: KeyQueue::default(),
+            eviction: Eviction::default(),
+        }
+    }
+
+    /// The context of a connection in this iteration.
+    #[inline]
+    fn context(&mut self, key: Key, now: Time) -> DriveContext<'_, P> {
+        DriveContext::new(key, now, &mut self.common, &mut self.write_buffer)
+    }
+
+    /// Drives the connection that `key` names, if it still exists. Returns why it has ended, if it has; then
+    /// [`close`](Driver::close) is to be called.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
+    pub fn drive<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        readiness: Readiness,
+    ) -> Option<CloseReason> {
+        self.drive_if::<N, false>(reactor, key, readiness)
+    }
+
+    /// As [`drive`](Driver::drive); with `QUEUED`, even if the connection is queued to run again.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
+    fn drive_if<N: Net, const QUEUED: bool>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        readiness: Readiness,
+    ) -> Option<CloseReason> {
+        let Borrowed {
+            slot,
+            scratch,
+            now,
+            touched,
+        } = reactor.borrow(key)?;
+        let mut touched = touched;
+        if slot.is_queued_or_rechecked() {
+            if slot.is_queued() && !QUEUED {
+                // It runs once in an iteration.
+                slot.tenant.add_readiness(readiness);
+                return None;
+            }
+            // A byte ends the rechecks, also in the tick in which they began.
+            touched = false;
+        }
+        let connection = &mut slot.tenant;
+        let mut cx = self.context(key, now);
+        let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut cx);
+        if touched && matches!(outcome, Outcome::Input) {
+            // Its timer was restarted in this tick already.
+            return None;
+        }
+        let moved = Moved::of(&cx);
+        self.apply_outcome(reactor, key, outcome, moved)
+    }
+
+    /// Arranges that the connection gets what it waits for, and sets its timer.
+    #[cold]
+    #[inline(never)]
+    fn apply_outcome<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        outcome: Outcome,
+        moved: Moved,
+    ) -> Option<CloseReason> {
+        let connection = &mut reactor.find(key)?.tenant;
+        let watches = connection.start_watching_writable();
+        let queued = match outcome {
+            Outcome::Closed(reason) => return Some(reason),
+            Outcome::Again => reactor.run_again(key),
+            Outcome::Memory if connection.start_waiting_for_memory() => {
+                let pool = &mut self.common.pool;
+                let granted = pool.grants();
+                granted.and_then(|()| reactor.enqueue(&mut pool.waiting, key))
+            }
+            Outcome::RecordReady if connection.start_waiting_for_owner() => {
+                reactor.enqueue(&mut self.records, key)
+            }
+            Outcome::Input | Outcome::Event | Outcome::Memory | Outcome::RecordReady => Ok(()),
+        };
+        let slot = reactor.find(key)?;
+        let class = slot.tenant.class();
+        // One that lingers only drops input; it need not be run again, since its deadline closes it in any case.
+        if queued.is_err() && class != Classes::LINGER {
+            return Some(CloseReason::NoMemory);
+        }
+        let restarts = match class {
+            Classes::IDLE => moved.sent || moved.received || outcome == Outcome::Input,
+            Classes::STALLED => moved.sent,
+            _ => false,
+        };
+        let changes_class = class != Classes::base(slot.class());
+        // A byte has moved, so the rechecks of the connection are over.
+        let ends_rechecks = restarts && class != slot.class();
+        if changes_class || ends_rechecks {
+            reactor.set_class(key, class);
+        } else if restarts {
+            reactor.touch(key);
+        }
+        if watches && let Err(error) = reactor.watch_writable(key) {
+            self.common.last_error = Some(error);
+            return Some(CloseReason::NoMemory);
+        }
+        None
+    }
+
+    /// Runs connections that wait for memory, as many as there may be memory for. To be called once in an iteration.
+    ///
+    /// Returns one that has ended meanwhile, and why. Its owner is to close it, and then to call this again for those
+    /// queued after it.
+    pub fn resume_waiting<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+    ) -> Option<(Key, CloseReason)> {
+        if self.common.pool.waiting.is_empty() {
+            return None;
+        }
+        let read_size = self.common.read_size;
+        let mut places = self.common.pool.places(read_size);
+        while places > 0 {
+            let key = self.common.pool.waiting.pop()?;
+            // A closed connection takes no place. If it did, the last of those that wait might wait for ever.
+            let Some(slot) = reactor.find(key) else {
+                continue;
+            };
+            places -= 1;
+            slot.tenant.stop_waiting_for_memory();
+            let class = slot.tenant.class();
+            if class != Classes::base(slot.class()) {
+                // If it has pending output, it has waited for its peer all the time, and its timer goes on.
+                reactor.set_class(key, class);
+            }
+            if reactor.run_again(key).is_err() {
+                // No memory to requeue it, so run it now; and since no iteration need follow, also those queued after
+                // it, as far as there is still memory.
+                if let Some(reason) = self.drive(reactor, key, Readiness::NONE) {
+                    return Some((key, reason));
+                }
+                places = self.common.pool.places(read_size);
+            }
+        }
+        None
+    }
+
+    /// Writes on a connection from outside a call of its session, as a client does; see [`Connection::write`].
+    pub fn write<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        write: impl FnOnce(&mut Outbox<'_>),
+    ) -> Option<CloseReason> {
+        let Borrowed {
+            slot, now, touched, ..
+        } = reactor.borrow(key)?;
+        let mut cx = self.context(key, now);
+        match slot.tenant.write(&mut slot.stream, &mut cx, write) {
+            // The kernel accepted it at once, and its timer was restarted in this tick already.
+            Ok(_) if touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => None,
+            Ok(_) => {
+                let (outcome, moved) = (outcome_after_write(&slot.tenant), Moved::of(&cx));
+                self.apply_outcome(reactor, key, outcome, moved)
+            }
+            Err(reason) => Some(reason),
+        }
+    }
+
+    /// Sends FIN after the pending output of a connection; see [`Connection::half_close`].
+    pub fn half_close<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let mut cx = self.context(key, now);
+        slot.tenant.half_close(&mut slot.stream, &mut cx).err()
+    }
+
+    /// The number of bytes that a connection has written and the kernel has not accepted; `None` if it is closed.
+    pub fn pending_output<N: Net>(
+        &self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<usize> {
+        let slot = reactor.find(key)?;
+        Some(slot.tenant.pending_output(&self.common.pool))
+    }
+
+    /// Connects to `target`, from the address `local` if one is given. When the connection ends, its owner gets `tag`. The
+    /// result of the handshake is an event.
+    ///
+    /// # Errors
+    /// What [`Net::connect`] returns at once, or that there is no memory for a slot.
+    pub fn connect<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        target: SocketAddr,
+        local: Option<SocketAddr>,
+        tag: u32,
+    ) -> io::Result<Key> {
+        let stream = reactor.net.connect(target, local)?;
+        let session = self.common.protocol.session();
+        let connection = Connection::connecting(session).tagged(tag);
+        match reactor.insert(stream, connection, true) {
+            Ok(key) => {
+                self.common.pool.connection_opened();
+                reactor.set_class(key, Classes::CONNECT);
+                Ok(key)
+            }
+            Err((stream, error)) => {
+                reactor.net.close(stream, Ending::Reset);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the session of a connection that was accepted, and starts its deadlines.
+    pub fn open<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        self.common.pool.connection_opened();
+        let mut cx = self.context(key, now);
+        if let Err(reason) = slot.tenant.greet(&mut slot.stream, &mut cx) {
+            return Some(reason);
+        }
+        if slot.tenant.is_caught_up() {
+            // The usual case: the session wrote nothing, or the kernel accepted it.
+            reactor.set_class(key, Classes::IDLE);
+            return None;
+        }
+        let outcome = outcome_after_write(&slot.tenant);
+        self.apply_outcome(reactor, key, outcome, Moved::default())
+    }
+
+    /// Removes a connection from the event loop and closes its socket in the way that the reason requires.
+    pub fn close<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        reason: CloseReason,
+    ) -> Option<Closed> {
+        let connection = &reactor.find(key)?.tenant;
+        let ending = connection.ending(reason, &self.common.pool);
+        self.close_with(reactor, key, reason, ending)
+    }
+
+    /// As [`close`](Driver::close), in a way of the caller's choice. The only place where connections close.
+    pub fn close_with<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        reason: CloseReason,
+        ending: Ending,
+    ) -> Option<Closed> {
+        let connection = reactor.remove(key, ending)?;
+        self.common.pool.connection_closed(connection.buffers);
+        Some(Closed {
+            reason,
+            tag: connection.tag,
+            bytes_in: connection.bytes_in(),
+            bytes_out: connection.bytes_out(),
+            error: self.common.last_error.take(),
+        })
+    }
+}
+
+/// Whether bytes have moved, which may restart a connection's timer.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    received: bool,
+    sent: bool,
+}
+
+impl Moved {
+    fn of<P>(cx: &DriveContext<'_, P>) -> Moved {
+        Moved {
+            received: cx.received,
+            sent: cx.sent,
+        }
+    }
+}
+
+/// What a connection waits for when its session has written without having been driven.
+fn outcome_after_write<S: Session>(connection: &Connection<S>) -> Outcome
+where
+    S::Shared: Protocol<Session = S>,
+{
+    if connection.must_run_again() {
+        Outcome::Again
+    } else {
+        Outcome::Event
+    }
+}
+
+/// A connection that has closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Why it ended.
+    pub reason: CloseReason,
+    /// The number that its owner had given it ([`Connection::tagged`]).
+    pub tag: u32,
+    /// Bytes received from its peer.
+    pub bytes_in: u64,
+    /// Bytes that the kernel accepted for its peer.
+    pub bytes_out: u64,
+    /// The error that ended it, if an error did.
+    pub error: Option<io::Error>,
+}

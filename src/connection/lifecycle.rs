@@ -1,0 +1,172 @@
+//! The steps of a connection from state to state: connecting, draining, half-closing, closing.
+
+use super::state::{Event, Rx, State, Tx};
+use super::{CloseReason, Connection, DriveContext, Flags, Outcome};
+use crate::net::{Readiness, Stream};
+use crate::protocol::{Protocol, Session};
+
+/// How often a draining connection may use up the budget of an iteration before its input counts as a flood.
+///
+/// With the default budget that makes 32 MiB, as much as the kernel keeps for one connection by default (tcp(7),
+/// `tcp_rmem`; 6 MiB before Linux 6.16).
+pub(super) const DRAIN_ITERATIONS: u8 = 255;
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// Changes the state. The transitions are in `state.rs`.
+    pub(super) fn on(&mut self, event: Event) {
+        let next = self.state.after(event);
+        debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
+        self.state = next.unwrap_or(self.state);
+    }
+
+    /// Answers the input that has arrived already, flushes the output, sends FIN and waits for the peer's. The connection
+    /// is to be driven next.
+    pub fn drain(&mut self) {
+        let before = self.state;
+        self.on(Event::Drain);
+        if self.state.rx == Rx::UntilDrained && self.state != before {
+            self.drain_iterations = DRAIN_ITERATIONS;
+            // Whether there is input is unknown, and no event need come for it.
+            self.add_readiness(Readiness::READABLE | Readiness::DRAIN);
+        } else if self.state != before {
+            self.reason = CloseReason::Drained;
+        }
+    }
+
+    /// From now on the peer's FIN only means that it sends no more: the owner may write until
+    /// [`half_close`](Connection::half_close). For a client with more input.
+    pub fn allow_half_open(&mut self) {
+        self.flags.insert(Flags::HALF_OPEN);
+    }
+
+    /// Sends FIN after the pending output, as a client does at the end of its input. The peer is read until its FIN; what
+    /// the session writes after this is dropped.
+    ///
+    /// # Errors
+    /// Why the connection has ended, as it does where the peer's FIN was read already; its owner is to close it.
+    pub fn half_close<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        self.on(Event::HalfClose);
+        if self.has_pending_output() {
+            return Ok(());
+        }
+        match (self.state.rx, self.state.tx) {
+            (Rx::Open, Tx::FinQueued) => self.send_fin(stream, cx),
+            (Rx::AtEof, Tx::FinQueued) => Err(self.reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drives a connection that is not caught up, or has more input than one read takes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn drive_slow_path<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        scratch: &mut [u8],
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<Outcome, CloseReason> {
+        if self.state.rx == Rx::Cancelled {
+            return Err(CloseReason::Drained);
+        }
+        if self.state.is_connecting() && !self.finish_connecting(stream, cx)? {
+            return Ok(Outcome::Event);
+        }
+        self.flush(stream, cx)?;
+        let outcome = if self.state.can_receive() {
+            self.read(stream, scratch, cx)?
+        } else {
+            Outcome::Event
+        };
+        self.advance(outcome, stream, scratch, cx)
+    }
+
+    /// Takes the steps that only pending output can delay.
+    fn advance<T: Stream>(
+        &mut self,
+        outcome: Outcome,
+        stream: &mut T,
+        scratch: &mut [u8],
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<Outcome, CloseReason> {
+        let is_pending = self.has_pending_output();
+        let is_flushed = outcome != Outcome::Memory && !is_pending;
+        if self.state.rx == Rx::UntilDrained && is_flushed {
+            if outcome == Outcome::Again && self.drain_iterations > 0 {
+                self.drain_iterations -= 1;
+            } else {
+                // All that had arrived is answered, or it is a flood.
+                self.on(Event::Drained);
+                self.reason = CloseReason::Drained;
+                self.drop_input(&mut cx.common.pool);
+            }
+        }
+        match (self.state.rx, self.state.tx) {
+            // Without a delivered record there is nothing to acknowledge with FIN.
+            (Rx::Discard, Tx::FinQueued) if S::FIN_IS_RECEIPT => Err(self.reason),
+            (Rx::Discard, Tx::FinQueued) if !is_pending => {
+                self.send_fin(stream, cx)?;
+                self.add_readiness(Readiness::READABLE | Readiness::DRAIN);
+                self.linger(stream, scratch, cx)
+            }
+            (Rx::Discard, Tx::FinSent) => self.linger(stream, scratch, cx),
+            (Rx::Open, Tx::FinQueued) if !is_pending => {
+                self.send_fin(stream, cx)?;
+                Ok(outcome)
+            }
+            (Rx::AtEof, Tx::FinQueued | Tx::FinSent) if !is_pending => Err(self.reason),
+            (Rx::RecordPending, _) if !is_pending => Ok(Outcome::RecordReady),
+            (Rx::Connecting | Rx::Open | Rx::UntilDrained, _) | (Rx::AtEof, Tx::Open) => {
+                Ok(outcome)
+            }
+            _ => Ok(Outcome::Event),
+        }
+    }
+
+    /// Whether there is something to do without an event: the session has finished, and only FIN is left to send.
+    pub(super) fn must_run_again(&self) -> bool {
+        let flushing = State {
+            rx: Rx::Discard,
+            tx: Tx::FinQueued,
+        };
+        self.state == flushing && !self.has_pending_output()
+    }
+
+    /// Asks whether the handshake has completed; if so, opens the session.
+    fn finish_connecting<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<bool, CloseReason> {
+        if !self.readiness.contains(Readiness::WRITABLE) {
+            return Ok(false);
+        }
+        let connected = stream.connected();
+        let connected =
+            connected.map_err(|error| cx.close_with(error, CloseReason::ConnectFailed))?;
+        if connected {
+            self.on(Event::Connected);
+            self.greet(stream, cx)?;
+        } else {
+            self.readiness.remove(Readiness::WRITABLE);
+        }
+        Ok(connected)
+    }
+
+    fn send_fin<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let sent = stream.shutdown_write();
+        sent.map_err(|error| cx.close_with(error, CloseReason::PeerReset))?;
+        self.on(Event::FinSent);
+        Ok(())
+    }
+}

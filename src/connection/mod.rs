@@ -1,0 +1,305 @@
+//! One connection: its session, its pending output, and its state from opening to closing.
+//!
+//! A connection gets readiness and a stream; it reads and writes that stream, and returns an [`Outcome`] that says what
+//! it waits for or why it ended. It never blocks and never closes its socket; its owner does that. The states and their
+//! transitions are in `state.rs`.
+
+mod buffers;
+mod by_size;
+mod context;
+mod driver;
+mod fifo;
+mod lifecycle;
+mod pool;
+mod reading;
+mod reason;
+mod receiving;
+mod sending;
+mod state;
+#[cfg(test)]
+mod tests;
+mod timeouts;
+
+pub use context::{Common, DriveContext, Limits, MESSAGE_COST};
+pub use driver::{Closed, Connections, Driver};
+pub use fifo::Fifo;
+pub use pool::Pool;
+pub use reason::CloseReason;
+pub use timeouts::{Classes, LINGER, Timeouts};
+
+use crate::net::{Ending, Readiness, Stream};
+use crate::protocol::{Protocol, Session};
+use crate::reactor::{Class, Scratch};
+use by_size::BuffersId;
+use reading::short_read_drains;
+use state::{Rx, State};
+
+/// What a connection waits for after it was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Input only: it has answered input, and is caught up again.
+    Input,
+    /// An event of any kind.
+    Event,
+    /// Its next iteration, since its budget for this one is used up; no new event need come.
+    Again,
+    /// Memory: it would read, but all connections together hold too much.
+    Memory,
+    /// Its owner to take the record that it holds.
+    RecordReady,
+    /// Nothing: it has ended, and its owner is to close it.
+    Closed(CloseReason),
+}
+
+bitflags::bitflags! {
+    /// Facts about a connection, such as what it has asked of the event loop already.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Flags: u8 {
+        /// Its stream is watched for output space; once requested, that is permanent.
+        const WATCHES_WRITABLE = 1;
+        /// It is queued among the connections that wait for memory.
+        const WAITS_FOR_MEMORY = 2;
+        /// Memory is scarce, and the kernel would not accept an answer now: it is read again when there is space.
+        const WAITS_FOR_OUTPUT_SPACE = 4;
+        /// The peer's FIN does not close it: the owner may have more to send.
+        const HALF_OPEN = 8;
+        /// It is queued among the connections that hold a record.
+        const WAITS_FOR_OWNER = 16;
+        /// Its buffers hold output.
+        const PENDING_OUTPUT = 32;
+        /// The input in its buffers does not wait for more: the session stopped because its outbox was full, or the
+        /// input is a record.
+        const INPUT_BLOCKED = 64;
+    }
+}
+
+/// One connection, without its socket.
+///
+/// Invariant: it has buffers only while they are not empty, so an idle connection takes no memory but its slot.
+#[derive(Debug)]
+pub struct Connection<S> {
+    bytes_in: u64,
+    bytes_out: u64,
+    buffers: BuffersId,
+    tag: u32,
+    state: State,
+    /// How many more iterations may use up their budget before a drain ends.
+    drain_iterations: u8,
+    /// Why the connection closes, once that is decided.
+    reason: CloseReason,
+    readiness: Readiness,
+    flags: Flags,
+    session: S,
+}
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// A connection that was accepted.
+    pub fn open(session: S) -> Self {
+        Connection::in_state(State::OPEN, session)
+    }
+
+    /// A connection that is connecting; output waits until it is established.
+    ///
+    /// Its stream is to be watched for output space, since that event reports the result.
+    pub fn connecting(session: S) -> Self {
+        let mut connection = Connection::in_state(State::CONNECTING, session);
+        connection.flags.insert(Flags::WATCHES_WRITABLE);
+        connection
+    }
+
+    fn in_state(state: State, session: S) -> Self {
+        Connection {
+            bytes_in: 0,
+            bytes_out: 0,
+            buffers: BuffersId::NONE,
+            tag: 0,
+            state,
+            drain_iterations: 0,
+            reason: CloseReason::PeerClosed,
+            readiness: Readiness::NONE,
+            flags: Flags::empty(),
+            session,
+        }
+    }
+
+    /// The connection, with a number for its owner's use.
+    #[must_use]
+    pub fn tagged(self, tag: u32) -> Self {
+        Connection { tag, ..self }
+    }
+
+    /// The number that its owner has given it.
+    pub fn tag(&self) -> u32 {
+        self.tag
+    }
+
+    /// Bytes read from the peer and passed to the session, or kept for it.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// Bytes that the kernel has accepted.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// The class of deadlines that the connection belongs to.
+    #[inline]
+    pub fn class(&self) -> Class {
+        match self.state.rx {
+            Rx::Connecting => Classes::CONNECT,
+            _ if self.state.is_lingering() => Classes::LINGER,
+            _ if self.has_pending_output() => Classes::STALLED,
+            // The peer has sent everything, or its input waits in the kernel: it is not idle.
+            Rx::RecordPending => Class::NONE,
+            _ if self.waits_with_input() => Class::NONE,
+            _ => Classes::IDLE,
+        }
+    }
+
+    /// Whether the connection waits for memory to read input that may have arrived.
+    #[inline]
+    fn waits_with_input(&self) -> bool {
+        self.flags.contains(Flags::WAITS_FOR_MEMORY) && self.readiness.contains(Readiness::READABLE)
+    }
+
+    /// Why the connection ends, if its deadline has passed.
+    pub fn expire(&self) -> CloseReason {
+        match self.state.rx {
+            Rx::Connecting => CloseReason::ConnectTimeout,
+            _ if self.state.is_lingering() => self.reason,
+            _ if self.has_pending_output() => CloseReason::Stalled,
+            _ => CloseReason::Idle,
+        }
+    }
+
+    /// Why the connection ends, if the time to drain is over or the server exits without a drain.
+    pub fn cut_short(&self) -> CloseReason {
+        if self.state.is_lingering() {
+            // Its peer has been sent everything, FIN included.
+            self.reason
+        } else {
+            CloseReason::DrainExpired
+        }
+    }
+
+    /// How its socket is closed when the connection has ended for `reason`.
+    ///
+    /// If FIN is a receipt, only a connection whose record was taken closes with FIN.
+    fn ending(&self, reason: CloseReason, pool: &Pool) -> Ending {
+        let was_taken = self.record(pool).is_some_and(<[u8]>::is_empty);
+        if S::FIN_IS_RECEIPT && !was_taken {
+            return Ending::Reset;
+        }
+        match reason.ending() {
+            Ending::Fin if self.bytes_out == 0 => Ending::Empty,
+            ending => ending,
+        }
+    }
+
+    /// The part of the record that the owner has not taken, if the connection holds a record.
+    pub fn record<'p>(&self, pool: &'p Pool) -> Option<&'p [u8]> {
+        let is_record = self.state.rx == Rx::RecordPending;
+        is_record.then(|| {
+            let buffers = pool.buffers(self.buffers);
+            buffers.map_or(&[][..], |buffers| buffers.input.as_slice())
+        })
+    }
+
+    /// Removes so many bytes of the record. Returns why the connection has ended, if that was all; its owner is to close
+    /// it.
+    fn take_record(&mut self, count: usize, pool: &mut Pool) -> Option<CloseReason> {
+        if let Some(buffers) = pool.buffers_mut(self.buffers) {
+            buffers.input.take(count);
+        }
+        self.account(pool);
+        let is_taken = self.record(pool).is_some_and(<[u8]>::is_empty);
+        is_taken.then_some(self.reason)
+    }
+
+    /// Remembers what the connection is ready for until it is driven.
+    #[inline]
+    pub fn add_readiness(&mut self, readiness: Readiness) {
+        self.readiness |= readiness;
+    }
+
+    /// Does all that can be done on `stream` now, within the budget, and returns what the connection waits for. Reads
+    /// into `scratch`, whose contents are of no use afterwards.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
+    pub fn drive<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        readiness: Readiness,
+        scratch: &mut Scratch,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Outcome {
+        let readiness = self.readiness | readiness;
+        self.readiness = readiness;
+        // The path of nearly every message is short: one read empties the socket, and one write sends the answer.
+        // Everything else takes the cold path.
+        if self.is_caught_up() && readiness.contains(Readiness::READABLE) && cx.has_memory() {
+            let size = cx.common.read_size;
+            let result = match stream.read(&mut scratch[..size]) {
+                Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {
+                    self.readiness = readiness.difference(Readiness::READABLE);
+                    match self.on_input_caught_up(&scratch[..count], stream, cx) {
+                        Ok(true) => return Outcome::Input,
+                        result => {
+                            cx.received = true;
+                            cx.used = cx.used.max(count);
+                            result.map(|_| ())
+                        }
+                    }
+                }
+                Ok(count) if count > 0 => {
+                    cx.charge(count);
+                    self.on_input(&scratch[..count], count < size, stream, cx)
+                }
+                result => self.on_eof_or_error(result, stream, cx),
+            };
+            if let Err(reason) = result {
+                return Outcome::Closed(reason);
+            }
+            if self.is_caught_up() && !self.readiness.contains(Readiness::READABLE) {
+                return Outcome::Event;
+            }
+        }
+        self.drive_slow_path(stream, scratch.as_mut_slice(), cx)
+            .unwrap_or_else(Outcome::Closed)
+    }
+
+    /// Whether the connection is open, without pending output or kept input.
+    #[inline]
+    fn is_caught_up(&self) -> bool {
+        self.state.is_open() && self.buffers.is_none()
+    }
+
+    /// Whether output space is to be watched from now on; true once in a connection's life, at its first pending output.
+    fn start_watching_writable(&mut self) -> bool {
+        let waits = Flags::WAITS_FOR_OUTPUT_SPACE | Flags::PENDING_OUTPUT;
+        self.flags.intersects(waits) && self.set_new(Flags::WATCHES_WRITABLE)
+    }
+
+    fn start_waiting_for_memory(&mut self) -> bool {
+        self.set_new(Flags::WAITS_FOR_MEMORY)
+    }
+
+    fn stop_waiting_for_memory(&mut self) {
+        self.flags.remove(Flags::WAITS_FOR_MEMORY);
+    }
+
+    fn start_waiting_for_owner(&mut self) -> bool {
+        self.set_new(Flags::WAITS_FOR_OWNER)
+    }
+
+    /// Sets a flag; false if it was set already.
+    fn set_new(&mut self, flag: Flags) -> bool {
+        let is_new = !self.flags.contains(flag);
+        self.flags.insert(flag);
+        is_new
+    }
+}

@@ -1,0 +1,290 @@
+//! From the connection to its session: passes input on, and applies what the session returns.
+
+use super::state::Event;
+use super::{CloseReason, Common, Connection, DriveContext, Flags, MESSAGE_COST};
+use crate::net::{Key, Stream};
+use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
+
+/// How many of the bytes received a line of the log shows.
+const TRACED_BYTES: usize = 64;
+
+impl<S: Session> Connection<S>
+where
+    S::Shared: Protocol<Session = S>,
+{
+    /// Counts and answers the input of one read; `short`: it did not fill the buffer.
+    #[inline(never)]
+    pub(super) fn on_input<T: Stream>(
+        &mut self,
+        input: &[u8],
+        short: bool,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        cx.received = true;
+        self.on_short_read::<T>(short);
+        self.count_input(input, cx.key.serial);
+        self.answer(input, stream, cx)
+    }
+
+    /// As [`on_input`](Self::on_input), for a connection that is caught up: it holds no earlier input and no output.
+    /// True if it is still caught up afterwards.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
+    pub(super) fn on_input_caught_up<T: Stream>(
+        &mut self,
+        input: &[u8],
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<bool, CloseReason> {
+        self.count_input(input, cx.key.serial);
+        let mut outbox = Outbox::new(cx.write_buffer, cx.common.limits.max_pending);
+        let shared = &mut cx.common.protocol;
+        let context = Context {
+            now: cx.now,
+            shared,
+        };
+        let consumed = self.session.receive(input, context, &mut outbox);
+        if consumed < input.len() || !outbox.is_ordinary() {
+            let consumed = consumed.min(input.len());
+            let result =
+                self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent)?;
+            cx.charge(input.len() + result.work());
+            return self.answer_rest(result, input, stream, cx).map(|()| false);
+        }
+        self.deliver_caught_up(outbox.bytes(), stream, cx.common, cx.key)
+    }
+
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
+    fn count_input(&mut self, input: &[u8], serial: u32) {
+        self.bytes_in += input.len() as u64;
+        if log::max_level() == log::LevelFilter::Trace {
+            trace(serial, input);
+        }
+    }
+
+    /// Continues with input of which the session has not consumed all.
+    #[cold]
+    #[inline(never)]
+    fn answer_rest<T: Stream>(
+        &mut self,
+        result: CallResult,
+        input: &[u8],
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let rest = &input[result.consumed..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let consumed = match self.leave_rest(result, rest, cx) {
+            Some(dropped) => dropped,
+            None => self.receive(rest, stream, cx)?,
+        };
+        self.keep_input(&rest[consumed..], cx)
+    }
+
+    /// Passes `fresh` input to the session, after what it has not consumed so far.
+    fn answer<T: Stream>(
+        &mut self,
+        fresh: &[u8],
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let pool = &mut cx.common.pool;
+        let buffers = pool.buffers(self.buffers);
+        if buffers.is_none_or(|buffers| buffers.input.is_empty()) {
+            let consumed = self.receive(fresh, stream, cx)?;
+            return self.keep_input(&fresh[consumed..], cx);
+        }
+        // It is counted when the session has seen it.
+        let buffers = pool.hold(&mut self.buffers, cx.key)?;
+        let kept = buffers.input.push(fresh);
+        kept.map_err(|_| CloseReason::NoMemory)?;
+        self.answer_kept_input(stream, cx)
+    }
+
+    /// Passes the session once more what it has not consumed.
+    pub(super) fn answer_kept_input<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let mut input = self.take_input(&mut cx.common.pool);
+        let consumed = self.receive(input.as_slice(), stream, cx);
+        input.take(*consumed.as_ref().unwrap_or(&0));
+        input.shrink();
+        self.restore_input(input, cx)?;
+        consumed.map(|_| ())
+    }
+
+    /// Lets the session answer as much of `input` as it will; returns how many bytes are done with.
+    fn receive<T: Stream>(
+        &mut self,
+        input: &[u8],
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<usize, CloseReason> {
+        let mut done = 0;
+        loop {
+            let result = self.call_session(&input[done..], stream, cx, S::receive)?;
+            cx.charge(result.work());
+            done += result.consumed;
+            if done == input.len() {
+                return Ok(done);
+            }
+            if let Some(dropped) = self.leave_rest(result, &input[done..], cx) {
+                return Ok(done + dropped);
+            }
+        }
+    }
+
+    /// Decides about the `rest` that the session has not consumed: `None` if it is to be called again at once, else how
+    /// many bytes of the rest to drop.
+    fn leave_rest(
+        &mut self,
+        result: CallResult,
+        rest: &[u8],
+        cx: &DriveContext<'_, S::Shared>,
+    ) -> Option<usize> {
+        if !self.state.can_receive() {
+            // The session has ended the connection.
+            return Some(rest.len());
+        }
+        let can_continue = cx.budget() > 0 && result.consumed > 0 && !self.has_pending_output();
+        if result.filled_the_outbox && can_continue {
+            return None;
+        }
+        // It continues when the peer has read some of the output, or when other connections have been served.
+        self.flags
+            .set(Flags::INPUT_BLOCKED, result.filled_the_outbox);
+        Some(0)
+    }
+
+    /// The peer's FIN was read: the session is called for the last time.
+    pub(super) fn on_eof<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let rest = self.take_input(&mut cx.common.pool);
+        let mut is_record = false;
+        let input = rest.as_slice();
+        self.call_session(input, stream, cx, |session, rest, context, outbox| {
+            session.end(rest, context, outbox);
+            is_record = outbox.finished() == Some(Finish::Record);
+            rest.len()
+        })?;
+        self.on(Event::Eof {
+            half_open: self.flags.contains(Flags::HALF_OPEN),
+        });
+        if is_record {
+            self.on(Event::RecordHeld);
+            self.flags.set(Flags::INPUT_BLOCKED, !rest.is_empty());
+            return self.restore_input(rest, cx);
+        }
+        self.account(&mut cx.common.pool);
+        Ok(())
+    }
+
+    /// Opens the session of an established connection, and sends what it writes.
+    pub(super) fn greet<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) -> Result<(), CloseReason> {
+        let result = self.call_session(&[], stream, cx, |session, _, context, outbox| {
+            session.open(context, outbox);
+            0
+        });
+        result.map(|_| ())
+    }
+
+    /// Calls the session and applies its outbox.
+    pub(super) fn call_session<'a, T: Stream>(
+        &mut self,
+        input: &'a [u8],
+        stream: &mut T,
+        cx: &'a mut DriveContext<'_, S::Shared>,
+        method: impl FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
+    ) -> Result<CallResult, CloseReason> {
+        let space = self.output_space(cx.common.limits.max_pending, &cx.common.pool);
+        let mut outbox = Outbox::new(cx.write_buffer, space);
+        let shared = &mut cx.common.protocol;
+        let context = Context {
+            now: cx.now,
+            shared,
+        };
+        let consumed = method(&mut self.session, input, context, &mut outbox);
+        let consumed = consumed.min(input.len());
+        self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent)
+    }
+
+    /// Sends what a session has written in a call that consumed so many bytes, and finishes if it asks for that.
+    #[inline(never)]
+    fn apply_outbox<T: Stream>(
+        &mut self,
+        consumed: usize,
+        outbox: &Outbox<'_>,
+        stream: &mut T,
+        common: &mut Common<S::Shared>,
+        key: Key,
+        sent: &mut bool,
+    ) -> Result<CallResult, CloseReason> {
+        if outbox.is_out_of_memory() {
+            return Err(CloseReason::NoMemory);
+        }
+        if let Some(finish) = outbox.finished() {
+            self.reason = finish.into();
+            self.on(Event::Finished);
+        }
+        let before = self.bytes_out;
+        let delivered = self.deliver(outbox.bytes(), stream, common, key);
+        *sent |= self.bytes_out != before;
+        delivered?;
+        Ok(CallResult {
+            consumed,
+            produced: outbox.bytes().len(),
+            messages: outbox.messages(),
+            filled_the_outbox: outbox.is_full(),
+        })
+    }
+}
+
+/// What a call of a session came to.
+#[derive(Clone, Copy)]
+pub(super) struct CallResult {
+    /// Bytes of the input that it consumed.
+    consumed: usize,
+    /// Bytes of output that it produced.
+    produced: usize,
+    /// Messages that it answered.
+    messages: usize,
+    /// Whether it stopped because the outbox was full.
+    filled_the_outbox: bool,
+}
+
+impl CallResult {
+    /// The work that the call was beyond its input, as [`Limits::budget`](super::Limits::budget) counts it: input is
+    /// counted when it is read.
+    fn work(self) -> usize {
+        self.produced.saturating_sub(self.consumed) + MESSAGE_COST * self.messages
+    }
+}
+
+/// Logs the beginning of the input, with everything but printable ASCII escaped, since logs are read in terminals.
+#[cold]
+#[inline(never)]
+fn trace(serial: u32, input: &[u8]) {
+    log::trace!(
+        "#{serial} received {} bytes: \"{}\"{}",
+        input.len(),
+        input[..input.len().min(TRACED_BYTES)].escape_ascii(),
+        if input.len() > TRACED_BYTES {
+            "..."
+        } else {
+            ""
+        }
+    );
+}

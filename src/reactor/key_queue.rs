@@ -1,0 +1,118 @@
+//! A queue of connections that wait for something.
+
+use crate::memory::OutOfMemory;
+use crate::net::Key;
+use std::collections::VecDeque;
+
+/// A queue that has become empty with a larger capacity is freed. It was allocated above the memory that connections
+/// hold, and would keep all of that from the kernel.
+const KEPT: usize = 256;
+
+/// Keys in the order in which they were queued.
+///
+/// The key of a connection that has closed stays in the queue until it is its turn; whoever pops it finds no
+/// connection. So that such keys do not pile up, they are removed when they are the larger part of the queue.
+#[derive(Debug, Default)]
+pub struct KeyQueue {
+    keys: VecDeque<Key>,
+}
+
+impl KeyQueue {
+    /// Whether no key is queued.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The number of keys, those of closed connections included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The key that was queued first.
+    #[must_use]
+    pub fn front(&self) -> Option<Key> {
+        self.keys.front().copied()
+    }
+
+    /// Queues a key, of `live` connections in all of which `is_live` knows each.
+    ///
+    /// # Errors
+    /// There is no memory for another key.
+    pub(super) fn push(
+        &mut self,
+        key: Key,
+        live: usize,
+        is_live: impl Fn(Key) -> bool,
+    ) -> Result<(), OutOfMemory> {
+        if self.keys.len() > 2 * live + KEPT {
+            self.keys.retain(|key| is_live(*key));
+        }
+        self.keys.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.keys.push_back(key);
+        Ok(())
+    }
+
+    /// Removes the key that was queued first.
+    pub fn pop(&mut self) -> Option<Key> {
+        let key = self.keys.pop_front();
+        if self.keys.is_empty() && self.keys.capacity() > KEPT {
+            self.keys = VecDeque::new();
+        }
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(serial: u32) -> Key {
+        Key { slot: 0, serial }
+    }
+
+    #[test]
+    fn keys_come_out_in_order() {
+        let mut queue = KeyQueue::default();
+        for serial in 1..=3 {
+            queue.push(key(serial), 3, |_| true).unwrap();
+        }
+        assert_eq!((queue.front(), queue.len()), (Some(key(1)), 3));
+        let keys: Vec<u32> = std::iter::from_fn(|| queue.pop().map(|key| key.serial)).collect();
+        assert_eq!(keys, [1, 2, 3]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn keys_of_closed_connections_are_removed_when_they_are_many() {
+        let mut queue = KeyQueue::default();
+        for serial in 1..=259 {
+            queue.push(key(serial), 1, |key| key.serial == 200).unwrap();
+        }
+        assert_eq!(queue.len(), 259, "not yet too many");
+        queue.push(key(260), 1, |key| key.serial == 200).unwrap();
+        let keys: Vec<u32> = std::iter::from_fn(|| queue.pop().map(|key| key.serial)).collect();
+        assert_eq!(keys, [200, 260]);
+    }
+
+    #[test]
+    fn large_empty_queue_is_freed_and_a_small_one_kept() {
+        let mut queue = KeyQueue::default();
+        for serial in 1..=200 {
+            queue.push(key(serial), 200, |_| true).unwrap();
+        }
+        while queue.pop().is_some() {}
+        assert!(queue.keys.capacity() >= 200);
+        for serial in 1..=1_000 {
+            queue.push(key(serial), 1_000, |_| true).unwrap();
+        }
+        for _ in 0..999 {
+            queue.pop();
+        }
+        assert!(queue.keys.capacity() >= 1_000);
+        queue.pop();
+        assert_eq!(queue.keys.capacity(), 0);
+    }
+}
