@@ -241,7 +241,7 @@ where
         self.readiness = readiness;
         // The path of nearly every message is short: one read empties the socket, and one write sends the answer.
         // Everything else takes the cold path.
-        if self.is_caught_up() && readiness.contains(Readiness::READABLE) && cx.has_memory() {
+        if readiness.contains(Readiness::READABLE) && self.is_caught_up() && cx.has_memory() {
             let size = cx.common.read_size;
             let result = match stream.read(&mut scratch[..size]) {
                 Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {

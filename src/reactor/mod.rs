@@ -66,8 +66,15 @@ pub struct Borrowed<'a, N: Net, T> {
     pub scratch: &'a mut Scratch,
     /// When this turn began.
     pub now: Time,
-    /// Whether the connection's time has been started anew in this tick already. Never true while it is in no class.
-    pub touched: bool,
+    tick: &'a Tick,
+}
+
+impl<N: Net, T> Borrowed<'_, N, T> {
+    /// Whether the connection's timer was restarted in this tick already. Never true while it is in no class.
+    #[inline]
+    pub fn is_touched(&self) -> bool {
+        self.slot.link.is_since(*self.tick)
+    }
 }
 
 /// One thread's loop over many connections, with a tenant of type `T` in each slot.
@@ -190,7 +197,7 @@ impl<N: Net, T> Reactor<N, T> {
     pub fn borrow(&mut self, key: Key) -> Option<Borrowed<'_, N, T>> {
         let slot = self.slots.find(key)?;
         Some(Borrowed {
-            touched: slot.link.is_since(self.tick),
+            tick: &self.tick,
             slot,
             scratch: &mut self.scratch,
             now: self.now,

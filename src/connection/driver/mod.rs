@@ -79,27 +79,22 @@ impl<P: Protocol> Driver<P> {
         key: Key,
         readiness: Readiness,
     ) -> Option<CloseReason> {
-        let Borrowed {
-            slot,
-            scratch,
-            now,
-            touched,
-        } = reactor.borrow(key)?;
-        let mut touched = touched;
+        let borrowed = reactor.borrow(key)?;
+        let slot = &mut *borrowed.slot;
+        let mut readiness = readiness;
         if slot.is_queued_or_rechecked() {
             if slot.is_queued() && !QUEUED {
                 // It runs once in an iteration.
                 slot.tenant.add_readiness(readiness);
                 return None;
             }
-            // A byte ends the rechecks, also in the tick in which they began.
-            touched = false;
+            // A byte ends the rechecks, also in the tick in which they began; so it takes the path that reports it.
+            readiness |= Readiness::DRAIN;
         }
         let connection = &mut slot.tenant;
-        let mut cx = self.context(key, now);
-        let outcome = connection.drive(&mut slot.stream, readiness, scratch, &mut cx);
-        if touched && matches!(outcome, Outcome::Input) {
-            // Its timer was restarted in this tick already.
+        let mut cx = self.context(key, borrowed.now);
+        let outcome = connection.drive(&mut slot.stream, readiness, borrowed.scratch, &mut cx);
+        if matches!(outcome, Outcome::Input) && borrowed.is_touched() {
             return None;
         }
         let moved = Moved::of(&cx);
@@ -202,13 +197,15 @@ impl<P: Protocol> Driver<P> {
         key: Key,
         write: impl FnOnce(&mut Outbox<'_>),
     ) -> Option<CloseReason> {
-        let Borrowed {
-            slot, now, touched, ..
-        } = reactor.borrow(key)?;
-        let mut cx = self.context(key, now);
+        let borrowed = reactor.borrow(key)?;
+        let is_touched = borrowed.is_touched();
+        let slot = borrowed.slot;
+        let mut cx = self.context(key, borrowed.now);
         match slot.tenant.write(&mut slot.stream, &mut cx, write) {
             // The kernel accepted it at once, and its timer was restarted in this tick already.
-            Ok(_) if touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => None,
+            Ok(_) if is_touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => {
+                None
+            }
             Ok(_) => {
                 let (outcome, moved) = (outcome_after_write(&slot.tenant), Moved::of(&cx));
                 self.apply_outcome(reactor, key, outcome, moved)
