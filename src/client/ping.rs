@@ -6,13 +6,13 @@
 use super::connector::{Connector, Target};
 use super::echo_tracker::EchoTracker;
 use super::failure::{Awaited, End, Failure};
-use super::ping_session::{PingProtocol, PingSession};
+use super::ping_session::PingProtocol;
 use super::summary::{Style, json_of, text_of};
 use crate::connection::{
-    Classes, CloseReason, Common, Connection, Connections, Driver, Limits, Timeouts,
+    CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
 };
-use crate::net::{Key, Net, Readiness, Source, Time};
-use crate::reactor::{Handler, Reactor, SCRATCH_SIZE};
+use crate::net::{Key, Net, Source, Time};
+use crate::reactor::{Reactor, SCRATCH_SIZE};
 use crate::stdout::StdoutQueue;
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -137,7 +137,7 @@ impl<N: Net> Pinger<N> {
     pub fn run_iteration(&mut self) -> Result<(), Failure> {
         let Pinger { reactor, state, .. } = self;
         if std::mem::replace(&mut self.has_started, true) {
-            reactor.turn(state).map_err(Failure::Loop)?;
+            state.run_iteration(reactor).map_err(Failure::Loop)?;
             if state.is_over {
                 state.flush_output(reactor);
             } else {
@@ -218,7 +218,7 @@ impl PingerState {
                 && !self.protocol().echoes.can_send()
             {
                 // As many echoes as may be in flight are lost, so no more can be sent.
-                self.on_close(reactor, key, CloseReason::Idle);
+                self.close(reactor, key, CloseReason::Idle);
             }
         }
         self.flush_output(reactor);
@@ -242,42 +242,14 @@ impl PingerState {
         if !is_blocked {
             let pattern = echoes.pattern();
             let message = echoes.send(&pattern, now);
-            let ended = self.driver.write(reactor, key, |outbox| {
+            self.left = self.left.map(|left| left - 1);
+            self.due = Some(next_due(due, now, self.protocol().config.interval));
+            self.write(reactor, key, |outbox| {
                 outbox.write(message.head());
                 outbox.write(message.body());
             });
-            self.left = self.left.map(|left| left - 1);
-            self.due = Some(next_due(due, now, self.protocol().config.interval));
-            if let Some(reason) = ended {
-                self.on_close(reactor, key, reason);
-            }
         }
         self.is_send_blocked = is_blocked;
-    }
-
-    /// Closes the connection, which has ended for `reason`, and tries the next address or fails.
-    fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        let pending = self.driver.pending_output(reactor, key).unwrap_or(0);
-        self.key = None;
-        let Some(closed) = self.driver.close(reactor, key, reason) else {
-            return;
-        };
-        if !self.protocol().is_established {
-            self.connector.on_connect_error(closed);
-            return self.connect(reactor);
-        }
-        if self.left == Some(0) && self.has_no_echo_in_flight() {
-            // The server may close once everything is done.
-            self.is_over = true;
-            return;
-        }
-        let awaited = match pending {
-            0 => Awaited::Reply,
-            pending => Awaited::Acceptance(pending),
-        };
-        let end = End::of(&closed, self.connector.peer());
-        let timeout = Some(self.protocol().config.timeout);
-        self.fail(Failure::of_end(end, closed.error, awaited, timeout));
     }
 
     /// Closes the connection and queues the summary.
@@ -324,25 +296,30 @@ fn next_due(due: Time, now: Time, interval: Duration) -> Time {
     due + interval.saturating_mul(steps)
 }
 
-impl<N: Net> Handler<N, Connection<PingSession>> for PingerState {
-    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
-        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
-            self.on_close(reactor, key, reason);
-        }
+impl<N: Net> Owner<N, PingProtocol> for PingerState {
+    fn driver(&mut self) -> &mut Driver<PingProtocol> {
+        &mut self.driver
     }
 
-    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
-        // Process input first: its event may still be queued in the kernel.
-        if let Some(slot) = reactor.find(key) {
-            let readiness = Classes::readiness_at_deadline(slot.class());
-            self.ready(reactor, key, readiness);
+    /// Tries the next address, concludes, or fails.
+    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, closed: Closed) {
+        self.key = None;
+        if !self.protocol().is_established {
+            self.connector.on_connect_error(closed);
+            return self.connect(reactor);
         }
-        if reactor.is_expired(key)
-            && let Some(slot) = reactor.find(key)
-        {
-            let reason = slot.tenant.expire();
-            self.on_close(reactor, key, reason);
+        if self.left == Some(0) && self.has_no_echo_in_flight() {
+            // The server may close once everything is done.
+            self.is_over = true;
+            return;
         }
+        let awaited = match closed.pending_output {
+            0 => Awaited::Reply,
+            pending => Awaited::Acceptance(pending),
+        };
+        let end = End::of(&closed, self.connector.peer());
+        let timeout = Some(self.protocol().config.timeout);
+        self.fail(Failure::of_end(end, closed.error, awaited, timeout));
     }
 
     fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {

@@ -3,11 +3,11 @@
 use super::connector::{Connector, Target};
 use super::failure::Failure;
 use crate::connection::{
-    Classes, CloseReason, Common, Connection, Connections, Driver, Limits, Timeouts,
+    Classes, CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
 };
-use crate::net::{Key, Net, Readiness, Source, Time};
-use crate::protocol::{Discard, DiscardSession};
-use crate::reactor::{Handler, Reactor};
+use crate::net::{Key, Net};
+use crate::protocol::Discard;
+use crate::reactor::Reactor;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub fn find_reachable<N: Net>(net: N, target: Target) -> Result<SocketAddr, Fail
         if let Some(result) = finder.result {
             return result;
         }
-        reactor.turn(&mut finder).map_err(Failure::Loop)?;
+        finder.run_iteration(&mut reactor).map_err(Failure::Loop)?;
     }
 }
 
@@ -54,48 +54,31 @@ impl Finder {
             self.result = Some(Err(failure));
         }
     }
+}
 
-    fn close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        let Some(closed) = self.driver.close(reactor, key, reason) else {
-            return;
-        };
-        match (reason, self.connector.address()) {
+impl<N: Net> Owner<N, Discard> for Finder {
+    fn driver(&mut self) -> &mut Driver<Discard> {
+        &mut self.driver
+    }
+
+    fn driven(
+        &mut self,
+        reactor: &mut Loop<N>,
+        key: Key,
+        ended: Option<CloseReason>,
+    ) -> Option<CloseReason> {
+        let class = reactor.find(key).map(|slot| slot.tenant.class());
+        let established = (class != Some(Classes::CONNECT)).then_some(CloseReason::SessionDone);
+        ended.or(established)
+    }
+
+    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, closed: Closed) {
+        match (closed.reason, self.connector.address()) {
             (CloseReason::ConnectFailed | CloseReason::ConnectTimeout, _) | (_, None) => {
                 self.connector.on_connect_error(closed);
                 self.connect(reactor);
             }
             (_, Some(address)) => self.result = Some(Ok(address)),
         }
-    }
-}
-
-impl<N: Net> Handler<N, Connection<DiscardSession>> for Finder {
-    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
-        let ended = self.driver.drive(reactor, key, readiness);
-        let class = reactor.find(key).map(|slot| slot.tenant.class());
-        let established = (class != Some(Classes::CONNECT)).then_some(CloseReason::SessionDone);
-        if let Some(reason) = ended.or(established) {
-            self.close(reactor, key, reason);
-        }
-    }
-
-    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
-        // Process input first: its event may still be queued in the kernel.
-        if let Some(slot) = reactor.find(key) {
-            let readiness = Classes::readiness_at_deadline(slot.class());
-            self.ready(reactor, key, readiness);
-        }
-        if reactor.is_expired(key)
-            && let Some(slot) = reactor.find(key)
-        {
-            let reason = slot.tenant.expire();
-            self.close(reactor, key, reason);
-        }
-    }
-
-    fn source_ready(&mut self, _: &mut Loop<N>, _: Source) {}
-
-    fn wake_at(&self) -> Option<Time> {
-        None
     }
 }

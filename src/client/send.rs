@@ -9,12 +9,12 @@ use super::decoder::Decoder;
 use super::failure::{Awaited, End, Failure};
 use super::framing::{Encoder, Framing};
 use super::input::{Input, InputReader, Piece};
-use super::send_session::{SendProtocol, SendSession};
+use super::send_session::SendProtocol;
 use crate::connection::{
-    Classes, CloseReason, Closed, Common, Connection, Connections, Driver, Limits, Pool, Timeouts,
+    CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Pool, Timeouts,
 };
-use crate::net::{Key, Net, Readiness, Source, Stream, Time};
-use crate::reactor::{Borrowed, Handler, Reactor, SCRATCH_SIZE};
+use crate::net::{Key, Net, Source, Stream};
+use crate::reactor::{Borrowed, Reactor, SCRATCH_SIZE};
 use crate::stdout::StdoutQueue;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -137,10 +137,13 @@ impl<N: Net> Sender<N> {
         {
             return Some(end);
         }
-        if let Err(error) = self.reactor.turn(&mut self.state) {
+        if let Err(error) = self.state.run_iteration(&mut self.reactor) {
             return Some(Err(Failure::Loop(error)));
         }
-        self.state.admit_waiting(&mut self.reactor);
+        if self.state.protocol().output.len() != self.state.accounted {
+            // Without memory for the run queue, the connection was read after its event.
+            self.state.flush_output(&mut self.reactor);
+        }
         None
     }
 
@@ -179,17 +182,6 @@ impl SenderState {
         self.pump_input(reactor);
     }
 
-    /// Reads a connection that had to wait for memory, if there is some now.
-    fn admit_waiting<N: Net>(&mut self, reactor: &mut Loop<N>) {
-        while let Some((key, reason)) = self.driver.resume_waiting(reactor) {
-            self.on_close(reactor, key, reason);
-        }
-        if self.protocol().output.len() != self.accounted {
-            // Without memory for the run queue, the connection was read here, outside `ready`.
-            self.flush_output(reactor);
-        }
-    }
-
     fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
         let common = &mut self.driver.common;
         let output = &mut common.protocol.output;
@@ -203,7 +195,7 @@ impl SenderState {
         match flushed {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.close(reactor, CloseReason::SessionDone);
+                self.close_early(reactor, CloseReason::SessionDone);
                 self.end = Some(Ok(SendReport {
                     output_closed: true,
                     ..self.moved.clone()
@@ -250,51 +242,17 @@ impl SenderState {
             Err(failure) => return self.abort(reactor, failure),
         }
         if let Some(reason) = ended {
-            self.on_close(reactor, key, reason);
-        }
-    }
-
-    /// Closes the connection, which has ended for `reason`, and tries the next address or concludes.
-    fn on_close<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        let awaited = match self.driver.pending_output(reactor, key).unwrap_or(0) {
-            0 if self.input.has_ended() => Awaited::Reply,
-            0 => Awaited::InputOrReply,
-            pending => Awaited::Acceptance(pending),
-        };
-        if let CloseReason::PeerReset | CloseReason::WriteFailed = reason {
-            self.salvage(reactor, key);
-        }
-        let Some(closed) = self.close(reactor, reason) else {
-            return;
-        };
-        if !self.protocol().is_established {
-            self.connector.on_connect_error(closed);
-            return self.connect(reactor);
-        }
-        self.end = Some(self.conclude(closed, awaited));
-        self.flush_output(reactor);
-    }
-
-    /// Reads what the server sent before it reset the connection, such as an error message: a server that closes
-    /// without reading all input resets. The kernel still holds at most one receive buffer of it.
-    fn salvage<N: Net>(&mut self, reactor: &mut Loop<N>, key: Key) {
-        let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
-            return;
-        };
-        loop {
-            match slot.stream.read(scratch) {
-                Ok(count) if count > 0 => {
-                    self.salvaged += count as u64;
-                    self.driver.common.protocol.decode(&scratch[..count]);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                _ => return,
-            }
+            self.close(reactor, key, reason);
         }
     }
 
     /// The result of an established connection that has closed.
-    fn conclude(&mut self, closed: Closed, awaited: Awaited) -> Result<SendReport, Failure> {
+    fn conclude(&mut self, closed: Closed) -> Result<SendReport, Failure> {
+        let awaited = match closed.pending_output {
+            0 if self.input.has_ended() => Awaited::Reply,
+            0 => Awaited::InputOrReply,
+            pending => Awaited::Acceptance(pending),
+        };
         let end = End::of(&closed, self.connector.peer());
         let protocol = self.protocol();
         if protocol.output.is_out_of_memory() {
@@ -311,62 +269,91 @@ impl SenderState {
 
     /// Fails and resets the connection, so that the server does not take the input for complete.
     fn abort<N: Net>(&mut self, reactor: &mut Loop<N>, failure: Failure) {
-        self.close(reactor, CloseReason::DrainExpired);
+        self.close_early(reactor, CloseReason::DrainExpired);
         self.end = Some(Err(failure));
     }
 
-    fn close<N: Net>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) -> Option<Closed> {
-        let key = self.key.take()?;
-        let mut closed = self.driver.close(reactor, key, reason)?;
-        closed.bytes_in += std::mem::take(&mut self.salvaged);
+    /// Closes the connection before it has ended.
+    fn close_early<N: Net>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) {
+        let key = self.key.take();
+        if let Some(closed) = key.and_then(|key| self.driver.close(reactor, key, reason)) {
+            self.count_moved(&closed);
+        }
+    }
+
+    fn count_moved(&mut self, closed: &Closed) {
         self.moved = SendReport {
             sent: closed.bytes_out,
-            received: closed.bytes_in,
+            received: closed.bytes_in + std::mem::take(&mut self.salvaged),
             output_closed: false,
         };
-        Some(closed)
     }
 }
 
-fn bytes_in<N: Net>(reactor: &mut Loop<N>, key: Key) -> Option<u64> {
-    reactor.find(key).map(|slot| slot.tenant.bytes_in())
-}
+impl<N: Net> Owner<N, SendProtocol> for SenderState {
+    fn driver(&mut self) -> &mut Driver<SendProtocol> {
+        &mut self.driver
+    }
 
-impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
-    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
-        let received = bytes_in(reactor, key);
-        let ended = self.driver.drive(reactor, key, readiness);
-        if bytes_in(reactor, key) != received {
+    fn driven(
+        &mut self,
+        reactor: &mut Loop<N>,
+        key: Key,
+        ended: Option<CloseReason>,
+    ) -> Option<CloseReason> {
+        if std::mem::take(&mut self.protocol().has_received) {
             // With pending output, only acknowledged bytes restart the timer; here received bytes count too.
             reactor.touch(key);
         }
         // After malformed input the server's FIN is not awaited.
         let malformed = self.protocol().malformed.is_some();
-        match ended.or(malformed.then_some(CloseReason::Malformed)) {
-            Some(reason) => self.on_close(reactor, key, reason),
-            None => self.pump(reactor),
+        let ended = ended.or(malformed.then_some(CloseReason::Malformed));
+        if ended.is_none() {
+            self.pump(reactor);
+        }
+        ended
+    }
+
+    fn timed_out(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+        if self.protocol().output.is_empty() {
+            self.close(reactor, key, reason);
+        } else {
+            // Standard output is slow, not the server.
+            reactor.restart_timer(key);
         }
     }
 
-    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
-        // Process input first: its event may still be queued in the kernel.
-        if let Some(slot) = reactor.find(key) {
-            let readiness = Classes::readiness_at_deadline(slot.class());
-            self.ready(reactor, key, readiness);
-        }
-        if !reactor.is_expired(key) {
+    /// Reads what the server sent before it reset the connection, such as an error message: a server that closes
+    /// without reading all input resets. The kernel still holds at most one receive buffer of it.
+    fn closing(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+        if !matches!(reason, CloseReason::PeerReset | CloseReason::WriteFailed) {
             return;
         }
-        let Some(slot) = reactor.find(key) else {
+        let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
             return;
         };
-        let reason = slot.tenant.expire();
-        if self.protocol().output.is_empty() {
-            self.on_close(reactor, key, reason);
-        } else {
-            // Standard output is slow, not the server: restart the timer.
-            reactor.restart_timer(key);
+        loop {
+            match slot.stream.read(scratch) {
+                Ok(count) if count > 0 => {
+                    self.salvaged += count as u64;
+                    self.driver.common.protocol.decode(&scratch[..count]);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => return,
+            }
         }
+    }
+
+    /// Tries the next address, or concludes.
+    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, closed: Closed) {
+        self.key = None;
+        self.count_moved(&closed);
+        if !self.protocol().is_established {
+            self.connector.on_connect_error(closed);
+            return self.connect(reactor);
+        }
+        self.end = Some(self.conclude(closed));
+        self.flush_output(reactor);
     }
 
     fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
@@ -376,9 +363,5 @@ impl<N: Net> Handler<N, Connection<SendSession>> for SenderState {
             _ => {}
         }
         self.pump(reactor);
-    }
-
-    fn wake_at(&self) -> Option<Time> {
-        None
     }
 }

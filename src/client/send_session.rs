@@ -13,6 +13,8 @@ pub struct SendProtocol {
     pub(super) is_established: bool,
     /// The server has sent FIN.
     pub(super) is_at_fin: bool,
+    /// Input was received since its owner looked last.
+    pub(super) has_received: bool,
     pub(super) malformed: Option<Malformed>,
 }
 
@@ -27,6 +29,7 @@ impl SendProtocol {
             decoder,
             is_established: false,
             is_at_fin: false,
+            has_received: false,
             malformed: None,
         }
     }
@@ -67,6 +70,7 @@ impl Session for SendSession {
         context: Context<'_, SendProtocol>,
         outbox: &mut Outbox<'_>,
     ) -> usize {
+        context.shared.has_received = true;
         context.shared.decode(input);
         if context.shared.malformed.is_some() {
             outbox.finish(Finish::Malformed);

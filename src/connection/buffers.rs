@@ -81,6 +81,7 @@ where
     pub(super) fn account(&mut self, pool: &mut Pool) {
         let is_waiting = Flags::PENDING_OUTPUT | Flags::INPUT_BLOCKED;
         pool.update(&mut self.buffers, !self.flags.intersects(is_waiting));
+        self.update_caught_up();
     }
 
     /// The bytes of memory that the connection takes beside its slot, counted now.

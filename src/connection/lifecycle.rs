@@ -20,6 +20,7 @@ where
         let next = self.state.after(event);
         debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
         self.state = next.unwrap_or(self.state);
+        self.update_caught_up();
     }
 
     /// Answers the input that has arrived already, flushes the output, sends FIN and waits for the peer's. The connection

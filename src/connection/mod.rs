@@ -21,7 +21,7 @@ mod tests;
 mod timeouts;
 
 pub use context::{Common, DriveContext, Limits, MESSAGE_COST};
-pub use driver::{Closed, Connections, Driver};
+pub use driver::{Closed, Connections, Driver, Owner};
 pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
@@ -70,6 +70,8 @@ bitflags::bitflags! {
         /// The input in its buffers does not wait for more: the session stopped because its outbox was full, or the
         /// input is a record.
         const INPUT_BLOCKED = 64;
+        /// It is not caught up: it is restricted by its state, or has buffers.
+        const NOT_CAUGHT_UP = 128;
     }
 }
 
@@ -106,7 +108,8 @@ where
     /// Its stream is to be watched for output space, since that event reports the result.
     pub fn connecting(session: S) -> Self {
         let mut connection = Connection::in_state(State::CONNECTING, session);
-        connection.flags.insert(Flags::WATCHES_WRITABLE);
+        let flags = Flags::WATCHES_WRITABLE | Flags::NOT_CAUGHT_UP;
+        connection.flags.insert(flags);
         connection
     }
 
@@ -275,7 +278,18 @@ where
     /// Whether the connection is open, without pending output or kept input.
     #[inline]
     fn is_caught_up(&self) -> bool {
-        self.state.is_open() && self.buffers.is_none()
+        let is_caught_up = !self.flags.contains(Flags::NOT_CAUGHT_UP);
+        debug_assert_eq!(
+            is_caught_up,
+            self.state == State::OPEN && self.buffers.is_none()
+        );
+        is_caught_up
+    }
+
+    /// To be called when the state has changed, or buffers were added or freed.
+    fn update_caught_up(&mut self) {
+        let is_caught_up = self.state == State::OPEN && self.buffers.is_none();
+        self.flags.set(Flags::NOT_CAUGHT_UP, !is_caught_up);
     }
 
     /// Whether output space is to be watched from now on; true once in a connection's life, at its first pending output.

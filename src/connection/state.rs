@@ -127,14 +127,6 @@ impl State {
         Some(State { rx, tx })
     }
 
-    /// Whether nothing restricts the connection: the path of nearly every message.
-    #[inline]
-    pub(super) fn is_open(self) -> bool {
-        // One comparison for both sides.
-        const OPEN: u16 = u16::from_ne_bytes([Rx::Open as u8, Tx::Open as u8]);
-        u16::from_ne_bytes([self.rx as u8, self.tx as u8]) == OPEN
-    }
-
     /// Whether the handshake is in progress.
     #[inline]
     pub(super) fn is_connecting(self) -> bool {
@@ -263,7 +255,6 @@ mod tests {
             let names = names.split_whitespace();
             names.map(|name| parse(name).unwrap()).collect()
         };
-        assert_eq!(which(State::is_open), expected("oo"));
         assert_eq!(which(State::is_connecting), expected("co cq"));
         assert_eq!(which(State::can_receive), expected("oo oq os uo uq"));
         assert_eq!(which(State::can_send), expected("co oo uo eo"));

@@ -1,44 +1,64 @@
 //! Events of the loop: connections that are established, replies, connections that close.
 
-use super::session::{EchoSession, InFlight, Reply};
+use super::session::{EchoClient, InFlight, Reply};
 use super::tester::{Loop, Tester};
 use super::{ConnectError, Observer, Stage};
-use crate::connection::{Classes, CloseReason, Connection};
-use crate::net::{Key, Net, Readiness, Source, Time};
-use crate::reactor::Handler;
+use crate::connection::{CloseReason, Closed, Driver, Owner};
+use crate::net::{Key, Net, Source, Time};
 
 /// Connections opened per iteration, so that events are handled in between.
 const CONNECTS_PER_ITERATION: usize = 32;
 
-impl<N: Net, S: Observer> Handler<N, Connection<EchoSession>> for Tester<S> {
+impl<N: Net, S: Observer> Owner<N, EchoClient> for Tester<S> {
     #[inline]
-    fn ready(&mut self, reactor: &mut Loop<N>, key: Key, readiness: Readiness) {
+    fn driver(&mut self) -> &mut Driver<EchoClient> {
+        &mut self.driver
+    }
+
+    #[inline]
+    fn driven(
+        &mut self,
+        reactor: &mut Loop<N>,
+        key: Key,
+        ended: Option<CloseReason>,
+    ) -> Option<CloseReason> {
         self.waits.count_event();
-        let closed = self.driver.drive(reactor, key, readiness);
         if let Some(number) = self.client().established.take() {
             self.on_established(reactor, key, number);
         }
         if !self.client().replies.is_empty() {
-            self.process_replies(reactor, key, closed.is_none());
+            self.process_replies(reactor, key, ended.is_none());
         }
-        if let Some(reason) = closed {
-            self.on_closed(reactor, key, reason);
+        if ended.is_none() {
+            self.send_due(reactor);
         }
-        self.send_due(reactor);
+        ended
     }
 
-    fn expired(&mut self, reactor: &mut Loop<N>, key: Key) {
-        // Process arrived input first: its events may still be queued in the kernel.
-        if let Some(slot) = reactor.find(key) {
-            let readiness = Classes::readiness_at_deadline(slot.class());
-            self.ready(reactor, key, readiness);
+    #[cold]
+    fn closing(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
+        self.count_syn_retransmits_of_failed(reactor, key, reason);
+    }
+
+    #[cold]
+    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, closed: Closed) {
+        let number = closed.tag;
+        let error = ConnectError::of_close(closed.reason, closed.error.as_ref());
+        let is_idle = u64::from(number >= self.config.active);
+        let is_proven = self.connector.is_proven(number);
+        if self.connector.on_closed(number) {
+            self.count_failed(error, 1);
+        } else if self.stage == Stage::Connecting && !is_proven {
+            // The server accepted it only to refuse it.
+            self.tally.connections.opened -= 1;
+            self.tally.opened_idle -= is_idle;
+            self.count_failed(ConnectError::Reset, 1);
+        } else if !self.count_failed_reconnect(number, error) {
+            self.tally.connections.lost += 1;
+            self.tally.lost_idle += is_idle;
         }
-        if reactor.is_expired(key)
-            && let Some(slot) = reactor.find(key)
-        {
-            let reason = slot.tenant.expire();
-            self.on_closed(reactor, key, reason);
-        }
+        self.fail_probe(number);
+        self.on_lane_lost(number, reactor.net.now());
     }
 
     fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
@@ -138,7 +158,7 @@ impl<S: Observer> Tester<S> {
         }
     }
 
-    /// Writes a message. If that closes the connection, handles it and returns false.
+    /// Writes a message. Returns false if the connection has ended.
     #[inline]
     pub(super) fn send_message<N: Net>(
         &mut self,
@@ -148,14 +168,14 @@ impl<S: Observer> Tester<S> {
         sequence: u64,
     ) -> bool {
         let message = self.pattern.message(number, sequence);
-        let closed = self.driver.write(reactor, key, |outbox| {
+        let ended = self.driver.write(reactor, key, |outbox| {
             outbox.write(message.head());
             outbox.write(message.body());
         });
-        if let Some(reason) = closed {
-            self.on_closed(reactor, key, reason);
+        if let Some(reason) = ended {
+            self.close(reactor, key, reason);
         }
-        closed.is_none()
+        ended.is_none()
     }
 
     /// Processes the replies received on one connection; if it `can_send`, sends the next messages.
@@ -208,36 +228,5 @@ impl<S: Observer> Tester<S> {
         } else if reply.is_err() {
             self.tally.unmeasured_mismatches += 1;
         }
-    }
-
-    /// A connection has closed that this load did not close.
-    #[cold]
-    pub(super) fn on_closed<N: Net>(
-        &mut self,
-        reactor: &mut Loop<N>,
-        key: Key,
-        reason: CloseReason,
-    ) {
-        self.count_syn_retransmits_of_failed(reactor, key, reason);
-        let Some(closed) = self.driver.close(reactor, key, reason) else {
-            return;
-        };
-        let number = closed.tag;
-        let error = ConnectError::of_close(reason, closed.error.as_ref());
-        let is_idle = u64::from(number >= self.config.active);
-        let is_proven = self.connector.is_proven(number);
-        if self.connector.on_closed(number) {
-            self.count_failed(error, 1);
-        } else if self.stage == Stage::Connecting && !is_proven {
-            // The server accepted it only to refuse it.
-            self.tally.connections.opened -= 1;
-            self.tally.opened_idle -= is_idle;
-            self.count_failed(ConnectError::Reset, 1);
-        } else if !self.count_failed_reconnect(number, error) {
-            self.tally.connections.lost += 1;
-            self.tally.lost_idle += is_idle;
-        }
-        self.fail_probe(number);
-        self.on_lane_lost(number, reactor.net.now());
     }
 }

@@ -15,7 +15,7 @@ use super::tally::Tally;
 use super::waits::Waits;
 use super::warning::milliseconds;
 use super::{Config, Observer, Pace, Progress, Saved, Stage, SynTimers, WallTime, Warning};
-use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Timeouts};
+use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Owner, Timeouts};
 use crate::echo::Pattern;
 use crate::net::{Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
@@ -117,7 +117,7 @@ impl<N: Net, S: Observer> Load<N, S> {
     /// # Errors
     /// The selector fails.
     pub fn run_iteration(&mut self) -> io::Result<()> {
-        self.reactor.turn(&mut self.tester)?;
+        self.tester.run_iteration(&mut self.reactor)?;
         self.tester.step(&mut self.reactor);
         Ok(())
     }

@@ -398,11 +398,17 @@ fn a_touch_starts_the_time_anew() {
     let mut reactor = reactor(Duration::ZERO);
     let key = insert(&mut reactor);
     reactor.set_class(key, LINE);
-    assert!(reactor.borrow(key).unwrap().touched, "it has just begun");
+    assert!(
+        reactor.borrow(key).unwrap().is_touched(),
+        "it has just begun"
+    );
     reactor.net.now.set(1_000_000_000);
     let mut scribe = Scribe::default();
     reactor.turn(&mut scribe).unwrap();
-    assert!(!reactor.borrow(key).unwrap().touched, "not in this tick");
+    assert!(
+        !reactor.borrow(key).unwrap().is_touched(),
+        "not in this tick"
+    );
     reactor.touch(key);
     reactor.net.now.set(2_000_000_000);
     reactor.turn(&mut scribe).unwrap();

@@ -2,7 +2,7 @@
 
 use super::throttle::Throttle;
 use super::{Refusal, Service, Shortage};
-use crate::connection::{Connection, Connections};
+use crate::connection::{Connection, Connections, Owner};
 use crate::net::{AcceptError, Ending, Limit, ListenOptions, Net, Source, Time};
 use crate::protocol::{Protocol, Session};
 use std::io;

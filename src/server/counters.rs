@@ -103,6 +103,7 @@ mod tests {
         Closed {
             reason,
             tag: 0,
+            pending_output: 0,
             bytes_in,
             bytes_out,
             error: None,

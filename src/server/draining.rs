@@ -1,7 +1,7 @@
 //! How the server stops: take in who waits, answer what has come, flush, FIN; and after a while cut short what is left.
 
 use super::{Exit, Service};
-use crate::connection::{CloseReason, Connections};
+use crate::connection::{CloseReason, Connections, Owner};
 use crate::net::{Key, Net, Readiness, Signal, Time};
 use crate::protocol::Protocol;
 use std::time::Duration;

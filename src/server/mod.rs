@@ -11,10 +11,10 @@ mod throttle;
 
 pub use counters::{Counters, Refusal, Shortage};
 
-use crate::connection::{CloseReason, Common, Connections, Driver, Limits, Pool, Timeouts};
-use crate::net::{Key, ListenOptions, Net, Readiness, Source, Time, backlog_in_force};
+use crate::connection::{Closed, Common, Connections, Driver, Limits, Owner, Pool, Timeouts};
+use crate::net::{Key, ListenOptions, Net, Source, Time, backlog_in_force};
 use crate::protocol::Protocol;
-use crate::reactor::{Handler, Reactor};
+use crate::reactor::Reactor;
 use accepting::Accepting;
 use draining::Drain;
 use recording::Recording;
@@ -162,12 +162,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
     /// # Errors
     /// As [`Server::run`].
     pub fn turn(&mut self) -> io::Result<Option<Exit>> {
-        self.reactor.turn(&mut self.service)?;
-        if self.service.driver.has_records() {
-            self.service.write_records(&mut self.reactor);
-        }
-        self.service.make_room(&mut self.reactor);
-        self.service.admit_waiting(&mut self.reactor);
+        self.service.run_iteration(&mut self.reactor)?;
         self.service.resume_accepting(&mut self.reactor);
         self.service.go_on_draining(&mut self.reactor);
         let exit = self.service.exit.take();
@@ -233,19 +228,10 @@ impl<N: Net, P: Protocol> Server<N, P> {
     }
 }
 
-impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> for Service<N, P> {
-    #[expect(clippy::inline_always, reason = "on the way of every byte")]
-    #[inline(always)]
-    fn ready(&mut self, reactor: &mut Connections<N, P>, key: Key, readiness: Readiness) {
-        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
-            self.close(reactor, key, reason);
-        }
-    }
-
-    fn expired(&mut self, reactor: &mut Connections<N, P>, key: Key) {
-        if let Some(reason) = self.driver.expire(reactor, key) {
-            self.close(reactor, key, reason);
-        }
+impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
+    #[inline]
+    fn driver(&mut self) -> &mut Driver<P> {
+        &mut self.driver
     }
 
     fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
@@ -253,6 +239,12 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
             Source::SIGNALS => self.on_signals(reactor),
             Source::STDOUT => self.recording.unblock(),
             _ => self.accept(reactor, source),
+        }
+    }
+
+    fn events_handled(&mut self, reactor: &mut Connections<N, P>) {
+        if self.driver.has_records() {
+            self.write_records(reactor);
         }
     }
 
@@ -265,32 +257,8 @@ impl<N: Net, P: Protocol> Handler<N, crate::connection::Connection<P::Session>> 
         let others = self.accepting.paused_until.into_iter().chain(evicts);
         drain.into_iter().chain(others).min()
     }
-}
 
-impl<N: Net, P: Protocol> Service<N, P> {
-    /// Evicts connections while memory is scarce.
-    #[inline]
-    fn make_room(&mut self, reactor: &mut Connections<N, P>) {
-        if !self.driver.begin_eviction(reactor.now()) {
-            return;
-        }
-        while let Some(key) = self.driver.next_to_evict(reactor) {
-            self.close(reactor, key, CloseReason::NoMemory);
-        }
-    }
-
-    /// Lets those go on who waited for memory, if there is some again.
-    fn admit_waiting(&mut self, reactor: &mut Connections<N, P>) {
-        while let Some((key, reason)) = self.driver.resume_waiting(reactor) {
-            self.close(reactor, key, reason);
-        }
-    }
-
-    /// Ends a connection: closes its socket, takes its slot back, counts the reason.
-    fn close(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
-        let Some(closed) = self.driver.close(reactor, key, reason) else {
-            return;
-        };
+    fn closed(&mut self, _: &mut Connections<N, P>, key: Key, closed: Closed) {
         self.counters.count_closed(&closed);
         if let Some(sources) = &mut self.sources {
             sources.leave(closed.tag);

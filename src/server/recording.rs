@@ -5,7 +5,7 @@
 //! while a full pipe fills that memory, nobody is read.
 
 use super::Service;
-use crate::connection::Connections;
+use crate::connection::{Connections, Owner};
 use crate::net::{Key, Net, Stream};
 use crate::protocol::Protocol;
 use std::io::{self, ErrorKind};

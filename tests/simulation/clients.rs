@@ -6,11 +6,11 @@ use crate::selector::CLIENTS;
 use crate::sim_net::{SimNet, address};
 use crate::world::{MILLISECOND, SharedWorld};
 use echoloop::connection::{
-    Classes, CloseReason, Common, Connection, Connections, Driver, Limits, Timeouts,
+    Classes, CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
 };
-use echoloop::net::{Key, Readiness, Source, Time};
+use echoloop::net::{Key, Time};
 use echoloop::protocol::{Context, Outbox, Protocol, Session};
-use echoloop::reactor::{Handler, Reactor, TICK};
+use echoloop::reactor::{Reactor, TICK};
 use std::time::Duration;
 
 /// Numbers of clients begin here, so that their bytes are not those of any peer.
@@ -151,7 +151,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
     /// One turn of the program.
     pub fn turn(&mut self) {
         self.refuse_memory();
-        self.reactor.turn(&mut self.crew).unwrap();
+        self.crew.run_iteration(&mut self.reactor).unwrap();
         let now = self.reactor.now().as_nanos();
         for index in 0..self.crew.clients.len() {
             let client = &self.crew.clients[index];
@@ -232,12 +232,7 @@ impl Crew {
             let id = FIRST_ID + index as u64;
             let bytes: Vec<u8> = (sent..sent + chunk).map(|at| byte(id, at)).collect();
             self.driver.common.protocol.counts[index].0 += chunk;
-            let closed = self
-                .driver
-                .write(reactor, key, |outbox| outbox.write(&bytes));
-            if let Some(reason) = closed {
-                self.close(reactor, key, reason);
-            }
+            self.write(reactor, key, |outbox| outbox.write(&bytes));
         }
     }
 
@@ -290,8 +285,32 @@ impl Crew {
             );
         }
     }
+}
 
-    fn close<const DRAINS: bool>(
+impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for Crew {
+    fn driver(&mut self) -> &mut Driver<Checker> {
+        &mut self.driver
+    }
+
+    fn timed_out(
+        &mut self,
+        reactor: &mut Connections<SimNet<DRAINS>, Checker>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        if reason == CloseReason::ConnectTimeout {
+            let mut clients = self.clients.iter();
+            let client = clients.find(|client| client.key == Some(key));
+            let waited = client.map(|client| reactor.now().since(client.begun_at));
+            assert!(
+                waited >= Some(self.connect_timeout),
+                "timed out too early: {client:?}"
+            );
+        }
+        self.close(reactor, key, reason);
+    }
+
+    fn closing(
         &mut self,
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
         key: Key,
@@ -302,46 +321,13 @@ impl Crew {
         }
         if reason == CloseReason::ConnectFailed {
             let failed = reactor.find(key).is_some_and(|slot| slot.stream.is_over());
-            assert!(failed, "given up although nothing was wrong");
-        }
-        if let Some(closed) = self.driver.close(reactor, key, reason) {
-            self.ended(closed.tag as usize, reason);
-        }
-    }
-}
-
-impl<const DRAINS: bool> Handler<SimNet<DRAINS>, Connection<CheckerSession>> for Crew {
-    fn ready(
-        &mut self,
-        reactor: &mut Connections<SimNet<DRAINS>, Checker>,
-        key: Key,
-        readiness: Readiness,
-    ) {
-        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
-            self.close(reactor, key, reason);
+            assert!(failed, "closed as failed although nothing was wrong");
         }
     }
 
-    fn expired(&mut self, reactor: &mut Connections<SimNet<DRAINS>, Checker>, key: Key) {
-        let now = reactor.now();
-        let Some(reason) = self.driver.expire(reactor, key) else {
-            return;
-        };
-        if reason != CloseReason::ConnectTimeout {
-            // It was driven before, and has come to its end so.
-            return self.close(reactor, key, reason);
-        }
-        let mut clients = self.clients.iter();
-        let client = clients.find(|client| client.key == Some(key));
-        let waited = client.map(|client| now.since(client.begun_at));
-        assert!(
-            waited >= Some(self.connect_timeout),
-            "given up too early: {client:?}"
-        );
-        self.close(reactor, key, reason);
+    fn closed(&mut self, _: &mut Connections<SimNet<DRAINS>, Checker>, _: Key, closed: Closed) {
+        self.ended(closed.tag as usize, closed.reason);
     }
-
-    fn source_ready(&mut self, _: &mut Connections<SimNet<DRAINS>, Checker>, _: Source) {}
 
     fn wake_at(&self) -> Option<Time> {
         let waiting = self.clients.iter().filter(|client| client.done.is_none());

@@ -13,18 +13,26 @@ use crate::reactor::{Class, TICK};
 use std::time::Duration;
 
 impl<P: Protocol> Driver<P> {
-    /// Handles a deadline that has passed. Returns why the connection has ended, if it has; then
-    /// [`close`](Driver::close) is to be called.
-    pub fn expire<N: Net>(
+    /// Drives a connection whose deadline has passed. Returns why it has ended, if it has.
+    pub fn drive_at_deadline<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
     ) -> Option<CloseReason> {
         let class = reactor.find(key)?.class();
-        let ended = self.drive_if::<N, true>(reactor, key, Classes::readiness_at_deadline(class));
-        if ended.is_some() || !reactor.is_expired(key) {
-            return ended;
+        self.drive_if::<N, true>(reactor, key, Classes::readiness_at_deadline(class))
+    }
+
+    /// Returns why a connection has ended, if its deadline has passed in spite of that and its peer has made no progress.
+    pub fn check_deadline<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        if !reactor.is_expired(key) {
+            return None;
         }
+        let class = reactor.find(key)?.class();
         if let Some(recheck) = Classes::recheck(class)
             && self.has_progressed(reactor, key, class)
         {

@@ -2,6 +2,7 @@
 
 mod eviction;
 mod expiry;
+mod owner;
 mod records;
 
 use super::{Classes, CloseReason, Common, Connection, DriveContext, Outcome};
@@ -9,6 +10,7 @@ use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
 use crate::protocol::{Outbox, Protocol, RawSession, Session};
 use crate::reactor::{Borrowed, KeyQueue, Reactor, Slot};
 use eviction::Eviction;
+pub use owner::Owner;
 use std::io;
 use std::net::SocketAddr;
 
@@ -305,10 +307,12 @@ impl<P: Protocol> Driver<P> {
         ending: Ending,
     ) -> Option<Closed> {
         let connection = reactor.remove(key, ending)?;
+        let pending_output = connection.pending_output(&self.common.pool);
         self.common.pool.connection_closed(connection.buffers);
         Some(Closed {
             reason,
             tag: connection.tag,
+            pending_output,
             bytes_in: connection.bytes_in(),
             bytes_out: connection.bytes_out(),
             error: self.common.last_error.take(),
@@ -351,6 +355,8 @@ pub struct Closed {
     pub reason: CloseReason,
     /// The number that its owner had given it ([`Connection::tagged`]).
     pub tag: u32,
+    /// Bytes of output that the kernel had not accepted.
+    pub pending_output: usize,
     /// Bytes received from its peer.
     pub bytes_in: u64,
     /// Bytes that the kernel accepted for its peer.

@@ -3,6 +3,7 @@
 use super::harness::Harness;
 use super::*;
 use crate::connection::Classes;
+use crate::connection::Owner;
 use crate::net::Ending;
 use crate::protocol::{Context, Finish, Outbox};
 

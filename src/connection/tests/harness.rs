@@ -1,9 +1,9 @@
 //! A harness for connections: a reactor over scripted sockets, with a driver, in which time is what the test says.
 
 use super::*;
-use crate::connection::{Connections, Driver, Timeouts};
+use crate::connection::{Closed, Connections, Driver, Owner, Timeouts};
 use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source};
-use crate::reactor::{Handler, Reactor};
+use crate::reactor::Reactor;
 use std::time::Duration;
 
 /// A world of scripted sockets. Time is what the test says it is.
@@ -69,40 +69,18 @@ impl Net for FakeNet {
     }
 }
 
-/// Drives whoever is ready, and writes down who ended and why.
-pub(super) struct Owner<P: Protocol = Raw> {
+/// Drives connections, and records which have closed and why.
+pub(super) struct TestOwner<P: Protocol = Raw> {
     pub(super) driver: Driver<P>,
     pub(super) ended: Vec<(u32, CloseReason)>,
 }
 
-impl<P: Protocol> Handler<FakeNet, Connection<P::Session>> for Owner<P> {
-    fn ready(&mut self, reactor: &mut Connections<FakeNet, P>, key: Key, readiness: Readiness) {
-        if let Some(reason) = self.driver.drive(reactor, key, readiness) {
-            self.close(reactor, key, reason);
-        }
+impl<P: Protocol> Owner<FakeNet, P> for TestOwner<P> {
+    fn driver(&mut self) -> &mut Driver<P> {
+        &mut self.driver
     }
 
-    fn expired(&mut self, reactor: &mut Connections<FakeNet, P>, key: Key) {
-        if let Some(reason) = self.driver.expire(reactor, key) {
-            self.close(reactor, key, reason);
-        }
-    }
-
-    fn source_ready(&mut self, _: &mut Connections<FakeNet, P>, _: Source) {}
-
-    fn wake_at(&self) -> Option<Time> {
-        None
-    }
-}
-
-impl<P: Protocol> Owner<P> {
-    pub(super) fn close(
-        &mut self,
-        reactor: &mut Connections<FakeNet, P>,
-        key: Key,
-        reason: CloseReason,
-    ) {
-        let closed = self.driver.close(reactor, key, reason).unwrap();
+    fn closed(&mut self, _: &mut Connections<FakeNet, P>, key: Key, closed: Closed) {
         self.ended.push((key.serial, closed.reason));
     }
 }
@@ -110,7 +88,7 @@ impl<P: Protocol> Owner<P> {
 /// A reactor with a driver, on which idle, stalled and connecting ones have ten seconds.
 pub(super) struct Harness<P: Protocol = Raw> {
     pub(super) reactor: Connections<FakeNet, P>,
-    pub(super) owner: Owner<P>,
+    pub(super) owner: TestOwner<P>,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -132,7 +110,7 @@ impl<P: Protocol> Harness<P> {
         let common = Common::new(protocol, limits, max_buffered);
         Harness {
             reactor: Reactor::new(FakeNet::default(), timeouts.by_class(), Duration::ZERO),
-            owner: Owner {
+            owner: TestOwner {
                 driver: Driver::new(common),
                 ended: Vec::new(),
             },

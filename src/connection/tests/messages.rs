@@ -2,6 +2,7 @@
 
 use super::harness::Harness;
 use super::*;
+use crate::connection::Owner;
 use crate::connection::Pool;
 use crate::net::Key;
 use crate::protocol::{Frame, Line, Width};

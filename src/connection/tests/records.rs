@@ -2,6 +2,7 @@
 
 use super::harness::Harness;
 use super::*;
+use crate::connection::Owner;
 use crate::net::{Ending, Key};
 use crate::protocol::Collect;
 use crate::reactor::Class;

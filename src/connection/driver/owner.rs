@@ -1,0 +1,133 @@
+//! The owner of connections, such as a server or a client. Whatever ends a connection, it is closed in
+//! [`Owner::close`].
+
+use super::{Closed, Connections, Driver};
+use crate::connection::{CloseReason, Connection};
+use crate::net::{Key, Net, Readiness, Source, Time};
+use crate::protocol::{Outbox, Protocol, Session};
+use crate::reactor::Handler;
+use std::io;
+
+/// Decides which connections there are, and is notified of what becomes of them.
+///
+/// An owner is the [`Handler`] of the loop that its connections are on.
+pub trait Owner<N: Net, P: Protocol>: Sized {
+    /// The driver of the connections.
+    fn driver(&mut self) -> &mut Driver<P>;
+
+    /// A connection was driven; `ended` is why it has ended, if it has. Returns why it is to be closed, if it is.
+    #[inline]
+    fn driven(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        ended: Option<CloseReason>,
+    ) -> Option<CloseReason> {
+        let _ = (reactor, key);
+        ended
+    }
+
+    /// The deadline of a connection has passed. Closes it, unless the owner restarts its timer instead.
+    fn timed_out(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
+        self.close(reactor, key, reason);
+    }
+
+    /// A connection is about to be closed; its stream can still be read.
+    fn closing(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
+        let _ = (reactor, key, reason);
+    }
+
+    /// A connection was closed.
+    fn closed(&mut self, reactor: &mut Connections<N, P>, key: Key, closed: Closed);
+
+    /// A listener or another source is ready, or it was to be handled again.
+    fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+        let _ = (reactor, source);
+    }
+
+    /// When the next iteration is to run even if nothing happens.
+    fn wake_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// All events of an iteration were handled, and those that wait for memory are next.
+    fn events_handled(&mut self, reactor: &mut Connections<N, P>) {
+        let _ = reactor;
+    }
+
+    /// Closes a connection.
+    fn close(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
+        self.closing(reactor, key, reason);
+        if let Some(closed) = self.driver().close(reactor, key, reason) {
+            self.closed(reactor, key, closed);
+        }
+    }
+
+    /// Writes on a connection, as a client does; see [`Connection::write`]. False if it has ended and was closed.
+    #[inline]
+    fn write(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        write: impl FnOnce(&mut Outbox<'_>),
+    ) -> bool {
+        let ended = self.driver().write(reactor, key, write);
+        if let Some(reason) = ended {
+            self.close(reactor, key, reason);
+        }
+        ended.is_none()
+    }
+
+    /// Runs one iteration of the loop. Afterwards connections are evicted while memory is scarce, and those that wait for
+    /// memory continue.
+    ///
+    /// # Errors
+    /// What the selector returns; the loop cannot continue then.
+    fn run_iteration(&mut self, reactor: &mut Connections<N, P>) -> io::Result<()> {
+        reactor.turn(self)?;
+        self.events_handled(reactor);
+        if self.driver().begin_eviction(reactor.now()) {
+            while let Some(key) = self.driver().next_to_evict(reactor) {
+                self.close(reactor, key, CloseReason::NoMemory);
+            }
+        }
+        while let Some((key, reason)) = self.driver().resume_waiting(reactor) {
+            self.close(reactor, key, reason);
+        }
+        Ok(())
+    }
+}
+
+impl<N, S, O> Handler<N, Connection<S>> for O
+where
+    N: Net,
+    S: Session,
+    S::Shared: Protocol<Session = S>,
+    O: Owner<N, S::Shared>,
+{
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
+    fn ready(&mut self, reactor: &mut Connections<N, S::Shared>, key: Key, readiness: Readiness) {
+        let ended = self.driver().drive(reactor, key, readiness);
+        if let Some(reason) = self.driven(reactor, key, ended) {
+            self.close(reactor, key, reason);
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Connections<N, S::Shared>, key: Key) {
+        let ended = self.driver().drive_at_deadline(reactor, key);
+        if let Some(reason) = self.driven(reactor, key, ended) {
+            self.close(reactor, key, reason);
+        } else if let Some(reason) = self.driver().check_deadline(reactor, key) {
+            self.timed_out(reactor, key, reason);
+        }
+    }
+
+    fn source_ready(&mut self, reactor: &mut Connections<N, S::Shared>, source: Source) {
+        Owner::source_ready(self, reactor, source);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        Owner::wake_at(self)
+    }
+}
