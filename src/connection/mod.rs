@@ -249,14 +249,13 @@ where
             let result = match stream.read(&mut scratch[..size]) {
                 Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {
                     self.readiness = readiness.difference(Readiness::READABLE);
-                    match self.on_input_caught_up(&scratch[..count], stream, cx) {
-                        Ok(true) => return Outcome::Input,
-                        result => {
-                            cx.received = true;
-                            cx.used = cx.used.max(count);
-                            result.map(|_| ())
-                        }
+                    let outcome = self.on_input_caught_up(&scratch[..count], stream, cx);
+                    if outcome != Outcome::Event {
+                        return outcome;
                     }
+                    cx.received = true;
+                    cx.used = cx.used.max(count);
+                    Ok(())
                 }
                 Ok(count) if count > 0 => {
                     cx.charge(count);

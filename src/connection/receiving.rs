@@ -1,7 +1,7 @@
 //! From the connection to its session: passes input on, and applies what the session returns.
 
 use super::state::Event;
-use super::{CloseReason, Common, Connection, DriveContext, Flags, MESSAGE_COST};
+use super::{CloseReason, Common, Connection, DriveContext, Flags, MESSAGE_COST, Outcome};
 use crate::net::{Key, Stream};
 use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
 
@@ -28,7 +28,7 @@ where
     }
 
     /// As [`on_input`](Self::on_input), for a connection that is caught up: it holds no earlier input and no output.
-    /// True if it is still caught up afterwards.
+    /// The outcome is `Input` if it is still caught up afterwards, else `Event` or `Closed`.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     pub(super) fn on_input_caught_up<T: Stream>(
@@ -36,7 +36,7 @@ where
         input: &[u8],
         stream: &mut T,
         cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<bool, CloseReason> {
+    ) -> Outcome {
         self.count_input(input, cx.key.serial);
         let mut outbox = Outbox::new(cx.write_buffer, cx.common.limits.max_pending);
         let shared = &mut cx.common.protocol;
@@ -48,9 +48,11 @@ where
         if consumed < input.len() || !outbox.is_ordinary() {
             let consumed = consumed.min(input.len());
             let result =
-                self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent)?;
-            cx.charge(input.len() + result.work());
-            return self.answer_rest(result, input, stream, cx).map(|()| false);
+                self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent);
+            return match result.and_then(|result| self.answer_rest(result, input, stream, cx)) {
+                Ok(()) => Outcome::Event,
+                Err(reason) => Outcome::Closed(reason),
+            };
         }
         self.deliver_caught_up(outbox.bytes(), stream, cx.common, cx.key)
     }
@@ -74,6 +76,7 @@ where
         stream: &mut T,
         cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
+        cx.charge(input.len() + result.work());
         let rest = &input[result.consumed..];
         if rest.is_empty() {
             return Ok(());

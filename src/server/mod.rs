@@ -149,6 +149,8 @@ impl<N: Net, P: Protocol> Server<N, P> {
     ///
     /// # Errors
     /// What the selector or a listener says when the server cannot go on.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
     pub fn run(&mut self) -> io::Result<Exit> {
         loop {
             if let Some(exit) = self.turn()? {
@@ -161,6 +163,8 @@ impl<N: Net, P: Protocol> Server<N, P> {
     ///
     /// # Errors
     /// As [`Server::run`].
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
     pub fn turn(&mut self) -> io::Result<Option<Exit>> {
         self.service.run_iteration(&mut self.reactor)?;
         self.service.resume_accepting(&mut self.reactor);

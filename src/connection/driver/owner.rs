@@ -83,6 +83,8 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     ///
     /// # Errors
     /// What the selector returns; the loop cannot continue then.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
     fn run_iteration(&mut self, reactor: &mut Connections<N, P>) -> io::Result<()> {
         reactor.turn(self)?;
         self.events_handled(reactor);
