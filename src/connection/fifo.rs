@@ -20,7 +20,11 @@ pub struct Fifo<const INLINE: usize> {
 /// Where the bytes are, those included that have been taken.
 #[derive(Debug)]
 enum Storage<const INLINE: usize> {
-    Inline { length: u8, bytes: [u8; INLINE] },
+    Inline {
+        length: u8,
+        bytes: [u8; INLINE],
+    },
+    /// Without an allocation while the queue is empty.
     Heap(Vec<u8>),
 }
 
@@ -28,10 +32,7 @@ impl<const INLINE: usize> Default for Fifo<INLINE> {
     fn default() -> Self {
         const { assert!(INLINE <= u8::MAX as usize) };
         Fifo {
-            storage: Storage::Inline {
-                length: 0,
-                bytes: [0; INLINE],
-            },
+            storage: Storage::Heap(Vec::new()),
             taken: 0,
         }
     }
@@ -77,31 +78,39 @@ impl<const INLINE: usize> Fifo<INLINE> {
     /// # Errors
     /// There is no memory for it; the queue is unchanged.
     pub fn push(&mut self, more: &[u8]) -> Result<(), OutOfMemory> {
-        if let Storage::Heap(bytes) = &mut self.storage {
-            if more.len() > bytes.capacity() - bytes.len() {
-                // A byte is moved once on average.
-                if self.taken >= bytes.len() / 2 {
-                    bytes.drain(..self.taken);
-                    self.taken = 0;
-                }
-                reserve(bytes, more.len())?;
-            }
-            bytes.extend_from_slice(more);
-            return Ok(());
-        }
         let length = self.len();
-        if let Storage::Inline { length: end, bytes } = &mut self.storage
-            && length + more.len() <= INLINE
-        {
-            bytes.copy_within(self.taken..usize::from(*end), 0);
-            bytes[length..length + more.len()].copy_from_slice(more);
-            *end = u8::try_from(length + more.len()).unwrap_or(*end);
-        } else {
-            let mut heap = Vec::new();
-            reserve(&mut heap, (length + more.len()).max(INLINE + INLINE / 2))?;
-            heap.extend_from_slice(self.as_slice());
-            heap.extend_from_slice(more);
-            self.storage = Storage::Heap(heap);
+        let needed = length + more.len();
+        match &mut self.storage {
+            Storage::Heap(bytes) if bytes.capacity() > 0 => {
+                if more.len() > bytes.capacity() - bytes.len() {
+                    // A byte is moved once on average.
+                    if self.taken >= bytes.len() / 2 {
+                        bytes.drain(..self.taken);
+                        self.taken = 0;
+                    }
+                    reserve(bytes, more.len())?;
+                }
+                bytes.extend_from_slice(more);
+                return Ok(());
+            }
+            _ if needed > INLINE => {
+                let mut bytes = Vec::new();
+                reserve(&mut bytes, needed.max(INLINE + INLINE / 2))?;
+                bytes.extend_from_slice(self.as_slice());
+                bytes.extend_from_slice(more);
+                self.storage = Storage::Heap(bytes);
+            }
+            Storage::Inline { length: end, bytes } => {
+                bytes.copy_within(self.taken..usize::from(*end), 0);
+                bytes[length..needed].copy_from_slice(more);
+                *end = u8::try_from(needed).unwrap_or(*end);
+            }
+            Storage::Heap(_) => {
+                let mut bytes = [0; INLINE];
+                bytes[..needed].copy_from_slice(more);
+                let length = u8::try_from(needed).unwrap_or(0);
+                self.storage = Storage::Inline { length, bytes };
+            }
         }
         self.taken = 0;
         Ok(())
@@ -121,12 +130,17 @@ impl<const INLINE: usize> Fifo<INLINE> {
 
     /// Frees memory if most of it is unused, as after a large message. If there is no memory for a smaller allocation,
     /// the larger one stays.
+    #[inline]
     pub(super) fn shrink(&mut self) {
         /// A smaller allocation is kept.
         const LARGE: usize = 64 * 1024;
-        if self.allocated() <= LARGE || self.allocated() / 8 < self.len() {
-            return;
+        if self.allocated() > LARGE && self.allocated() / 8 >= self.len() {
+            self.reallocate();
         }
+    }
+
+    #[cold]
+    fn reallocate(&mut self) {
         let mut smaller = Fifo::default();
         if smaller.push(self.as_slice()).is_ok() {
             *self = smaller;

@@ -163,6 +163,7 @@ impl Pool {
     }
 
     /// As [`buffers`](Pool::buffers), to change them; [`update`](Pool::update) is to follow.
+    #[inline]
     pub(super) fn buffers_mut(&mut self, id: BuffersId) -> Option<&mut Buffers> {
         self.buffers.get_mut(id)
     }

@@ -91,6 +91,7 @@ where
 
     /// How much output a session may produce in one call. While memory is scarce that is no more than fits into the
     /// connection's share, since the kernel may accept none of it.
+    #[inline]
     pub(super) fn output_space(&self, max_pending: usize, pool: &Pool) -> usize {
         let space = if self.has_pending_output() {
             max_pending.saturating_sub(self.pending_output(pool))

@@ -221,6 +221,9 @@ where
         };
         let consumed = method(&mut self.session, input, context, &mut outbox);
         let consumed = consumed.min(input.len());
+        if outbox.is_empty() && outbox.is_ordinary() {
+            return Ok(CallResult::of(consumed, &outbox));
+        }
         self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent)
     }
 
@@ -246,12 +249,7 @@ where
         let delivered = self.deliver(outbox.bytes(), stream, common, key);
         *sent |= self.bytes_out != before;
         delivered?;
-        Ok(CallResult {
-            consumed,
-            produced: outbox.bytes().len(),
-            messages: outbox.messages(),
-            filled_the_outbox: outbox.is_full(),
-        })
+        Ok(CallResult::of(consumed, outbox))
     }
 }
 
@@ -269,6 +267,16 @@ pub(super) struct CallResult {
 }
 
 impl CallResult {
+    #[inline]
+    fn of(consumed: usize, outbox: &Outbox<'_>) -> CallResult {
+        CallResult {
+            consumed,
+            produced: outbox.bytes().len(),
+            messages: outbox.messages(),
+            filled_the_outbox: outbox.is_full(),
+        }
+    }
+
     /// The work that the call was beyond its input, as [`Limits::budget`](super::Limits::budget) counts it: input is
     /// counted when it is read.
     fn work(self) -> usize {
