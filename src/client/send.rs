@@ -284,7 +284,7 @@ impl SenderState {
     fn count_moved(&mut self, closed: &Closed) {
         self.moved = SendReport {
             sent: closed.bytes_out,
-            received: closed.bytes_in + std::mem::take(&mut self.salvaged),
+            received: closed.bytes_in,
             output_closed: false,
         };
     }
@@ -345,8 +345,9 @@ impl<N: Net> Owner<N, SendProtocol> for SenderState {
     }
 
     /// Tries the next address, or concludes.
-    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, closed: Closed) {
+    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, mut closed: Closed) {
         self.key = None;
+        closed.bytes_in += std::mem::take(&mut self.salvaged);
         self.count_moved(&closed);
         if !self.protocol().is_established {
             self.connector.on_connect_error(closed);

@@ -155,10 +155,10 @@ impl BySize {
         let Some(list) = self.link(index).map(|link| link.list) else {
             return;
         };
-        let (first, last) = &mut self.lists[usize::from(list)];
-        let previous = std::mem::replace(last, index);
+        let (head, tail) = &mut self.lists[usize::from(list)];
+        let previous = std::mem::replace(tail, index);
         if previous == NONE {
-            *first = index;
+            *head = index;
         }
         if let Some(link) = self.link(index) {
             (link.previous, link.next) = (previous, NONE);

@@ -91,9 +91,8 @@ impl State {
         let (rx, tx) = match (event, rx, tx) {
             (Event::Connected, Rx::Connecting, tx) => (Rx::Open, tx),
 
-            (Event::HalfClose, Rx::Cancelled | Rx::RecordPending, tx) => (rx, tx),
+            (Event::HalfClose, Rx::Cancelled | Rx::RecordPending, _) => return Some(self),
             (Event::HalfClose, rx, Tx::Open) => (rx, Tx::FinQueued),
-            (Event::HalfClose, rx, tx) => (rx, tx),
 
             (Event::FinSent, Rx::Open | Rx::Discard, Tx::FinQueued) => (rx, Tx::FinSent),
 
@@ -112,14 +111,13 @@ impl State {
             (Event::Finished, Rx::Open | Rx::UntilDrained, Tx::Open | Tx::FinQueued) => {
                 (Rx::Discard, Tx::FinQueued)
             }
-            (Event::Finished, Rx::Open, Tx::FinSent) => (Rx::Discard, Tx::FinSent),
+            (Event::Finished | Event::Drain, Rx::Open, Tx::FinSent) => (Rx::Discard, Tx::FinSent),
 
             (Event::Drain, Rx::Connecting, tx) => (Rx::Cancelled, tx),
-            (Event::Drain, Rx::Open, Tx::FinSent) => (Rx::Discard, Tx::FinSent),
             (Event::Drain, Rx::Open, tx) => (Rx::UntilDrained, tx),
             (Event::Drain, Rx::AtEof, Tx::Open) => (Rx::AtEof, Tx::FinQueued),
             // The end is already decided.
-            (Event::Drain, rx, tx) => (rx, tx),
+            (Event::HalfClose | Event::Drain, rx, tx) => (rx, tx),
             (Event::Drained, Rx::UntilDrained, _) => (Rx::Discard, Tx::FinQueued),
 
             _ => return None,

@@ -70,10 +70,12 @@ pub struct Borrowed<'a, N: Net, T> {
 }
 
 impl<N: Net, T> Borrowed<'_, N, T> {
-    /// Whether the connection's timer was restarted in this tick already. Never true while it is in no class.
+    /// Whether the connection's timer was restarted in this tick already. Never true while it is in no class, nor while
+    /// it is rechecked: a byte ends the rechecks, also in the tick in which they began.
     #[inline]
+    #[must_use]
     pub fn is_touched(&self) -> bool {
-        self.slot.link.is_since(*self.tick)
+        self.slot.link.is_since(*self.tick) && self.slot.marks == 0
     }
 }
 

@@ -40,12 +40,6 @@ impl<S, T> Slot<S, T> {
         self.marks & QUEUED != 0
     }
 
-    /// Whether the connection is queued to run again, or is rechecked: neither is so for nearly every event.
-    #[inline]
-    pub fn is_queued_or_rechecked(&self) -> bool {
-        self.marks != 0
-    }
-
     /// The list of deadlines that the slot stands in.
     #[inline]
     pub fn class(&self) -> Class {

@@ -83,15 +83,10 @@ impl<P: Protocol> Driver<P> {
     ) -> Option<CloseReason> {
         let borrowed = reactor.borrow(key)?;
         let slot = &mut *borrowed.slot;
-        let mut readiness = readiness;
-        if slot.is_queued_or_rechecked() {
-            if slot.is_queued() && !QUEUED {
-                // It runs once in an iteration.
-                slot.tenant.add_readiness(readiness);
-                return None;
-            }
-            // A byte ends the rechecks, also in the tick in which they began; so it takes the path that reports it.
-            readiness |= Readiness::DRAIN;
+        if slot.is_queued() && !QUEUED {
+            // It runs once in an iteration.
+            slot.tenant.add_readiness(readiness);
+            return None;
         }
         let connection = &mut slot.tenant;
         let mut cx = self.context(key, borrowed.now);
