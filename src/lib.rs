@@ -1,60 +1,111 @@
-//! A TCP echo daemon, a load tester for very many idle connections, and an event loop to study: one thread, one mio
-//! selector, every client multiplexed over it.
+//! The engine of a TCP server: one thread, one event loop over [mio](https://docs.rs/mio), back-pressure, timeouts,
+//! limits on connections and memory, and a drain. A server adds a protocol, which has no access to sockets or clock.
 //!
-//! # The way of a byte
+//! # A first server
+//!
+//! The reply to a line is the line in reverse. The client runs in the same thread: the kernel establishes its
+//! connection before the server accepts it, and buffers its input.
+//!
+//! ```
+//! use echoloop::net::{ListenOptions, MioNet};
+//! use echoloop::protocol::Line;
+//! use echoloop::server::{Config, Server};
+//! use std::io::{Read, Write};
+//! use std::net::{Shutdown, SocketAddr, TcpStream};
+//!
+//! fn main() -> std::io::Result<()> {
+//!     // A line of more than 1000 bytes closes its connection.
+//!     let reverse = Line::new(1000, |line, reply| {
+//!         let reversed: Vec<u8> = line.iter().rev().copied().collect();
+//!         reply.write(&reversed);
+//!     });
+//!     let mut server = Server::new(MioNet::new()?, reverse, Config::default());
+//!     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+//!     let address = server.listen(&ListenOptions::new(any_port))?;
+//!
+//!     let mut client = TcpStream::connect(address)?;
+//!     client.write_all(b"stressed\nlive\n")?;
+//!     client.shutdown(Shutdown::Write)?;
+//!
+//!     // A server that runs until SIGTERM has `MioNet::with_signals()`, and calls `run` instead.
+//!     while server.counters().closed_in_all() == 0 {
+//!         server.turn()?;
+//!     }
+//!     let mut replies = String::new();
+//!     client.read_to_string(&mut replies)?;
+//!     assert_eq!(replies, "desserts\nevil\n");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A protocol that is more than requests and replies implements [`protocol::Protocol`] and [`protocol::Session`], as
+//! `examples/shout.rs` does.
+//!
+//! # The path of a byte
 //!
 //! ```text
 //! kernel -> Net::wait -> key -> slot -> Connection::drive
-//!                                         read into the loop's one scratch buffer
+//!                                         read into the shared scratch buffer
 //!                                         -> Session::receive(input, outbox)
 //!                                         -> one write
-//!                                         -> owed, only if the peer does not read
+//!                                         -> output buffer, only for what the kernel does not accept
 //! kernel <- -----------------------------
 //! ```
 //!
-//! A message of raw echo costs one `recv` and one `send`: no copy, no allocation, no other system call.
+//! A raw echo costs one `recv` and one `send`: no copy, no allocation, no other system call.
 //!
-//! # The rooms
+//! # Modules
 //!
-//! Imports run one way; each room may use those above it.
+//! Imports run in one direction: each module uses only modules above it.
 //!
-//! | room | what it is for |
+//! | module | subject |
 //! |---|---|
 //! | [`time`] | points in time as plain numbers |
-//! | [`numbers`] | numbers as people read them |
-//! | [`protocol`] | what is spoken: bytes in, bytes out, and nothing else |
-//! | [`net`] | sockets, the clock and signals behind the [`net::Net`] trait; the only room that makes system calls on descriptors |
-//! | [`reactor`] | the loop: slots, deadlines, run queue; knows no protocol and no policy |
-//! | [`connection`] | one connection: session, what it owes, and where it stands |
-//! | [`stdout`] | standard output that never blocks the loop |
+//! | [`memory`] | allocations that can fail |
+//! | [`protocol`] | [`Protocol`](protocol::Protocol) and [`Session`](protocol::Session): bytes in, bytes out; the protocols |
+//! | [`net`] | sockets, clock and signals behind the [`Net`](net::Net) trait; the only module that makes system calls on file descriptors |
+//! | [`reactor`] | the event loop: slots, deadlines, run queue; no protocol, no policy |
+//! | [`connection`] | one connection: session, state, pending output |
 //! | [`server`] | listeners, admission, counters, drain |
-//! | [`doctor`] | what this machine allows: its limits, what they carry, and how each is raised |
-//! | [`echo`] | verified echoes: messages, the verification of replies, the summary of their times |
-//! | [`client`] | the other side: standard input to a server and back, and echoes on schedule |
-//! | [`load`] | the load tester: idle connections, echoes on schedule, and what was found |
-//! | [`report`] | results, as people and programs read them |
-//! | [`logging`] | log lines that can neither stop nor end the loop |
-//! | [`cli`] | the flags, turned into checked configurations |
 //!
-//! # A server of your own
+//! # Features
 //!
-//! A [`protocol::Protocol`] and its [`protocol::Session`] are all that a server of another kind needs; see
-//! `examples/shout.rs`. Where each request has one reply, a closure is enough: [`protocol::Line`] and
-//! [`protocol::Frame`] take it, and `examples/calculator.rs` shows that.
+//! The feature `program` is on by default. It adds the program `echoloop`, with its modules, which are not part of the
+//! library's interface, and their dependencies. `default-features = false` builds the library alone.
 
-pub mod cli;
-pub mod client;
 pub mod connection;
-pub mod doctor;
-pub mod echo;
-pub mod load;
-pub mod logging;
 pub mod memory;
 pub mod net;
-pub mod numbers;
 pub mod protocol;
 pub mod reactor;
-pub mod report;
 pub mod server;
-pub mod stdout;
 pub mod time;
+
+// The modules of the program. They are public for its binary, tests and benches only. Lints require their documentation.
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod cli;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod client;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod doctor;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod echo;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod load;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod logging;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod numbers;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod report;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod stdout;

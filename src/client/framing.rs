@@ -2,7 +2,7 @@
 //!
 //! Pure: bytes in, bytes out, split anywhere. [`Decoder`](super::Decoder) is the inverse.
 
-use crate::protocol::{Width, write_length};
+use crate::protocol::Width;
 
 /// How messages are delimited on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,7 @@ impl Framing {
 
     fn push_message(self, message: &[u8], framed: &mut Vec<u8>) {
         if let Framing::Frame(width) = self {
-            let header = framed.len();
-            framed.resize(header + width.bytes(), 0);
-            write_length(&mut framed[header..], message.len());
+            width.write(message.len(), framed);
         }
         framed.extend_from_slice(message);
         if self == Framing::Line {

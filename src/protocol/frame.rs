@@ -42,10 +42,17 @@ impl Width {
             Width::Four => u32::from_be_bytes(*bytes.first_chunk()?) as usize,
         })
     }
+
+    /// Appends the header of a message of `length` bytes, at most [`max_length`](Width::max_length), to `output`.
+    pub fn write(self, length: usize, output: &mut Vec<u8>) {
+        debug_assert!(length <= self.max_length());
+        let bytes = (length as u64).to_be_bytes();
+        output.extend_from_slice(&bytes[bytes.len() - self.bytes()..]);
+    }
 }
 
 /// Encodes `length` into `header`, which has at most eight bytes; false if it does not fit.
-pub(crate) fn write_length(header: &mut [u8], length: usize) -> bool {
+pub(super) fn write_length(header: &mut [u8], length: usize) -> bool {
     let bytes = (length as u64).to_be_bytes();
     let (high, low) = bytes.split_at(bytes.len() - header.len());
     header.copy_from_slice(low);

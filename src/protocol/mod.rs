@@ -16,7 +16,6 @@ mod tests;
 
 pub use collect::{Collect, CollectSession};
 pub use discard::{Discard, DiscardSession};
-pub(crate) use frame::write_length;
 pub use frame::{Frame, FrameSession, Width};
 pub use line::{Line, LineSession};
 pub use outbox::{Finish, Outbox};

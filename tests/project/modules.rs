@@ -3,24 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules in dependency order: each may import those before it.
-const MODULES: [&str; 16] = [
+/// The modules of the library in dependency order: each may import those before it.
+const ENGINE: [&str; 7] = [
     "time",
-    "numbers",
+    "memory",
     "protocol",
     "net",
     "reactor",
     "connection",
-    "stdout",
     "server",
-    "doctor",
-    "echo",
-    "client",
-    "load",
-    "report",
-    "logging",
-    "cli",
-    "main",
+];
+
+/// The modules of the program, in the same order. Each may import the library.
+const PROGRAM: [&str; 10] = [
+    "numbers", "stdout", "doctor", "echo", "client", "load", "report", "logging", "cli", "main",
 ];
 
 /// Names that only one module may use.
@@ -65,7 +61,8 @@ fn module_of(path: &Path) -> String {
 }
 
 fn rank(module: &str) -> Option<usize> {
-    MODULES.iter().position(|name| *name == module)
+    let mut modules = ENGINE.iter().chain(&PROGRAM);
+    modules.position(|name| *name == module)
 }
 
 /// The lines of a file that are not comments.
@@ -76,16 +73,18 @@ fn code(path: &Path) -> Vec<String> {
     code.map(str::to_owned).collect()
 }
 
+/// The identifiers after each occurrence of `prefix`.
+fn names_after<'a>(line: &'a str, prefix: &'static str) -> impl Iterator<Item = &'a str> {
+    line.match_indices(prefix).map(move |(at, _)| {
+        let rest = &line[at + prefix.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
 /// The modules that a line names, as `crate::module` or, in the program, `echoloop::module`.
-fn named_modules(line: &str) -> Vec<String> {
-    let after = |prefix: &'static str| {
-        line.match_indices(prefix).map(move |(at, _)| {
-            let rest = &line[at + prefix.len()..];
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            rest[..end.unwrap_or(rest.len())].to_owned()
-        })
-    };
-    after("crate::").chain(after("echoloop::")).collect()
+fn named_modules(line: &str) -> impl Iterator<Item = &str> {
+    names_after(line, "crate::").chain(names_after(line, "echoloop::"))
 }
 
 fn all_sources() -> Vec<PathBuf> {
@@ -110,11 +109,31 @@ fn imports_run_one_way() {
         for line in code(&path) {
             for named in named_modules(&line) {
                 let other =
-                    rank(&named).unwrap_or_else(|| panic!("{path:?} names {named:?}: {line}"));
+                    rank(named).unwrap_or_else(|| panic!("{path:?} names {named:?}: {line}"));
                 assert!(other <= own, "{path:?} ({module}) imports {named}: {line}");
             }
         }
     }
+}
+
+#[test]
+fn engine_modules_import_no_program_module() {
+    let mut count = 0;
+    for path in all_sources() {
+        if !ENGINE.contains(&module_of(&path).as_str()) {
+            continue;
+        }
+        count += 1;
+        for line in code(&path) {
+            for named in named_modules(&line).chain(names_after(&line, "super::")) {
+                assert!(
+                    !PROGRAM.contains(&named),
+                    "{path:?} imports {named}: {line}"
+                );
+            }
+        }
+    }
+    assert!(count > 20, "{count} files");
 }
 
 #[test]
@@ -137,9 +156,8 @@ fn each_dependency_is_named_in_one_module() {
 
 #[test]
 fn library_modules_name_no_command_line_flag() {
-    let library = ["time", "net", "protocol", "reactor", "connection", "server"];
     for path in all_sources() {
-        if !library.contains(&module_of(&path).as_str()) {
+        if !ENGINE.contains(&module_of(&path).as_str()) {
             continue;
         }
         for line in code(&path) {
@@ -153,12 +171,20 @@ fn library_modules_name_no_command_line_flag() {
 }
 
 #[test]
-fn map_in_lib_rs_lists_every_module() {
+fn lib_rs_documents_the_engine_and_hides_the_program() {
     let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
-    for module in MODULES.iter().filter(|module| **module != "main") {
+    let at = lib.find("#[cfg(feature").unwrap();
+    let (engine, program) = lib.split_at(at);
+    assert!(!engine.contains("#["), "an attribute of an engine module");
+    for module in ENGINE {
         let row = format!("| [`{module}`]");
-        assert!(lib.contains(&row), "{module} is not on the map");
-        let declaration = format!("pub mod {module};");
-        assert!(lib.contains(&declaration), "{module} is not declared");
+        assert!(lib.contains(&row), "{module} is not in the table");
+        let declaration = format!("\npub mod {module};\n");
+        assert!(engine.contains(&declaration), "{module} is not declared");
+    }
+    for module in PROGRAM.into_iter().filter(|module| *module != "main") {
+        let declaration = format!("#[cfg_attr(doc, doc(hidden))]\npub mod {module};\n");
+        let is_hidden = program.contains(&format!("#[cfg(feature = \"program\")]\n{declaration}"));
+        assert!(is_hidden, "{module} is not hidden");
     }
 }

@@ -80,20 +80,35 @@ fn trimmed<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     lines.flat_map(|line| [line.trim(), "\n"]).collect()
 }
 
+/// The programs in the documentation of the crate.
+fn doctests() -> Vec<String> {
+    let lib = std::fs::read_to_string(project("src/lib.rs")).unwrap();
+    let lines = lib.lines().filter_map(|line| line.strip_prefix("//!"));
+    let text: Vec<&str> = lines.map(str::trim).collect();
+    let text = text.join("\n");
+    let fences = text.split("\n```\n").skip(1).step_by(2);
+    fences.map(|code| trimmed(code.lines())).collect()
+}
+
 #[test]
-fn rust_code_is_part_of_an_example_program() {
+fn rust_code_is_part_of_an_example_or_the_doctest() {
     let entries = std::fs::read_dir(project("examples")).unwrap();
-    let examples: Vec<String> = entries
+    let mut examples: Vec<String> = entries
         .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
         .map(|text| trimmed(text.lines()))
         .collect();
+    examples.extend(doctests());
     let mut count = 0;
     for document in documents() {
         let fences = fences(&document).into_iter();
         for fence in fences.filter(|fence| fence.language == "rust") {
             let code = trimmed(fence.lines.iter().copied());
             let is_there = examples.iter().any(|example| example.contains(&code));
-            assert!(is_there, "{}: not in examples/:\n{code}", document.path);
+            assert!(
+                is_there,
+                "{}: not in examples/ or lib.rs:\n{code}",
+                document.path
+            );
             count += 1;
         }
     }

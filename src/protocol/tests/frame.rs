@@ -1,7 +1,8 @@
 //! Frames, and their answers.
 
 use super::Bench;
-use crate::protocol::{Finish, Frame, Outbox, Protocol, Reply, Width, write_length};
+use crate::protocol::frame::write_length;
+use crate::protocol::{Finish, Frame, Outbox, Protocol, Reply, Width};
 use proptest::prelude::*;
 
 const WIDTHS: [Width; 3] = [Width::One, Width::Two, Width::Four];
@@ -31,6 +32,9 @@ fn written_lengths_are_read_again_up_to_the_maximum() {
         for length in [0, 1, 200, width.max_length()] {
             let mut header = vec![0; width.bytes()];
             assert!(write_length(&mut header, length), "{width:?} {length}");
+            let mut written = b"before".to_vec();
+            width.write(length, &mut written);
+            assert_eq!(written.strip_prefix(b"before"), Some(&header[..]));
             assert_eq!(width.read(&header), Some(length));
             assert_eq!(width.read(&header[1..]), None, "incomplete");
         }
