@@ -233,6 +233,8 @@ impl<N: Net, P: Protocol> Server<N, P> {
 }
 
 impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
+    const EVICTS: bool = true;
+
     #[inline]
     fn driver(&mut self) -> &mut Driver<P> {
         &mut self.driver

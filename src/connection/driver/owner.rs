@@ -12,6 +12,9 @@ use std::io;
 ///
 /// An owner is the [`Handler`] of the loop that its connections are on.
 pub trait Owner<N: Net, P: Protocol>: Sized {
+    /// Whether connections are evicted while memory is scarce, as a server of many clients does.
+    const EVICTS: bool = false;
+
     /// The driver of the connections.
     fn driver(&mut self) -> &mut Driver<P>;
 
@@ -78,8 +81,8 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
         ended.is_none()
     }
 
-    /// Runs one iteration of the loop. Afterwards connections are evicted while memory is scarce, and those that wait for
-    /// memory continue.
+    /// Runs one iteration of the loop. Afterwards connections are [evicted](Self::EVICTS), and those that wait for memory
+    /// continue.
     ///
     /// # Errors
     /// What the selector returns; the loop cannot continue then.
@@ -88,7 +91,7 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     fn run_iteration(&mut self, reactor: &mut Connections<N, P>) -> io::Result<()> {
         reactor.turn(self)?;
         self.events_handled(reactor);
-        if self.driver().begin_eviction(reactor.now()) {
+        if Self::EVICTS && self.driver().begin_eviction(reactor.now()) {
             while let Some(key) = self.driver().next_to_evict(reactor) {
                 self.close(reactor, key, CloseReason::NoMemory);
             }
