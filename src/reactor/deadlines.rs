@@ -126,9 +126,9 @@ impl Deadlines {
     }
 
     /// Puts a connection into `class`, out of whatever class it was in; its time starts now.
-    pub(super) fn enter<S, T>(
+    pub(super) fn enter<S, T, const SET: u32>(
         &mut self,
-        slots: &mut Slots<S, T>,
+        slots: &mut Slots<S, T, SET>,
         index: u32,
         class: Class,
         now: Tick,
@@ -157,7 +157,7 @@ impl Deadlines {
     }
 
     /// Takes a connection out of its list.
-    pub(super) fn leave<S, T>(&mut self, slots: &mut Slots<S, T>, index: u32) {
+    pub(super) fn leave<S, T, const SET: u32>(&mut self, slots: &mut Slots<S, T, SET>, index: u32) {
         let Some(slot) = slots.at(index) else { return };
         let Link { previous, next, .. } = slot.link;
         let class = std::mem::replace(&mut slot.class, Class::NONE);
@@ -179,7 +179,12 @@ impl Deadlines {
 
     /// Starts a connection's time anew, if that has not been done in this tick already.
     #[inline]
-    pub(super) fn touch<S, T>(&mut self, slots: &mut Slots<S, T>, index: u32, now: Tick) {
+    pub(super) fn touch<S, T, const SET: u32>(
+        &mut self,
+        slots: &mut Slots<S, T, SET>,
+        index: u32,
+        now: Tick,
+    ) {
         let Some(slot) = slots.at(index) else { return };
         if slot.link.since != now {
             let class = slot.class;
@@ -188,7 +193,7 @@ impl Deadlines {
     }
 
     /// When the next deadline falls due.
-    pub(super) fn next<S, T>(&self, slots: &mut Slots<S, T>) -> Option<Time> {
+    pub(super) fn next<S, T, const SET: u32>(&self, slots: &mut Slots<S, T, SET>) -> Option<Time> {
         let heads = self.lists[..self.used]
             .iter()
             .filter_map(|list| due(list, slots));
@@ -207,7 +212,11 @@ impl Deadlines {
     }
 
     /// A connection whose time is up.
-    pub(super) fn expired<S, T>(&self, slots: &mut Slots<S, T>, now: Time) -> Option<Key> {
+    pub(super) fn expired<S, T, const SET: u32>(
+        &self,
+        slots: &mut Slots<S, T, SET>,
+        now: Time,
+    ) -> Option<Key> {
         let mut heads = self.lists[..self.used]
             .iter()
             .filter_map(|list| due(list, slots));
@@ -216,7 +225,7 @@ impl Deadlines {
 }
 
 /// When the head of a list is due, and who that is.
-fn due<S, T>(list: &List, slots: &mut Slots<S, T>) -> Option<(Time, Key)> {
+fn due<S, T, const SET: u32>(list: &List, slots: &mut Slots<S, T, SET>) -> Option<(Time, Key)> {
     let length = list.length?;
     let head: &mut Slot<S, T> = slots.at(list.first)?;
     let key = Key {

@@ -51,14 +51,24 @@ impl<S, T> Slot<S, T> {
 /// size comes from the kernel page by page, and grows where it lies. A smaller one would leave a hole in the heap.
 const FIRST_SLOTS: usize = 4096;
 
-/// All slots. Serials start at 1, go up by one with each connection and skip 0 when they wrap.
+/// The bit of a key's slot that names the set of slots it belongs to.
+const SET_BIT: u32 = 31;
+
+/// A set of slots with tenants of one type. Serials start at 1, go up by one with each connection and skip 0 when they
+/// wrap.
+///
+/// A loop may have a second set, for tenants of another type: its keys differ in one bit, so that each event leads to the
+/// set of its connection, and a key of one set finds nothing in the other.
 #[derive(Debug)]
-pub(super) struct Slots<S, T> {
+pub(super) struct Slots<S, T, const SET: u32 = 0> {
     slab: Slab<Slot<S, T>>,
     last_serial: u32,
 }
 
-impl<S, T> Slots<S, T> {
+impl<S, T, const SET: u32> Slots<S, T, SET> {
+    /// What is added to an index to make the slot of a key.
+    const BASE: u32 = SET << SET_BIT;
+
     pub(super) fn new() -> Self {
         Slots {
             slab: Slab::with_capacity(FIRST_SLOTS),
@@ -83,7 +93,11 @@ impl<S, T> Slots<S, T> {
 
     /// The key that the next insertion will give out, if there is memory for it.
     pub(super) fn next_key(&self) -> Result<Key, OutOfMemory> {
-        let slot = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
+        let index = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
+        if index >> SET_BIT != 0 {
+            return Err(OutOfMemory);
+        }
+        let slot = index | Self::BASE;
         if !can_grow(&self.slab) {
             return Err(OutOfMemory);
         }
@@ -108,33 +122,42 @@ impl<S, T> Slots<S, T> {
     /// The slot that `key` names, unless its connection is gone. The one place where a stale key is found out.
     #[inline]
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot<S, T>> {
-        let slot = self.slab.get_mut(key.slot as usize)?;
+        let slot = self.slab.get_mut(Self::index(key))?;
         (slot.serial == key.serial).then_some(slot)
     }
 
     /// Whether `key` names a connection.
     pub(super) fn contains(&self, key: Key) -> bool {
-        let slot = self.slab.get(key.slot as usize);
+        let slot = self.slab.get(Self::index(key));
         slot.is_some_and(|slot| slot.serial == key.serial)
     }
 
     /// Empties the slot that `key` names.
     pub(super) fn remove(&mut self, key: Key) -> Option<Slot<S, T>> {
         self.find(key)?;
-        self.slab.try_remove(key.slot as usize)
+        self.slab.try_remove(Self::index(key))
     }
 
     /// The key of the connection in the slot at `index`, if there is one.
     pub(super) fn key_at(&self, index: usize) -> Option<Key> {
         let serial = self.slab.get(index)?.serial;
-        let slot = u32::try_from(index).ok()?;
-        Some(Key { slot, serial })
+        let index = u32::try_from(index).ok()?;
+        Some(Key {
+            slot: index | Self::BASE,
+            serial,
+        })
     }
 
-    /// The slot at an index that a list of deadlines names.
+    /// The slot that a list of deadlines names.
     #[inline]
-    pub(super) fn at(&mut self, index: u32) -> Option<&mut Slot<S, T>> {
-        self.slab.get_mut(index as usize)
+    pub(super) fn at(&mut self, slot: u32) -> Option<&mut Slot<S, T>> {
+        self.slab.get_mut((slot ^ Self::BASE) as usize)
+    }
+
+    /// Where the slot of a key is; the slot of another set is nowhere.
+    #[inline]
+    fn index(key: Key) -> usize {
+        (key.slot ^ Self::BASE) as usize
     }
 }
 
@@ -160,6 +183,21 @@ mod tests {
         assert_eq!(slots.find(new).map(|slot| slot.tenant), Some('b'));
         assert_eq!(slots.key_at(0), Some(new));
         assert_eq!(slots.key_at(1), None);
+    }
+
+    #[test]
+    fn key_of_another_set_finds_nothing() {
+        let mut first = Slots::<(), char>::new();
+        let mut second = Slots::<(), char, 1>::new();
+        let key = insert(&mut first, 'a');
+        let other = second.next_key().unwrap();
+        second.insert(other, (), 'b');
+        assert_ne!(key.slot, other.slot);
+        assert!(first.find(other).is_none() && second.find(key).is_none());
+        assert!(!first.contains(other) && second.remove(key).is_none());
+        assert_eq!(second.find(other).map(|slot| slot.tenant), Some('b'));
+        assert_eq!(second.at(other.slot).map(|slot| slot.tenant), Some('b'));
+        assert_eq!(second.key_at(0), Some(other));
     }
 
     #[test]
