@@ -1,6 +1,6 @@
-//! A server of requests and replies: a closure calculates the reply to each line.
+//! A request-reply server: a closure calculates the reply to each line.
 //!
-//! `cargo run --example calculator -- 127.0.0.1:8001`, then `nc 127.0.0.1 8001`, and type `6 * 7`.
+//! Run `cargo run --example calculator -- 127.0.0.1:8001` and `nc 127.0.0.1 8001`, and type `6 * 7`.
 
 use echoloop::net::{ListenOptions, MioNet};
 use echoloop::protocol::{Finish, Line};
@@ -10,7 +10,7 @@ use std::fmt::Write;
 /// The longest accepted line, in bytes.
 const LONGEST: usize = 1000;
 
-/// Calculates from left to right; `None` if the expression is invalid.
+/// Evaluates an expression from left to right; `None` if it is invalid.
 fn calculate(expression: &[u8]) -> Option<i64> {
     let mut words = str::from_utf8(expression).ok()?.split_whitespace();
     let mut number = words.next()?.parse().ok()?;

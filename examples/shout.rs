@@ -1,12 +1,12 @@
-//! A server with a protocol of its own: the reply is the input in capitals.
+//! A server with its own protocol: the reply is the input in capitals.
 //!
-//! `cargo run --example shout -- 127.0.0.1:8001`, then `printf 'hello\n' | nc -N 127.0.0.1 8001`.
+//! Run `cargo run --example shout -- 127.0.0.1:8001` and `printf 'hello\n' | nc -N 127.0.0.1 8001`.
 
 use echoloop::net::{ListenOptions, MioNet};
 use echoloop::protocol::{Context, Outbox, Protocol, Session};
 use echoloop::server::{Config, Server};
 
-/// The protocol of the listener. Settings and counters that sessions share would be its fields.
+/// The protocol of the listener. Its fields would be settings and counters that the sessions share.
 struct Shout;
 
 /// The state of one connection: none.

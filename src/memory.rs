@@ -1,15 +1,15 @@
-//! Memory that may be refused: the error, and a check that a slab can grow.
+//! Fallible allocation: the error, and a check that a slab can grow.
 
 use slab::Slab;
 
-/// The allocator refused memory.
+/// An allocation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
-/// Whether a slab has space for one more entry, or there is memory for it to grow.
+/// Whether a slab has space for one more entry, or there is memory to double it.
 ///
-/// A slab grows by doubling and aborts the process when it cannot. It gets the memory that a probe has found, because
-/// there is one thread.
+/// A slab has no fallible insertion: it doubles its capacity, and aborts the process if that fails. This function
+/// allocates the doubled size and frees it again. With one thread, the slab then gets that memory.
 #[must_use]
 pub fn can_grow<T>(slab: &Slab<T>) -> bool {
     if slab.len() < slab.capacity() {
@@ -18,9 +18,9 @@ pub fn can_grow<T>(slab: &Slab<T>) -> bool {
     let doubled = slab.capacity().saturating_mul(2).max(4);
     // An entry is at most a word larger than its value.
     let mut probe = Vec::<(usize, T)>::new();
-    let found = probe.try_reserve_exact(doubled).is_ok();
-    // Freeing a large allocation raises the size from which the C library returns memory to the kernel at once
-    // (mallopt(3), `M_MMAP_THRESHOLD`), so only a small one is freed.
+    let can_grow = probe.try_reserve_exact(doubled).is_ok();
+    // Freeing a large allocation raises the size from which the C library returns memory to the kernel immediately
+    // (mallopt(3), `M_MMAP_THRESHOLD`), so the probe is shrunk before it is freed.
     probe.shrink_to(1);
-    found
+    can_grow
 }

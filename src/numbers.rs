@@ -1,4 +1,4 @@
-//! Numbers for display: thousands separators and percentages.
+//! Numbers for display: thousands separators, percentages and conversions.
 
 /// Formats a number with thousands separators: `1,048,576`.
 #[must_use]
@@ -20,18 +20,18 @@ pub fn percent(part: u64, whole: u64) -> f64 {
     100.0 * as_f64(part) / as_f64(whole.max(1))
 }
 
-/// The nearest whole number; zero if it is negative or not a number.
+/// Rounds to the nearest whole number; 0 for negative numbers and NaN.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a conversion of floats to integers saturates"
+    reason = "the conversion saturates"
 )]
 pub fn whole(number: f64) -> u64 {
     number.round() as u64
 }
 
-/// A count as a float.
+/// Converts a count to a float; exact up to 2^53.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
 pub fn as_f64(count: u64) -> f64 {
@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percent_of_zero_is_zero() {
+    fn percent_of_a_whole_and_of_zero() {
         assert!((percent(1, 3) - 33.333).abs() < 0.001);
         assert!(percent(0, 0).abs() < f64::EPSILON);
     }
 
     #[test]
-    fn thousands_are_separated_by_commas() {
+    fn groups_of_three_digits_are_separated_by_commas() {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");

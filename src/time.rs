@@ -1,12 +1,12 @@
-//! Time as the loop sees it: nanoseconds on a clock that only moves forward.
+//! Points in time: nanoseconds on a monotonic clock.
 //!
-//! A plain number and not `Instant`, so that a simulation can make it up and a connection's state can be written out.
-//! This room stands left of all others, because sessions are given the time but may not read a clock.
+//! A plain number and not `Instant`, so that a simulation can choose it and the state of a connection can be
+//! serialized. Time is an argument: sessions get it, but have no access to a clock.
 
 use std::ops::Add;
 use std::time::Duration;
 
-/// A point in time: nanoseconds since an origin that only the [`Net`](crate::net::Net) knows.
+/// A point in time: nanoseconds since an origin that the [`Net`](crate::net::Net) defines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
@@ -26,13 +26,13 @@ impl Time {
         self.0
     }
 
-    /// How long it is since `earlier`; zero when that lies ahead.
+    /// The duration from `earlier` to this point; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The point `duration` earlier, or the origin where that does not fit.
+    /// The point `duration` earlier; the origin if that is out of range.
     #[must_use]
     pub fn before(self, duration: Duration) -> Time {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -43,7 +43,7 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Time;
 
-    /// The point `duration` later, or the end of time (year 584 of the process) where that does not fit.
+    /// The point `duration` later; the largest value (584 years) if that is out of range.
     fn add(self, duration: Duration) -> Time {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Time(self.0.saturating_add(nanoseconds))
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adding_saturates_and_differences_do_not_go_below_zero() {
+    fn additions_and_differences_saturate() {
         let late = Time::from_nanos(u64::MAX - 1);
         assert_eq!(late + Duration::from_secs(1), Time::from_nanos(u64::MAX));
         assert_eq!(Time::ZERO + Duration::MAX, Time::from_nanos(u64::MAX));

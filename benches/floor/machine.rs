@@ -15,7 +15,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn detect() -> Machine {
-        let limit = echoloop::net::raise_descriptor_limit().unwrap();
+        let limit = echoloop::net::raise_fd_limit().unwrap();
         let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
         let cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
         Machine {

@@ -30,7 +30,7 @@ const MOST_BYTES: f64 = 64.0;
 
 fn main() -> ExitCode {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    echoloop::net::raise_descriptor_limit().unwrap();
+    echoloop::net::raise_fd_limit().unwrap();
     let mut report = Report::new(quick);
     idle(&mut report);
     unfinished::memory_per_connection(&mut report);

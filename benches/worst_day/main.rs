@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     if chosen.is_empty() {
         chosen.extend(&PARTS);
     }
-    echoloop::net::raise_descriptor_limit().unwrap();
+    echoloop::net::raise_fd_limit().unwrap();
     let mut report = Report::new(quick);
     for (_, run) in chosen {
         run(&mut report);

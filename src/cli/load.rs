@@ -6,7 +6,7 @@ mod usage;
 mod watcher;
 
 use super::connecting::{AddressFlags, cannot_start};
-use super::output::{take_stdout, try_file};
+use super::output::{open_stdout, try_file};
 use super::units::{self, TargetAddress};
 use super::{Failure, raise_fd_limit, scheduling_net};
 use crate::client::find_reachable;
@@ -206,7 +206,7 @@ impl Flags {
         let mut net = scheduling_net()?;
         let prints_lines = self.output == Output::Jsonl;
         if prints_lines {
-            take_stdout(&mut net)?;
+            open_stdout(&mut net)?;
         }
         let watcher = Watcher::new(server, self.output, config.active > 0);
         let mut load = Load::new(net, config.clone(), watcher);

@@ -15,7 +15,7 @@ mod send;
 mod serve;
 mod units;
 
-use crate::net::{MioNet, raise_descriptor_limit};
+use crate::net::{self, MioNet};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 use connecting::cannot_start;
@@ -146,7 +146,7 @@ impl Cli {
 
 /// Raises the soft limit of file descriptors to the hard limit and returns it; on failure, its usual value.
 fn raise_fd_limit() -> u64 {
-    raise_descriptor_limit().unwrap_or_else(|error| {
+    net::raise_fd_limit().unwrap_or_else(|error| {
         log::warn!("cannot raise the limit of open file descriptors: {error}");
         1024
     })
@@ -155,7 +155,7 @@ fn raise_fd_limit() -> u64 {
 /// The network of a client that sends on schedule and ends on a signal.
 fn scheduling_net() -> Result<MioNet, Failure> {
     MioNet::with_signals()
-        .and_then(|mut net| net.keep_time_precisely().map(|()| net))
+        .and_then(|mut net| net.use_precise_timer().map(|()| net))
         .map_err(|error| cannot_start(&error))
 }
 

@@ -78,8 +78,8 @@ pub(super) fn with_newline(json: serde_json::Result<String>) -> Result<String, F
 }
 
 /// Lets the event loop write to stdout.
-pub(super) fn take_stdout(net: &mut MioNet) -> Result<(), Failure> {
-    let taken = net.take_stdout();
+pub(super) fn open_stdout(net: &mut MioNet) -> Result<(), Failure> {
+    let taken = net.open_stdout();
     taken.map_err(|error| cannot_use("output", &error))
 }
 

@@ -1,7 +1,7 @@
 //! `echoloop ping`: verified echoes on schedule.
 
 use super::connecting::Connecting;
-use super::output::{Format, take_stdout};
+use super::output::{Format, open_stdout};
 use super::{Failure, scheduling_net, units};
 use crate::client::{PingConfig, PingReport, Pinger, Style};
 use clap::Args;
@@ -72,7 +72,7 @@ impl Flags {
             },
         };
         let mut net = scheduling_net()?;
-        take_stdout(&mut net)?;
+        open_stdout(&mut net)?;
         check_echoes(Pinger::new(net, config)?.run()?)
     }
 }

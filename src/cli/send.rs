@@ -1,7 +1,7 @@
 //! `echoloop send`: standard input to a server, its reply to standard output.
 
 use super::connecting::{Connecting, cannot_start};
-use super::output::{cannot_use, take_stdout};
+use super::output::{cannot_use, open_stdout};
 use super::protocol::ProtocolArg;
 use super::{Failure, units};
 use crate::client::{Framing, Input, SendConfig, Sender};
@@ -57,9 +57,9 @@ impl Flags {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let target = self.connecting.resolve()?;
         let mut net = MioNet::new().map_err(|error| cannot_start(&error))?;
-        take_stdout(&mut net)?;
+        open_stdout(&mut net)?;
         let input = if self.message.is_empty() {
-            net.take_stdin()
+            net.open_stdin()
                 .map_err(|error| cannot_use("input", &error))?;
             Input::Stdin
         } else {

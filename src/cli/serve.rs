@@ -1,14 +1,13 @@
 //! `echoloop serve`: the daemon.
 
 use super::connecting::cannot_start;
-use super::output::take_stdout;
+use super::output::open_stdout;
 use super::protocol::ProtocolArg;
 use super::units::{self, ListenAddress};
 use super::{Failure, raise_fd_limit, unresolved};
 use crate::doctor::hint;
 use crate::net::{
-    DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, RESERVED_DESCRIPTORS, SocketBuffer,
-    stdout_is_null,
+    DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, RESERVED_FDS, SocketBuffer, stdout_is_null,
 };
 use crate::protocol::{Collect, Discard, Frame, Line, Protocol, Raw, Width};
 use crate::server::{Config, Exit, Refusal, Server, Shortage};
@@ -202,14 +201,14 @@ impl Flags {
                      with a reader"
                 );
             }
-            take_stdout(&mut net)?;
+            open_stdout(&mut net)?;
         }
         Ok(net)
     }
 
     fn config(&self, fds: u64) -> Config {
         let fds = usize::try_from(fds).unwrap_or(usize::MAX);
-        let reserved = RESERVED_DESCRIPTORS + self.listen.len();
+        let reserved = RESERVED_FDS + self.listen.len();
         let available = fds.saturating_sub(reserved).max(1);
         let default = available.min(Config::default().max_connections);
         let max_connections = self.max_connections.unwrap_or(default);
@@ -217,7 +216,7 @@ impl Flags {
             log::warn!(
                 "--max-connections {max_connections} is more than the {fds} file descriptors allow: \
                  clients above {available} will wait; {}",
-                hint(Limit::Descriptors)
+                hint(Limit::Fds)
             );
         }
         if self.max_message > self.max_buffered && self.protocol != ProtocolArg::Raw {
@@ -342,7 +341,7 @@ mod tests {
             ),
             (Shortage::Refused(Refusal::MaxPerSource), "--max-per-source"),
             (Shortage::Refused(Refusal::NoMemory), "echoloop doctor"),
-            (Shortage::Paused(Limit::Descriptors), "ulimit -n"),
+            (Shortage::Paused(Limit::Fds), "ulimit -n"),
         ] {
             let advice = advice(shortage);
             assert!(

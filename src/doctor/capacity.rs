@@ -3,7 +3,7 @@
 //! Every limit is linear: a part of it is taken, and each connection takes a fixed amount of the rest.
 
 use super::facts::Facts;
-use crate::net::{Limit, RESERVED_DESCRIPTORS};
+use crate::net::{Limit, RESERVED_FDS};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -180,7 +180,7 @@ fn bounds(facts: &Facts) -> Vec<Bound> {
     const BYTES: PerRole<u64> =
         PerRole::new(SERVER_BYTES, CLIENT_BYTES, SERVER_BYTES + CLIENT_BYTES);
     // The listener takes one more.
-    const RESERVED: u64 = RESERVED_DESCRIPTORS as u64 + 1;
+    const RESERVED: u64 = RESERVED_FDS as u64 + 1;
 
     let files_taken = facts.files_open.unwrap_or(0).saturating_add(RESERVED);
     let ports_over = |addresses: Option<u64>| ports_per_address(facts)?.checked_mul(addresses?);
@@ -197,7 +197,7 @@ fn bounds(facts: &Facts) -> Vec<Bound> {
     let memory = facts.memory_available_bytes;
     [
         (Limit::NrOpen, facts.nr_open, RESERVED, EACH_PROCESS),
-        (Limit::Descriptors, hard_limit, RESERVED, EACH_PROCESS),
+        (Limit::Fds, hard_limit, RESERVED, EACH_PROCESS),
         (Limit::FileMax, facts.file_max, files_taken, EACH_END),
         (Limit::EpollWatches, facts.epoll_watches, RESERVED, EACH_END),
         (Limit::Ports, ports_over(remote), 0, client),

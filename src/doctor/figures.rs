@@ -35,7 +35,7 @@ pub(super) fn value(limit: Limit, value: u64, format: fn(u64) -> String) -> Stri
 pub(super) fn key(limit: Limit) -> &'static str {
     match limit {
         Limit::NrOpen => "nr_open",
-        Limit::Descriptors => "descriptors",
+        Limit::Fds => "descriptors",
         Limit::FileMax => "file_max",
         Limit::EpollWatches => "epoll_watches",
         Limit::Conntrack => "conntrack",
@@ -50,7 +50,7 @@ pub(super) fn key(limit: Limit) -> &'static str {
 pub(super) fn label(limit: Limit) -> &'static str {
     match limit {
         Limit::NrOpen => "open files (fs.nr_open)",
-        Limit::Descriptors => "open files (ulimit -Hn)",
+        Limit::Fds => "open files (ulimit -Hn)",
         Limit::FileMax => "all files (fs.file-max)",
         Limit::EpollWatches => "epoll (max_user_watches)",
         Limit::Conntrack => "firewall (nf_conntrack)",
@@ -65,7 +65,7 @@ pub(super) fn label(limit: Limit) -> &'static str {
 pub(super) fn setting(limit: Limit) -> &'static str {
     match limit {
         Limit::NrOpen => "fs.nr_open",
-        Limit::Descriptors => "RLIMIT_NOFILE",
+        Limit::Fds => "RLIMIT_NOFILE",
         Limit::FileMax => "fs.file-max",
         Limit::EpollWatches => "fs.epoll.max_user_watches",
         Limit::Conntrack => "net.netfilter.nf_conntrack_max",
@@ -79,7 +79,7 @@ pub(super) fn setting(limit: Limit) -> &'static str {
 pub(super) fn meaning(limit: Limit) -> &'static str {
     match limit {
         Limit::NrOpen => "file descriptors that the kernel allows any one process",
-        Limit::Descriptors => "file descriptors of one process: one per connection",
+        Limit::Fds => "file descriptors of one process: one per connection",
         Limit::FileMax => "open files of all processes together",
         Limit::EpollWatches => "file descriptors that one user may register with epoll",
         Limit::Conntrack => "connections that the firewall tracks",

@@ -1,21 +1,21 @@
 //! Reads the facts of this machine; the only file of this module with I/O.
 
 use super::facts::{self, Address, CgroupMemory, Facts};
-use crate::net::{descriptor_limits, interface_addresses};
+use crate::net::{fd_limits, interface_addresses};
 use std::fs;
 use std::path::Path;
 
 /// Reads what this process may read; the rest is `None`.
 #[must_use]
 pub fn read_facts() -> Facts {
-    let limits = descriptor_limits().ok();
+    let (soft, hard) = fd_limits();
     let addresses = interface_addresses().ok().map(|addresses| {
         let address = |(interface, address)| Address { interface, address };
         addresses.into_iter().map(address).collect()
     });
     Facts {
-        descriptors_soft: limits.map(|(soft, _)| soft),
-        descriptors_hard: limits.map(|(_, hard)| hard),
+        descriptors_soft: Some(soft),
+        descriptors_hard: Some(hard),
         addresses,
         ..facts_below(Path::new("/"))
     }

@@ -50,7 +50,7 @@ impl Remedy {
 pub fn hint(limit: Limit) -> String {
     let action = match limit {
         Limit::NrOpen => "raise it: sysctl -w fs.nr_open=1048576",
-        Limit::Descriptors => "raise it: ulimit -n 1048576",
+        Limit::Fds => "raise it: ulimit -n 1048576",
         Limit::FileMax => "raise it: sysctl -w fs.file-max=4194304",
         Limit::EpollWatches => "raise it: sysctl -w fs.epoll.max_user_watches=4194304",
         Limit::Conntrack => "raise it: sysctl -w net.netfilter.nf_conntrack_max=2097152",
@@ -70,13 +70,13 @@ pub fn remedy(facts: &Facts, bound: &Bound, role: Role, connections: u64) -> Opt
     }
     let to = bound.needed(role, connections);
     Some(match bound.limit {
-        Limit::NrOpen | Limit::Descriptors if to > MAX_NR_OPEN => {
+        Limit::NrOpen | Limit::Fds if to > MAX_NR_OPEN => {
             let most = grouped(MAX_NR_OPEN);
             let needs = "several processes (--reuse-port): the kernel allows one process at most";
             Remedy::needs(to, format!("{needs} {most} file descriptors"))
         }
         Limit::NrOpen => sysctl(facts, "fs.nr_open", to),
-        Limit::Descriptors => fd_limit(facts, to),
+        Limit::Fds => fd_limit(facts, to),
         Limit::FileMax => sysctl(facts, "fs.file-max", to),
         Limit::EpollWatches => sysctl(facts, "fs.epoll.max_user_watches", to),
         Limit::Conntrack => conntrack(facts, to),

@@ -1,35 +1,35 @@
-//! The errors of accept(2), sorted by what is to be done about them. Nowhere else is this decided.
+//! Classifies errors of accept(2) by how the server reacts to them.
 
-use nix::errno::Errno;
+use rustix::io::Errno;
 use std::io;
 
-/// Why no connection was taken from the queue.
+/// Why no connection was accepted.
 #[derive(Debug)]
 pub enum AcceptError {
-    /// The queue is empty; an event comes when it no longer is.
+    /// The accept queue is empty; an event follows when a connection arrives.
     Empty,
-    /// One connection failed before it was taken. The next may be fine: go on.
+    /// One connection failed before it was accepted. Continue with the next one.
     ThisConnection(io::Error),
-    /// The process or the machine has no descriptor or memory left. Nothing but time or a close helps: pause.
+    /// The process or the machine has no file descriptor or memory left. Pause, and retry after a delay or a close.
     Exhausted(io::Error),
-    /// The listener itself is no good; that is a bug here, not the network's doing.
+    /// The listener is invalid: a bug in this program.
     Fatal(io::Error),
 }
 
 impl From<io::Error> for AcceptError {
     fn from(error: io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EAGAIN) => AcceptError::Empty,
-            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => AcceptError::Empty,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                 AcceptError::Exhausted(error)
             }
-            Some(Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EFAULT) => {
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT) => {
                 AcceptError::Fatal(error)
             }
-            // accept(2), "Error handling": Linux passes errors of the new socket as errors of accept, and asks to
-            // treat ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP and ENETUNREACH like
-            // EAGAIN by trying again. A firewall adds EPERM, a peer ECONNABORTED, a signal EINTR, and an address
-            // family that the standard library does not know has no number at all.
+            // accept(2), "Error handling": Linux reports pending network errors of the new socket as errors of accept.
+            // ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP and ENETUNREACH are to be
+            // treated like EAGAIN, by retrying. A firewall causes EPERM, a peer ECONNABORTED, a signal EINTR. An
+            // address family that the standard library does not support gives an error without a number.
             _ => AcceptError::ThisConnection(error),
         }
     }
@@ -39,34 +39,30 @@ impl From<io::Error> for AcceptError {
 mod tests {
     use super::*;
 
-    fn sorted(errno: Errno) -> AcceptError {
+    fn classify(errno: Errno) -> AcceptError {
         AcceptError::from(io::Error::from(errno))
     }
 
     #[test]
-    fn each_error_has_its_place() {
-        assert!(matches!(sorted(Errno::EAGAIN), AcceptError::Empty));
-        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM] {
-            assert!(
-                matches!(sorted(errno), AcceptError::Exhausted(_)),
-                "{errno}"
-            );
+    fn each_errno_has_its_class() {
+        assert!(matches!(classify(Errno::AGAIN), AcceptError::Empty));
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let class = classify(errno);
+            assert!(matches!(class, AcceptError::Exhausted(_)), "{errno}");
         }
         for errno in [
-            Errno::ECONNABORTED,
-            Errno::EINTR,
-            Errno::EPROTO,
-            Errno::EPERM,
-            Errno::ENETDOWN,
-            Errno::EHOSTUNREACH,
+            Errno::CONNABORTED,
+            Errno::INTR,
+            Errno::PROTO,
+            Errno::PERM,
+            Errno::NETDOWN,
+            Errno::HOSTUNREACH,
         ] {
-            assert!(
-                matches!(sorted(errno), AcceptError::ThisConnection(_)),
-                "{errno}"
-            );
+            let class = classify(errno);
+            assert!(matches!(class, AcceptError::ThisConnection(_)), "{errno}");
         }
-        for errno in [Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK] {
-            assert!(matches!(sorted(errno), AcceptError::Fatal(_)), "{errno}");
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
+            assert!(matches!(classify(errno), AcceptError::Fatal(_)), "{errno}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The addresses that this machine has: each is a source from which connections can be opened.
+//! The addresses of this machine: each is a possible source address of connections.
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
@@ -6,13 +6,13 @@ use nix::sys::socket::SockaddrStorage;
 use std::io;
 use std::net::IpAddr;
 
-/// The addresses of all interfaces that are up, each with the interface's name (getifaddrs(3)).
+/// The IP addresses of all interfaces that are up, each with the name of its interface (getifaddrs(3)).
 ///
 /// # Errors
-/// What getifaddrs(3) says.
+/// See getifaddrs(3).
 pub fn interface_addresses() -> io::Result<Vec<(String, IpAddr)>> {
-    let interfaces =
-        getifaddrs()?.filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP));
+    let is_up = |flags: InterfaceFlags| flags.contains(InterfaceFlags::IFF_UP);
+    let interfaces = getifaddrs()?.filter(|interface| is_up(interface.flags));
     let addresses = interfaces.filter_map(|interface| {
         let address = ip(&interface.address?)?;
         Some((interface.interface_name, address))
@@ -30,9 +30,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loopback_address_is_among_them() {
+    fn addresses_include_loopback() {
         let addresses = interface_addresses().unwrap();
-        let loopback = addresses.iter().any(|(_, address)| address.is_loopback());
-        assert!(loopback, "{addresses:?}");
+        let has_loopback = addresses.iter().any(|(_, address)| address.is_loopback());
+        assert!(has_loopback, "{addresses:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The real network: mio's selector over the kernel's sockets.
+//! The network of the operating system: the kernel's sockets, over a mio selector (epoll).
 
 use super::signals::signals_to_catch;
 use super::sock_diag::SockDiag;
@@ -12,33 +12,33 @@ use mio::event::Event;
 use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use signal_hook_mio::v1_0::Signals;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
-use std::io::{self, Read, Write};
+use socket2::{SockAddr, SockRef};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-// A key is carried by the selector as mio's `Token`, a `usize`.
-const _: () = assert!(usize::BITS == 64, "echoloop needs a 64-bit machine");
+// The selector carries a key as mio's `Token`, a `usize`.
+const _: () = assert!(usize::BITS == 64, "echoloop requires a 64-bit machine");
 
-/// How many events one wait takes from the kernel; more are given out by the next.
+/// The number of events that one wait takes from the kernel; the next wait takes the rest.
 const EVENTS_PER_WAIT: usize = 1024;
 
-/// The shortest time after which the kernel resets a closed connection that makes no progress. The kernel counts from when
-/// the peer's window first was too small for the next segment, even if the peer then reads steadily, a little at a time;
-/// so a shorter time would cut off slow readers of the last buffer.
-const LEAST_ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest time after which the kernel may reset a closed connection that makes no progress. The kernel counts
+/// from the moment when the peer's window became too small for the next segment, even if the peer reads steadily in
+/// small amounts. A shorter time would cut off slow readers of the last output.
+const MIN_ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The kernel's sockets, clock and signals, over one mio `Poll`.
 pub struct MioNet {
     poll: Poll,
     events: Events,
-    /// The events of a wait in our words.
+    /// The events of a wait, translated.
     translated: Box<[Ready]>,
     signals: Option<Signals>,
     timer: Option<Timer>,
@@ -46,16 +46,16 @@ pub struct MioNet {
     stdout: Option<StandardStream>,
     sock_diag: Option<SockDiag>,
     orphan_timeout: Option<Duration>,
-    /// Always ready, and not yet told: no selector will do it.
-    untold: Vec<Source>,
+    /// Sources that are always ready and that epoll refuses; the next wait reports them, once.
+    unreported: Vec<Source>,
     origin: Instant,
 }
 
 impl MioNet {
-    /// A network without signals: they have their usual effect on the process.
+    /// A network without signals: they keep their default effect on the process.
     ///
     /// # Errors
-    /// What the selector says, such as no descriptor left.
+    /// The selector cannot be created, for example because no file descriptor is left.
     pub fn new() -> io::Result<MioNet> {
         Ok(MioNet {
             poll: Poll::new()?,
@@ -67,99 +67,105 @@ impl MioNet {
             stdout: None,
             sock_diag: None,
             orphan_timeout: None,
-            untold: Vec::new(),
+            unreported: Vec::new(),
             origin: Instant::now(),
         })
     }
 
-    /// A network to which SIGTERM, SIGINT and SIGHUP come as events under [`Source::SIGNALS`]. SIGINT and SIGHUP stay
-    /// ignored where the process inherited them so, as under `nohup`.
+    /// A network that reports SIGTERM, SIGINT and SIGHUP as events of [`Source::SIGNALS`]. SIGINT and SIGHUP stay
+    /// ignored if the process inherited them as ignored, as under `nohup`.
     ///
     /// # Errors
-    /// As [`MioNet::new`], and when the signals cannot be caught.
+    /// As for [`MioNet::new`], and if the signals cannot be caught.
     pub fn with_signals() -> io::Result<MioNet> {
         let mut net = MioNet::new()?;
         let mut signals = Signals::new(signals_to_catch())?;
-        let token = token(Key::of_source(Source::SIGNALS));
-        let registry = net.poll.registry();
-        registry.register(&mut signals, token, Interest::READABLE)?;
+        net.register_source(&mut signals, Source::SIGNALS, Interest::READABLE)?;
         net.signals = Some(signals);
         Ok(net)
     }
 
-    /// From now on sleeps end to the microsecond, not to the millisecond that `epoll_wait(2)` counts in.
+    /// Makes timeouts of [`wait`](Net::wait) precise to the microsecond; `epoll_wait(2)` counts milliseconds. It takes
+    /// one file descriptor.
     ///
     /// # Errors
-    /// What `timerfd_create(2)` or the selector say.
-    pub fn keep_time_precisely(&mut self) -> io::Result<()> {
+    /// See `timerfd_create(2)` and `epoll_ctl(2)`.
+    pub fn use_precise_timer(&mut self) -> io::Result<()> {
         let timer = Timer::new()?;
-        self.watch(timer.descriptor(), Source::TIMER, Interest::READABLE)?;
+        self.register_source(
+            &mut SourceFd(&timer.raw_fd()),
+            Source::TIMER,
+            Interest::READABLE,
+        )?;
         self.timer = Some(timer);
         Ok(())
     }
 
-    /// From now on standard input can be read, and its readiness is told.
+    /// Opens standard input for [`read_stdin`](Net::read_stdin), and reports its readiness. It takes one file
+    /// descriptor.
     ///
     /// # Errors
-    /// What it says when looked at, or the selector.
-    pub fn take_stdin(&mut self) -> io::Result<()> {
-        let stdin = StandardStream::open(Direction::In)?;
-        self.watch_standard(&stdin, Source::STDIN, Interest::READABLE)?;
-        self.stdin = Some(stdin);
+    /// Standard input cannot be inspected, or not be registered with the selector.
+    pub fn open_stdin(&mut self) -> io::Result<()> {
+        self.stdin = Some(self.open_standard_stream(Direction::In)?);
         Ok(())
     }
 
-    /// From now on standard output can be written to, and its readiness is told.
+    /// Opens standard output for [`write_stdout`](Net::write_stdout), and reports its readiness. It takes one file
+    /// descriptor.
     ///
     /// # Errors
-    /// As [`take_stdin`](MioNet::take_stdin).
-    pub fn take_stdout(&mut self) -> io::Result<()> {
-        let stdout = StandardStream::open(Direction::Out)?;
-        self.watch_standard(&stdout, Source::STDOUT, Interest::WRITABLE)?;
-        self.stdout = Some(stdout);
+    /// As for [`open_stdin`](MioNet::open_stdin).
+    pub fn open_stdout(&mut self) -> io::Result<()> {
+        self.stdout = Some(self.open_standard_stream(Direction::Out)?);
         Ok(())
     }
 
-    /// Opens a socket to `sock_diag`, so that [`progress`](Net::progress) has answers. It takes one file descriptor.
+    /// Opens a `sock_diag` socket, which [`progress`](Net::progress) needs. It takes one file descriptor.
     ///
     /// # Errors
-    /// What `socket(2)` says, or that the kernel lacks `tcp_diag`.
+    /// See `socket(2)`; `NotFound` if the kernel lacks `tcp_diag`.
     pub fn open_sock_diag(&mut self) -> io::Result<()> {
         self.sock_diag = Some(SockDiag::open()?);
         Ok(())
     }
 
     /// Lets the kernel reset a closed connection whose peer acknowledges no byte, or keeps its window at zero, for
-    /// `timeout`, or 10 s if that is longer. Otherwise such a connection keeps its memory for minutes,
-    /// where no limit counts it.
+    /// `timeout`, but at least 10 s. By default the kernel keeps the memory of such a connection for minutes, where no
+    /// limit counts it.
     pub fn set_orphan_timeout(&mut self, timeout: Duration) {
         // The kernel takes an int of milliseconds (tcp(7), TCP_USER_TIMEOUT).
-        let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
-        self.orphan_timeout = Some(timeout.clamp(LEAST_ORPHAN_TIMEOUT, most));
+        let max = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        self.orphan_timeout = Some(timeout.clamp(MIN_ORPHAN_TIMEOUT, max));
     }
 
-    fn watch_standard(
-        &mut self,
-        stream: &StandardStream,
+    fn open_standard_stream(&mut self, direction: Direction) -> io::Result<StandardStream> {
+        let stream = StandardStream::open(direction)?;
+        let (source, interest) = match direction {
+            Direction::In => (Source::STDIN, Interest::READABLE),
+            Direction::Out => (Source::STDOUT, Interest::WRITABLE),
+        };
+        if stream.is_always_ready() {
+            self.unreported.push(source);
+        } else {
+            self.register_source(&mut SourceFd(&stream.raw_fd()), source, interest)?;
+        }
+        Ok(stream)
+    }
+
+    fn register_source(
+        &self,
+        io: &mut impl mio::event::Source,
         source: Source,
         interest: Interest,
     ) -> io::Result<()> {
-        if stream.is_always_ready() {
-            self.untold.push(source);
-            return Ok(());
-        }
-        self.watch(stream.descriptor(), source, interest)
-    }
-
-    fn watch(&mut self, descriptor: RawFd, source: Source, interest: Interest) -> io::Result<()> {
         let token = token(Key::of_source(source));
-        let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&descriptor), token, interest)
+        self.poll.registry().register(io, token, interest)
     }
 
-    /// What the selector is to wait for at most, when `timeout` is asked for: a timer may see to it.
-    fn selector_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
-        if !self.untold.is_empty() {
+    /// The timeout to pass to epoll for a wait of `timeout`, which the timer may end.
+    fn epoll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        if !self.unreported.is_empty() {
             return Some(Duration::ZERO);
         }
         match (&mut self.timer, timeout) {
@@ -171,8 +177,8 @@ impl MioNet {
 
 impl Net for MioNet {
     type Listener = TcpListener;
-    /// The standard library's stream, because it is four bytes in every build and mio adds nothing on Linux: readiness
-    /// is asked for by descriptor.
+    /// The standard library's stream: it has four bytes in every build, and mio's adds nothing on Linux, since
+    /// registration is by file descriptor.
     type Stream = TcpStream;
 
     fn now(&self) -> Time {
@@ -181,30 +187,28 @@ impl Net for MioNet {
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let timeout = self.selector_timeout(timeout);
+        let timeout = self.epoll_timeout(timeout);
         match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
-        // Into places that are there, and then all at once: to push each would ask for room each time.
+        // Translated in place and copied at once: a push per event would check the capacity each time.
         let mut count = 0;
-        for (place, event) in self.translated.iter_mut().zip(&self.events) {
-            *place = ready_of(event);
+        for (translated, event) in self.translated.iter_mut().zip(&self.events) {
+            *translated = ready_of(event);
             count += 1;
         }
         ready.extend_from_slice(&self.translated[..count]);
         if self.timer.is_some() {
             ready.retain(|event| event.key != Key::of_source(Source::TIMER));
         }
-        ready.extend(self.untold.drain(..).map(always_ready));
+        ready.extend(self.unreported.drain(..).map(always_ready));
         Ok(())
     }
 
     fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<TcpListener> {
         let mut listener = TcpListener::from_std(listener::open(options)?);
-        let token = token(Key::of_source(source));
-        let registry = self.poll.registry();
-        registry.register(&mut listener, token, Interest::READABLE)?;
+        self.register_source(&mut listener, source, Interest::READABLE)?;
         Ok(listener)
     }
 
@@ -227,41 +231,33 @@ impl Net for MioNet {
     }
 
     fn has_waiting(&mut self, listener: &TcpListener) -> bool {
-        let mut asked = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-        poll(&mut asked, PollTimeout::ZERO) != Ok(0)
+        is_ready_or_failed(listener, PollFlags::IN)
     }
 
     fn connect(&mut self, target: SocketAddr, local: Option<SocketAddr>) -> io::Result<TcpStream> {
-        let kind = Type::STREAM.nonblocking().cloexec();
-        let socket = Socket::new(Domain::for_address(target), kind, Some(Protocol::TCP))?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_out_of_band_inline(true)?;
+        let socket = listener::tcp_socket(target)?;
         if let Some(local) = local {
             if local.port() == 0 {
-                // The port is picked by connect, which knows the target: so one address has its ports once for each
-                // target, and not once (ip(7)).
+                // connect chooses the port, for its target. So each address has all its ports for each target, not only
+                // once (ip(7)).
                 setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
             }
             socket.bind(&SockAddr::from(local))?;
         }
         match socket.connect(&SockAddr::from(target)) {
-            Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(error),
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
             _ => Ok(socket.into()),
         }
     }
 
     fn register(&mut self, stream: &TcpStream, key: Key, writable: bool) -> io::Result<()> {
-        let descriptor = stream.as_raw_fd();
-        let mut source = SourceFd(&descriptor);
-        let registry = self.poll.registry();
-        registry.register(&mut source, token(key), interest(writable))
+        let (fd, registry) = (stream.as_raw_fd(), self.poll.registry());
+        registry.register(&mut SourceFd(&fd), token(key), interest(writable))
     }
 
     fn watch_writable(&mut self, stream: &TcpStream, key: Key) -> io::Result<()> {
-        let descriptor = stream.as_raw_fd();
-        let mut source = SourceFd(&descriptor);
-        let registry = self.poll.registry();
-        registry.reregister(&mut source, token(key), interest(true))
+        let (fd, registry) = (stream.as_raw_fd(), self.poll.registry());
+        registry.reregister(&mut SourceFd(&fd), token(key), interest(true))
     }
 
     fn progress(&mut self, stream: &TcpStream) -> Option<Progress> {
@@ -271,32 +267,28 @@ impl Net for MioNet {
 
     fn close(&mut self, stream: TcpStream, ending: Ending) {
         match ending {
-            // Lingering for zero seconds makes close send RST (socket(7), SO_LINGER). Should it fail, it is a FIN.
+            // With a linger time of zero, close sends RST (socket(7), SO_LINGER). If setting it fails, close sends FIN.
             Ending::Reset => {
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
-            // Not before: on an open connection the user timeout replaces that of keepalive.
+            // Only at the close: on an open connection the user timeout would replace the timeout of keepalive.
             Ending::Fin if self.orphan_timeout.is_some() => {
                 let _ = SockRef::from(&stream).set_tcp_user_timeout(self.orphan_timeout);
             }
             Ending::Fin | Ending::Empty => {}
         }
-        // Closing the only descriptor of a socket takes it out of epoll (epoll(7), question 6).
+        // Closing the only file descriptor of a socket removes it from epoll (epoll(7), question 6).
         drop(stream);
     }
 
     fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.stdin {
-            Some(stdin) => stdin.read(buffer),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let stdin = self.stdin.as_mut().ok_or(ErrorKind::NotConnected)?;
+        stdin.read(buffer)
     }
 
     fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.stdout {
-            Some(stdout) => stdout.write(bytes),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let stdout = self.stdout.as_mut().ok_or(ErrorKind::NotConnected)?;
+        stdout.write(bytes)
     }
 
     fn take_signal(&mut self) -> Option<Signal> {
@@ -319,10 +311,9 @@ impl Stream for TcpStream {
     }
 
     fn takes_output(&mut self) -> bool {
-        // The kernel says yes while a third of the send buffer is free, and takes a write whole that fits a segment
-        // (`sk_stream_is_writeable` in its sources); with a no it begins to look out for room.
-        let mut asked = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
-        poll(&mut asked, PollTimeout::ZERO) != Ok(0)
+        // The kernel reports POLLOUT while a third of the send buffer is free, and then accepts a write of up to a
+        // segment completely (`sk_stream_is_writeable`). Otherwise this call arms the edge.
+        is_ready_or_failed(self, PollFlags::OUT)
     }
 
     fn is_at_fin(&mut self) -> bool {
@@ -342,6 +333,11 @@ impl Stream for TcpStream {
     }
 }
 
+/// Whether poll(2) reports an event now. True if it fails: the next call on the file descriptor returns the error.
+fn is_ready_or_failed(fd: &impl AsFd, events: PollFlags) -> bool {
+    poll(&mut [PollFd::new(fd, events)], Some(&Timespec::default())) != Ok(0)
+}
+
 fn always_ready(source: Source) -> Ready {
     Ready {
         key: Key::of_source(source),
@@ -350,11 +346,11 @@ fn always_ready(source: Source) -> Ready {
 }
 
 fn interest(writable: bool) -> Interest {
-    let input = Interest::READABLE | Interest::PRIORITY;
+    const INPUT: Interest = Interest::READABLE.add(Interest::PRIORITY);
     if writable {
-        input | Interest::WRITABLE
+        INPUT | Interest::WRITABLE
     } else {
-        input
+        INPUT
     }
 }
 
@@ -368,20 +364,17 @@ fn token(key: Key) -> Token {
 
 #[inline]
 fn ready_of(event: &Event) -> Ready {
-    let readiness = Readiness::READABLE.when(event.is_readable())
+    let key = Key::from_u64(event.token().0 as u64);
+    let mut readiness = Readiness::READABLE.when(event.is_readable())
         | Readiness::WRITABLE.when(event.is_writable());
-    Ready {
-        key: Key::from_u64(event.token().0 as u64),
-        readiness: if event.is_read_closed() || event.is_error() || event.is_priority() {
-            readiness | closing(event)
-        } else {
-            readiness
-        },
+    if event.is_read_closed() || event.is_error() || event.is_priority() {
+        readiness |= closing_or_urgent(event);
     }
+    Ready { key, readiness }
 }
 
-/// What an event says beyond plain readiness: with an end, an error or urgent data, there is something to be learnt.
+/// The additional readiness of an event with FIN, hang-up, an error or urgent data.
 #[cold]
-fn closing(event: &Event) -> Readiness {
+fn closing_or_urgent(event: &Event) -> Readiness {
     Readiness::READABLE | Readiness::DRAIN | Readiness::WRITABLE.when(event.is_write_closed())
 }

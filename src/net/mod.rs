@@ -1,10 +1,10 @@
-//! The network, the clock and the signals: everything that is not deterministic, behind one seam.
+//! The network, the clock and signals behind one trait, [`Net`]: every source of nondeterminism.
 //!
-//! This is the only room that makes system calls on descriptors. [`Net`] is what the loop needs of a world;
-//! [`MioNet`] is the real one, and the tests have one that they make up (bytes, faults and time from a seed).
+//! This is the only module that makes system calls on file descriptors. [`MioNet`] implements [`Net`] with the kernel's
+//! sockets; the tests have a simulated implementation whose bytes, faults and time are drawn from a seed.
 
 mod accept_error;
-mod descriptors;
+mod fd_limit;
 mod interfaces;
 mod limit;
 mod listener;
@@ -16,7 +16,7 @@ mod stdio;
 mod timer;
 
 pub use accept_error::AcceptError;
-pub use descriptors::{RESERVED_DESCRIPTORS, descriptor_limits, raise_descriptor_limit};
+pub use fd_limit::{RESERVED_FDS, fd_limits, raise_fd_limit};
 pub use interfaces::interface_addresses;
 pub use limit::Limit;
 pub use listener::{DEFAULT_BACKLOG, ListenOptions, SocketBuffer, backlog_in_force};
@@ -29,203 +29,199 @@ pub use crate::time::Time;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// The time of day: how long it is since 1970 began, in UTC. It may jump; nothing but dates is made of it.
+/// The time of day, as the time since 1970-01-01 00:00 UTC. It may jump, so it is used for dates only.
 #[must_use]
 pub fn time_of_day() -> Duration {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
+    let since_1970 = SystemTime::UNIX_EPOCH.elapsed();
+    since_1970.unwrap_or_default()
 }
 
-/// A world of sockets, time and signals.
+/// A network: sockets, a clock and signals.
 ///
-/// Readiness is edge-triggered, by mio's contract: after an event nothing more is promised until a call on that stream
+/// Readiness is edge-triggered, as in mio: after an event no further event is guaranteed until a call on that stream
 /// has returned [`WouldBlock`](io::ErrorKind::WouldBlock).
 pub trait Net {
-    /// A socket that listens.
+    /// A listening socket.
     type Listener;
-    /// A connection's socket.
+    /// The socket of a connection.
     type Stream: Stream;
 
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Time;
 
-    /// Sleeps until something is ready, `timeout` has passed (`None`: for ever) or a signal came, and fills `ready`
-    /// anew. Nothing ready is not an error, an interruption by a signal neither.
+    /// Waits until a source is ready, `timeout` has passed (`None`: no limit) or a signal arrives, and replaces the
+    /// contents of `ready` with the events. An expired timeout and an interrupted call give no events and no error.
     ///
     /// # Errors
-    /// What the selector says; the loop cannot go on then.
+    /// An error of the selector (epoll); the loop cannot continue then.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
 
-    /// Opens a listener whose readiness comes under `source`.
+    /// Opens a listener whose readiness is reported as `source`.
     ///
     /// # Errors
-    /// What `socket`, `bind` or `listen` say: the address is in use, not permitted, not of this machine.
+    /// Errors of socket(2), bind(2) or listen(2): the address is in use, not permitted, or not of this machine.
     fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<Self::Listener>;
 
-    /// The address a listener is bound to, with the port that was picked for it.
+    /// The address to which a listener is bound. If the port was 0, this has the port that the kernel chose.
     ///
     /// # Errors
-    /// What `getsockname` says.
+    /// See getsockname(2).
     fn local_addr(&self, listener: &Self::Listener) -> io::Result<SocketAddr>;
 
-    /// Takes a connection from the queue, with its peer's address, which this call knows even where the peer has reset
-    /// the connection already.
+    /// Accepts a connection, and returns its socket and the peer's address, even if the peer has reset the connection.
     ///
     /// # Errors
-    /// See [`AcceptError`], which says what to do about each.
+    /// See [`AcceptError`], which classifies them by the reaction they need.
     fn accept_from(
         &mut self,
         listener: &Self::Listener,
     ) -> Result<(Self::Stream, SocketAddr), AcceptError>;
 
-    /// As [`accept_from`](Net::accept_from), for those who do not ask where it comes from. The kernel then saves itself
-    /// telling, which is a thirtieth of what it costs to take a connection in.
+    /// As [`accept_from`](Net::accept_from), without the peer's address. This saves the kernel copying it, a thirtieth
+    /// of the cost of accepting.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`accept_from`](Net::accept_from).
     fn accept(&mut self, listener: &Self::Listener) -> Result<Self::Stream, AcceptError> {
         self.accept_from(listener).map(|(stream, _)| stream)
     }
 
-    /// Whether a connection waits in the queue; after a no, an event comes for the next one. It costs a third of an
-    /// [`accept`](Net::accept) that finds nothing, for which the kernel makes a socket beforehand.
+    /// Whether a connection is in the accept queue. If not, an event follows for the next one. It costs a third of an
+    /// [`accept`](Net::accept) on an empty queue, for which the kernel allocates a socket first.
     fn has_waiting(&mut self, listener: &Self::Listener) -> bool;
 
-    /// Begins to connect to `target`, from the address `local` if one is given (port 0 lets the kernel pick one that is
-    /// free for this target). The outcome comes as a writable event.
+    /// Starts to connect to `target`, from the address `local` if given (port 0: the kernel chooses a port that is free
+    /// for this target). The result is reported as a writable event; see [`Stream::connected`].
     ///
     /// # Errors
-    /// What `socket`, `bind` or `connect` say at once: `AddrNotAvailable` when no port is left, or the address is not
-    /// of this machine.
+    /// Immediate errors of socket(2), bind(2) or connect(2): `AddrNotAvailable` if no port is left, or if `local` is not
+    /// an address of this machine.
     fn connect(
         &mut self,
         target: SocketAddr,
         local: Option<SocketAddr>,
     ) -> io::Result<Self::Stream>;
 
-    /// From now on the readiness of `stream` comes under `key`: input, urgent data, and room for output if
-    /// `writable`. What is ready already is told too. Called once for a stream.
+    /// Reports the readiness of `stream` under `key` from now on: input and urgent data, and output space if
+    /// `writable`. Existing readiness is reported too. Called once per stream.
     ///
     /// # Errors
-    /// What the selector says, such as out of memory.
+    /// See `epoll_ctl(2)`, such as out of memory.
     fn register(&mut self, stream: &Self::Stream, key: Key, writable: bool) -> io::Result<()>;
 
-    /// As [`register`](Net::register), for a stream that is registered already: room for output is told too.
+    /// Adds output space to the events of a registered stream.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`register`](Net::register).
     fn watch_writable(&mut self, stream: &Self::Stream, key: Key) -> io::Result<()>;
 
-    /// What the kernel knows of a connection's progress beyond what reads and writes show; `None` where that cannot be
-    /// asked for, or the connection has ended. For deadlines: a peer acknowledges bytes long after they were written.
-    fn progress(&mut self, stream: &Self::Stream) -> Option<Progress> {
-        let _ = stream;
+    /// The progress of a connection as the kernel reports it, beyond the results of reads and writes; `None` if
+    /// unavailable, or if the connection has ended. Timeouts need it, because a peer acknowledges bytes long after they
+    /// were written.
+    fn progress(&mut self, _stream: &Self::Stream) -> Option<Progress> {
         None
     }
 
-    /// Closes a stream. No event comes for it any more, except one that [`wait`](Net::wait) has given out already.
+    /// Closes a stream. No further events are reported for it, except those that [`wait`](Net::wait) has returned
+    /// already.
     fn close(&mut self, stream: Self::Stream, ending: Ending);
 
-    /// Reads from standard input without waiting; 0 is its end. Readiness comes under [`Source::STDIN`], by the same
-    /// contract as that of streams.
+    /// Reads from standard input without blocking; 0 is end of file. Readiness is reported as [`Source::STDIN`],
+    /// edge-triggered as for streams.
     ///
     /// # Errors
-    /// As read(2): `WouldBlock` when there is nothing to read now. `NotConnected` where the world has no
-    /// standard input, or was not asked for it.
-    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let _ = buffer;
+    /// See read(2): `WouldBlock` if no input is available. `NotConnected` if this network has no standard input.
+    fn read_stdin(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::NotConnected.into())
     }
 
-    /// Writes some of `bytes` to standard output without waiting, and says how many. Readiness comes under
-    /// [`Source::STDOUT`].
+    /// Writes some of `bytes` to standard output without blocking, and returns the number of bytes written. Readiness
+    /// is reported as [`Source::STDOUT`].
     ///
     /// # Errors
-    /// As write(2): `WouldBlock` when nothing is taken now, `BrokenPipe` when nobody reads it any more.
-    /// `NotConnected` where the world has no standard output, or was not asked for it.
-    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = bytes;
+    /// See write(2): `WouldBlock` if nothing can be written now, `BrokenPipe` if the reader has closed. `NotConnected`
+    /// if this network has no standard output.
+    fn write_stdout(&mut self, _bytes: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::NotConnected.into())
     }
 
-    /// The next signal that has come since the last call, after an event for [`Source::SIGNALS`].
+    /// The next signal received since the last call; to be called after an event for [`Source::SIGNALS`].
     fn take_signal(&mut self) -> Option<Signal>;
 }
 
-/// The kernel's account of one connection (`tcp_info` and `SIOCOUTQ` of tcp(7)).
+/// The progress of a connection as the kernel reports it (`tcp_info` and `SIOCOUTQ`, tcp(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that were written and that the peer has not acknowledged, sent or not.
     pub unacknowledged: u64,
-    /// For how long the peer has acknowledged no byte, as far as the kernel can tell: never more than the truth by more
-    /// than a round trip, but it may be less, since the kernel notes acknowledgements of no byte too.
+    /// How long the peer has acknowledged no byte. It exceeds the true time by at most a round trip. It may be shorter,
+    /// since the kernel also records ACKs that acknowledge no byte.
     pub since_acknowledged: Duration,
-    /// How long ago the last byte arrived from the peer.
+    /// The time since the last byte arrived from the peer.
     pub since_received: Duration,
 }
 
 /// How a stream is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With FIN, after what the kernel still holds. (With RST all the same where the peer sent what nobody read.)
+    /// With FIN, after the output in the kernel's send buffer. If unread input is left, the kernel sends RST instead.
     Fin,
-    /// As `Fin`, where the kernel holds no output: nothing was written, or the peer has reset the connection.
+    /// As `Fin`, with an empty send buffer: nothing was written, or the peer has reset the connection.
     Empty,
-    /// With RST: the peer learns that it did not get everything.
+    /// With RST: the peer learns that bytes were lost.
     Reset,
 }
 
-/// A connection's socket. It never blocks.
+/// The socket of a connection. Its calls never block.
 pub trait Stream {
-    /// Whether a read that did not fill its buffer has emptied the socket, so that an edge comes for the next byte.
+    /// Whether a read that did not fill its buffer has emptied the socket, so that an edge follows for the next byte.
     ///
-    /// True for epoll (epoll(7), question 9), with the exceptions of [`Readiness::DRAIN`]. mio promises less.
+    /// True for epoll (epoll(7), question 9), with the exceptions of [`Readiness::DRAIN`]. mio guarantees less.
     const SHORT_READ_DRAINS: bool;
 
     /// Reads into `buffer`; 0 is the peer's FIN.
     ///
     /// # Errors
-    /// As read(2): `WouldBlock` when there is nothing to read.
+    /// See read(2): `WouldBlock` if no input is available.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes some of `bytes` and says how many.
+    /// Writes some of `bytes`, and returns the number of bytes written.
     ///
     /// # Errors
-    /// As send(2): `WouldBlock` when the kernel takes nothing now.
+    /// See send(2): `WouldBlock` if the send buffer is full.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Whether a small write would be taken whole now; after a no, a writable edge comes when it would, if the stream is
-    /// watched for that. An error counts as a yes: the write tells.
+    /// Whether a small write would be accepted completely now. If not, a writable edge follows when it would, provided
+    /// that the stream is registered for it. True after an error, which the write then returns.
     fn takes_output(&mut self) -> bool;
 
-    /// Whether the peer has sent FIN and everything before it has been read.
+    /// Whether the peer has sent FIN and all input before it has been read.
     fn is_at_fin(&mut self) -> bool;
 
-    /// Sends FIN after what was written.
+    /// Sends FIN after the bytes written so far.
     ///
     /// # Errors
-    /// As shutdown(2): `NotConnected` when the peer has reset the connection.
+    /// See shutdown(2): `NotConnected` if the peer has reset the connection.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// Takes the error that the socket holds, if it holds one (`SO_ERROR`).
+    /// Returns and clears the pending error of the socket (`SO_ERROR`, socket(7)).
     ///
     /// # Errors
-    /// As getsockopt(2).
+    /// See getsockopt(2).
     fn take_error(&mut self) -> io::Result<Option<io::Error>>;
 
-    /// The peer's address. After a reset the kernel no longer knows it.
+    /// The peer's address. It is no longer available after a reset.
     ///
     /// # Errors
-    /// As getpeername(2): `NotConnected` before the connection stands and after a reset.
+    /// See getpeername(2): `NotConnected` before the connection is established and after a reset.
     fn peer_addr(&self) -> io::Result<SocketAddr>;
 
-    /// Whether a connection that was begun stands now; asked for after a writable event.
+    /// Whether a connection started with [`Net::connect`] is established; to be called after a writable event.
     ///
     /// # Errors
-    /// Why it failed.
+    /// The reason why connecting failed.
     fn connected(&mut self) -> io::Result<bool> {
         if let Some(error) = self.take_error()? {
             return Err(error);

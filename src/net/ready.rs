@@ -1,42 +1,42 @@
-//! Who is ready, and for what: the words in which [`Net::wait`](super::Net::wait) speaks.
+//! The events that [`Net::wait`](super::Net::wait) reports: which connection or source is ready, and for what.
 
-/// Names a connection: its slot, and the serial of the connection that the slot held when the key was made.
+/// Identifies a connection by its slot and its serial number.
 ///
-/// Events, deadlines and the run queue carry keys. A key whose connection is gone finds nothing, because the slot's
-/// serial has passed: one comparison, in one place, ends every stale-event bug. Serial 0 is no connection's; such a
-/// key names a [`Source`].
+/// Events, deadlines and queues carry keys. The serial of a closed connection does not match that of its slot, so its
+/// key resolves to nothing: this one comparison prevents all stale-event bugs. A key with serial 0 identifies a
+/// [`Source`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The index of the slot.
     pub slot: u32,
-    /// The number of the connection, the `#17` of the log.
+    /// The serial number of the connection, as `#17` in the log.
     pub serial: u32,
 }
 
-/// Something other than a connection that can be ready: the signals, a standard stream, a listener.
+/// An event source other than a connection: signals, a standard stream or a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(pub u32);
 
 impl Source {
-    /// A signal has come.
+    /// A signal has been received.
     pub const SIGNALS: Source = Source(0);
 
-    /// There may be something to read from standard input, or its end has come.
+    /// Standard input may have bytes to read, or is at end of file.
     pub const STDIN: Source = Source(1);
 
-    /// Standard output may take something.
+    /// Standard output may accept bytes.
     pub const STDOUT: Source = Source(2);
 
-    /// The timer of a [`Net`](super::Net) that sleeps to the microsecond. It wakes the loop, and nobody is told.
+    /// The precise timer of [`MioNet`](super::MioNet). It ends a wait, and is not reported.
     pub(super) const TIMER: Source = Source(u32::MAX);
 
-    /// The listener of this index.
+    /// The listener with this index.
     #[must_use]
     pub const fn listener(index: u32) -> Source {
         Source(3 + index)
     }
 
-    /// Which listener it is, if it is one.
+    /// The index of the listener; `None` for other sources.
     #[must_use]
     pub const fn listener_index(self) -> Option<u32> {
         self.0.checked_sub(Source::listener(0).0)
@@ -44,7 +44,7 @@ impl Source {
 }
 
 impl Key {
-    /// The key of something that is not a connection.
+    /// The key of a source.
     #[must_use]
     pub const fn of_source(source: Source) -> Key {
         Key {
@@ -53,7 +53,7 @@ impl Key {
         }
     }
 
-    /// What the key names, if that is not a connection.
+    /// The source that the key identifies; `None` for a connection.
     #[inline]
     #[must_use]
     pub const fn source(self) -> Option<Source> {
@@ -64,19 +64,19 @@ impl Key {
         }
     }
 
-    /// The key as one number, as a selector carries it.
+    /// The key as one number: the user data of an epoll event.
     #[inline]
     #[must_use]
     pub const fn to_u64(self) -> u64 {
         (self.serial as u64) << 32 | self.slot as u64
     }
 
-    /// The key that [`to_u64`](Key::to_u64) made this number of.
+    /// The key for a number from [`to_u64`](Key::to_u64).
     #[inline]
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the number is taken apart into its two halves"
+        reason = "the number is split into two halves"
     )]
     pub const fn from_u64(number: u64) -> Key {
         Key {
@@ -87,26 +87,26 @@ impl Key {
 }
 
 bitflags::bitflags! {
-    /// What something is ready for.
+    /// The operations for which a connection or source is ready.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Readiness: u8 {
-        /// There may be input, the peer's FIN, or an error to read.
+        /// A read may return input, the peer's FIN, or an error.
         const READABLE = 1;
-        /// There may be output space, or an error that a write returns.
+        /// A write may be accepted, or return an error.
         const WRITABLE = 2;
         /// Read until `WouldBlock`, even past a short read.
         ///
-        /// With FIN, hang-up or an error, since these stay set and no new event need come for them; with urgent data,
-        /// since a read stops short at its mark.
+        /// Set for FIN, hang-up and errors, for which no further edge is guaranteed, and for urgent data, at whose mark
+        /// a read ends.
         const DRAIN = 4;
     }
 }
 
 impl Readiness {
-    /// Nothing; a connection is driven with it when it runs again without an event.
+    /// The empty set; used to drive a connection without an event.
     pub const NONE: Readiness = Readiness::empty();
 
-    /// This set if `condition` holds, else nothing.
+    /// This set if `condition` holds, else the empty set.
     #[inline]
     #[must_use]
     pub const fn when(self, condition: bool) -> Readiness {
@@ -114,12 +114,12 @@ impl Readiness {
     }
 }
 
-/// One event: who is ready, and for what.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// Who.
+    /// The connection or source that is ready.
     pub key: Key,
-    /// For what.
+    /// The operations for which it is ready.
     pub readiness: Readiness,
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_the_selector_and_only_serial_zero_is_a_source() {
+    fn key_round_trips_and_only_serial_0_is_a_source() {
         for key in [
             Key { slot: 0, serial: 1 },
             Key {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn readiness_is_a_set() {
+    fn readiness_is_a_set_of_operations() {
         let both = Readiness::READABLE | Readiness::DRAIN;
         assert!(both.contains(Readiness::DRAIN));
         assert!(!both.contains(Readiness::WRITABLE));

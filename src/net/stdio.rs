@@ -1,156 +1,141 @@
-//! Standard input and output as things that can be ready, like sockets.
+//! Standard input and output as non-blocking event sources.
 //!
-//! What they are is the user's choice, and each kind wants its own way:
+//! They may be of any type, and each type needs its own method:
 //!
-//! - A pipe or a terminal is shared with other programs, which must not find it non-blocking all at once. So it is
-//!   opened anew by its name below `/proc/self/fd`: that description is ours alone.
-//! - A socket cannot be opened anew; the calls on it are told not to wait, one by one.
+//! - A pipe or a terminal is shared with other programs, which rely on it being blocking. It is reopened through
+//!   `/proc/self/fd`, which creates a file description for this process alone.
+//! - A socket cannot be reopened; each call has the flag `MSG_DONTWAIT`.
 //! - A file or a device such as `/dev/null` is refused by epoll, and is always ready.
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
-use nix::sys::stat::{Mode, SFlag};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-/// A pipe that says it takes something takes this much without waiting (pipe(7), `PIPE_BUF`).
+/// A writable pipe accepts this many bytes without blocking (pipe(7), `PIPE_BUF`).
 const PIPE_BUF: usize = 4096;
 
-/// Which way the bytes go.
+/// The direction of a standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
-    /// From standard input.
+    /// Standard input.
     In,
-    /// To standard output.
+    /// Standard output.
     Out,
 }
 
-/// How calls are kept from waiting.
+/// How calls are kept from blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// Always ready.
+enum Method {
+    /// A file or device: calls do not block.
     File,
-    /// Opened anew, and non-blocking.
-    Own,
-    /// A socket: each call is told not to wait.
+    /// Reopened as non-blocking.
+    Reopened,
+    /// A socket: each call has `MSG_DONTWAIT`.
     Socket,
-    /// Not ours and not to be had anew: asked before each call whether it would wait.
-    Shared,
+    /// Cannot be reopened: poll(2) before each call.
+    Polled,
 }
 
-/// Standard input or output, without waiting.
+/// Standard input or output, non-blocking.
 #[derive(Debug)]
 pub(super) struct StandardStream {
     file: File,
-    manner: Manner,
-    direction: Direction,
+    method: Method,
 }
 
 impl StandardStream {
-    /// Finds out what the stream is, and takes it accordingly.
+    /// Opens the stream by the method for its type.
     pub(super) fn open(direction: Direction) -> io::Result<StandardStream> {
         let original = match direction {
             Direction::In => io::stdin().as_fd().try_clone_to_owned(),
             Direction::Out => io::stdout().as_fd().try_clone_to_owned(),
-        }?;
-        StandardStream::of(original, direction)
+        };
+        StandardStream::from_fd(original?, direction)
     }
 
-    fn of(original: OwnedFd, direction: Direction) -> io::Result<StandardStream> {
-        let file = File::from(original);
+    fn from_fd(original: OwnedFd, direction: Direction) -> io::Result<StandardStream> {
+        let mut file = File::from(original);
         let kind = file.metadata()?.file_type();
         let is_device = kind.is_char_device() && !io::IsTerminal::is_terminal(&file);
-        let (file, manner) = if kind.is_socket() {
-            (file, Manner::Socket)
+        let method = if kind.is_socket() {
+            Method::Socket
         } else if kind.is_file() || kind.is_dir() || kind.is_block_device() || is_device {
-            (file, Manner::File)
+            Method::File
+        } else if let Ok(reopened) = reopen(&file, direction) {
+            file = reopened.into();
+            Method::Reopened
         } else {
-            match open_anew(file.as_raw_fd(), direction) {
-                Ok(own) => (File::from(own), Manner::Own),
-                Err(_) => (file, Manner::Shared),
-            }
+            Method::Polled
         };
-        Ok(StandardStream {
-            file,
-            manner,
-            direction,
-        })
+        Ok(StandardStream { file, method })
     }
 
-    /// Whether it is always ready, and no selector takes it.
+    /// Whether the stream is always ready, and refused by epoll.
     pub(super) fn is_always_ready(&self) -> bool {
-        self.manner == Manner::File
+        self.method == Method::File
     }
 
-    pub(super) fn descriptor(&self) -> RawFd {
+    pub(super) fn raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 
-    /// Reads without waiting; 0 is the end of input.
+    /// Reads without blocking; 0 is end of file.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match self.manner {
-            Manner::Socket => Ok(recv(self.descriptor(), buffer, MsgFlags::MSG_DONTWAIT)?),
-            Manner::Shared if !self.is_ready()? => Err(ErrorKind::WouldBlock.into()),
+        let read = match self.method {
+            Method::Socket => Ok(recv(&self.file, buffer, RecvFlags::DONTWAIT)?.0),
+            Method::Polled if !self.is_ready(PollFlags::IN)? => Err(ErrorKind::WouldBlock.into()),
             _ => self.file.read(buffer),
         };
         match read {
-            // The other end of a pseudo-terminal has been closed: the end of input, and nothing went wrong.
-            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Ok(0),
+            // The other end of a pseudo-terminal was closed: end of file, not an error.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => Ok(0),
             read => read,
         }
     }
 
-    /// Writes some of `bytes` without waiting, and says how many.
+    /// Writes some of `bytes` without blocking, and returns the number of bytes written.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.manner {
-            Manner::Socket => {
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                Ok(send(self.descriptor(), bytes, flags)?)
+        match self.method {
+            Method::Socket => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                Ok(send(&self.file, bytes, flags)?)
             }
-            Manner::Shared if !self.is_ready()? => Err(ErrorKind::WouldBlock.into()),
-            Manner::Shared => self.file.write(&bytes[..bytes.len().min(PIPE_BUF)]),
-            Manner::File | Manner::Own => self.file.write(bytes),
+            Method::Polled if !self.is_ready(PollFlags::OUT)? => Err(ErrorKind::WouldBlock.into()),
+            Method::Polled => self.file.write(&bytes[..bytes.len().min(PIPE_BUF)]),
+            Method::File | Method::Reopened => self.file.write(bytes),
         }
     }
 
-    /// Whether a call would not wait now. An end or an error counts as ready: the call will tell.
-    fn is_ready(&self) -> io::Result<bool> {
-        let wanted = match self.direction {
-            Direction::In => PollFlags::POLLIN,
-            Direction::Out => PollFlags::POLLOUT,
-        };
-        let mut descriptors = [PollFd::new(self.file.as_fd(), wanted)];
-        Ok(poll(&mut descriptors, PollTimeout::ZERO)? > 0)
+    /// Whether a call would not block now. True at end of file and after an error, which the call then returns.
+    fn is_ready(&self, events: PollFlags) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.file, events)];
+        Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
     }
 }
 
-/// Whether standard output is `/dev/null`. A program that is started with it closed finds that in its place.
+/// Whether standard output is `/dev/null`, as it is in a program that was started with standard output closed.
 #[must_use]
 pub fn stdout_is_null() -> bool {
-    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
-    match (nix::sys::stat::fstat(io::stdout()), null) {
-        (Ok(stdout), Ok(null)) => {
-            let is_device =
-                SFlag::from_bits_truncate(stdout.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
-            is_device && stdout.st_rdev == null
-        }
-        _ => false,
-    }
+    let (Ok(stdout), Ok(null)) = (fstat(io::stdout()), std::fs::metadata("/dev/null")) else {
+        return false;
+    };
+    FileType::from_raw_mode(stdout.st_mode).is_char_device() && stdout.st_rdev == null.rdev()
 }
 
-/// Opens what `descriptor` refers to once more, non-blocking.
-fn open_anew(descriptor: RawFd, direction: Direction) -> io::Result<OwnedFd> {
+/// Opens the file of `file` a second time, as non-blocking.
+fn reopen(file: &File, direction: Direction) -> io::Result<OwnedFd> {
     let access = match direction {
-        Direction::In => OFlag::O_RDONLY,
-        Direction::Out => OFlag::O_WRONLY,
+        Direction::In => OFlags::RDONLY,
+        Direction::Out => OFlags::WRONLY,
     };
-    let flags = access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let path = format!("/proc/self/fd/{descriptor}");
-    Ok(open(path.as_str(), flags, Mode::empty())?)
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(open(path, flags, Mode::empty())?)
 }
 
 #[cfg(test)]
@@ -159,8 +144,9 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn is_non_blocking(file: &impl AsFd) -> bool {
-        let flags = nix::fcntl::fcntl(file.as_fd(), nix::fcntl::FcntlArg::F_GETFL).unwrap();
-        OFlag::from_bits_truncate(flags).contains(OFlag::O_NONBLOCK)
+        rustix::fs::fcntl_getfl(file)
+            .unwrap()
+            .contains(OFlags::NONBLOCK)
     }
 
     fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
@@ -168,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_opened_anew_so_that_others_still_find_it_blocking() {
+    fn pipe_is_reopened_and_the_original_stays_blocking() {
         let (reader, mut writer) = io::pipe().unwrap();
         let shared = reader.try_clone().unwrap();
-        let mut input = StandardStream::of(reader.into(), Direction::In).unwrap();
-        assert_eq!(input.manner, Manner::Own);
+        let mut input = StandardStream::from_fd(reader.into(), Direction::In).unwrap();
+        assert_eq!(input.method, Method::Reopened);
         assert!(!is_non_blocking(&shared));
         let mut buffer = [0; 16];
         assert!(would_block(input.read(&mut buffer)));
@@ -183,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_blocks_nobody() {
+    fn full_pipe_gives_would_block() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut output = StandardStream::of(writer.into(), Direction::Out).unwrap();
+        let mut output = StandardStream::from_fd(writer.into(), Direction::Out).unwrap();
         let mut written = 0;
         loop {
             match output.write(&[b'x'; 10_000]) {
@@ -203,27 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_left_as_it_is_and_does_not_wait() {
+    fn socket_stays_blocking_and_calls_on_it_do_not_block() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let shared = ours.try_clone().unwrap();
-        let mut input = StandardStream::of(ours.into(), Direction::In).unwrap();
-        assert_eq!(input.manner, Manner::Socket);
+        let mut input = StandardStream::from_fd(ours.into(), Direction::In).unwrap();
+        assert_eq!(input.method, Method::Socket);
         let mut buffer = [0; 16];
         assert!(would_block(input.read(&mut buffer)));
         assert!(!is_non_blocking(&shared));
         theirs.write_all(b"abc").unwrap();
         assert_eq!(input.read(&mut buffer).unwrap(), 3);
-        let mut output = StandardStream::of(shared.into(), Direction::Out).unwrap();
+        let mut output = StandardStream::from_fd(shared.into(), Direction::Out).unwrap();
         assert_eq!(output.write(b"defg").unwrap(), 4);
     }
 
     #[test]
-    fn a_pipe_that_cannot_be_had_anew_is_asked_before_each_call() {
+    fn pipe_that_cannot_be_reopened_is_polled_before_reading() {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut input = StandardStream {
             file: File::from(OwnedFd::from(reader)),
-            manner: Manner::Shared,
-            direction: Direction::In,
+            method: Method::Polled,
         };
         let mut buffer = [0; 16];
         assert!(would_block(input.read(&mut buffer)));
@@ -232,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_a_device_are_always_ready() {
+    fn file_and_device_are_always_ready() {
         for path in ["/dev/null", "/proc/self/status"] {
             let file = File::open(path).unwrap();
-            let mut input = StandardStream::of(file.into(), Direction::In).unwrap();
+            let mut input = StandardStream::from_fd(file.into(), Direction::In).unwrap();
             assert!(input.is_always_ready(), "{path}");
             let mut buffer = [0; 4];
             let count = input.read(&mut buffer).unwrap();

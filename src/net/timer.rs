@@ -1,60 +1,64 @@
-//! Sleep that ends on time: `epoll_wait(2)` counts in milliseconds and rounds up, a timer of its own does not.
+//! A precise timer for the event loop: `epoll_wait(2)` rounds its timeout up to milliseconds, timerfd does not.
 
-use nix::sys::time::{TimeSpec, TimeValLike};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// A deadline that differs by less than this is the same: it is not worth a system call to set it anew.
-const SAME: Duration = Duration::from_micros(2);
+/// A change of the deadline by less than this is ignored: it is not worth a system call.
+const TOLERANCE: Duration = Duration::from_micros(2);
 
-/// The longest sleep: a hundred years. The kernel counts nanoseconds in 63 bits, which are no more than 292.
-const LONGEST: Duration = Duration::from_secs(100 * 31_556_952);
+/// The longest delay: a hundred years. The kernel counts nanoseconds in 63 bits, which are 292 years.
+const MAX_DELAY: Duration = Duration::from_secs(100 * 31_556_952);
 
-/// A timer that wakes the selector.
+/// A timer that wakes `epoll_wait`.
 #[derive(Debug)]
 pub(super) struct Timer {
-    timer: TimerFd,
-    /// When it will go off.
-    set_to: Option<Instant>,
+    fd: OwnedFd,
+    deadline: Option<Instant>,
 }
 
 impl Timer {
     pub(super) fn new() -> io::Result<Timer> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        Ok(Timer {
-            timer,
-            set_to: None,
-        })
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Timer { fd, deadline: None })
     }
 
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.timer.as_fd().as_raw_fd()
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
-    /// Goes off in `delay`, which is not zero. Returns what is left for the selector to see to: nothing, or all of it
-    /// if the timer cannot be set.
+    /// Sets the timer to `delay`, which is not zero. Returns the timeout still to be passed to epoll: `None`, or
+    /// `delay` if the timer cannot be set.
     ///
-    /// It is never read: each time that it goes off it is told anew, since the selector is told of edges.
+    /// The timer is never read: each expiration is a new edge.
     pub(super) fn wake_in(&mut self, delay: Duration) -> Option<Duration> {
         let now = Instant::now();
         let due = now.checked_add(delay)?;
-        if self.set_to.is_some_and(|set_to| {
-            set_to > now && set_to.max(due).duration_since(set_to.min(due)) < SAME
-        }) {
+        let is_set = |deadline: Instant| {
+            deadline > now && deadline.max(due).duration_since(deadline.min(due)) < TOLERANCE
+        };
+        if self.deadline.is_some_and(is_set) {
             return None;
         }
-        let nanoseconds = i64::try_from(delay.min(LONGEST).as_nanos()).unwrap_or(i64::MAX);
-        let once = Expiration::OneShot(TimeSpec::nanoseconds(nanoseconds));
-        match self.timer.set(once, TimerSetTimeFlags::empty()) {
-            Ok(()) => {
-                self.set_to = Some(due);
-                None
-            }
-            Err(_) => Some(delay),
+        if self.set(delay.min(MAX_DELAY)).is_err() {
+            return Some(delay);
         }
+        self.deadline = Some(due);
+        None
+    }
+
+    fn set(&self, delay: Duration) -> io::Result<()> {
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: delay.try_into().map_err(io::Error::other)?,
+        };
+        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
     }
 }
 
@@ -65,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_sleep_may_be_longer_than_the_kernel_can_count() {
+    fn delay_beyond_the_range_of_the_kernel_is_accepted() {
         for delay in [Duration::from_nanos(u64::MAX), Duration::MAX] {
             let mut timer = Timer::new().unwrap();
             assert_eq!(timer.wake_in(delay), None);
@@ -73,21 +77,21 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_ends_within_the_millisecond_and_nobody_is_told() {
+    fn wait_of_300_us_ends_within_a_millisecond_without_event() {
         let mut net = MioNet::new().unwrap();
-        net.keep_time_precisely().unwrap();
+        net.use_precise_timer().unwrap();
         let delay = Duration::from_micros(300);
         let mut ready = Vec::new();
-        let mut slept = Vec::new();
+        let mut waits = Vec::new();
         for _ in 0..50 {
             let before = net.now();
             net.wait(Some(delay), &mut ready).unwrap();
-            slept.push(net.now().since(before));
+            waits.push(net.now().since(before));
             assert!(ready.is_empty(), "{ready:?}");
         }
-        // It may be a moment early by what it takes to set the timer, never by a whole sleep.
-        assert!(slept.iter().all(|slept| *slept > delay / 2), "{slept:?}");
-        let best = slept.iter().min().unwrap();
-        assert!(*best < Duration::from_micros(900), "{slept:?}");
+        // A wait may end early by the time that setting the timer takes, never by a whole delay.
+        assert!(waits.iter().all(|wait| *wait > delay / 2), "{waits:?}");
+        let shortest = waits.iter().min().unwrap();
+        assert!(*shortest < Duration::from_micros(900), "{waits:?}");
     }
 }

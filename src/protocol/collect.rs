@@ -1,23 +1,25 @@
-//! Collect: everything up to the peer's FIN is one record, which the program takes.
+//! Collect: the input up to the peer's FIN is one record, which the program stores.
 
 use super::{Context, Finish, Outbox, Protocol, Session};
 
-/// A protocol that gathers what a peer sends until its FIN, and answers nothing but FIN. The whole is a record
-/// ([`Finish::Record`]), an empty one too, and our FIN says that it has been taken.
+/// A protocol that collects the input of a connection up to the peer's FIN, and sends no data.
+///
+/// The input, which may be empty, is a record ([`Finish::Record`]). The server's FIN confirms that the program has
+/// taken it.
 #[derive(Clone, Copy, Debug)]
 pub struct Collect {
     max_message: usize,
 }
 
 impl Collect {
-    /// A collection of more than `max_message` bytes ends its connection ([`Finish::TooLong`]).
+    /// Records of at most `max_message` bytes; a longer one closes its connection ([`Finish::TooLong`]).
     #[must_use]
     pub fn new(max_message: usize) -> Collect {
         Collect { max_message }
     }
 }
 
-/// A collection on one connection. It lies where input waits that is not consumed.
+/// The session of [`Collect`]. It has no state: the connection holds the record as unconsumed input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CollectSession;
 
@@ -38,11 +40,11 @@ impl Session for CollectSession {
 
     const FIN_IS_RECEIPT: bool = true;
 
-    fn receive<'a>(
+    fn receive(
         &mut self,
-        input: &'a [u8],
+        input: &[u8],
         context: Context<'_, Collect>,
-        outbox: &mut Outbox<'a>,
+        outbox: &mut Outbox<'_>,
     ) -> usize {
         if input.len() > context.shared.max_message {
             outbox.finish(Finish::TooLong);
@@ -50,7 +52,7 @@ impl Session for CollectSession {
         0
     }
 
-    fn end<'a>(&mut self, _: &'a [u8], _: Context<'_, Collect>, outbox: &mut Outbox<'a>) {
+    fn end(&mut self, _: &[u8], _: Context<'_, Collect>, outbox: &mut Outbox<'_>) {
         outbox.finish(Finish::Record);
     }
 }

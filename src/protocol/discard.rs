@@ -1,12 +1,12 @@
-//! Discard: every byte is read and dropped (RFC 863).
+//! Discard: all input is dropped (RFC 863).
 
 use super::{Context, Outbox, Protocol, Session};
 
-/// The discard protocol of RFC 863: it takes everything and says nothing.
+/// The discard protocol of RFC 863: drops all input and sends nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard;
 
-/// The discard protocol on one connection. It has nothing to remember.
+/// The session of [`Discard`]. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiscardSession;
 
@@ -26,12 +26,7 @@ impl Session for DiscardSession {
     type Shared = Discard;
 
     #[inline]
-    fn receive<'a>(
-        &mut self,
-        input: &'a [u8],
-        _: Context<'_, Discard>,
-        _: &mut Outbox<'a>,
-    ) -> usize {
+    fn receive(&mut self, input: &[u8], _: Context<'_, Discard>, _: &mut Outbox<'_>) -> usize {
         input.len()
     }
 }
@@ -42,10 +37,10 @@ mod tests {
     use crate::time::Time;
 
     #[test]
-    fn it_takes_everything_and_says_nothing() {
+    fn input_is_consumed_without_output() {
         assert_eq!(Discard.name(), "discard");
-        let mut gathered = Vec::new();
-        let mut outbox = Outbox::new(&mut gathered, 64);
+        let mut write_buffer = Vec::new();
+        let mut outbox = Outbox::new(&mut write_buffer, 64);
         let context = Context {
             now: Time::ZERO,
             shared: &mut Discard,

@@ -1,38 +1,34 @@
-//! Frames: each message has its length before it, and so has each answer.
+//! Frames: each message and each reply has its length before it.
 
-use super::{Answer, Context, Echo, Finish, Outbox, Protocol, Reply, Session};
+use super::{Context, Echo, Finish, Handler, Outbox, Protocol, Reply, Session};
 use std::marker::PhantomData;
 
-/// How many bytes the length before a frame takes, in network order (big-endian), as with Erlang's `{packet, N}`
-/// (inet(3erl)).
+/// The width of the length before a frame. The length is in network byte order (big-endian), as in Erlang's `{packet,
+/// N}` (inet(3erl)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// Frames of up to 255 bytes.
-    One,
-    /// Frames of up to 65,535 bytes.
-    Two,
-    /// Frames of up to 4 GiB less one byte.
-    Four,
+    /// One byte: frames of up to 255 bytes.
+    One = 1,
+    /// Two bytes: frames of up to 65,535 bytes.
+    Two = 2,
+    /// Four bytes: frames of up to 4 GiB less one byte.
+    Four = 4,
 }
 
 impl Width {
     /// The width in bytes.
     #[must_use]
     pub const fn bytes(self) -> usize {
-        match self {
-            Width::One => 1,
-            Width::Two => 2,
-            Width::Four => 4,
-        }
+        self as usize
     }
 
-    /// The largest length that the header can hold.
+    /// The largest length that fits, in bytes.
     #[must_use]
     pub const fn max_length(self) -> usize {
         (1 << (8 * self.bytes())) - 1
     }
 
-    /// Decodes the header at the front of `bytes`; `None` if it is incomplete.
+    /// Decodes the length at the start of `bytes`; `None` if it is incomplete.
     #[inline]
     #[must_use]
     pub fn read(self, bytes: &[u8]) -> Option<usize> {
@@ -59,48 +55,47 @@ pub(super) fn write_length(header: &mut [u8], length: usize) -> bool {
     high.iter().all(|byte| *byte == 0)
 }
 
-/// A protocol of frames: a length, then so many bytes. An empty frame is a message too.
+/// A protocol of frames: a length, then that many bytes. A frame may be empty.
 #[derive(Clone, Debug)]
-pub struct Frame<A> {
+pub struct Frame<H> {
     width: Width,
     max_message: usize,
-    answer: A,
+    handler: H,
 }
 
-impl<F> Frame<F>
-where
-    F: FnMut(&[u8], &mut Reply<'_, '_>),
-{
-    /// Answers frames by `answer`, which gets them and gives answers without their lengths. A frame that says it has
-    /// more than `max_message` bytes ends the connection at once ([`Finish::TooLong`]), and so does an answer that is
-    /// too large for a length of `width`; the peer's FIN within a frame is [`Finish::Malformed`].
-    pub fn new(width: Width, max_message: usize, answer: F) -> Self {
+impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Frame<F> {
+    /// Frames of at most `max_message` bytes, without counting the length itself. `handler` replies to each; messages
+    /// and replies are passed without their lengths.
+    ///
+    /// A frame that declares a longer length closes the connection immediately ([`Finish::TooLong`]), and so does a
+    /// reply that is too long for a length of `width`. The peer's FIN within a frame is [`Finish::Malformed`].
+    pub fn new(width: Width, max_message: usize, handler: F) -> Self {
         Frame {
             width,
             max_message,
-            answer,
+            handler,
         }
     }
 }
 
 impl Frame<Echo> {
-    /// Sends each frame back as it came. All frames of a read go out as they lie there, without a copy.
+    /// Echoes each frame. The complete frames of a read are sent without a copy.
     #[must_use]
     pub fn echo(width: Width, max_message: usize) -> Self {
         Frame {
             width,
             max_message,
-            answer: Echo::default(),
+            handler: Echo::default(),
         }
     }
 }
 
-/// The protocol of frames on one connection. It has nothing to remember.
+/// The session of [`Frame`]. It has no state.
 #[derive(Debug)]
-pub struct FrameSession<A>(PhantomData<fn(Frame<A>)>);
+pub struct FrameSession<H>(PhantomData<fn(Frame<H>)>);
 
-impl<A: Answer> Protocol for Frame<A> {
-    type Session = FrameSession<A>;
+impl<H: Handler> Protocol for Frame<H> {
+    type Session = FrameSession<H>;
 
     fn name(&self) -> &'static str {
         match self.width {
@@ -110,26 +105,26 @@ impl<A: Answer> Protocol for Frame<A> {
         }
     }
 
-    fn session(&mut self) -> FrameSession<A> {
+    fn session(&mut self) -> FrameSession<H> {
         FrameSession(PhantomData)
     }
 }
 
-impl<A: Answer> Session for FrameSession<A> {
-    type Shared = Frame<A>;
+impl<H: Handler> Session for FrameSession<H> {
+    type Shared = Frame<H>;
 
     fn receive<'a>(
         &mut self,
         input: &'a [u8],
-        context: Context<'_, Frame<A>>,
+        context: Context<'_, Frame<H>>,
         outbox: &mut Outbox<'a>,
     ) -> usize {
         let frame = context.shared;
         let mut begin = 0;
-        while !outbox.is_full() && outbox.finished().is_none() {
-            let Some(length) = frame.width.read(&input[begin..]) else {
-                break;
-            };
+        while !outbox.is_full()
+            && outbox.finished().is_none()
+            && let Some(length) = frame.width.read(&input[begin..])
+        {
             if length > frame.max_message {
                 outbox.finish(Finish::TooLong);
                 break;
@@ -140,14 +135,14 @@ impl<A: Answer> Session for FrameSession<A> {
                 break;
             };
             let mut reply = Reply::new(outbox, input, begin..end, message..end);
-            frame.answer.answer(bytes, &mut reply);
+            frame.handler.handle(bytes, &mut reply);
             reply.complete();
             begin = end;
         }
         begin
     }
 
-    fn end<'a>(&mut self, rest: &'a [u8], _: Context<'_, Frame<A>>, outbox: &mut Outbox<'a>) {
+    fn end(&mut self, rest: &[u8], _: Context<'_, Frame<H>>, outbox: &mut Outbox<'_>) {
         if !rest.is_empty() {
             outbox.finish(Finish::Malformed);
         }

@@ -1,69 +1,63 @@
-//! Lines: each is a message, and its answer is a line too.
+//! Lines: each message and each reply is a line of text.
 
-use super::{Answer, Context, Echo, Finish, Outbox, Protocol, Reply, Session};
+use super::{Context, Echo, Finish, Handler, Outbox, Protocol, Reply, Session};
 use std::marker::PhantomData;
 
-/// A protocol of lines: text that ends in LF or CRLF. An answer ends as its line did.
+/// A protocol of lines that end with LF or CRLF. A reply has the line end of its line.
 ///
-/// A CR that no LF follows is a part of its line. What stands behind the last line end when the peer's FIN comes is a
-/// line too, and its answer ends in nothing.
+/// A CR without a following LF is part of its line. Input between the last line end and the peer's FIN is a line too;
+/// its reply has no line end.
 #[derive(Clone, Debug)]
-pub struct Line<A> {
-    answer: A,
+pub struct Line<H> {
+    handler: H,
     max_message: usize,
 }
 
-impl<F> Line<F>
-where
-    F: FnMut(&[u8], &mut Reply<'_, '_>),
-{
-    /// Answers lines by `answer`, which gets them and gives answers without line ends. A line of more than
-    /// `max_message` bytes, its end not counted, ends the connection ([`Finish::TooLong`]).
-    pub fn new(max_message: usize, answer: F) -> Self {
+impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Line<F> {
+    /// Lines of at most `max_message` bytes, without counting the line end. `handler` replies to each; messages and
+    /// replies are passed without their line ends. A longer line closes the connection ([`Finish::TooLong`]).
+    pub fn new(max_message: usize, handler: F) -> Self {
         Line {
-            answer,
+            handler,
             max_message,
         }
-    }
-}
-
-impl<A> Line<A> {
-    /// Whether this beginning of a line is too long already, wherever its end will be.
-    fn is_too_long(&self, unfinished: &[u8]) -> bool {
-        // A CR may turn out to belong to the line's end.
-        let pending = usize::from(unfinished.last() == Some(&b'\r'));
-        unfinished.len() - pending > self.max_message
     }
 }
 
 impl Line<Echo> {
-    /// Sends each line back behind `prefix`.
+    /// Echoes each line after `prefix`.
     #[must_use]
     pub fn echo(max_message: usize, prefix: &[u8]) -> Self {
         Line {
-            answer: Echo::behind(prefix),
+            handler: Echo::with_prefix(prefix),
             max_message,
         }
     }
 }
 
-/// The protocol of lines on one connection.
-#[derive(Debug)]
-pub struct LineSession<A> {
-    /// So many bytes at the front of what is not consumed are known to hold no line end: they are not searched again,
-    /// or a line that comes byte by byte would cost the square of its length.
-    pub(super) searched: u32,
-    protocol: PhantomData<fn(Line<A>)>,
+/// A line before its LF, without a CR at its end.
+#[inline]
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-impl<A: Answer> Protocol for Line<A> {
-    type Session = LineSession<A>;
+/// The session of [`Line`].
+#[derive(Debug)]
+pub struct LineSession<H> {
+    /// The number of unconsumed bytes that contain no line end. They are not searched again: otherwise a line received
+    /// byte by byte would take time in the square of its length.
+    pub(super) searched: u32,
+    protocol: PhantomData<fn(Line<H>)>,
+}
+
+impl<H: Handler> Protocol for Line<H> {
+    type Session = LineSession<H>;
 
     fn name(&self) -> &'static str {
         "line"
     }
 
-    fn session(&mut self) -> LineSession<A> {
+    fn session(&mut self) -> LineSession<H> {
         LineSession {
             searched: 0,
             protocol: PhantomData,
@@ -71,13 +65,13 @@ impl<A: Answer> Protocol for Line<A> {
     }
 }
 
-impl<A: Answer> Session for LineSession<A> {
-    type Shared = Line<A>;
+impl<H: Handler> Session for LineSession<H> {
+    type Shared = Line<H>;
 
     fn receive<'a>(
         &mut self,
         input: &'a [u8],
-        context: Context<'_, Line<A>>,
+        context: Context<'_, Line<H>>,
         outbox: &mut Outbox<'a>,
     ) -> usize {
         let line = context.shared;
@@ -87,32 +81,33 @@ impl<A: Answer> Session for LineSession<A> {
             let Some(found) = memchr::memchr(b'\n', &input[searched..]) else {
                 let unfinished = &input[begin..];
                 self.searched = u32::try_from(unfinished.len()).unwrap_or(u32::MAX);
-                if line.is_too_long(unfinished) {
+                // A CR at the end may be part of the line end.
+                if without_cr(unfinished).len() > line.max_message {
                     outbox.finish(Finish::TooLong);
                 }
                 break;
             };
             let line_feed = searched + found;
-            let has_return = input[begin..line_feed].last() == Some(&b'\r');
-            let end = line_feed - usize::from(has_return);
-            if end - begin > line.max_message {
+            let message = without_cr(&input[begin..line_feed]);
+            if message.len() > line.max_message {
                 outbox.finish(Finish::TooLong);
                 break;
             }
-            let mut reply = Reply::new(outbox, input, begin..line_feed + 1, begin..end);
-            line.answer.answer(&input[begin..end], &mut reply);
+            let (framed, range) = (begin..line_feed + 1, begin..begin + message.len());
+            let mut reply = Reply::new(outbox, input, framed, range);
+            line.handler.handle(message, &mut reply);
             reply.complete();
             begin = line_feed + 1;
         }
         begin
     }
 
-    fn end<'a>(&mut self, rest: &'a [u8], context: Context<'_, Line<A>>, outbox: &mut Outbox<'a>) {
+    fn end<'a>(&mut self, rest: &'a [u8], context: Context<'_, Line<H>>, outbox: &mut Outbox<'a>) {
         if rest.len() > context.shared.max_message {
             outbox.finish(Finish::TooLong);
         } else if !rest.is_empty() {
             let mut reply = Reply::new(outbox, rest, 0..rest.len(), 0..rest.len());
-            context.shared.answer.answer(rest, &mut reply);
+            context.shared.handler.handle(rest, &mut reply);
             reply.complete();
         }
     }

@@ -1,8 +1,7 @@
-//! What is spoken over a connection, and nothing of how: bytes in, bytes out.
+//! Protocols: a listener has a [`Protocol`], and each of its connections a [`Session`].
 //!
-//! In comes what a peer sent, out goes what it is owed for it. No socket, no clock and no log is in reach here, so a
-//! session is tested by handing it bytes, cut anywhere. A listener speaks one [`Protocol`]; each of its connections
-//! has one [`Session`] of it.
+//! A session processes input to output, without access to sockets, clock or log. So its tests pass it bytes, split at
+//! any position.
 
 mod collect;
 mod discard;
@@ -20,55 +19,93 @@ pub use frame::{Frame, FrameSession, Width};
 pub use line::{Line, LineSession};
 pub use outbox::{Finish, Outbox};
 pub use raw::{Raw, RawSession};
-pub use reply::{Answer, Echo, Reply};
+pub use reply::{Echo, Handler, Reply};
 
 use crate::time::Time;
 
-/// What a listener speaks: the settings, and whatever its sessions share.
+/// The protocol of a listener: its settings, and the data that its sessions share.
 pub trait Protocol: Sized {
     /// The state of the protocol on one connection.
     type Session: Session<Shared = Self>;
 
-    /// The name by which logs know it, such as `raw`.
+    /// The name in log lines, such as `raw`.
     fn name(&self) -> &str;
 
-    /// The session of a connection that is about to open.
+    /// Creates the session of a new connection.
     fn session(&mut self) -> Self::Session;
 }
 
-/// What a session may know of the world around it.
+/// The environment of a session during a call.
 #[derive(Debug)]
 pub struct Context<'a, Shared> {
-    /// When the bytes at hand were taken from the network.
+    /// The time of the current iteration of the event loop, in which the input was received.
     pub now: Time,
-    /// What all sessions of the listener share.
+    /// The data that all sessions of the listener share.
     pub shared: &'a mut Shared,
 }
 
-/// A protocol's state on one connection.
+/// The state of a protocol on one connection.
 ///
-/// The order of calls: `open` once, then `receive` as input comes and `drained` as what was owed has gone, in any
-/// mixture, then `end` once if the peer sends its FIN. After [`Outbox::finish`] nothing is called any more.
+/// Order of calls: `open` once; then `receive` for input and `drained` after pending output was sent, any number of
+/// times; then `end` once if the peer sends FIN. After [`Outbox::finish`] no call follows.
+///
+/// # Example
+///
+/// The reply is the input in capitals:
+///
+/// ```
+/// use echoloop::protocol::{Context, Outbox, Protocol, Session};
+///
+/// struct Shout;
+/// struct ShoutSession;
+///
+/// impl Protocol for Shout {
+///     type Session = ShoutSession;
+///
+///     fn name(&self) -> &'static str {
+///         "shout"
+///     }
+///
+///     fn session(&mut self) -> ShoutSession {
+///         ShoutSession
+///     }
+/// }
+///
+/// impl Session for ShoutSession {
+///     type Shared = Shout;
+///
+///     fn receive(&mut self, input: &[u8], _: Context<'_, Shout>, outbox: &mut Outbox<'_>) -> usize {
+///         outbox.write(&input.to_ascii_uppercase());
+///         input.len()
+///     }
+/// }
+///
+/// let mut write_buffer = Vec::new();
+/// let mut outbox = Outbox::new(&mut write_buffer, 1024);
+/// let context = Context {
+///     now: echoloop::time::Time::ZERO,
+///     shared: &mut Shout,
+/// };
+/// assert_eq!(Shout.session().receive(b"hello", context, &mut outbox), 5);
+/// assert_eq!(outbox.bytes(), b"HELLO");
+/// ```
 pub trait Session: Sized {
-    /// What the sessions of a listener share.
+    /// The data that the sessions of a listener share.
     type Shared;
 
-    /// Whether our FIN is a receipt, which tells the peer that what it has sent is where it should be.
+    /// Whether the server's FIN is a receipt: it confirms to the peer that its record was taken ([`Finish::Record`]).
     ///
-    /// Then only those get FIN whose record has been taken ([`Finish::Record`]). Whoever else's connection ends is
-    /// reset, whatever the reason, and whatever a session may still have said to it.
+    /// Every other connection is then closed with RST, even if the session has written output to it.
     const FIN_IS_RECEIPT: bool = false;
 
-    /// The connection is open. A protocol in which the server speaks first greets here.
-    fn open(&mut self, context: Context<'_, Self::Shared>, outbox: &mut Outbox<'_>) {
-        let _ = (context, outbox);
-    }
+    /// The connection is established. A protocol in which the server sends first writes here.
+    fn open(&mut self, _context: Context<'_, Self::Shared>, _outbox: &mut Outbox<'_>) {}
 
-    /// Takes input and answers it; returns how many bytes were consumed.
+    /// Processes input, and returns the number of consumed bytes.
     ///
-    /// What is not consumed is kept by the connection and stands at the front of `input` the next time, so a partial
-    /// message needs no home in the session. A session that has several answers to give stops when
-    /// [`Outbox::is_full`] says so; it is called again once the peer has read some.
+    /// The connection keeps unconsumed input and passes it again, before further input, so a session does not store
+    /// partial messages. A session with several replies stops when [`Outbox::is_full`]; it is called again when the
+    /// peer has read some of the output.
     fn receive<'a>(
         &mut self,
         input: &'a [u8],
@@ -76,20 +113,17 @@ pub trait Session: Sized {
         outbox: &mut Outbox<'a>,
     ) -> usize;
 
-    /// Everything that was owed has been handed to the kernel, after a time in which it would not take all.
-    fn drained(&mut self, context: Context<'_, Self::Shared>, outbox: &mut Outbox<'_>) {
-        let _ = (context, outbox);
-    }
+    /// All pending output has been sent, after the kernel had not accepted all of it at once.
+    fn drained(&mut self, _context: Context<'_, Self::Shared>, _outbox: &mut Outbox<'_>) {}
 
-    /// The peer has sent its FIN; `rest` is what came before it and was not consumed.
+    /// The peer has sent FIN; `rest` is the unconsumed input before it.
     ///
-    /// What is written here is still sent. The connection closes after it, by itself.
+    /// Output is still sent. The connection closes after it; [`Outbox::finish`] is not required.
     fn end<'a>(
         &mut self,
-        rest: &'a [u8],
-        context: Context<'_, Self::Shared>,
-        outbox: &mut Outbox<'a>,
+        _rest: &'a [u8],
+        _context: Context<'_, Self::Shared>,
+        _outbox: &mut Outbox<'a>,
     ) {
-        let _ = (rest, context, outbox);
     }
 }

@@ -1,196 +1,197 @@
-//! The outbox: where a session puts what the peer is owed.
+//! The outbox: the output of one call of a session.
 //!
-//! One read is to be answered by one write. The first piece is held as a borrow of the input, so that raw echo copies
-//! nothing; as soon as there is a second, all are gathered in a buffer that every connection of the loop shares.
+//! The output for one read is sent with one write. The first piece is borrowed from the input, so raw echo copies
+//! nothing. With a second piece, all are copied to a write buffer that the connections of an event loop share.
 
 use super::frame::write_length;
 use std::ops::Range;
 
-/// How many messages a session answers in one call, at most: then the outbox counts as full, however short the answers
-/// are. So a call takes a bounded time.
+/// The maximum number of messages that a session processes in one call: then the outbox counts as full, even with
+/// little output. This bounds the time of a call.
 pub(crate) const MESSAGES_PER_CALL: usize = 512;
 
-/// Why a session ends its connection.
+/// Why a session closes its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The session has said all that it had to say.
+    /// The conversation is complete.
     Done,
-    /// A message is larger than allowed.
+    /// A message exceeds its maximum length.
     TooLong,
-    /// The input breaks the protocol's rules.
+    /// The input violates the protocol.
     Malformed,
-    /// What came before the peer's FIN and was not consumed is a record: the connection keeps it until the program has
-    /// taken it, and closes then. To be said when the FIN has come ([`Session::end`](super::Session::end)).
+    /// The unconsumed input before the peer's FIN is a record: the connection holds it until the program has taken it,
+    /// and then closes. Valid in [`Session::end`](super::Session::end) only.
     Record,
 }
 
-/// What one call of a [`Session`](super::Session) has to say to its peer.
+/// The output of one call of a [`Session`](super::Session), and whether the session closes the connection.
 ///
-/// Invariant: at most one of `borrowed` and `gathered` holds bytes.
+/// Invariant: at most one of `borrowed` and `write_buffer` holds bytes.
 #[derive(Debug)]
 pub struct Outbox<'a> {
     borrowed: &'a [u8],
-    gathered: &'a mut Vec<u8>,
-    room: usize,
+    write_buffer: &'a mut Vec<u8>,
+    capacity: usize,
     messages: usize,
     finish: Option<Finish>,
     out_of_memory: bool,
 }
 
 impl<'a> Outbox<'a> {
-    /// An empty outbox that counts as full from `room` bytes on and gathers in `gathered`, which it empties first.
+    /// An empty outbox that is full at `capacity` bytes. It clears `write_buffer` and copies output to it if necessary.
     #[inline]
-    pub fn new(gathered: &'a mut Vec<u8>, room: usize) -> Self {
-        gathered.clear();
+    pub fn new(write_buffer: &'a mut Vec<u8>, capacity: usize) -> Self {
+        write_buffer.clear();
         Outbox {
             borrowed: &[],
-            gathered,
-            room,
+            write_buffer,
+            capacity,
             messages: 0,
             finish: None,
             out_of_memory: false,
         }
     }
 
-    /// Sends a piece of the input, without a copy where it is the only thing said.
+    /// Sends a piece of the input. If it is the only output, it is not copied.
     #[inline]
     pub fn send(&mut self, piece: &'a [u8]) {
         if self.is_empty() {
             self.borrowed = piece;
         } else {
-            self.send_behind(piece);
+            self.append(piece);
         }
     }
 
-    /// Apart, so that [`send`](Outbox::send) is small enough to vanish where it is called.
+    /// Not inlined, so that [`send`](Outbox::send) is small enough to be inlined.
     #[inline(never)]
-    fn send_behind(&mut self, piece: &[u8]) {
+    fn append(&mut self, piece: &[u8]) {
         self.write(piece);
     }
 
-    /// Sends a part of `input`, which is the whole input of the call. Parts that lie one behind the other there are
-    /// one piece, so a run of them is not copied where it is the only thing said.
+    /// Sends a part of `input`, the whole input of the call. Adjacent parts are joined to one piece, which is not
+    /// copied if it is the only output.
     #[inline]
     pub fn send_part(&mut self, input: &'a [u8], part: Range<usize>) {
         let run = part.start.wrapping_sub(self.borrowed.len())..part.start;
         let continues = input
             .get(run.clone())
             .is_some_and(|run| std::ptr::eq(run, self.borrowed));
-        if continues && self.gathered.is_empty() {
+        if continues && self.write_buffer.is_empty() {
             self.borrowed = &input[run.start..part.end];
         } else {
             self.send(&input[part]);
         }
     }
 
-    /// Sends bytes that the session made.
+    /// Sends a copy of `piece`.
     #[inline]
     pub fn write(&mut self, piece: &[u8]) {
         if !self.borrowed.is_empty() {
             let first = std::mem::take(&mut self.borrowed);
-            self.gather(first);
+            self.copy(first);
         }
-        self.gather(piece);
+        self.copy(piece);
     }
 
     #[inline]
-    fn gather(&mut self, piece: &[u8]) {
-        if piece.len() > self.gathered.capacity() - self.gathered.len() && !self.grow(piece.len()) {
-            return;
+    fn copy(&mut self, piece: &[u8]) {
+        let free = self.write_buffer.capacity() - self.write_buffer.len();
+        if piece.len() <= free || self.reserve(piece.len()) {
+            self.write_buffer.extend_from_slice(piece);
         }
-        self.gathered.extend_from_slice(piece);
     }
 
-    /// Makes room for so many bytes more; false if there is no memory for them.
+    /// Reserves space for `more` bytes; false if there is no memory for them.
     #[cold]
-    fn grow(&mut self, more: usize) -> bool {
-        let grown = self.gathered.try_reserve(more).is_ok();
-        self.out_of_memory |= !grown;
-        grown
+    fn reserve(&mut self, more: usize) -> bool {
+        let reserved = self.write_buffer.try_reserve(more).is_ok();
+        self.out_of_memory |= !reserved;
+        reserved
     }
 
-    /// Begins a message of the session's own: leaves room for a header, which is to be overwritten. Gives back where
-    /// the message begins among the bytes gathered.
-    pub(super) fn begin(&mut self, header: &[u8]) -> usize {
+    /// Begins a message that is written piece by piece, with `header` as space for its length. Returns the index in the
+    /// write buffer at which the message starts.
+    pub(super) fn begin_message(&mut self, header: &[u8]) -> usize {
         if !header.is_empty() || !self.borrowed.is_empty() {
             self.write(header);
         }
-        self.gathered.len()
+        self.write_buffer.len()
     }
 
-    /// Writes how many bytes were written since `begin` into the `width` bytes before it. If so many bytes cannot say
-    /// it, the message is taken back, and this is false.
-    pub(super) fn write_length(&mut self, begin: usize, width: usize) -> bool {
-        let length = self.gathered.len().saturating_sub(begin);
-        let place = begin.saturating_sub(width);
-        // Without memory for the header its place is missing, and the outbox is incomplete in any case.
-        let header = self.gathered.get_mut(place..begin);
+    /// Encodes the length of the message that starts at `begin` in the `width` bytes before it. If the length does not
+    /// fit, removes the message and returns false.
+    pub(super) fn end_message(&mut self, begin: usize, width: usize) -> bool {
+        let length = self.write_buffer.len().saturating_sub(begin);
+        let start = begin.saturating_sub(width);
+        // The header is missing if there was no memory for it; the outbox is incomplete then in any case.
+        let header = self.write_buffer.get_mut(start..begin);
         let fits = header.is_none_or(|header| write_length(header, length));
         if !fits {
-            self.gathered.truncate(place);
+            self.write_buffer.truncate(start);
         }
         fits
     }
 
-    /// Ends the connection once everything said has been sent. Nothing is received any more; the first reason stands.
+    /// Closes the connection after the output has been sent. No further input is passed to the session. Only the first
+    /// call has an effect.
     pub fn finish(&mut self, finish: Finish) {
         self.finish.get_or_insert(finish);
     }
 
-    /// Counts a message that has been answered. Sessions that answer several in one call count them, so that a flood of
-    /// short ones does not hold up other connections.
+    /// Counts a processed message. A session that processes several messages in one call counts them, so that many
+    /// short ones do not delay other connections.
     #[inline]
     pub fn count_message(&mut self) {
         self.messages += 1;
     }
 
-    /// How many messages have been answered.
+    /// The number of processed messages.
     #[inline]
     pub(crate) fn messages(&self) -> usize {
         self.messages
     }
 
-    /// Whether the session should stop and return: it is called again once the peer has read some of the output, or
-    /// when other connections have been served.
+    /// Whether the session should return: it is called again when the peer has read some of the output, or when other
+    /// connections have been served.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bytes().len() >= self.room || self.messages >= MESSAGES_PER_CALL
+        self.bytes().len() >= self.capacity || self.messages >= MESSAGES_PER_CALL
     }
 
-    /// Whether nothing is said yet.
+    /// Whether there is no output.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.borrowed.is_empty() && self.gathered.is_empty()
+        self.borrowed.is_empty() && self.write_buffer.is_empty()
     }
 
-    /// All that is said, in order.
+    /// The output, in order.
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        if self.gathered.is_empty() {
+        if self.write_buffer.is_empty() {
             self.borrowed
         } else {
-            self.gathered
+            self.write_buffer
         }
     }
 
-    /// Whether the session has ended the connection, and why.
+    /// Why the session closes the connection; `None` if it stays open.
     #[inline]
     #[must_use]
     pub fn finished(&self) -> Option<Finish> {
         self.finish
     }
 
-    /// Whether nothing but words was said: the connection goes on, and none of them was lost.
+    /// Whether the connection stays open and the output is complete.
     #[inline]
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         self.finish.is_none() && !self.out_of_memory
     }
 
-    /// Whether something could not be gathered for lack of memory: what is said is then incomplete.
+    /// Whether output was lost because there was no memory for it.
     #[inline]
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
@@ -203,34 +204,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_piece_is_borrowed_and_several_are_gathered_in_order() {
-        let mut gathered = Vec::new();
+    fn only_piece_is_borrowed_and_several_are_copied_in_order() {
+        let mut write_buffer = Vec::new();
         let input = b"abcdef";
-        let mut outbox = Outbox::new(&mut gathered, 64);
+        let mut outbox = Outbox::new(&mut write_buffer, 64);
         outbox.send(&input[..3]);
-        assert!(
-            std::ptr::eq(outbox.bytes().as_ptr(), input.as_ptr()),
-            "the only piece is not copied"
-        );
+        let is_borrowed = std::ptr::eq(outbox.bytes().as_ptr(), input.as_ptr());
+        assert!(is_borrowed, "the only piece is not copied");
         outbox.send(&input[3..]);
         outbox.write(b"!");
         assert_eq!(outbox.bytes(), b"abcdef!");
     }
 
     #[test]
-    fn a_new_outbox_forgets_what_the_last_one_gathered() {
-        let mut gathered = b"left over".to_vec();
-        assert!(Outbox::new(&mut gathered, 64).is_empty());
+    fn new_outbox_clears_the_write_buffer() {
+        let mut write_buffer = b"left over".to_vec();
+        assert!(Outbox::new(&mut write_buffer, 64).is_empty());
     }
 
     #[test]
-    fn it_is_full_from_its_room_on_and_the_first_reason_to_finish_stands() {
-        let mut gathered = Vec::new();
-        let mut outbox = Outbox::new(&mut gathered, 4);
+    fn outbox_is_full_at_its_capacity() {
+        let mut write_buffer = Vec::new();
+        let mut outbox = Outbox::new(&mut write_buffer, 4);
         outbox.write(b"abc");
         assert!(!outbox.is_full());
         outbox.send(b"d");
         assert!(outbox.is_full());
+    }
+
+    #[test]
+    fn first_finish_has_precedence() {
+        let mut write_buffer = Vec::new();
+        let mut outbox = Outbox::new(&mut write_buffer, 4);
         outbox.finish(Finish::TooLong);
         outbox.finish(Finish::Done);
         assert_eq!(outbox.finished(), Some(Finish::TooLong));

@@ -1,4 +1,4 @@
-//! Raw echo: every byte comes back as it came (RFC 862).
+//! Raw echo: all input is sent back unchanged (RFC 862).
 
 use super::{Context, Outbox, Protocol, Session};
 
@@ -6,7 +6,7 @@ use super::{Context, Outbox, Protocol, Session};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 
-/// Raw echo on one connection. It has nothing to remember.
+/// The session of [`Raw`]. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawSession;
 
@@ -29,7 +29,7 @@ impl Session for RawSession {
     fn receive<'a>(
         &mut self,
         input: &'a [u8],
-        _context: Context<'_, Raw>,
+        _: Context<'_, Raw>,
         outbox: &mut Outbox<'a>,
     ) -> usize {
         outbox.send(input);
@@ -43,10 +43,10 @@ mod tests {
     use crate::time::Time;
 
     #[test]
-    fn it_says_what_it_hears_without_a_copy() {
+    fn input_is_echoed_without_a_copy() {
         assert_eq!(Raw.name(), "raw");
-        let mut gathered = Vec::new();
-        let mut outbox = Outbox::new(&mut gathered, 64);
+        let mut write_buffer = Vec::new();
+        let mut outbox = Outbox::new(&mut write_buffer, 64);
         let context = Context {
             now: Time::ZERO,
             shared: &mut Raw,

@@ -1,80 +1,71 @@
-//! Request and reply: a message goes in, its answer comes out, and how both are framed is the protocol's affair.
+//! Requests and replies: a [`Handler`] gets a message and writes the [`Reply`]; the protocol does the framing of both.
 
 use super::{Finish, Outbox};
 use std::fmt;
 use std::ops::Range;
 
-/// Answers messages. Any `FnMut(&[u8], &mut Reply<'_, '_>)` does, so a server of a user's own is a closure.
-pub trait Answer {
-    /// Answers `message`, which comes without its framing, by writing to `reply`. Who writes nothing has given an
-    /// empty answer.
-    fn answer(&mut self, message: &[u8], reply: &mut Reply<'_, '_>);
+/// Replies to messages. Every `FnMut(&[u8], &mut Reply<'_, '_>)` is a handler, so a server can be a closure.
+pub trait Handler {
+    /// Writes the reply to `message`, which has no framing. If the handler writes nothing, the reply is empty.
+    fn handle(&mut self, message: &[u8], reply: &mut Reply<'_, '_>);
 }
 
-impl<F> Answer for F
-where
-    F: FnMut(&[u8], &mut Reply<'_, '_>),
-{
+impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Handler for F {
     #[inline]
-    fn answer(&mut self, message: &[u8], reply: &mut Reply<'_, '_>) {
+    fn handle(&mut self, message: &[u8], reply: &mut Reply<'_, '_>) {
         self(message, reply);
     }
 }
 
-/// Answers each message with itself, behind a prefix that may be empty.
+/// Replies to each message with a prefix, which may be empty, and the message itself.
 #[derive(Clone, Debug, Default)]
-pub struct Echo {
-    prefix: Box<[u8]>,
-}
+pub struct Echo(Box<[u8]>);
 
 impl Echo {
-    /// Puts `prefix` before each message.
+    /// Echoes each message after `prefix`.
     #[must_use]
-    pub fn behind(prefix: &[u8]) -> Echo {
-        Echo {
-            prefix: prefix.into(),
-        }
+    pub fn with_prefix(prefix: &[u8]) -> Echo {
+        Echo(prefix.into())
     }
 }
 
-impl Answer for Echo {
+impl Handler for Echo {
     #[inline]
-    fn answer(&mut self, _: &[u8], reply: &mut Reply<'_, '_>) {
-        reply.write(&self.prefix);
+    fn handle(&mut self, _: &[u8], reply: &mut Reply<'_, '_>) {
+        reply.write(&self.0);
         reply.echo();
     }
 }
 
-/// The answer to one message, as it is written. What is written goes straight to where all answers of a read are
-/// gathered, so an answer allocates nothing of its own.
+/// The reply to one message. Its bytes are written directly to the outbox, without an allocation per reply.
 ///
-/// Text is written with [`write!`], which cannot fail here.
+/// [`write!`] writes formatted text, and never fails here.
 #[derive(Debug)]
 pub struct Reply<'r, 'a> {
     outbox: &'r mut Outbox<'a>,
     input: &'a [u8],
     framed: Range<usize>,
     message: Range<usize>,
-    said: Said,
+    content: Content,
 }
 
-/// What an answer consists of so far.
+/// The content of a reply so far.
 #[derive(Clone, Copy, Debug)]
-enum Said {
-    Nothing,
-    /// The message and nothing else: if it stays so, it goes out as it came, framing included.
+enum Content {
+    Empty,
+    /// Only the message: if nothing is added, it is sent as it was received, with its framing.
     Message,
-    /// Bytes, which begin at this place among those gathered, with room for the header before them.
+    /// Bytes, which start at this index of the write buffer, after the space for the header.
     Bytes(usize),
-    /// Bytes, and then the message. It is not copied yet, because what stands behind it comes with it if it is the last.
+    /// Bytes, and then the message. It is not copied yet: if nothing is added, its trailer is copied with it.
     BytesAndMessage(usize),
 }
 
 impl<'r, 'a> Reply<'r, 'a> {
-    /// An answer to the message that lies at `message` in `input`, and with its framing at `framed`.
+    /// A reply to the message at `message` in `input`; `framed` is its range with framing.
     ///
-    /// The framing before a message is a big-endian length, and is made anew for the answer; what stands behind a
-    /// message stands behind its answer too.
+    /// Framing is either a header, which is the length in big-endian and is encoded again for the reply, or a trailer,
+    /// which is copied to the reply.
     pub(super) fn new(
         outbox: &'r mut Outbox<'a>,
         input: &'a [u8],
@@ -82,16 +73,17 @@ impl<'r, 'a> Reply<'r, 'a> {
         message: Range<usize>,
     ) -> Self {
         debug_assert!(framed.start <= message.start && message.end <= framed.end);
+        debug_assert!(framed.start == message.start || message.end == framed.end);
         Reply {
             outbox,
             input,
             framed,
             message,
-            said: Said::Nothing,
+            content: Content::Empty,
         }
     }
 
-    /// Adds `piece` to the answer.
+    /// Appends `piece` to the reply.
     #[inline]
     pub fn write(&mut self, piece: &[u8]) {
         if !piece.is_empty() {
@@ -100,65 +92,57 @@ impl<'r, 'a> Reply<'r, 'a> {
         }
     }
 
-    /// Adds the message itself to the answer. An answer that is nothing else is not copied.
+    /// Appends the message to the reply. If the message is the whole reply, it is not copied.
     #[inline]
     pub fn echo(&mut self) {
-        self.said = match self.said {
-            Said::Nothing => Said::Message,
-            Said::Bytes(begin) => Said::BytesAndMessage(begin),
-            Said::Message | Said::BytesAndMessage(_) => {
-                let begin = self.begin();
-                Said::BytesAndMessage(begin)
+        self.content = match self.content {
+            Content::Empty => Content::Message,
+            Content::Bytes(begin) => Content::BytesAndMessage(begin),
+            Content::Message | Content::BytesAndMessage(_) => {
+                Content::BytesAndMessage(self.begin())
             }
         };
     }
 
-    /// Ends the connection once this answer and those before it have been sent.
+    /// Closes the connection after this reply and those before it have been sent.
     pub fn finish(&mut self, finish: Finish) {
         self.outbox.finish(finish);
     }
 
-    /// From here on the answer is made of bytes, which begin at the place that this gives back.
+    /// Changes the content to [`Content::Bytes`], and returns the index at which they start.
     #[inline]
     fn begin(&mut self) -> usize {
-        let begin = match self.said {
-            Said::Bytes(begin) => return begin,
-            Said::BytesAndMessage(begin) => begin,
-            Said::Nothing | Said::Message => {
+        let begin = match self.content {
+            Content::Bytes(begin) => return begin,
+            Content::BytesAndMessage(begin) => begin,
+            Content::Empty | Content::Message => {
                 let header = &self.input[self.framed.start..self.message.start];
-                self.outbox.begin(header)
+                self.outbox.begin_message(header)
             }
         };
-        if let Said::Message | Said::BytesAndMessage(_) = self.said {
+        if let Content::Message | Content::BytesAndMessage(_) = self.content {
             self.outbox.write(&self.input[self.message.clone()]);
         }
-        self.said = Said::Bytes(begin);
+        self.content = Content::Bytes(begin);
         begin
     }
 
-    /// Frames what has been written. An answer that is too large for its header is not sent, and ends the connection.
+    /// Frames the reply. A reply that is too long for its header is not sent, and closes the connection.
     #[inline]
     pub(super) fn complete(mut self) {
         self.outbox.count_message();
-        if let Said::Message = self.said {
-            self.outbox.send_part(self.input, self.framed);
-            return;
+        let (begin, rest) = match self.content {
+            Content::Message => return self.outbox.send_part(self.input, self.framed),
+            Content::BytesAndMessage(begin) => (begin, self.message.start),
+            Content::Empty | Content::Bytes(_) => (self.begin(), self.message.end),
+        };
+        let rest = &self.input[rest..self.framed.end];
+        if !rest.is_empty() {
+            self.outbox.write(rest);
         }
         let width = self.message.start - self.framed.start;
-        if width == 0
-            && let Said::BytesAndMessage(_) = self.said
-        {
-            self.outbox
-                .write(&self.input[self.message.start..self.framed.end]);
-            return;
-        }
-        let begin = self.begin();
-        if width > 0 && !self.outbox.write_length(begin, width) {
+        if width > 0 && !self.outbox.end_message(begin, width) {
             self.outbox.finish(Finish::TooLong);
-        }
-        let behind = &self.input[self.message.end..self.framed.end];
-        if !behind.is_empty() {
-            self.outbox.write(behind);
         }
     }
 }

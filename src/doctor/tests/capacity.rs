@@ -30,7 +30,7 @@ fn file_descriptors_limit_each_process_less_the_reserve() {
         descriptors_hard: Some(1_033),
         ..large()
     };
-    assert_capacity(&facts, Limit::Descriptors, 1_000, 1_000, 1_000);
+    assert_capacity(&facts, Limit::Fds, 1_000, 1_000, 1_000);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn fewer_file_descriptors_than_the_reserve_allow_0() {
         descriptors_hard: Some(20),
         ..large()
     };
-    assert_capacity(&facts, Limit::Descriptors, 0, 0, 0);
+    assert_capacity(&facts, Limit::Fds, 0, 0, 0);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn raised(facts: &Facts, limit: Limit, by: u64) -> Facts {
     let raise = |value: &mut Option<u64>| *value = value.map(|value| value.saturating_add(by));
     match limit {
         Limit::NrOpen => raise(&mut facts.nr_open),
-        Limit::Descriptors => raise(&mut facts.descriptors_hard),
+        Limit::Fds => raise(&mut facts.descriptors_hard),
         Limit::FileMax => raise(&mut facts.file_max),
         Limit::EpollWatches => raise(&mut facts.epoll_watches),
         Limit::Conntrack => raise(&mut facts.conntrack_max),

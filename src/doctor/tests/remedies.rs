@@ -47,12 +47,7 @@ fn server_remedy(facts: &Facts, limit: Limit) -> Remedy {
 #[test]
 fn limit_that_is_enough_needs_no_remedy() {
     let facts = large();
-    for limit in [
-        Limit::NrOpen,
-        Limit::Descriptors,
-        Limit::FileMax,
-        Limit::Memory,
-    ] {
+    for limit in [Limit::NrOpen, Limit::Fds, Limit::FileMax, Limit::Memory] {
         assert_eq!(
             remedy(&facts, &bound(&facts, limit), Role::Server, 1_000_000),
             None,
@@ -89,7 +84,7 @@ fn shared_limits_are_raised_twice_as_far_for_both_ends() {
     let to = |limit| remedy_for(&small(), limit, Role::Both, 1_000_000).to;
     assert_eq!(to(Limit::EpollWatches), 2_000_033);
     assert_eq!(to(Limit::FileMax), 2_001_033);
-    assert_eq!(to(Limit::Descriptors), 1_000_033);
+    assert_eq!(to(Limit::Fds), 1_000_033);
 }
 
 #[test]
@@ -127,7 +122,7 @@ fn conntrack_module_is_loaded_permanently_too() {
 
 #[test]
 fn privileged_process_raises_file_descriptors_by_ulimit() {
-    let remedy = server_remedy(&small(), Limit::Descriptors);
+    let remedy = server_remedy(&small(), Limit::Fds);
     assert_eq!(remedy.now, ["ulimit -n 1000033"]);
     assert_eq!(
         remedy.permanent,
@@ -144,7 +139,7 @@ fn unprivileged_user_needs_root_for_file_descriptors() {
         may_raise_hard_limit: Some(false),
         ..small()
     };
-    let remedy = server_remedy(&facts, Limit::Descriptors);
+    let remedy = server_remedy(&facts, Limit::Fds);
     assert_eq!(
         remedy.now,
         ["sudo prlimit --pid $$ --nofile=1000033:1000033"]
@@ -163,7 +158,7 @@ fn root_without_capability_needs_prlimit_from_outside() {
         may_raise_hard_limit: Some(false),
         ..small()
     };
-    let remedy = server_remedy(&facts, Limit::Descriptors);
+    let remedy = server_remedy(&facts, Limit::Fds);
     let needs = remedy.needs.unwrap();
     assert!(
         needs.contains("CAP_SYS_RESOURCE") && needs.contains("outside"),
@@ -174,7 +169,7 @@ fn root_without_capability_needs_prlimit_from_outside() {
 
 #[test]
 fn more_file_descriptors_than_nr_open_allows_need_processes() {
-    for limit in [Limit::NrOpen, Limit::Descriptors] {
+    for limit in [Limit::NrOpen, Limit::Fds] {
         let remedy = remedy_for(&small(), limit, Role::Server, 3_000_000_000);
         assert!(
             remedy.now.is_empty() && remedy.permanent.is_empty(),

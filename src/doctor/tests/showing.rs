@@ -165,7 +165,7 @@ fn every_limit_has_its_own_key() {
 #[test]
 fn hint_names_a_command_and_echoloop_doctor() {
     for limit in [
-        Limit::Descriptors,
+        Limit::Fds,
         Limit::FileMax,
         Limit::Ports,
         Limit::EpollWatches,

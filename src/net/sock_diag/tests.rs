@@ -1,4 +1,4 @@
-//! Requests byte by byte, and answers about real sockets on loopback.
+//! Requests byte by byte, and replies about real sockets on loopback.
 
 use super::*;
 use crate::net::{ListenOptions, MioNet, Net, Source};
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection on loopback: the side that is asked about, and the peer's.
+/// A connection on loopback: the queried socket and the peer's.
 struct Pair {
     net: MioNet,
     stream: TcpStream,
@@ -19,7 +19,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// A listener on `address`, and a peer with a receive buffer of 16 KiB that connects to it at `target`.
+    /// A connection to a listener on `address`, from a peer that connects to `target` with a receive buffer of 16 KiB.
     fn new(address: &str, target: &str) -> Pair {
         let mut net = MioNet::new().unwrap();
         net.open_sock_diag().unwrap();
@@ -47,10 +47,10 @@ impl Pair {
     #[track_caller]
     fn progress(&mut self) -> Progress {
         let progress = self.net.progress(&self.stream);
-        progress.expect("an established connection has an answer")
+        progress.expect("the progress of an established connection")
     }
 
-    /// Writes until the kernel takes no more.
+    /// Writes until the kernel accepts no more.
     fn fill(&mut self) -> u64 {
         let mut written = 0;
         while let Ok(count) = self.stream.write(&[7; 16 * 1024]) {
@@ -59,9 +59,9 @@ impl Pair {
         written
     }
 
-    /// Waits until every written byte is either unacknowledged or in the peer's receive queue.
+    /// Waits until every written byte is either unacknowledged or in the peer's receive buffer.
     #[track_caller]
-    fn settle(&mut self, written: u64) {
+    fn wait_until_counted(&mut self, written: u64) {
         eventually("written = unacknowledged + received", || {
             let received = ioctl_fionread(&self.peer).unwrap();
             self.progress().unacknowledged + received == written
@@ -69,21 +69,19 @@ impl Pair {
     }
 
     #[track_caller]
-    fn reports_what_the_peer_does_not_read(mut self) {
+    fn assert_unread_bytes_are_reported(mut self) {
         let written = self.fill();
-        self.settle(written);
+        self.wait_until_counted(written);
         assert!(self.progress().unacknowledged > 0);
     }
 }
 
 #[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
+    while !condition() {
+        let is_late = start.elapsed() >= PATIENCE;
+        assert!(!is_late, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -93,13 +91,13 @@ fn unread_bytes_are_unacknowledged_until_the_peer_reads() {
     let mut pair = Pair::over_ipv4();
     assert_eq!(pair.progress().unacknowledged, 0);
     let written = pair.fill();
-    pair.settle(written);
+    pair.wait_until_counted(written);
     let before = pair.progress().unacknowledged;
     assert!(before > 32 * 1024, "{before} of {written}");
 
     let mut half = vec![0; usize::try_from(written / 2).unwrap()];
     pair.peer.read_exact(&mut half).unwrap();
-    pair.settle(written - written / 2);
+    pair.wait_until_counted(written - written / 2);
     let after = pair.progress().unacknowledged;
     assert!(after < before, "{before}, then {after}");
 
@@ -114,10 +112,10 @@ fn since_acknowledged_grows_while_the_peer_does_not_read() {
     let mut pair = Pair::over_ipv4();
     let start = Instant::now();
     let written = pair.fill();
-    pair.settle(written);
-    let settled = Instant::now();
+    pair.wait_until_counted(written);
+    let counted = Instant::now();
     let mut last = Duration::ZERO;
-    // Long enough for several window probes, which the peer answers.
+    // Long enough for several window probes, which the peer acknowledges.
     eventually("1.5 s without an acknowledged byte", || {
         let since = pair.progress().since_acknowledged;
         assert!(since >= last, "fell from {last:?} to {since:?}");
@@ -125,13 +123,13 @@ fn since_acknowledged_grows_while_the_peer_does_not_read() {
         since >= Duration::from_millis(1500)
     });
     let slack = Duration::from_millis(300);
-    let (upper, lower) = (start.elapsed() + slack, settled.elapsed());
+    let (upper, lower) = (start.elapsed() + slack, counted.elapsed());
     assert!(last <= upper, "{last:?}, and {upper:?} at most");
     assert!(last + slack >= lower, "{last:?}, and {lower:?} at least");
 }
 
 #[test]
-fn since_acknowledged_starts_again_as_the_peer_reads() {
+fn since_acknowledged_restarts_when_the_peer_reads() {
     let mut pair = Pair::over_ipv4();
     let (mut written, mut acknowledged, mut steps) = (0, 0, 0);
     let mut polled = Instant::now();
@@ -156,7 +154,7 @@ fn since_acknowledged_starts_again_as_the_peer_reads() {
 }
 
 #[test]
-fn since_received_runs_from_the_last_byte() {
+fn since_received_counts_from_the_last_byte() {
     let mut pair = Pair::over_ipv4();
     eventually("300 ms without a byte", || {
         pair.progress().since_received >= Duration::from_millis(300)
@@ -171,25 +169,25 @@ fn since_received_runs_from_the_last_byte() {
 fn fin_is_not_counted_as_an_unacknowledged_byte() {
     let mut pair = Pair::over_ipv4();
     let written = pair.fill();
-    pair.settle(written);
+    pair.wait_until_counted(written);
     pair.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    pair.settle(written);
+    pair.wait_until_counted(written);
 }
 
 #[test]
-fn ipv6_connection_is_found() {
-    Pair::new("[::1]:0", "::1").reports_what_the_peer_does_not_read();
+fn ipv6_connection_has_progress() {
+    Pair::new("[::1]:0", "::1").assert_unread_bytes_are_reported();
 }
 
 #[test]
-fn ipv4_peer_of_an_ipv6_listener_is_found() {
+fn ipv4_peer_of_ipv6_listener_has_progress() {
     let pair = Pair::new("[::]:0", "127.0.0.1");
     assert!(pair.stream.peer_addr().unwrap().is_ipv6(), "mapped");
-    pair.reports_what_the_peer_does_not_read();
+    pair.assert_unread_bytes_are_reported();
 }
 
 #[test]
-fn reset_connection_and_unopened_socket_give_none() {
+fn reset_connection_or_missing_socket_gives_none() {
     let mut pair = Pair::over_ipv4();
     socket2::SockRef::from(&pair.peer)
         .set_linger(Some(Duration::ZERO))
@@ -210,37 +208,34 @@ fn reset_connection_and_unopened_socket_give_none() {
 }
 
 #[test]
-fn stale_answers_are_discarded() {
+fn stale_replies_are_discarded() {
     let mut pair = Pair::over_ipv4();
     let written = pair.fill();
-    pair.settle(written);
+    pair.wait_until_counted(written);
     let local = pair.stream.local_addr().unwrap();
     let peer = pair.stream.peer_addr().unwrap();
     let mut diag = SockDiag::open().unwrap();
     let other = SocketAddr::from(([127, 0, 0, 1], 1));
     for _ in 0..3 {
         let old = diag.sequence;
-        let stale = request(NLM_F_REQUEST, old, ALL_STATES, other, other);
+        let stale = request(NLM_F_REQUEST, old, other, other);
         send(&diag.socket, &stale, SendFlags::empty()).unwrap();
         let found = diag.progress(local, peer).unwrap();
         assert_eq!(found.unacknowledged, pair.progress().unacknowledged);
     }
-    for _ in 0..=MAX_STALE_ANSWERS {
-        let stale = request(NLM_F_REQUEST, diag.sequence, ALL_STATES, other, other);
+    for _ in 0..=MAX_STALE_REPLIES {
+        let stale = request(NLM_F_REQUEST, diag.sequence, other, other);
         send(&diag.socket, &stale, SendFlags::empty()).unwrap();
     }
     assert_eq!(diag.progress(local, peer), None, "too many");
-    assert!(
-        diag.progress(local, peer).is_some(),
-        "the next one has its answer"
-    );
+    assert!(diag.progress(local, peer).is_some(), "the next request");
 }
 
 #[test]
-fn link_local_request_names_its_interface() {
+fn link_local_request_has_its_interface() {
     let local = "[fe80::1%7]:80".parse().unwrap();
     let peer = "[fe80::2%7]:4096".parse().unwrap();
-    let bytes = request(NLM_F_REQUEST, 1, ALL_STATES, local, peer);
+    let bytes = request(NLM_F_REQUEST, 1, local, peer);
     assert_eq!(bytes[16..20], [AF_INET6, IPPROTO_TCP, 2, 0]);
     assert_eq!(bytes[24..28], [0, 80, 16, 0], "ports in network order");
     assert_eq!(bytes[60..64], 7_u32.to_ne_bytes());
@@ -248,23 +243,27 @@ fn link_local_request_names_its_interface() {
 }
 
 #[test]
-fn truncated_answers_give_none() {
-    let mut message = vec![0; ANSWER];
+fn truncated_replies_give_none() {
+    let mut message = vec![0; REPLY];
     message.extend(108_u16.to_ne_bytes());
     message.extend(INET_DIAG_INFO.to_ne_bytes());
     message.extend([1; 104]);
-    assert!(progress_of(&message).is_some());
-    for length in 0..ANSWER + 4 + 72 {
-        assert_eq!(progress_of(&message[..length]), None, "{length} bytes");
+    assert!(parse_progress(&message).is_some());
+    for length in 0..REPLY + 4 + 72 {
+        assert_eq!(parse_progress(&message[..length]), None, "{length} bytes");
     }
-    message[ANSWER] = 0;
-    assert_eq!(progress_of(&message), None, "an attribute without length");
+    message[REPLY] = 0;
+    assert_eq!(
+        parse_progress(&message),
+        None,
+        "an attribute without length"
+    );
 }
 
 #[test]
-fn vanished_peer_and_zero_window_are_both_seen() {
+fn since_acknowledged_of_vanished_peer_and_zero_window() {
     let seconds = Duration::from_secs;
-    // A peer that answers window probes; one that lets the kernel retransmit; one that takes all at once.
+    // A peer that acknowledges window probes; a vanished peer; a peer that acknowledges immediately.
     assert_eq!(
         since_acknowledged(seconds(9), seconds(1), seconds(2)),
         seconds(7)

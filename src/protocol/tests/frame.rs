@@ -1,6 +1,6 @@
-//! Frames, and their answers.
+//! Frames and the replies to them.
 
-use super::Bench;
+use super::Harness;
 use crate::protocol::frame::write_length;
 use crate::protocol::{Finish, Frame, Outbox, Protocol, Reply, Width};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn frame(width: Width, message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn each_frame_comes_back_and_an_empty_one_too() {
+fn frames_are_echoed_including_an_empty_one() {
     for (width, name) in [
         (Width::One, "frame:1"),
         (Width::Two, "frame:2"),
@@ -21,13 +21,13 @@ fn each_frame_comes_back_and_an_empty_one_too() {
     ] {
         assert_eq!(Frame::echo(width, 1).name(), name);
         let input = [frame(width, b"hello"), frame(width, b"")].concat();
-        let bench = Bench::new(Frame::echo(width, 100));
-        assert_eq!(bench.answers(&input, &[]), (input, None));
+        let harness = Harness::new(Frame::echo(width, 100));
+        assert_eq!(harness.run(&input, &[]), (input, None));
     }
 }
 
 #[test]
-fn written_lengths_are_read_again_up_to_the_maximum() {
+fn lengths_up_to_the_maximum_round_trip() {
     for width in WIDTHS {
         for length in [0, 1, 200, width.max_length()] {
             let mut header = vec![0; width.bytes()];
@@ -44,75 +44,79 @@ fn written_lengths_are_read_again_up_to_the_maximum() {
 }
 
 #[test]
-fn the_length_is_in_network_order() {
-    let mut bench = Bench::new(Frame::echo(Width::Two, 1000));
-    bench.receive(&[1, 2]);
-    bench.receive(&[7; 257]);
-    assert_eq!(bench.said, b"", "a byte is missing");
-    bench.receive(&[7]);
-    assert_eq!(bench.said.len(), 2 + 258);
+fn length_is_in_network_byte_order() {
+    let mut harness = Harness::new(Frame::echo(Width::Two, 1000));
+    harness.receive(&[1, 2]);
+    harness.receive(&[7; 257]);
+    assert_eq!(harness.output, b"", "one byte is missing");
+    harness.receive(&[7]);
+    assert_eq!(harness.output.len(), 2 + 258);
 }
 
 #[test]
-fn a_run_of_frames_goes_out_as_it_lies_there() {
-    let mut bench = Bench::new(Frame::echo(Width::One, 100));
-    assert_eq!(bench.receive(b"\x01a\x00\x02bc\x03d"), 1, "not copied");
-    assert_eq!(bench.said, b"\x01a\x00\x02bc");
-    assert_eq!(bench.kept, b"\x03d");
+fn complete_frames_of_a_read_are_sent_without_a_copy() {
+    let mut harness = Harness::new(Frame::echo(Width::One, 100));
+    assert_eq!(harness.receive(b"\x01a\x00\x02bc\x03d"), 1, "not copied");
+    assert_eq!(harness.output, b"\x01a\x00\x02bc");
+    assert_eq!(harness.unconsumed, b"\x03d");
 }
 
 #[test]
-fn a_length_above_the_limit_ends_it_before_a_byte_of_the_message() {
+fn length_above_the_maximum_finishes_with_too_long() {
     for (width, largest) in [
         (Width::One, &[255][..]),
         (Width::Two, &[255; 2]),
         (Width::Four, &[255; 4]),
     ] {
-        let mut bench = Bench::new(Frame::echo(width, 254));
-        bench.receive(&frame(width, &[7; 254]));
-        assert_eq!(bench.finished, None);
-        bench.receive(largest);
-        assert_eq!(bench.finished, Some(Finish::TooLong));
-        assert_eq!(bench.said, frame(width, &[7; 254]), "the one before it");
+        let mut harness = Harness::new(Frame::echo(width, 254));
+        harness.receive(&frame(width, &[7; 254]));
+        assert_eq!(harness.finished, None);
+        harness.receive(largest);
+        assert_eq!(harness.finished, Some(Finish::TooLong));
+        assert_eq!(
+            harness.output,
+            frame(width, &[7; 254]),
+            "the frame before it"
+        );
     }
 }
 
 #[test]
-fn fin_within_a_frame_is_malformed_and_between_frames_is_not() {
+fn fin_is_malformed_only_within_a_frame() {
     let whole = frame(Width::Two, b"abc");
     for cut in 0..=whole.len() {
-        let bench = Bench::new(Frame::echo(Width::Two, 100));
-        let (said, finished) = bench.answers(&whole[..cut], &[]);
+        let harness = Harness::new(Frame::echo(Width::Two, 100));
+        let (output, finished) = harness.run(&whole[..cut], &[]);
         let is_whole = cut == 0 || cut == whole.len();
         assert_eq!(finished.is_none(), is_whole, "{cut}");
-        assert_eq!(said.is_empty(), cut < whole.len(), "{cut}");
+        assert_eq!(output.is_empty(), cut < whole.len(), "{cut}");
         assert!(is_whole || finished == Some(Finish::Malformed), "{cut}");
     }
 }
 
 #[test]
-fn the_answer_of_a_closure_is_framed_whatever_its_length() {
+fn replies_of_a_closure_are_framed() {
     let twice = |_: &[u8], reply: &mut Reply<'_, '_>| {
         reply.echo();
         reply.echo();
     };
-    let bench = Bench::new(Frame::new(Width::One, 255, twice));
-    let (said, finished) = bench.answers(b"\x02ab\x00\x01c", &[2]);
+    let harness = Harness::new(Frame::new(Width::One, 255, twice));
+    let (output, finished) = harness.run(b"\x02ab\x00\x01c", &[2]);
     assert_eq!(
-        (&said[..], finished),
+        (&output[..], finished),
         (&b"\x04abab\x00\x02cc"[..], None),
-        "the empty one's is empty"
+        "the reply to the empty frame is empty"
     );
-    let bench = Bench::new(Frame::new(
+    let harness = Harness::new(Frame::new(
         Width::Four,
         255,
         |_: &[u8], _: &mut Reply<'_, '_>| {},
     ));
-    assert_eq!(bench.answers(b"\0\0\0\x01x", &[]).0, [0; 4]);
+    assert_eq!(harness.run(b"\0\0\0\x01x", &[]).0, [0; 4]);
 }
 
 #[test]
-fn an_answer_too_large_for_its_length_is_not_sent_and_ends_the_connection() {
+fn reply_too_long_for_its_length_is_not_sent_but_finishes() {
     for (copies, fits) in [(255, true), (256, false)] {
         let many = move |message: &[u8], reply: &mut Reply<'_, '_>| {
             let copies = if message == b"x" { copies } else { 1 };
@@ -120,22 +124,22 @@ fn an_answer_too_large_for_its_length_is_not_sent_and_ends_the_connection() {
                 reply.write(b"y");
             }
         };
-        let bench = Bench::new(Frame::new(Width::One, 255, many));
-        let (said, finished) = bench.answers(b"\x01a\x01x\x01a", &[]);
+        let harness = Harness::new(Frame::new(Width::One, 255, many));
+        let (output, finished) = harness.run(b"\x01a\x01x\x01a", &[]);
         if fits {
-            assert_eq!((said.len(), finished), (2 + 256 + 2, None));
+            assert_eq!((output.len(), finished), (2 + 256 + 2, None));
         } else {
-            assert_eq!(said, b"\x01y", "the one before it");
+            assert_eq!(output, b"\x01y", "the frame before it");
             assert_eq!(finished, Some(Finish::TooLong));
         }
     }
 }
 
 #[test]
-fn parts_that_do_not_follow_one_another_are_gathered() {
+fn adjacent_parts_are_joined_and_others_are_copied() {
     let input = b"abcdef".as_slice();
-    let mut gathered = Vec::new();
-    let mut outbox = Outbox::new(&mut gathered, 64);
+    let mut write_buffer = Vec::new();
+    let mut outbox = Outbox::new(&mut write_buffer, 64);
     outbox.send_part(input, 0..2);
     outbox.send_part(input, 2..4);
     assert!(
@@ -148,29 +152,29 @@ fn parts_that_do_not_follow_one_another_are_gathered() {
     assert_eq!(outbox.bytes(), b"abcdfe");
 }
 
-/// What the protocol says, worked out plainly.
+/// The expected output for `input` and FIN.
 fn model(width: Width, input: &[u8], max_message: usize) -> (Vec<u8>, Option<Finish>) {
     let mut rest = input;
     while !rest.is_empty() {
-        let said = &input[..input.len() - rest.len()];
-        let Some((header, behind)) = rest.split_at_checked(width.bytes()) else {
-            return (said.to_vec(), Some(Finish::Malformed));
+        let output = &input[..input.len() - rest.len()];
+        let Some((header, after_header)) = rest.split_at_checked(width.bytes()) else {
+            return (output.to_vec(), Some(Finish::Malformed));
         };
         let length = header
             .iter()
             .fold(0, |all, byte| all << 8 | usize::from(*byte));
         if length > max_message {
-            return (said.to_vec(), Some(Finish::TooLong));
+            return (output.to_vec(), Some(Finish::TooLong));
         }
-        if behind.len() < length {
-            return (said.to_vec(), Some(Finish::Malformed));
+        if after_header.len() < length {
+            return (output.to_vec(), Some(Finish::Malformed));
         }
-        rest = &behind[length..];
+        rest = &after_header[length..];
     }
     (input.to_vec(), None)
 }
 
-/// Frames as they should be, and now and then something that is none.
+/// Valid frames, and occasionally arbitrary bytes.
 fn stream() -> impl Strategy<Value = (Width, Vec<u8>)> {
     (0_usize..3).prop_flat_map(|width| {
         let width = WIDTHS[width];
@@ -185,19 +189,19 @@ fn stream() -> impl Strategy<Value = (Width, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn any_split_of_the_input_gives_the_same_output(
+    fn any_split_of_the_input_gives_the_output_of_the_model(
         (width, input) in stream(),
         cuts in proptest::collection::vec(any::<usize>(), 0..20),
         max_message in prop_oneof![0_usize..250, Just(usize::MAX)],
-        room in prop_oneof![1_usize..50, Just(usize::MAX)],
+        capacity in prop_oneof![1_usize..50, Just(usize::MAX)],
         copies in any::<bool>(),
     ) {
-        // The same answers, once borrowed and once made anew.
-        let answer = move |message: &[u8], reply: &mut Reply<'_, '_>| {
+        // The same replies, borrowed or copied.
+        let handler = move |message: &[u8], reply: &mut Reply<'_, '_>| {
             if copies { reply.write(message) } else { reply.echo() }
         };
-        let mut bench = Bench::new(Frame::new(width, max_message, answer));
-        bench.room = room;
-        prop_assert_eq!(bench.answers(&input, &cuts), model(width, &input, max_message));
+        let mut harness = Harness::new(Frame::new(width, max_message, handler));
+        harness.capacity = capacity;
+        prop_assert_eq!(harness.run(&input, &cuts), model(width, &input, max_message));
     }
 }

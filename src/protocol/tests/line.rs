@@ -1,18 +1,18 @@
-//! Lines, and their answers.
+//! Lines and the replies to them.
 
-use super::Bench;
+use super::Harness;
 use crate::protocol::{Finish, Line, Protocol};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
 fn echo(max_message: usize, input: &[u8]) -> (String, Option<Finish>) {
-    let bench = Bench::new(Line::echo(max_message, b"ECHO "));
-    let (said, finished) = bench.answers(input, &[]);
-    (String::from_utf8(said).unwrap(), finished)
+    let harness = Harness::new(Line::echo(max_message, b"ECHO "));
+    let (output, finished) = harness.run(input, &[]);
+    (String::from_utf8(output).unwrap(), finished)
 }
 
 #[test]
-fn each_line_comes_back_behind_the_prefix_and_ends_as_it_came() {
+fn lines_are_echoed_after_the_prefix_with_their_line_end() {
     assert_eq!(Line::echo(1, b"").name(), "line");
     for (input, expected) in [
         ("hello\n", "ECHO hello\n"),
@@ -30,7 +30,7 @@ fn each_line_comes_back_behind_the_prefix_and_ends_as_it_came() {
 }
 
 #[test]
-fn a_line_may_be_as_long_as_allowed_and_not_a_byte_longer() {
+fn line_longer_than_the_maximum_finishes_with_too_long() {
     for (input, expected, finished) in [
         ("abc\n", "ECHO abc\n", None),
         ("abc\r\n", "ECHO abc\r\n", None),
@@ -46,25 +46,25 @@ fn a_line_may_be_as_long_as_allowed_and_not_a_byte_longer() {
 }
 
 #[test]
-fn a_line_without_end_is_too_long_with_its_first_byte_too_many() {
-    let mut bench = Bench::new(Line::echo(3, b""));
-    bench.receive(b"abc");
-    assert_eq!(bench.finished, None);
-    bench.receive(b"\r");
-    assert_eq!(bench.finished, None, "an LF may follow");
-    bench.receive(b"d");
-    assert_eq!(bench.finished, Some(Finish::TooLong));
+fn unfinished_line_is_too_long_at_the_first_byte_too_many() {
+    let mut harness = Harness::new(Line::echo(3, b""));
+    harness.receive(b"abc");
+    assert_eq!(harness.finished, None);
+    harness.receive(b"\r");
+    assert_eq!(harness.finished, None, "an LF may follow");
+    harness.receive(b"d");
+    assert_eq!(harness.finished, Some(Finish::TooLong));
 }
 
 #[test]
-fn without_a_prefix_whole_lines_go_out_as_they_lie_there() {
-    let mut bench = Bench::new(Line::echo(100, b""));
-    assert_eq!(bench.receive(b"one\ntwo\r\nthree"), 1, "not copied");
-    assert_eq!(bench.said, b"one\ntwo\r\n");
+fn complete_lines_of_a_read_are_sent_without_a_copy() {
+    let mut harness = Harness::new(Line::echo(100, b""));
+    assert_eq!(harness.receive(b"one\ntwo\r\nthree"), 1, "not copied");
+    assert_eq!(harness.output, b"one\ntwo\r\n");
 }
 
 #[test]
-fn a_closure_answers_and_may_end_the_connection() {
+fn closure_replies_and_may_finish_the_connection() {
     let mut count = 0;
     let line = Line::new(100, |message, reply| {
         count += 1;
@@ -76,39 +76,39 @@ fn a_closure_answers_and_may_end_the_connection() {
             reply.echo();
         }
     });
-    let (said, finished) = Bench::new(line).answers(b"a\r\nb\nbye\nc\n", &[3]);
-    assert_eq!(said, b"1: aa\r\n2: bb\n\n");
+    let (output, finished) = Harness::new(line).run(b"a\r\nb\nbye\nc\n", &[3]);
+    assert_eq!(output, b"1: aa\r\n2: bb\n\n");
     assert_eq!(finished, Some(Finish::Done));
 }
 
 #[test]
-fn what_was_searched_is_not_searched_again() {
-    let mut bench = Bench::new(Line::echo(usize::MAX, b""));
+fn searched_bytes_are_not_searched_again() {
+    let mut harness = Harness::new(Line::echo(usize::MAX, b""));
     for length in 1..=100 {
-        bench.receive(b"x");
-        assert_eq!(bench.session.searched, length);
+        harness.receive(b"x");
+        assert_eq!(harness.session.searched, length);
     }
-    bench.receive(b"\nyz");
-    assert_eq!(bench.session.searched, 2, "of the next line");
+    harness.receive(b"\nyz");
+    assert_eq!(harness.session.searched, 2, "bytes of the next line");
 }
 
-/// What the protocol says, worked out plainly.
+/// The expected output for `input` and FIN.
 fn model(input: &[u8], max_message: usize) -> (Vec<u8>, Option<Finish>) {
-    let mut said = Vec::new();
+    let mut output = Vec::new();
     for line in input.split_inclusive(|byte| *byte == b'\n') {
         let end = line.strip_suffix(b"\n");
         let end = end.map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
         let end = end.unwrap_or(line.len());
         if end > max_message {
-            return (said, Some(Finish::TooLong));
+            return (output, Some(Finish::TooLong));
         }
-        said.extend(b"> ");
-        said.extend(line);
+        output.extend(b"> ");
+        output.extend(line);
     }
-    (said, None)
+    (output, None)
 }
 
-/// Text in which ends of lines are frequent, and long stretches without any are too.
+/// Text with many line ends, and with long parts without any.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"\n".to_vec()),
@@ -121,14 +121,14 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_split_of_the_input_gives_the_same_output(
+    fn any_split_of_the_input_gives_the_output_of_the_model(
         input in text(),
         cuts in proptest::collection::vec(any::<usize>(), 0..20),
         max_message in prop_oneof![0_usize..100, Just(1000)],
-        room in prop_oneof![1_usize..50, Just(usize::MAX)],
+        capacity in prop_oneof![1_usize..50, Just(usize::MAX)],
     ) {
-        let mut bench = Bench::new(Line::echo(max_message, b"> "));
-        bench.room = room;
-        prop_assert_eq!(bench.answers(&input, &cuts), model(&input, max_message));
+        let mut harness = Harness::new(Line::echo(max_message, b"> "));
+        harness.capacity = capacity;
+        prop_assert_eq!(harness.run(&input, &cuts), model(&input, max_message));
     }
 }
