@@ -1,6 +1,6 @@
 //! Real client connections: the crate's own, on a reactor of their own, sending on a plan and checking what comes back.
 
-use crate::peer::byte;
+use crate::peer::pattern_byte;
 use crate::rng::Rng;
 use crate::selector::CLIENTS;
 use crate::sim_net::{SimNet, address};
@@ -58,7 +58,7 @@ impl Session for CheckerSession {
                 "client {} got more than it sent",
                 self.client
             );
-            let expected = byte(FIRST_ID + self.client as u64, *received);
+            let expected = pattern_byte(FIRST_ID + self.client as u64, *received);
             assert_eq!(got, expected, "client {}, byte {received}", self.client);
             *received += 1;
         }
@@ -163,7 +163,10 @@ impl<const DRAINS: bool> Clients<DRAINS> {
 
     fn refuse_memory(&mut self) {
         let mut world = self.world.borrow_mut();
-        let chances = [world.faults.memory_refused, world.faults.places_refused];
+        let chances = [
+            world.faults.buffer_alloc_fails,
+            world.faults.queue_alloc_fails,
+        ];
         let [memory, places] = chances.map(|chance| world.fault(chance));
         self.crew.driver.common.pool.refuse(memory);
         self.reactor.refuse(places);
@@ -230,7 +233,9 @@ impl Crew {
         } else if may_speak && sent < client.total {
             let chunk = client.chunk.min(client.total - sent);
             let id = FIRST_ID + index as u64;
-            let bytes: Vec<u8> = (sent..sent + chunk).map(|at| byte(id, at)).collect();
+            let bytes: Vec<u8> = (sent..sent + chunk)
+                .map(|at| pattern_byte(id, at))
+                .collect();
             self.driver.common.protocol.counts[index].0 += chunk;
             self.write(reactor, key, |outbox| outbox.write(&bytes));
         }

@@ -1,7 +1,7 @@
 //! How connections come to stand: at once, late, not at all, or by being refused.
 
-use crate::ends::End;
-use crate::world::{EndId, MILLISECOND, World};
+use crate::socket::Socket;
+use crate::world::{MILLISECOND, SocketId, World};
 use std::io::{self, ErrorKind};
 
 /// Connections that may wait to be accepted.
@@ -13,7 +13,7 @@ const RETRANSMISSION: u64 = 1_000 * MILLISECOND;
 /// A connection that was begun and has not been answered.
 #[derive(Debug)]
 pub struct Handshake {
-    end: EndId,
+    end: SocketId,
     listener: usize,
     begun_at: u64,
     /// When the answer comes.
@@ -24,7 +24,7 @@ pub struct Handshake {
 
 impl World {
     /// Connects to a listener as somebody who waits for it to be done.
-    pub fn connect(&mut self, listener: usize, source: u8) -> io::Result<EndId> {
+    pub fn connect(&mut self, listener: usize, source: u8) -> io::Result<SocketId> {
         if self.listeners[listener].closed {
             return Err(ErrorKind::ConnectionRefused.into());
         }
@@ -42,7 +42,7 @@ impl World {
     }
 
     /// As connect(2) on a socket that does not block: the outcome is told by an event.
-    pub fn program_connects(&mut self, listener: usize, source: u8) -> io::Result<EndId> {
+    pub fn program_connects(&mut self, listener: usize, source: u8) -> io::Result<SocketId> {
         if self.fault(self.faults.connect_fails) {
             const EMFILE: i32 = 24;
             const EADDRNOTAVAIL: i32 = 99;
@@ -96,7 +96,7 @@ impl World {
     /// Those whose answer has come stand, or do not.
     pub fn shake_hands(&mut self) {
         for mut handshake in std::mem::take(&mut self.handshakes) {
-            if self.ends[handshake.end].closed {
+            if self.sockets[handshake.end].closed {
                 continue;
             }
             if self.now < handshake.answered_at {
@@ -106,7 +106,7 @@ impl World {
             let listener = &self.listeners[handshake.listener];
             let refusal = listener.closed.then_some(ErrorKind::ConnectionRefused);
             if let Some(error) = handshake.refusal.or(refusal) {
-                self.comes_to_its_end(handshake.end, error);
+                self.fail_connection(handshake.end, error);
             } else if listener.queue.len() >= BACKLOG {
                 // A SYN for which there is no place is dropped.
                 handshake.answered_at = self.now + RETRANSMISSION;
@@ -118,18 +118,19 @@ impl World {
         }
     }
 
-    fn add_end(&mut self, source: u8) -> EndId {
-        self.ends.push(End::new(self.window, source, self.now));
-        self.ends.len() - 1
+    fn add_end(&mut self, source: u8) -> SocketId {
+        self.sockets
+            .push(Socket::new(self.window, source, self.now));
+        self.sockets.len() - 1
     }
 
     /// A connection is made, and waits to be accepted.
-    fn stands(&mut self, client: EndId, listener: usize) {
-        let source = self.ends[client].source;
+    fn stands(&mut self, client: SocketId, listener: usize) {
+        let source = self.sockets[client].source;
         let server = self.add_end(source);
         for (end, peer) in [(client, server), (server, client)] {
-            self.ends[end].peer = Some(peer);
-            self.ends[end].stood = true;
+            self.sockets[end].peer = Some(peer);
+            self.sockets[end].was_established = true;
         }
         self.writable(client);
         let weak = self.weak;

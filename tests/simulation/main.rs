@@ -11,34 +11,34 @@
     reason = "a test binary has no users; its casts and panics are its business"
 )]
 
-mod attack;
-mod calls;
+mod client_script;
 mod clients;
 mod connecting;
 mod contract;
-mod conversation;
-mod dialogue;
-mod ends;
 mod faults;
 mod flood;
 mod inlet;
+mod iteration_limits;
 mod load;
+mod memory_attack;
 mod output;
 mod peer;
 mod ping;
 mod probing;
+mod process_pause;
+mod protocol_run;
 mod rng;
 mod run;
 mod selector;
 mod send;
 mod send_queue;
+mod send_script;
 mod sim_net;
-mod speech;
+mod socket;
 mod standard;
-mod steady;
-mod stopping;
-mod uneven;
-mod work;
+mod steady_readers;
+mod syscalls;
+mod uneven_output;
 mod world;
 
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ fn every_seed_holds_and_runs_twice_alike() {
             "seed {seed} is not deterministic: {replay}"
         );
         hours += first.nanoseconds as f64 / 3.6e12;
-        turns += first.turns;
+        turns += first.iterations;
         waits += first.tally.waits;
         faults += first.tally.faults;
         repeated += first.tally.signals_repeated;
@@ -109,11 +109,11 @@ fn every_seed_holds_in_scenes_and_runs_twice_alike() {
     let (mut waits, mut count) = (0, 0);
     for seed in seeds() {
         let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation scenes");
-        let first = panic::catch_unwind(|| run::run_scene_of(seed));
+        let first = panic::catch_unwind(|| run::run_focused(seed));
         let Ok(first) = first else {
             panic!("seed {seed} failed; replay it: {replay}");
         };
-        let second = run::run_scene_of(seed);
+        let second = run::run_focused(seed);
         assert_eq!(
             first.digest, second.digest,
             "seed {seed} is not deterministic: {replay}"
@@ -129,11 +129,11 @@ fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
     let (mut count, mut without_memory, mut too_long, mut records) = (0, 0, 0, 0);
     for seed in seeds() {
         let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation protocol");
-        let first = panic::catch_unwind(|| conversation::run(seed));
+        let first = panic::catch_unwind(|| protocol_run::run(seed));
         let Ok(first) = first else {
             panic!("seed {seed} failed; replay it: {replay}");
         };
-        let second = conversation::run(seed);
+        let second = protocol_run::run(seed);
         assert_eq!(
             first.report.digest, second.report.digest,
             "seed {seed} is not deterministic: {replay}"

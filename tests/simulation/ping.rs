@@ -1,7 +1,7 @@
 //! `ping` against the server, both as they are, in virtual time, with a standard output that may be slow or closed: what
 //! it tells of its echoes is what happened. No fault here loses a byte, so none is wrong, and one is lost only by time.
 
-use crate::load::{advance, delays, takes_its_turn};
+use crate::load::{advance, delay_faults, wake_if_due};
 use crate::output::Pipe;
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
@@ -86,7 +86,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Told {
     let mut signal_at =
         (config.count.is_none() || rng.chance(200)).then(|| rng.between(1, 3_000) * MILLISECOND);
     let drawn_signal = signal_at;
-    let mut faults = delays(&mut rng);
+    let mut faults = delay_faults(&mut rng);
     let kernel = Kernel::draw(&rng, config.size, &mut faults);
     let mut world = World::new(rng.clone(), faults, !DRAINS);
     world.window = 1 + config.size / 10 + rng.index(20_000);
@@ -108,11 +108,11 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Told {
     while !pinger.is_done() {
         turns += 1;
         assert!(turns < MOST_TURNS, "it does not come to an end: {config:?}");
-        if takes_its_turn(&world, SERVER) {
+        if wake_if_due(&world, SERVER) {
             server.turn().unwrap();
         }
         let is_told = pipe.borrow().is_pending();
-        if takes_its_turn(&world, CLIENTS) || is_told {
+        if wake_if_due(&world, CLIENTS) || is_told {
             world.borrow_mut().hosts[CLIENTS].asleep_until = None;
             pinger.run_iteration().unwrap();
         }
@@ -163,11 +163,11 @@ fn text(printed: &[u8], is_broken: bool) -> String {
 fn stop<const DRAINS: bool>(world: &SharedWorld, server: &mut Server<SimNet<DRAINS>, Raw>) {
     let drain_timeout = Config::default().drain_timeout.as_nanos();
     world.borrow_mut().stop(drain_timeout as u64);
-    while !takes_its_turn(world, SERVER) || server.turn().unwrap().is_none() {
+    while !wake_if_due(world, SERVER) || server.turn().unwrap().is_none() {
         advance(world, u64::MAX);
     }
     let world = world.borrow();
-    assert!(world.ends.iter().all(|end| end.closed), "left open");
+    assert!(world.sockets.iter().all(|end| end.closed), "left open");
 }
 
 fn check(told: &Told) {

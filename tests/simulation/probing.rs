@@ -1,7 +1,7 @@
 //! The probes of a load, in virtual time: to a server that hangs, and to one that is slow.
 
 use crate::faults::Faults;
-use crate::load::{advance, takes_its_turn};
+use crate::load::{advance, wake_if_due};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
@@ -50,10 +50,10 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
     let stage = Rc::new(Cell::new(Stage::Connecting));
     let mut load = Load::new(net(CLIENTS), config, StageWatch(Rc::clone(&stage)));
     while stage.get() != Stage::Probing {
-        if takes_its_turn(&world, SERVER) {
+        if wake_if_due(&world, SERVER) {
             server.turn().unwrap();
         }
-        if takes_its_turn(&world, CLIENTS) {
+        if wake_if_due(&world, CLIENTS) {
             load.run_iteration().unwrap();
         }
         advance(&world, u64::MAX);
@@ -65,7 +65,7 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
             served_at += every.unwrap();
             server.turn().unwrap();
         }
-        if takes_its_turn(&world, CLIENTS) {
+        if wake_if_due(&world, CLIENTS) {
             load.run_iteration().unwrap();
         }
         sleep(&world, served_at);

@@ -5,7 +5,7 @@
 //! socket is ready for when it is given out, and not what it was caused by; in the weak one, what is not owed may be
 //! left out.
 
-use crate::world::{EndId, MILLISECOND, World};
+use crate::world::{MILLISECOND, SocketId, World};
 use echoloop::net::{Key, Readiness, Ready, Signal, Source};
 use std::collections::VecDeque;
 
@@ -80,10 +80,10 @@ impl World {
         self.hosts[host].asleep_until = None;
     }
 
-    pub fn register(&mut self, host: usize, id: EndId, key: Key, writable: bool) {
-        self.ends[id].watch.registered = Some((host, key, writable));
+    pub fn register(&mut self, host: usize, id: SocketId, key: Key, writable: bool) {
+        self.sockets[id].watch.registered = Some((host, key, writable));
         let level = self.level(id);
-        let watch = &mut self.ends[id].watch;
+        let watch = &mut self.sockets[id].watch;
         watch.read_armed = !level.contains(Readiness::READABLE);
         watch.write_armed = writable && !level.contains(Readiness::WRITABLE);
         watch.pending = level.difference(Readiness::DRAIN);
@@ -91,26 +91,26 @@ impl World {
 
     /// What an event says of an end as it stands. As epoll has it: of the end of a connection it tells also who has not
     /// asked (EPOLLHUP), and of room only who has.
-    fn level(&self, id: EndId) -> Readiness {
-        let end = &self.ends[id];
+    fn level(&self, id: SocketId) -> Readiness {
+        let end = &self.sockets[id];
         let is_hung_up = end.is_hung_up();
-        let room = end.stood && (end.fin_sent || self.is_writable(id));
+        let room = end.was_established && (end.fin_sent || self.is_writable(id));
         let drain = end.fin_arrived || is_hung_up || end.has_urgent_mark();
         Readiness::READABLE.when(end.is_readable())
             | Readiness::WRITABLE.when(is_hung_up || (room && end.watch.asks_for_room()))
             | Readiness::DRAIN.when(drain && !self.weak)
     }
 
-    pub fn deregister(&mut self, id: EndId) {
-        if let Some((host, key, _)) = self.ends[id].watch.registered.take() {
+    pub fn deregister(&mut self, id: SocketId) {
+        if let Some((host, key, _)) = self.sockets[id].watch.registered.take() {
             self.hosts[host].stale.push(key);
         }
     }
 
     /// A read blocked: an edge is owed for what comes.
-    pub fn arm_read(&mut self, id: EndId) {
+    pub fn arm_read(&mut self, id: SocketId) {
         let weak = self.weak;
-        let watch = &mut self.ends[id].watch;
+        let watch = &mut self.sockets[id].watch;
         watch.read_armed = true;
         if weak {
             // What has been seen is not told of any more.
@@ -119,30 +119,30 @@ impl World {
         watch.reads_no_more();
         // An event may be told and not yet heeded; what it says still counts then.
         watch.drain &= watch.may_read > 0;
-        if self.ends[id].is_readable() {
+        if self.sockets[id].is_readable() {
             self.readable(id);
         }
     }
 
     /// A write blocked: an edge is owed when there is room.
-    pub fn arm_write(&mut self, id: EndId) {
-        let watch = &mut self.ends[id].watch;
+    pub fn arm_write(&mut self, id: SocketId) {
+        let watch = &mut self.sockets[id].watch;
         watch.may_write = watch.may_write.saturating_sub(1);
         self.asks_for_an_edge(id);
     }
 
     /// Somebody has found no room: an edge is owed when there is some (`SOCK_NOSPACE`).
-    pub fn asks_for_an_edge(&mut self, id: EndId) {
-        self.ends[id].watch.write_armed = true;
+    pub fn asks_for_an_edge(&mut self, id: SocketId) {
+        self.sockets[id].watch.write_armed = true;
         if self.is_writable(id) {
             self.writable(id);
         }
     }
 
     /// Something has arrived.
-    pub fn readable(&mut self, id: EndId) {
+    pub fn readable(&mut self, id: SocketId) {
         let weak = self.weak;
-        let watch = &mut self.ends[id].watch;
+        let watch = &mut self.sockets[id].watch;
         if watch.registered.is_some() && (watch.read_armed || !weak) {
             watch.read_armed = false;
             watch.pending |= Readiness::READABLE;
@@ -150,8 +150,8 @@ impl World {
     }
 
     /// There is room at the other end.
-    pub fn writable(&mut self, id: EndId) {
-        let watch = &mut self.ends[id].watch;
+    pub fn writable(&mut self, id: SocketId) {
+        let watch = &mut self.sockets[id].watch;
         if watch.write_armed && watch.asks_for_room() {
             watch.write_armed = false;
             watch.pending |= Readiness::WRITABLE;
@@ -160,7 +160,7 @@ impl World {
 
     /// Whether anything would be ready.
     pub fn is_anything_ready(&self, host: usize) -> bool {
-        let mut watches = self.ends.iter().map(|end| &end.watch);
+        let mut watches = self.sockets.iter().map(|end| &end.watch);
         let server = host == SERVER;
         self.hosts[host].signal_pending
             || (server && self.listeners.iter().any(|listener| listener.pending))
@@ -172,7 +172,7 @@ impl World {
         self.tally.waits += 1;
         self.hosts[host].is_busy = timeout == Some(0);
         ready.clear();
-        let watches = self.ends.iter_mut().map(|end| &mut end.watch);
+        let watches = self.sockets.iter_mut().map(|end| &mut end.watch);
         for watch in watches.filter(|watch| watch.is_of(host)) {
             watch.was_heeded();
         }
@@ -197,8 +197,8 @@ impl World {
     }
 
     fn collect(&mut self, host: usize, ready: &mut Vec<Ready>) {
-        for index in 0..self.ends.len() {
-            if self.ends[index].watch.is_of(host) {
+        for index in 0..self.sockets.len() {
+            if self.sockets[index].watch.is_of(host) {
                 self.collect_end(index, ready);
             }
         }
@@ -216,18 +216,21 @@ impl World {
         self.collect_spurious(host, ready);
     }
 
-    fn collect_end(&mut self, index: EndId, ready: &mut Vec<Ready>) {
-        let Some(key) = self.ends[index].watch.key() else {
+    fn collect_end(&mut self, index: SocketId, ready: &mut Vec<Ready>) {
+        let Some(key) = self.sockets[index].watch.key() else {
             return;
         };
-        let owed = std::mem::take(&mut self.ends[index].watch.pending);
+        let owed = std::mem::take(&mut self.sockets[index].watch.pending);
         if owed == Readiness::NONE {
             return;
         }
         let mut readiness = self.level(index);
         self.rearm(index, owed, readiness);
         let surplus = readiness.difference(owed);
-        if self.weak && surplus != Readiness::NONE && self.fault(self.faults.surplus_withheld) {
+        if self.weak
+            && surplus != Readiness::NONE
+            && self.fault(self.faults.extra_readiness_withheld)
+        {
             readiness = readiness.difference(surplus);
         }
         let both = Readiness::READABLE | Readiness::WRITABLE;
@@ -245,9 +248,9 @@ impl World {
     }
 
     /// What is not so any more is not told, and so an edge for it is owed again.
-    fn rearm(&mut self, index: EndId, owed: Readiness, level: Readiness) {
+    fn rearm(&mut self, index: SocketId, owed: Readiness, level: Readiness) {
         let gone = owed.difference(level);
-        let watch = &mut self.ends[index].watch;
+        let watch = &mut self.sockets[index].watch;
         watch.read_armed |= gone.contains(Readiness::READABLE);
         watch.write_armed |= gone.contains(Readiness::WRITABLE);
         // Whoever looks and finds no room is told when there is some (SOCK_NOSPACE).
@@ -259,7 +262,7 @@ impl World {
         if !self.fault(self.faults.spurious) {
             return;
         }
-        let watches = self.ends.iter().map(|end| &end.watch);
+        let watches = self.sockets.iter().map(|end| &end.watch);
         let watches = watches.filter(|watch| watch.is_of(host));
         let keys: Vec<Key> = watches.filter_map(Watch::key).collect();
         if !keys.is_empty() {
@@ -313,7 +316,7 @@ impl World {
     }
 
     fn watch_of(&mut self, host: usize, key: Key) -> Option<&mut Watch> {
-        let mut watches = self.ends.iter_mut().map(|end| &mut end.watch);
+        let mut watches = self.sockets.iter_mut().map(|end| &mut end.watch);
         watches.find(|watch| watch.is_of(host) && watch.key() == Some(key))
     }
 }

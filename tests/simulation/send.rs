@@ -8,15 +8,15 @@ mod checks;
 mod plan;
 mod scripted;
 
-use crate::dialogue::{Dialogue, Tongue};
+use crate::client_script::{ClientScript, PREFIX};
 use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
 use crate::run::least_timeout;
 use crate::selector::{CLIENTS, SERVER};
+use crate::send_script::{SendProtocol, SendScript};
 use crate::sim_net::{SimNet, address};
-use crate::speech::{PREFIX, Speech};
 use crate::standard::WithStandard;
 use crate::world::{MILLISECOND, SharedWorld, World};
 pub use checks::clients_ends;
@@ -62,15 +62,15 @@ pub fn run(seed: u64) -> Told {
 fn run_in<const DRAINS: bool>(mut rng: Rng) -> Told {
     let plan = Plan::draw(&mut rng);
     let dialogue = plan.draw_dialogue(&mut rng);
-    let most = dialogue.servers_most;
-    match dialogue.tongue {
-        Tongue::Raw => Exchange::<DRAINS, _>::draw(rng, plan, dialogue, Raw).run(),
-        Tongue::Discard => Exchange::<DRAINS, _>::draw(rng, plan, dialogue, Discard).run(),
-        Tongue::Line => {
+    let most = dialogue.server_max_message;
+    match dialogue.protocol {
+        SendProtocol::Raw => Exchange::<DRAINS, _>::draw(rng, plan, dialogue, Raw).run(),
+        SendProtocol::Discard => Exchange::<DRAINS, _>::draw(rng, plan, dialogue, Discard).run(),
+        SendProtocol::Line => {
             let line = Line::echo(most, PREFIX);
             Exchange::<DRAINS, _>::draw(rng, plan, dialogue, line).run()
         }
-        Tongue::Frame(width) => {
+        SendProtocol::Frame(width) => {
             let frame = Frame::echo(width, most);
             Exchange::<DRAINS, _>::draw(rng, plan, dialogue, frame).run()
         }
@@ -85,8 +85,8 @@ struct Exchange<const DRAINS: bool, P: Protocol> {
     inlet: Option<Rc<RefCell<Inlet>>>,
     pipe: Rc<RefCell<Pipe>>,
     plan: Plan,
-    dialogue: Dialogue,
-    speech: Rc<Speech>,
+    dialogue: SendScript,
+    speech: Rc<ClientScript>,
     turns: u64,
     idle_turns: u64,
     /// How far everything is, and since when.
@@ -99,16 +99,16 @@ struct Exchange<const DRAINS: bool, P: Protocol> {
 
 impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     /// One in which standard input and output are as drawn.
-    fn draw(mut rng: Rng, plan: Plan, dialogue: Dialogue, protocol: P) -> Self {
-        let inlet = plan.draw_inlet(&mut rng, dialogue.typed(), !DRAINS);
-        let pipe = plan.draw_pipe(&mut rng, dialogue.printed.len());
+    fn draw(mut rng: Rng, plan: Plan, dialogue: SendScript, protocol: P) -> Self {
+        let inlet = plan.draw_inlet(&mut rng, dialogue.input(), !DRAINS);
+        let pipe = plan.draw_pipe(&mut rng, dialogue.expected_output.len());
         Exchange::new(rng, plan, dialogue, inlet, pipe, protocol)
     }
 
     fn new(
         rng: Rng,
         plan: Plan,
-        dialogue: Dialogue,
+        dialogue: SendScript,
         inlet: Option<Inlet>,
         pipe: Pipe,
         protocol: P,
@@ -123,7 +123,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let mut world = World::new(rng, faults, !DRAINS);
         world.window = plan.window;
         world.kernel = plan.kernel;
-        if dialogue.tongue == Tongue::Raw {
+        if dialogue.protocol == SendProtocol::Raw {
             world.max_pending = plan.server.max_pending;
         }
         world.budget = plan.server.budget;
@@ -147,7 +147,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             inlet,
             pipe,
             plan,
-            speech: Rc::new(dialogue.speech()),
+            speech: Rc::new(dialogue.client_script()),
             dialogue,
             turns: 0,
             idle_turns: 0,
@@ -210,18 +210,18 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let [memory, places, sources] = {
             let mut world = self.world.borrow_mut();
             world.begin_iteration();
-            for id in 0..world.ends.len() {
+            for id in 0..world.sockets.len() {
                 // What the client says is what the server hears.
-                if world.ends[id].peer.is_some_and(|peer| peer < id) {
+                if world.sockets[id].peer.is_some_and(|peer| peer < id) {
                     let speech = || Rc::clone(&self.speech);
-                    world.ends[id].speech.get_or_insert_with(speech);
+                    world.sockets[id].script.get_or_insert_with(speech);
                 }
             }
             let faults = &world.faults;
             let chances = [
-                faults.memory_refused,
-                faults.places_refused,
-                faults.sources_refused,
+                faults.buffer_alloc_fails,
+                faults.queue_alloc_fails,
+                faults.source_alloc_fails,
             ];
             chances.map(|chance| world.fault(chance))
         };
@@ -237,7 +237,10 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         }
         let [memory, places] = {
             let mut world = self.world.borrow_mut();
-            let chances = [world.faults.memory_refused, world.faults.places_refused];
+            let chances = [
+                world.faults.buffer_alloc_fails,
+                world.faults.queue_alloc_fails,
+            ];
             chances.map(|chance| world.fault(chance))
         };
         self.sender.pool().refuse(memory);

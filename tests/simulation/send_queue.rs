@@ -8,10 +8,10 @@
 
 mod tests;
 
-use crate::ends::End;
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
-use crate::world::{EndId, MILLISECOND, World};
+use crate::socket::Socket;
+use crate::world::{MILLISECOND, SocketId, World};
 use echoloop::net::Progress;
 use echoloop::reactor::TICK;
 use std::collections::VecDeque;
@@ -140,9 +140,9 @@ impl SendQueue {
 
 impl World {
     /// How many bytes a write takes now.
-    pub fn send_room(&self, id: EndId) -> usize {
-        let end = &self.ends[id];
-        if !end.stood {
+    pub fn send_room(&self, id: SocketId) -> usize {
+        let end = &self.sockets[id];
+        if !end.was_established {
             return 0;
         }
         self.kernel.room(end.send_queue.len(), self.peer_window(id))
@@ -150,28 +150,28 @@ impl World {
 
     /// Whether poll(2) reports that there is room for a write. Where it does not, a write may take bytes all the same,
     /// but no edge comes.
-    pub fn is_writable(&self, id: EndId) -> bool {
-        let end = &self.ends[id];
+    pub fn is_writable(&self, id: SocketId) -> bool {
+        let end = &self.sockets[id];
         let unacknowledged = end.send_queue.len();
-        end.stood
+        end.was_established
             && self
                 .kernel
                 .is_writable(unacknowledged, self.peer_window(id))
     }
 
     /// What is left of the window that the peer has announced.
-    fn peer_window(&self, id: EndId) -> usize {
-        let peer = self.ends[id].peer;
-        peer.map_or(0, |peer| self.ends[peer].window)
+    fn peer_window(&self, id: SocketId) -> usize {
+        let peer = self.sockets[id].peer;
+        peer.map_or(0, |peer| self.sockets[peer].window)
     }
 
     /// Sends as much as there is room for.
-    pub fn send(&mut self, id: EndId, bytes: &[u8]) -> usize {
-        if self.ends[id].is_over() {
+    pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> usize {
+        if self.sockets[id].is_over() {
             return 0;
         }
         let count = bytes.len().min(self.send_room(id));
-        let end = &mut self.ends[id];
+        let end = &mut self.sockets[id];
         end.written += count as u64;
         end.send_queue.bytes.extend(&bytes[..count]);
         self.transmit(id);
@@ -179,22 +179,22 @@ impl World {
     }
 
     /// Marks the next byte that is sent as urgent.
-    pub fn mark_urgent(&mut self, id: EndId) {
-        let end = &mut self.ends[id];
+    pub fn mark_urgent(&mut self, id: SocketId) {
+        let end = &mut self.sockets[id];
         end.send_queue.urgent = Some(end.written);
     }
 
     /// The program has read: the window grows, in steps, and the peer's unsent bytes follow.
-    pub fn announce_window(&mut self, id: EndId) {
-        let Some(peer) = self.ends[id].peer else {
+    pub fn announce_window(&mut self, id: SocketId) {
+        let Some(peer) = self.sockets[id].peer else {
             return;
         };
-        let room = self.ends[id].room();
+        let room = self.sockets[id].receive_space();
         let step = self.kernel.window_step(self.window);
-        if room < self.ends[id].window + step {
+        if room < self.sockets[id].window + step {
             return;
         }
-        self.ends[id].window = room;
+        self.sockets[id].window = room;
         self.transmit(peer);
         if self.is_writable(peer) {
             self.writable(peer);
@@ -202,18 +202,21 @@ impl World {
     }
 
     /// Transmits what the peer's window allows, and FIN behind the last byte.
-    pub fn transmit(&mut self, id: EndId) {
-        let Some(peer) = self.ends[id].peer else {
+    pub fn transmit(&mut self, id: SocketId) {
+        let Some(peer) = self.sockets[id].peer else {
             return;
         };
-        if self.ends[id].is_over() || self.ends[peer].reset_arrived {
+        if self.sockets[id].is_over() || self.sockets[peer].reset_arrived {
             return;
         }
-        let count = self.ends[id].send_queue.len().min(self.ends[peer].window);
-        if count > 0 && self.ends[peer].closed {
+        let count = self.sockets[id]
+            .send_queue
+            .len()
+            .min(self.sockets[peer].window);
+        if count > 0 && self.sockets[peer].closed {
             // Nobody is there any more: that is what a reset says (RFC 9293, 3.10.7.1).
-            self.ends[peer].send_queue.discard();
-            self.reset_arrives(id);
+            self.sockets[peer].send_queue.discard();
+            self.receive_reset(id);
             return;
         }
         if count > 0 {
@@ -222,15 +225,15 @@ impl World {
         self.transmit_fin(id, peer);
     }
 
-    fn deliver(&mut self, id: EndId, peer: EndId, count: usize) {
+    fn deliver(&mut self, id: SocketId, peer: SocketId, count: usize) {
         let now = self.now;
-        let end = &mut self.ends[id];
+        let end = &mut self.sockets[id];
         let bytes: Vec<u8> = end.send_queue.bytes.drain(..count).collect();
         let transmitted = end.written - end.send_queue.len() as u64;
         let urgent = end.send_queue.urgent.take_if(|mark| *mark < transmitted);
         end.acknowledged_at = now;
-        let peers_end = &mut self.ends[peer];
-        peers_end.arrived.extend(bytes);
+        let peers_end = &mut self.sockets[peer];
+        peers_end.receive_queue.extend(bytes);
         peers_end.window -= count;
         peers_end.received_at = now;
         peers_end.urgent = urgent.or(peers_end.urgent);
@@ -238,19 +241,19 @@ impl World {
     }
 
     /// FIN takes its place in the window, as a byte does; where there is no send buffer, it is not held up.
-    fn transmit_fin(&mut self, id: EndId, peer: EndId) {
-        let end = &self.ends[id];
-        let has_room = self.ends[peer].window > 0 || self.kernel.send_buffer == 0;
+    fn transmit_fin(&mut self, id: SocketId, peer: SocketId) {
+        let end = &self.sockets[id];
+        let has_room = self.sockets[peer].window > 0 || self.kernel.send_buffer == 0;
         let is_due = end.fin_sent && !end.fin_acknowledged && end.send_queue.len() == 0;
         if !is_due || !has_room {
             return;
         }
-        self.ends[id].fin_acknowledged = true;
-        if self.ends[id].is_over() {
+        self.sockets[id].fin_acknowledged = true;
+        if self.sockets[id].is_over() {
             // That it has come to its end is news too.
             self.readable(id);
         }
-        self.ends[peer].fin_arrived = true;
+        self.sockets[peer].fin_arrived = true;
         self.readable(peer);
     }
 
@@ -258,7 +261,7 @@ impl World {
     /// reports at a deadline prolongs it: bytes acknowledged, and where the connection is `idle`, bytes arrived.
     pub fn waits_for(
         &self,
-        end: &End,
+        end: &Socket,
         start: u64,
         timeout: Option<Duration>,
         idle: bool,
@@ -285,15 +288,15 @@ impl World {
     }
 
     /// What the kernel reports of a connection's progress to the program at this end ([`Progress`]).
-    pub fn program_progress(&mut self, id: EndId) -> Option<Progress> {
-        let end = &self.ends[id];
-        if self.kernel.hides_progress || !end.stood || end.is_over() {
+    pub fn program_progress(&mut self, id: SocketId) -> Option<Progress> {
+        let end = &self.sockets[id];
+        if self.kernel.hides_progress || !end.was_established || end.is_over() {
             return None;
         }
         let unacknowledged = end.send_queue.len() as u64;
         let since_received = Duration::from_nanos(self.now - end.received_at);
         let mut since_acknowledged = self.now - end.acknowledged_at;
-        if unacknowledged > 0 && self.kernel.retransmits && end.owed_if_servers() > 0 {
+        if unacknowledged > 0 && self.kernel.retransmits && end.server_pending_output() > 0 {
             let most = since_acknowledged.min(RETRANSMIT_INTERVAL);
             since_acknowledged = self.rng.between(0, most);
         } else if unacknowledged > 0 && self.fault(self.faults.progress_hidden) {

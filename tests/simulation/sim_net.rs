@@ -1,6 +1,6 @@
 //! The simulated world behind the [`Net`] trait: what the real server and real clients run on here.
 
-use crate::world::{EndId, SharedWorld};
+use crate::world::{SharedWorld, SocketId};
 use echoloop::net::{
     AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Stream, Time,
 };
@@ -17,19 +17,19 @@ pub struct SimNet<const DRAINS: bool> {
 /// A socket made up.
 pub struct SimStream<const DRAINS: bool> {
     world: SharedWorld,
-    id: EndId,
+    id: SocketId,
 }
 
 impl<const DRAINS: bool> SimStream<DRAINS> {
     /// Whether there is an end behind it: a reset, or that it was never let in.
     pub fn is_over(&self) -> bool {
-        self.world.borrow().ends[self.id].is_over()
+        self.world.borrow().sockets[self.id].is_over()
     }
 
     /// Whether FIN was sent here, and the server has not been told to stop.
     pub fn is_to_get_all(&self) -> bool {
         let world = self.world.borrow();
-        world.ends[self.id].fin_sent && !world.stopping
+        world.sockets[self.id].fin_sent && !world.stopping
     }
 }
 
@@ -114,7 +114,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
 
     fn register(&mut self, stream: &SimStream<DRAINS>, key: Key, writable: bool) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        if world.refuses_to_watch() {
+        if world.registration_fails() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         world.register(self.host, stream.id, key, writable);
@@ -131,7 +131,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
 
     fn close(&mut self, stream: SimStream<DRAINS>, ending: Ending) {
         let mut world = self.world.borrow_mut();
-        world.program_closes(stream.id, ending == Ending::Reset);
+        world.program_close(stream.id, ending == Ending::Reset);
     }
 
     fn take_signal(&mut self) -> Option<Signal> {
@@ -143,27 +143,27 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     const SHORT_READ_DRAINS: bool = DRAINS;
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.world.borrow_mut().program_reads(self.id, buffer)
+        self.world.borrow_mut().program_read(self.id, buffer)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.world.borrow_mut().program_writes(self.id, bytes)
+        self.world.borrow_mut().program_write(self.id, bytes)
     }
 
     fn takes_output(&mut self) -> bool {
-        self.world.borrow_mut().program_looks_for_room(self.id)
+        self.world.borrow_mut().program_poll_writable(self.id)
     }
 
     fn is_at_fin(&mut self) -> bool {
-        self.world.borrow().ends[self.id].is_at_fin()
+        self.world.borrow().sockets[self.id].is_at_fin()
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.world.borrow_mut().program_sends_fin(self.id)
+        self.world.borrow_mut().program_shutdown_write(self.id)
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        Ok(self.world.borrow_mut().program_takes_error(self.id))
+        Ok(self.world.borrow_mut().program_take_error(self.id))
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {

@@ -1,15 +1,15 @@
 //! The simulated world: time, sockets, and what passes between them.
 //!
-//! Bytes arrive as soon as the window of the receiver has room for them (`send_queue.rs`, `ends.rs`); what makes life
-//! hard are the faults, and the edges (`selector.rs`). The calls that programs under test make are in `calls.rs`, with
+//! Bytes arrive as soon as the window of the receiver has room for them (`send_queue.rs`, `socket.rs`); what makes life
+//! hard are the faults, and the edges (`selector.rs`). The calls that programs under test make are in `syscalls.rs`, with
 //! what must hold whenever they make them.
 
 use crate::connecting::Handshake;
-use crate::ends::End;
 use crate::faults::Faults;
 use crate::rng::{Rng, mix};
 use crate::selector::{Host, SERVER};
 use crate::send_queue::Kernel;
+use crate::socket::Socket;
 use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,14 +17,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Names an end of a connection.
-pub type EndId = usize;
+pub type SocketId = usize;
 
 pub const MILLISECOND: u64 = 1_000_000;
 
 /// The server's listening socket.
 #[derive(Debug, Default)]
 pub struct Listener {
-    pub queue: VecDeque<EndId>,
+    pub queue: VecDeque<SocketId>,
     pub armed: bool,
     pub pending: bool,
     pub closed: bool,
@@ -51,7 +51,7 @@ pub struct World {
     pub faults: Faults,
     /// Whether an edge is owed only after a call has blocked.
     pub weak: bool,
-    pub ends: Vec<End>,
+    pub sockets: Vec<Socket>,
     pub listeners: Vec<Listener>,
     pub handshakes: Vec<Handshake>,
     /// How long each connect of a program took that was answered.
@@ -68,7 +68,7 @@ pub struct World {
     /// The server has been told to stop: it may look for input without an event.
     pub stopping: bool,
     /// The server's ends that were closed, since this was last emptied.
-    pub closed: Vec<EndId>,
+    pub closed: Vec<SocketId>,
     /// Bytes that one connection may read in a turn.
     pub budget: usize,
     /// When a drain is over that has begun.
@@ -97,7 +97,7 @@ impl World {
             longest_pause: faults.longest_pause(),
             faults,
             weak,
-            ends: Vec::new(),
+            sockets: Vec::new(),
             listeners: Vec::new(),
             handshakes: Vec::new(),
             connect_times: Vec::new(),
@@ -137,8 +137,10 @@ impl World {
     }
 
     /// The server's ends that are open.
-    pub fn open(&self) -> impl Iterator<Item = &End> {
-        self.ends.iter().filter(|end| end.is_servers && !end.closed)
+    pub fn open(&self) -> impl Iterator<Item = &Socket> {
+        self.sockets
+            .iter()
+            .filter(|end| end.is_server_side && !end.closed)
     }
 
     /// The server is told to stop, and has this long to drain.
@@ -147,11 +149,11 @@ impl World {
         self.drained_by = Some(self.now + drain_timeout);
         self.drain_timeout = drain_timeout;
         self.paused_before_drain = self.paused;
-        for end in &mut self.ends {
+        for end in &mut self.sockets {
             end.read_when_stopped = end.read;
             end.written_when_stopped = end.written;
-            end.arrived_when_stopped = end.read + end.arrived.len() as u64;
-            end.deceived = false;
+            end.arrived_when_stopped = end.read + end.receive_queue.len() as u64;
+            end.had_false_eagain = false;
         }
         self.signal(SERVER, Signal::Terminate);
     }
@@ -173,10 +175,10 @@ impl World {
     }
 
     /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.
-    pub fn has_heard_out(&self, end: &End) -> bool {
+    pub fn has_heard_out(&self, end: &Socket) -> bool {
         !self.stopping
-            || end.may_be_ended()
-            || end.deceived
+            || end.has_message_script()
+            || end.had_false_eagain
             || end.read >= end.arrived_when_stopped
             || end.read - end.read_when_stopped >= self.budget as u64
     }
@@ -219,7 +221,7 @@ impl World {
             "connections in the accept queue are reset"
         );
         for client in queue {
-            self.reset_arrives(client);
+            self.receive_reset(client);
         }
     }
 }

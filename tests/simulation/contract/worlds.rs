@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use crate::selector::SERVER;
 use crate::send_queue::Kernel as SimulatedKernel;
 use crate::sim_net::SimNet;
-use crate::world::{EndId, SharedWorld, World};
+use crate::world::{SharedWorld, SocketId, World};
 use echoloop::net::{ListenOptions, MioNet, Net, SocketBuffer, Source};
 use socket2::SockRef;
 use std::cell::RefCell;
@@ -177,7 +177,7 @@ pub struct Simulated<const DRAINS: bool, const BUFFERS: bool> {
 
 pub struct SimulatedPeer {
     world: SharedWorld,
-    id: EndId,
+    id: SocketId,
 }
 
 impl<const DRAINS: bool, const BUFFERS: bool> Worlds for Simulated<DRAINS, BUFFERS> {
@@ -217,9 +217,9 @@ impl<const DRAINS: bool, const BUFFERS: bool> Worlds for Simulated<DRAINS, BUFFE
     }
 
     fn has_accepted(&mut self) {
-        for end in &mut self.world.borrow_mut().ends {
+        for end in &mut self.world.borrow_mut().sockets {
             // This is no echo server: nobody is to check whether it owes anything.
-            end.is_servers = false;
+            end.is_server_side = false;
         }
     }
 
@@ -250,7 +250,7 @@ impl<const DRAINS: bool, const BUFFERS: bool> Worlds for Simulated<DRAINS, BUFFE
 impl Peer for SimulatedPeer {
     fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        if let Some(error) = world.ends[self.id].write_error() {
+        if let Some(error) = world.sockets[self.id].write_error() {
             return Err(error);
         }
         assert_eq!(world.send(self.id, bytes), bytes.len());
@@ -269,7 +269,7 @@ impl Peer for SimulatedPeer {
     }
 
     fn send_fin(&mut self) {
-        self.world.borrow_mut().fin(self.id);
+        self.world.borrow_mut().send_fin(self.id);
     }
 
     fn close(self) {

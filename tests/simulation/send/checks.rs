@@ -1,9 +1,9 @@
 //! What holds of a run of `send`: after each turn of it, and when it has ended.
 
 use super::{Exchange, MOST_IDLE_TURNS, PATIENCE};
-use crate::dialogue::Tongue;
-use crate::ends::End;
 use crate::selector::CLIENTS;
+use crate::send_script::SendProtocol;
+use crate::socket::Socket;
 use crate::world::World;
 use echoloop::client::{Failure, SendReport};
 use echoloop::connection::CloseReason;
@@ -18,8 +18,8 @@ const PIECE: usize = 32 * 1024;
 const MOST_OUTPUT: usize = 256 * 1024;
 
 /// The client's ends of all connections that it has begun: the server's come to be behind them.
-pub fn clients_ends(world: &World) -> impl Iterator<Item = &End> {
-    let ends = world.ends.iter().enumerate();
+pub fn clients_ends(world: &World) -> impl Iterator<Item = &Socket> {
+    let ends = world.sockets.iter().enumerate();
     let own = ends.filter(|(id, end)| end.peer.is_none_or(|peer| peer > *id));
     own.map(|(_, end)| end)
 }
@@ -29,7 +29,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     pub(super) fn check_progress(&mut self) {
         let world = self.world.borrow();
         let inlet = self.inlet.as_ref().map(|inlet| inlet.borrow());
-        let sum = |count: fn(&End) -> u64| clients_ends(&world).map(count).sum::<u64>();
+        let sum = |count: fn(&Socket) -> u64| clients_ends(&world).map(count).sum::<u64>();
         let moved = [
             inlet
                 .as_ref()
@@ -54,9 +54,9 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
 
     /// Whoever is slow, not much is held; and so the slow one's pace reaches the other end.
     pub(super) fn check_bounds(&mut self) {
-        let piece = match self.dialogue.tongue {
-            Tongue::Frame(width) => {
-                PIECE * width.bytes() + self.dialogue.clients_most + width.bytes()
+        let piece = match self.dialogue.protocol {
+            SendProtocol::Frame(width) => {
+                PIECE * width.bytes() + self.dialogue.client_max_message + width.bytes()
             }
             _ => PIECE + 1,
         };
@@ -65,7 +65,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         let bound = 2 * piece + MOST_OUTPUT + 2 * SCRATCH_SIZE + 4 * piece + self.plan.window;
         let held = self.sender.pool().held();
         assert!(held <= bound, "{held} bytes held, allowed are {bound}");
-        if self.dialogue.tongue != Tongue::Raw {
+        if self.dialogue.protocol != SendProtocol::Raw {
             return;
         }
         let Some(inlet) = &self.inlet else { return };
@@ -78,9 +78,9 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         // Behind its FIN the server drops what still comes.
         let is_lost = pipe.has_told
             || world
-                .ends
+                .sockets
                 .iter()
-                .any(|end| end.closed || (end.is_servers && end.fin_sent));
+                .any(|end| end.closed || (end.is_server_side && end.fin_sent));
         assert!(
             is_lost || under_way <= bound,
             "{under_way} bytes read and not written, allowed are {bound}"
@@ -105,7 +105,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
     /// What is printed is what was owed, or its beginning; and all of what was read.
     fn check_printed(&self, world: &World) {
         let pipe = self.pipe.borrow();
-        let expected = &self.dialogue.printed;
+        let expected = &self.dialogue.expected_output;
         assert!(
             expected.starts_with(&pipe.written),
             "printed were {} bytes, which are not the first of {}",
@@ -113,13 +113,13 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             expected.len()
         );
         let read = clients_ends(world).map(|end| end.read).sum();
-        let due = self.dialogue.printed_for(read);
+        let due = self.dialogue.output_len_for(read);
         assert!(
             pipe.has_told || pipe.written.len() == due,
             "{} bytes were printed of {due} that were read",
             pipe.written.len()
         );
-        let stood = clients_ends(world).any(|end| end.stood);
+        let stood = clients_ends(world).any(|end| end.was_established);
         let typed = self.inlet.as_ref().map_or(0, |inlet| inlet.borrow().read);
         assert!(stood || typed == 0, "input was taken for nobody");
     }
@@ -135,11 +135,11 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         }
         assert!(!pipe.has_told, "an error of standard output is not told");
         assert!(own.fin_arrived, "the server's FIN was not waited for");
-        assert!(own.arrived.is_empty(), "not all was read: {own:?}");
-        let servers = &world.ends[own.peer.expect("it has stood")];
+        assert!(own.receive_queue.is_empty(), "not all was read: {own:?}");
+        let servers = &world.sockets[own.peer.expect("it has stood")];
         let server_was_first = servers.fin_sent && servers.fin_was_first;
         // A server that is stopped need not have read all that has arrived.
-        let is_whole = pipe.written.len() == self.dialogue.printed.len();
+        let is_whole = pipe.written.len() == self.dialogue.expected_output.len();
         if server_was_first || (self.is_stopped_early && !is_whole) {
             let may_end = self.plan.trouble.server || self.plan.trouble.memory;
             assert!(may_end, "the server ended it: {servers:?}");
@@ -147,7 +147,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
         }
         assert!(own.fin_sent, "no FIN was sent");
         assert!(!servers.reset_arrived, "reset at its end");
-        assert_eq!(own.written, self.dialogue.sent, "not all was sent");
+        assert_eq!(own.written, self.dialogue.expected_sent, "not all was sent");
         assert!(is_whole, "printed were {} bytes", pipe.written.len());
         let inlet = self.inlet.as_ref().map(|inlet| inlet.borrow());
         let has_ended = inlet.is_none_or(|inlet| inlet.has_ended && inlet.error().is_none());
@@ -172,7 +172,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
                 assert_eq!((end.sent, end.received), (own.written, own.read));
                 let is_reset = end.reason == CloseReason::PeerReset;
                 assert!(
-                    !is_reset || own.arrived.is_empty(),
+                    !is_reset || own.receive_queue.is_empty(),
                     "not all that had come was read: {own:?}"
                 );
                 if end.reason == CloseReason::NoMemory {
@@ -184,12 +184,12 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             Failure::Timeout { timeout, .. } => {
                 let own = own.expect("it has stood");
                 assert_eq!(Some(*timeout), self.plan.timeout);
-                let waited = Duration::from_nanos(world.now - own.moved_at);
+                let waited = Duration::from_nanos(world.now - own.last_io_at);
                 assert!(waited >= *timeout, "silent for {waited:?} only: {own:?}");
                 "silent"
             }
             Failure::TooLong(_) => {
-                assert!(self.dialogue.client_refuses, "{failure}");
+                assert!(self.dialogue.client_rejects, "{failure}");
                 "too long"
             }
             Failure::Input(error) => {

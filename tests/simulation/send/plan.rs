@@ -1,11 +1,11 @@
 //! What is drawn for a run of `send`: what is typed and read at what pace, and what goes wrong.
 
-use crate::dialogue::{Dialogue, Tongue};
 use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
 use crate::send_queue::Kernel;
+use crate::send_script::{SendProtocol, SendScript};
 use crate::sim_net::address;
 use crate::world::MILLISECOND;
 use echoloop::client::{Input, SendConfig, Target};
@@ -134,14 +134,14 @@ impl Plan {
             .min(self.server.budget)
     }
 
-    pub fn draw_dialogue(&self, rng: &mut Rng) -> Dialogue {
+    pub fn draw_dialogue(&self, rng: &mut Rng) -> SendScript {
         if self.flood.is_some() {
-            return Dialogue::draw(rng, Tongue::Raw, 1_500_000, false);
+            return SendScript::draw(rng, SendProtocol::Raw, 1_500_000, false);
         }
-        let tongue = Tongue::draw(rng);
+        let tongue = SendProtocol::draw(rng);
         let total = rng.magnitude((200 * self.step() as u64).min(100_000));
         let is_rude = self.trouble.server && rng.chance(500);
-        Dialogue::draw(rng, tongue, usize::try_from(total).unwrap(), is_rude)
+        SendScript::draw(rng, tongue, usize::try_from(total).unwrap(), is_rude)
     }
 
     /// Where the bytes come from; nowhere, if they are on the command line.
@@ -211,7 +211,7 @@ impl Plan {
         !(connecting || server || memory || self.timeout.is_some())
     }
 
-    pub fn config(&self, dialogue: &Dialogue, is_typed: bool) -> SendConfig {
+    pub fn config(&self, dialogue: &SendScript, is_typed: bool) -> SendConfig {
         SendConfig {
             target: Target {
                 name: "simulated".to_owned(),
@@ -224,8 +224,8 @@ impl Plan {
             } else {
                 dialogue.messages()
             },
-            framing: dialogue.tongue.framing(),
-            max_message: dialogue.clients_most,
+            framing: dialogue.protocol.framing(),
+            max_message: dialogue.client_max_message,
             timeout: self.timeout,
         }
     }
@@ -241,10 +241,10 @@ fn draw_faults(rng: &mut Rng, trouble: Trouble) -> Faults {
         connect_lost: when(trouble.connecting, drawn.connect_lost),
         // There is one client.
         arrival_during_drain: 0,
-        watch_refused: when(trouble.memory, drawn.watch_refused),
-        memory_refused: when(trouble.memory, drawn.memory_refused),
-        places_refused: when(trouble.memory, drawn.places_refused),
-        sources_refused: when(trouble.memory, drawn.sources_refused),
+        epoll_add_fails: when(trouble.memory, drawn.epoll_add_fails),
+        buffer_alloc_fails: when(trouble.memory, drawn.buffer_alloc_fails),
+        queue_alloc_fails: when(trouble.memory, drawn.queue_alloc_fails),
+        source_alloc_fails: when(trouble.memory, drawn.source_alloc_fails),
         ..drawn
     }
 }

@@ -2,16 +2,16 @@
 
 use super::Exchange;
 use super::plan::Plan;
-use crate::dialogue::{Dialogue, Tongue};
 use crate::faults::Faults;
 use crate::inlet::Inlet;
 use crate::output::Pipe;
 use crate::rng::Rng;
 use crate::run::least_timeout;
 use crate::selector::CLIENTS;
+use crate::send_script::{SendProtocol, SendScript};
 use crate::sim_net::SimNet;
 use crate::standard::WithStandard;
-use crate::world::{EndId, MILLISECOND, SharedWorld, World};
+use crate::world::{MILLISECOND, SharedWorld, SocketId, World};
 use echoloop::client::{Awaited, Failure, SendReport, Sender};
 use echoloop::net::Source;
 use echoloop::protocol::Raw;
@@ -23,8 +23,8 @@ use std::time::Duration;
 
 const SECOND: u64 = 1_000 * MILLISECOND;
 
-fn typed(bytes: usize) -> Dialogue {
-    Dialogue::draw(&mut Rng::new(0), Tongue::Raw, bytes, false)
+fn typed(bytes: usize) -> SendScript {
+    SendScript::draw(&mut Rng::new(0), SendProtocol::Raw, bytes, false)
 }
 
 /// A client whose server is played by the test.
@@ -41,7 +41,7 @@ impl Alone {
         world.least_timeout = least_timeout(&Config::default(), timeout);
         let world = Rc::new(RefCell::new(world));
         let dialogue = typed(bytes);
-        let inlet = Inlet::file(dialogue.typed());
+        let inlet = Inlet::file(dialogue.input());
         let pipe = Rc::new(RefCell::new(pipe));
         let net = WithStandard::<true> {
             net: SimNet {
@@ -67,8 +67,8 @@ impl Alone {
     }
 
     /// The server's end of its connection.
-    fn servers_end(&self) -> EndId {
-        self.world.borrow().ends[0].peer.expect("it stands")
+    fn servers_end(&self) -> SocketId {
+        self.world.borrow().sockets[0].peer.expect("it stands")
     }
 
     /// Runs until it ends, or until that time has come and nothing is left to do.
@@ -97,7 +97,7 @@ impl Alone {
 #[test]
 fn what_was_sent_and_received_is_told_where_output_closes_behind_the_end_of_the_connection() {
     let dialogue = typed(10);
-    let inlet = Inlet::file(dialogue.typed());
+    let inlet = Inlet::file(dialogue.input());
     let full = Pipe::empty(4, 0, u64::MAX, 0).breaks(SECOND, ErrorKind::BrokenPipe);
     let (rng, plan) = (Rng::new(0), Plan::calm());
     let mut exchange = Exchange::<true, _>::new(rng, plan, dialogue, Some(inlet), full, Raw);

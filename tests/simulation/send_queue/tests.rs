@@ -2,12 +2,12 @@
 
 use crate::faults::Faults;
 use crate::rng::Rng;
-use crate::world::{EndId, MILLISECOND, World};
+use crate::world::{MILLISECOND, SocketId, World};
 use echoloop::net::{Key, Readiness, Ready, Source};
 use std::time::Duration;
 
 /// A connection with these buffers: the world, the client's end, and the server's.
-fn pair(window: usize, send_buffer: usize, notsent_lowat: usize) -> (World, EndId, EndId) {
+fn pair(window: usize, send_buffer: usize, notsent_lowat: usize) -> (World, SocketId, SocketId) {
     let mut world = World::new(Rng::new(1), Faults::default(), false);
     world.window = window;
     world.kernel.send_buffer = send_buffer;
@@ -15,12 +15,12 @@ fn pair(window: usize, send_buffer: usize, notsent_lowat: usize) -> (World, EndI
     world.listen(Source::listener(0));
     let client = world.connect(0, 1).unwrap();
     let (servers, _) = world.accept(0).unwrap();
-    world.ends[servers].is_servers = false;
+    world.sockets[servers].is_server_side = false;
     (world, client, servers)
 }
 
 /// Sends until nothing more is taken; returns how much was.
-fn fill(world: &mut World, id: EndId) -> usize {
+fn fill(world: &mut World, id: SocketId) -> usize {
     let mut taken = 0;
     loop {
         match world.send(id, &[7; 1000]) {
@@ -30,11 +30,11 @@ fn fill(world: &mut World, id: EndId) -> usize {
     }
 }
 
-fn read(world: &mut World, id: EndId, count: usize) {
+fn read(world: &mut World, id: SocketId, count: usize) {
     assert_eq!(world.read(id, &mut vec![0; count]).unwrap(), count);
 }
 
-fn unacknowledged(world: &mut World, id: EndId) -> u64 {
+fn unacknowledged(world: &mut World, id: SocketId) -> u64 {
     world.program_progress(id).unwrap().unacknowledged
 }
 
@@ -51,7 +51,7 @@ fn the_kernel_takes_a_window_and_a_send_buffer() {
     let (mut world, client, servers) = pair(100, 60, usize::MAX);
     assert_eq!(world.send(servers, &[7; 1000]), 60, "one buffer at a time");
     assert_eq!(fill(&mut world, servers), 100);
-    assert_eq!(world.ends[client].arrived.len(), 100);
+    assert_eq!(world.sockets[client].receive_queue.len(), 100);
     assert_eq!(unacknowledged(&mut world, servers), 60);
 }
 
@@ -121,12 +121,12 @@ fn the_window_opens_by_a_segment_or_half_a_buffer() {
 fn fin_waits_for_the_last_byte_and_a_window() {
     let (mut world, client, servers) = pair(100, 50, usize::MAX);
     fill(&mut world, servers);
-    world.fin(servers);
+    world.send_fin(servers);
     read(&mut world, client, 50);
     assert_eq!(unacknowledged(&mut world, servers), 0);
-    assert!(!world.ends[client].fin_arrived, "the window is full");
+    assert!(!world.sockets[client].fin_arrived, "the window is full");
     read(&mut world, client, 1);
-    assert!(world.ends[client].fin_arrived);
+    assert!(world.sockets[client].fin_arrived);
 }
 
 #[test]
@@ -137,11 +137,11 @@ fn an_urgent_mark_arrives_with_its_byte() {
     assert_eq!(world.send(servers, &[7; 10]), 10);
     world.mark_urgent(servers);
     assert_eq!(world.send(servers, b"X"), 1);
-    assert!(!world.ends[client].has_urgent_mark());
+    assert!(!world.sockets[client].has_urgent_mark());
     read(&mut world, client, 10);
-    assert!(!world.ends[client].has_urgent_mark());
+    assert!(!world.sockets[client].has_urgent_mark());
     read(&mut world, client, 1);
-    assert!(world.ends[client].has_urgent_mark());
+    assert!(world.sockets[client].has_urgent_mark());
     assert_eq!(world.read(client, &mut [0; 200]).unwrap(), 99);
     assert_eq!(world.read(client, &mut [0; 200]).unwrap(), 1);
 }
@@ -192,9 +192,9 @@ fn progress_is_unknown_without_sock_diag_and_after_the_end() {
 fn our_reset_behind_a_waiting_fin_lets_no_fin_through() {
     let (mut world, client, servers) = pair(100, 50, usize::MAX);
     fill(&mut world, servers);
-    world.fin(servers);
+    world.send_fin(servers);
     world.close(servers, true);
     read(&mut world, client, 100);
-    assert!(!world.ends[client].fin_arrived);
+    assert!(!world.sockets[client].fin_arrived);
     assert!(world.read(client, &mut [0]).is_err());
 }
