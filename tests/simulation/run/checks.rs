@@ -192,7 +192,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
     }
 
-    /// A sleeping server has noticed every reset, and every FIN after which nothing remains to be read or sent. During a
+    /// A sleeping server has noticed every reset, and every FIN without unread input or pending output before it. In a
     /// drain it has sent FIN on every connection without unread input and pending output.
     pub(super) fn check_closures_noticed(&mut self) {
         // A connection that waits for memory before reading may not have detected that its input is empty.

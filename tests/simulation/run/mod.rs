@@ -322,8 +322,8 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.previous_counters = self.server.counters().clone();
     }
 
-    /// Lets allocations of the server fail in some iterations: for pending output and waiting connections, for slots and
-    /// the run queue, for sources.
+    /// Makes allocations of the server fail in some iterations: for pending output and waiting connections, for slots
+    /// and the run queue, for sources.
     fn inject_alloc_faults(&mut self) {
         let mut network = self.network.borrow_mut();
         let faults = &network.faults;
