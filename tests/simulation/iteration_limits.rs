@@ -1,7 +1,7 @@
 //! Limits of the work in one iteration of the server: no connection and no listener may delay the others.
 
+use crate::network::Network;
 use crate::socket::Socket;
-use crate::world::World;
 use echoloop::connection::MESSAGE_COST;
 use echoloop::server::Config;
 
@@ -14,7 +14,7 @@ const DRAIN_BUDGETS: u64 = 255;
 /// Messages that one call of a session may answer beyond the budget.
 const MAX_MESSAGES_PER_CALL: usize = 512;
 
-impl World {
+impl Network {
     /// Resets the per-iteration counts before an iteration of the server.
     pub fn begin_iteration(&mut self) {
         self.closed.clear();

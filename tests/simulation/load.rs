@@ -2,11 +2,11 @@
 //! neither bytes nor connections, so the load tester must report what happened and no failure.
 
 use crate::faults::Faults;
+use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::load::{Config, Load, LoadResult, SynTimers, WallTime};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
@@ -88,11 +88,11 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     let mut faults = delay_faults(&mut rng);
     let kernel = Kernel::draw(&rng, STEP, &mut faults);
     let is_interrupted = faults.wait_interrupted > 0;
-    let mut network = World::new(rng.clone(), faults, !DRAINS);
+    let mut network = Network::new(rng.clone(), faults, !DRAINS);
     network.kernel = kernel;
-    let network: SharedWorld = Rc::new(RefCell::new(network));
+    let network: SharedNetwork = Rc::new(RefCell::new(network));
     let net = |host| SimNet::<DRAINS> {
-        world: network.clone(),
+        network: network.clone(),
         host,
     };
     let mut server = Server::new(net(SERVER), Raw, server::Config::default());
@@ -128,7 +128,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
 }
 
 /// Whether a program is to run: its wait has timed out, or something is ready. If so, its sleep ends.
-pub fn wake_if_due(network: &SharedWorld, host: usize) -> bool {
+pub fn wake_if_due(network: &SharedNetwork, host: usize) -> bool {
     let mut network = network.borrow_mut();
     let asleep = network.hosts[host].asleep_until;
     let is_awake =
@@ -140,7 +140,7 @@ pub fn wake_if_due(network: &SharedWorld, host: usize) -> bool {
 }
 
 /// Advances the clock by one iteration or, if both programs sleep, to the next wake-up, but not beyond `until`.
-pub fn advance(network: &SharedWorld, until: u64) {
+pub fn advance(network: &SharedNetwork, until: u64) {
     let mut network = network.borrow_mut();
     network.now += ITERATION_TIME;
     if !network.is_anything_ready(SERVER) && !network.is_anything_ready(CLIENTS) {
@@ -150,7 +150,7 @@ pub fn advance(network: &SharedWorld, until: u64) {
             network.now = network.now.max(one.min(other).min(answer).min(until));
         }
     }
-    network.shake_hands();
+    network.complete_handshakes();
 }
 
 /// The number of messages due in the measured part of the schedule.

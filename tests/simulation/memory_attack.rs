@@ -2,10 +2,10 @@
 //! `max_buffered` and reconnect after every reset. Well-behaved clients with short messages must be served meanwhile.
 
 use crate::client_script::{ClientScript, ProtocolConfig};
+use crate::network::{MILLISECOND, Network};
 use crate::peer::{Closing, Outcome, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::socket::Socket;
-use crate::world::{MILLISECOND, World};
 use echoloop::server::Config;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ impl MemoryAttack {
     }
 
     /// Replaces attackers that were reset by new ones, and checks how long well-behaved clients wait.
-    pub fn step(&mut self, network: &mut World, peers: &mut [Peer], window: usize) {
+    pub fn step(&mut self, network: &mut Network, peers: &mut [Peer], window: usize) {
         for peer in &mut peers[..self.attackers] {
             if peer.outcome.is_some() {
                 let (mut rng, now) = (network.rng.clone(), network.now);
@@ -134,7 +134,7 @@ impl MemoryAttack {
 
     /// After an iteration of the server, which buffers `held` bytes now: a connection with an incomplete message is
     /// evicted only if memory has been scarce for a second, or if incomplete messages hold most of it.
-    pub fn check_evicted(&mut self, network: &World, held: usize, is_scarce: bool) {
+    pub fn check_evicted(&mut self, network: &Network, held: usize, is_scarce: bool) {
         let evicted = network.closed.iter().map(|id| &network.sockets[*id]);
         let mut evicted = evicted.filter(|socket| !socket.fin_arrived && !socket.reset_arrived);
         let has_evicted = evicted.clone().next().is_some();

@@ -1,8 +1,8 @@
 //! The peers: simulated clients that follow a plan and check every byte they receive.
 
 use crate::client_script::ClientScript;
+use crate::network::{MILLISECOND, Network, SocketId};
 use crate::rng::{Rng, mix};
-use crate::world::{MILLISECOND, SocketId, World};
 use std::io::ErrorKind;
 use std::rc::Rc;
 
@@ -204,7 +204,7 @@ impl Peer {
     }
 
     /// Connects, reads, sends or closes as planned, and draws the time of the next poll.
-    pub fn poll(&mut self, network: &mut World) {
+    pub fn poll(&mut self, network: &mut Network) {
         network.trace(7, self.id);
         self.polls += 1;
         let before = (self.socket, self.sent, self.received);
@@ -221,7 +221,7 @@ impl Peer {
                 .between(self.poll_interval / 10, self.poll_interval);
     }
 
-    fn run_plan(&mut self, network: &mut World) {
+    fn run_plan(&mut self, network: &mut Network) {
         if self
             .plan
             .stops_reading_at
@@ -248,7 +248,7 @@ impl Peer {
         }
     }
 
-    fn receive(&mut self, network: &mut World, socket: SocketId) {
+    fn receive(&mut self, network: &mut Network, socket: SocketId) {
         let max = match self.plan.reading {
             Reading::Prompt => usize::MAX,
             Reading::Slow(max) => max,
@@ -276,7 +276,7 @@ impl Peer {
     }
 
     /// After a half-close the server sends FIN only after every reply, unless it is stopping.
-    fn check_fin(&self, network: &World, socket: SocketId) {
+    fn check_fin(&self, network: &Network, socket: SocketId) {
         if network.sockets[socket].fin_sent && !network.stopping {
             let due = self.script.reply_bytes_due(self.sent, true);
             assert_eq!(self.received, due, "FIN before the last reply: {self:?}");
@@ -296,13 +296,13 @@ impl Peer {
         }
     }
 
-    fn send(&mut self, network: &mut World, socket: SocketId) {
+    fn send(&mut self, network: &mut Network, socket: SocketId) {
         let chunk = self.plan.chunk.min(self.plan.total - self.sent);
         // The first poll connects.
         let is_send_poll = self.polls % self.plan.polls_per_send == 2 % self.plan.polls_per_send;
         if chunk == 0
             || !is_send_poll
-            || network.send_room(socket) == 0
+            || network.send_space(socket) == 0
             || network.sockets[socket].fin_sent
         {
             return;
@@ -313,7 +313,7 @@ impl Peer {
         let until = self.sent + chunk;
         // A send buffer accepts a part of the chunk per write.
         loop {
-            let piece = (until - self.sent).min(network.send_room(socket) as u64);
+            let piece = (until - self.sent).min(network.send_space(socket) as u64);
             let bytes: Vec<u8> = (0..piece)
                 .map(|offset| self.script.input_byte(self.id, self.sent + offset))
                 .collect();
@@ -325,7 +325,7 @@ impl Peer {
         }
     }
 
-    fn close_if_due(&mut self, network: &mut World, socket: SocketId) {
+    fn close_if_due(&mut self, network: &mut Network, socket: SocketId) {
         match self.plan.closing {
             Closing::HalfClose
                 if self.sent == self.plan.total && !network.sockets[socket].fin_sent =>
@@ -345,14 +345,14 @@ impl Peer {
     }
 
     /// Resets the connection.
-    pub fn reset_connection(&mut self, network: &mut World) {
+    pub fn reset_connection(&mut self, network: &mut Network) {
         if let (Some(socket), None) = (self.socket, self.outcome) {
             network.close(socket, true);
             self.outcome = Some(Outcome::Closed);
         }
     }
 
-    fn finish(&mut self, network: &mut World, socket: SocketId, outcome: Outcome) {
+    fn finish(&mut self, network: &mut Network, socket: SocketId, outcome: Outcome) {
         if !network.sockets[socket].closed {
             network.close(socket, false);
         }

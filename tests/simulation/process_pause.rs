@@ -1,12 +1,12 @@
 //! Pauses of the server process: SIGSTOP and SIGCONT, a suspended laptop, a paused virtual machine.
 
+use crate::network::{MILLISECOND, Network};
 use crate::peer::Peer;
 use crate::selector::SERVER;
-use crate::world::{MILLISECOND, World};
 
 /// Pauses the server process if the fault strikes. Meanwhile time passes and peers run. The wait of the server then
 /// fails with EINTR; events of the pause are reported by the next wait.
-pub fn maybe_pause_server(network: &mut World, peers: &mut [Peer]) {
+pub fn maybe_pause_server(network: &mut Network, peers: &mut [Peer]) {
     if !network.fault(network.faults.process_paused) {
         return;
     }

@@ -7,7 +7,7 @@ use crate::client_script::{ClientScript, LONG_PREFIX, PREFIX, ProtocolConfig, re
 use crate::faults::Faults;
 use crate::flood;
 use crate::memory_attack::{MAX_MESSAGE, MemoryAttack};
-use crate::output::Pipe;
+use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::peer::{Closing, Outcome, Peer, Plan, Reading};
 use crate::process_pause::maybe_pause_server;
 use crate::rng::Rng;
@@ -15,8 +15,8 @@ use crate::run::{Report, least_timeout};
 use crate::selector::SERVER;
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::standard::WithStandard;
-use crate::world::{MILLISECOND, SharedWorld, World};
+use crate::sim_stdout::SimStdout;
+use crate::stdio::WithStdio;
 use echoloop::connection::CloseReason;
 use echoloop::net::ListenOptions;
 use echoloop::protocol::{Collect, Discard, Frame, Line, Protocol, Width};
@@ -93,9 +93,9 @@ fn run_in<const DRAINS: bool>(mut rng: Rng) -> ProtocolReport {
 }
 
 struct ProtocolRun<const DRAINS: bool, P: Protocol> {
-    network: SharedWorld,
-    server: Server<WithStandard<DRAINS>, P>,
-    pipe: Rc<RefCell<Pipe>>,
+    network: SharedNetwork,
+    server: Server<WithStdio<DRAINS>, P>,
+    pipe: Rc<RefCell<SimStdout>>,
     peers: Vec<Peer>,
     protocol_config: ProtocolConfig,
     config: Config,
@@ -171,11 +171,11 @@ impl<const DRAINS: bool, P: Protocol> ProtocolRun<DRAINS, P> {
         }
         // Large records pass through a small pipe in at most about a hundred steps.
         let pipe_capacity = 1 + max_message / 100 + rng.index(1 + max_message);
-        let pipe = Pipe::new(pipe_capacity, rng.magnitude(500) * MILLISECOND);
+        let pipe = SimStdout::new(pipe_capacity, rng.magnitude(500) * MILLISECOND);
         let pipe = Rc::new(RefCell::new(pipe));
         let faults_end_at = rng.magnitude(60_000) * MILLISECOND;
         let drains_early = rng.chance(300);
-        let mut network = World::new(rng, faults, !DRAINS);
+        let mut network = Network::new(rng, faults, !DRAINS);
         network.window = window;
         network.kernel = kernel;
         network.budget = config.budget;
@@ -183,14 +183,14 @@ impl<const DRAINS: bool, P: Protocol> ProtocolRun<DRAINS, P> {
         network.fin_is_receipt = matches!(protocol_config, ProtocolConfig::Collect { .. });
         let network = Rc::new(RefCell::new(network));
         let net = SimNet {
-            world: network.clone(),
+            network: network.clone(),
             host: SERVER,
         };
         let pipe_end = pipe.clone();
-        let net = WithStandard {
+        let net = WithStdio {
             net,
-            inlet: None,
-            pipe: pipe_end,
+            stdin: None,
+            stdout: pipe_end,
         };
         let mut server = Server::new(net, protocol, config);
         server.listen(&ListenOptions::new(address(1))).unwrap();
@@ -335,14 +335,14 @@ impl<const DRAINS: bool, P: Protocol> ProtocolRun<DRAINS, P> {
         let sleep = network.hosts[SERVER].asleep_until.unwrap_or(network.now);
         let next = next
             .min(sleep)
-            .min(pipe.reads_at)
+            .min(pipe.next_read_at)
             .min(network.now + 10_000 * MILLISECOND);
         if !network.is_anything_ready(SERVER) && !pipe.is_pending() {
             network.now = next.max(network.now);
         }
         maybe_pause_server(&mut network, &mut self.peers);
-        if pipe.reads_at <= network.now {
-            pipe.is_read(&mut network);
+        if pipe.next_read_at <= network.now {
+            pipe.drain(&mut network);
         }
         for peer in &mut self.peers {
             if peer.outcome.is_none() && peer.wakes_at <= network.now {

@@ -1,9 +1,9 @@
 //! The sockets of connections and the TCP between them. The contract tests check the same behaviour on the kernel.
 
 use crate::client_script::ClientScript;
+use crate::network::{Network, SocketId};
 use crate::selector::Watch;
 use crate::send_queue::SendQueue;
-use crate::world::{SocketId, World};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -243,7 +243,7 @@ impl Socket {
     }
 }
 
-impl World {
+impl Network {
     pub fn read(&mut self, id: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
         let socket = &mut self.sockets[id];
         if socket.receive_queue.is_empty() {
@@ -261,7 +261,7 @@ impl World {
         socket.receive_queue.drain(..count);
         socket.read += count as u64;
         socket.urgent = socket.urgent.filter(|mark| *mark >= socket.read);
-        self.announce_window(id);
+        self.advertise_window(id);
         Ok(count)
     }
 
@@ -276,7 +276,7 @@ impl World {
         socket.fin_at = now;
         socket.fin_was_first = !socket.fin_arrived;
         if socket.is_hung_up() {
-            self.readable(id);
+            self.notify_readable(id);
         }
         self.transmit(id);
     }
@@ -320,7 +320,7 @@ impl World {
     /// Closes a connection with an error and reports the socket as readable and writable.
     pub fn fail_connection(&mut self, id: SocketId, error: ErrorKind) {
         self.sockets[id].abort(error);
-        self.readable(id);
-        self.writable(id);
+        self.notify_readable(id);
+        self.notify_writable(id);
     }
 }

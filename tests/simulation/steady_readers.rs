@@ -2,11 +2,11 @@
 //! for output. Some of them stop reading midway.
 
 use crate::faults::Faults;
+use crate::network::MILLISECOND;
 use crate::peer::{Closing, Peer, Reading};
 use crate::rng::{Rng, mix};
 use crate::run::UNLIMITED_MEMORY;
 use crate::send_queue::Kernel;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 

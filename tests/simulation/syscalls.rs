@@ -1,11 +1,11 @@
 //! The system calls of the programs under test: their results, injected faults, and the checks made on every call.
 
-use crate::world::{MILLISECOND, SocketId, World};
+use crate::network::{MILLISECOND, Network, SocketId};
 use echoloop::connection::LINGER;
 use std::io;
 use std::time::Duration;
 
-impl World {
+impl Network {
     /// poll(2) on a listener. If the accept queue is empty, the next connection causes an edge.
     pub fn has_waiting(&mut self, index: usize) -> bool {
         let listener = &mut self.listeners[index];
@@ -107,7 +107,7 @@ impl World {
         let socket = &mut self.sockets[id];
         socket.read_in_iteration += count;
         if count < requested && count > 0 && !weak && !socket.watch.drain {
-            socket.watch.reads_no_more();
+            socket.watch.on_read_drained();
         }
         if count == 0 || (socket.is_server_side && socket.fin_sent) {
             return;
@@ -152,7 +152,7 @@ impl World {
             self.sockets[id].closure_reported = true;
             return Err(error);
         }
-        let is_full = self.send_room(id) == 0;
+        let is_full = self.send_space(id) == 0;
         if is_full || self.fault(self.faults.write_blocks) {
             if !is_full {
                 self.sockets[id].false_write_eagain_at = Some(now);
@@ -180,7 +180,7 @@ impl World {
         if self.is_writable(id) && !self.fault(self.faults.write_blocks) {
             return true;
         }
-        self.asks_for_an_edge(id);
+        self.request_writable_edge(id);
         false
     }
 
@@ -194,7 +194,7 @@ impl World {
         self.check_no_pending_output(id);
         let socket = &self.sockets[id];
         assert!(
-            !socket.is_server_side || self.has_heard_out(socket),
+            !socket.is_server_side || self.has_read_input(socket),
             "FIN sent before the received input was answered: {socket:?}"
         );
         self.send_fin(id);
@@ -259,7 +259,7 @@ impl World {
             self.check_drain_reset(id, reset);
             self.closed.push(id);
             self.sockets[id].was_refused = self.sockets[id].watch.key().is_none();
-            self.sockets[id].send_space_at_close = self.send_room(id);
+            self.sockets[id].send_space_at_close = self.send_space(id);
         }
         self.deregister(id);
         self.close(id, reset);

@@ -1,10 +1,10 @@
 //! Slow readers with very different amounts of pending output, until memory is scarce.
 
 use crate::faults::Faults;
+use crate::network::MILLISECOND;
 use crate::peer::{Closing, Peer, Plan, Reading};
 use crate::rng::{Rng, mix};
 use crate::send_queue::Kernel;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The check that no timeout closes a connection whose peer acknowledges bytes.
 
-use crate::world::World;
+use crate::network::Network;
 use echoloop::reactor::TICK;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 ///
 /// The close may be early by a tick or an eighth of the timeout, whichever is less. Exceptions are runs in which the
 /// kernel does not report progress, and connections that were already closed.
-pub fn check_acknowledged(network: &World, closed: u64, timeout: Option<Duration>) {
+pub fn check_acknowledged(network: &Network, closed: u64, timeout: Option<Duration>) {
     let mut due = 0;
     for &id in &network.closed {
         let socket = &network.sockets[id];
@@ -28,8 +28,8 @@ pub fn check_acknowledged(network: &World, closed: u64, timeout: Option<Duration
 mod tests {
     use super::check_acknowledged;
     use crate::faults::Faults;
+    use crate::network::{MILLISECOND, Network, SocketId};
     use crate::rng::Rng;
-    use crate::world::{MILLISECOND, SocketId, World};
     use echoloop::net::Source;
     use std::time::Duration;
 
@@ -37,8 +37,8 @@ mod tests {
 
     /// A connection whose peer has a window of 100 bytes and read `read` of them at 1000 ms. It was closed at 1400 ms
     /// with unacknowledged bytes.
-    fn closed_at_deadline(read: usize) -> (World, SocketId) {
-        let mut network = World::new(Rng::new(1), Faults::default(), false);
+    fn closed_at_deadline(read: usize) -> (Network, SocketId) {
+        let mut network = Network::new(Rng::new(1), Faults::default(), false);
         network.window = 100;
         network.kernel.send_buffer = 50;
         network.kernel.segment = 20;

@@ -2,9 +2,9 @@
 
 use super::acknowledged::check_acknowledged;
 use super::{Run, UNLIMITED_MEMORY};
+use crate::network::{MILLISECOND, Network, SocketId};
 use crate::selector::SERVER;
 use crate::socket::Socket;
-use crate::world::{MILLISECOND, SocketId, World};
 use echoloop::connection::{CloseReason, LINGER};
 use echoloop::reactor::TICK;
 use echoloop::server::{Exit, Refusal};
@@ -71,7 +71,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     }
 
     /// Without allocation faults, only connections whose peers have read no pending output for a second are evicted.
-    fn check_evicted(&self, network: &World) {
+    fn check_evicted(&self, network: &Network) {
         let counters = self.server.counters();
         let no_memory = CloseReason::NoMemory;
         let closed = counters.closed_for(no_memory) - self.previous_counters.closed_for(no_memory);
@@ -92,7 +92,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     }
 
     /// No connection is evicted before one with far more pending output whose peer has also read nothing for a second.
-    fn check_largest_evicted(&self, network: &World) {
+    fn check_largest_evicted(&self, network: &Network) {
         let stall_timeout = self.config.stall_timeout.unwrap_or(Duration::MAX);
         // The server examines at most this many connections in one iteration.
         let are_few = network.open().count() + network.closed.len() <= 30;
@@ -153,7 +153,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     }
 
     /// At the end, the counters of the server match the traffic on the network.
-    fn check_totals(&self, network: &World) {
+    fn check_totals(&self, network: &Network) {
         let counters = self.server.counters();
         let (refused, served): (Vec<&Socket>, Vec<&Socket>) = network
             .sockets
@@ -172,7 +172,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         assert!(counters.bytes_in >= written, "more bytes sent than read");
     }
 
-    fn check_sources(&self, network: &World, most: usize, refused: bool) {
+    fn check_sources(&self, network: &Network, most: usize, refused: bool) {
         for source in 1..=4 {
             let is_from = |socket: &&Socket| socket.source == source;
             let open = network.open().filter(is_from).count();
@@ -277,7 +277,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     }
 
     /// A connection closed by the stall timeout was not writable: the server tried to write just before.
-    fn check_stalled(&self, network: &World) {
+    fn check_stalled(&self, network: &Network) {
         for &id in &network.closed {
             let socket = &network.sockets[id];
             let was_tried = socket.false_write_eagain_at == Some(network.now);
@@ -289,7 +289,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     }
 
     /// A connection closed by the idle timeout had no input: the server tried to read just before.
-    fn check_idle(&self, network: &World) {
+    fn check_idle(&self, network: &Network) {
         for &id in &network.closed {
             let socket = &network.sockets[id];
             let was_tried = socket.false_read_eagain_at == Some(network.now);
@@ -301,12 +301,12 @@ impl<const DRAINS: bool> Run<DRAINS> {
     }
 
     /// How long a connection has waited in its state, and the timeout of that state.
-    fn wait_and_limit(&self, network: &World, socket: &Socket) -> (Duration, Option<Duration>) {
+    fn wait_and_limit(&self, network: &Network, socket: &Socket) -> (Duration, Option<Duration>) {
         let since = |then| Duration::from_nanos(network.now - then);
         if socket.fin_sent {
             (since(socket.fin_at), Some(LINGER))
         } else if socket.pending_output() > 0 {
-            network.waits_for(
+            network.stall_and_limit(
                 socket,
                 socket.pending_since,
                 self.config.stall_timeout,
@@ -317,13 +317,13 @@ impl<const DRAINS: bool> Run<DRAINS> {
             let idle_timeout = self.config.idle_timeout;
             let is_unlimited = self.config.max_buffered == UNLIMITED_MEMORY;
             let idle_timeout = idle_timeout.filter(|_| is_unlimited);
-            network.waits_for(socket, socket.last_io_at, idle_timeout, true)
+            network.stall_and_limit(socket, socket.last_io_at, idle_timeout, true)
         }
     }
 
     fn waited_when_closed(
         &self,
-        network: &World,
+        network: &Network,
         socket: &Socket,
         reason: CloseReason,
     ) -> (Duration, Option<Duration>) {

@@ -3,10 +3,10 @@
 
 use super::scenario::Scenario;
 use crate::faults::Faults;
+use crate::network::MILLISECOND;
 use crate::peer::{Closing, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::send_queue::Kernel;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 

@@ -8,12 +8,12 @@ mod scenario;
 
 use crate::clients::Clients;
 use crate::faults::Faults;
+use crate::network::{MILLISECOND, Network, SharedNetwork, Tally};
 use crate::peer::{Peer, Reading};
 use crate::process_pause::maybe_pause_server;
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
-use crate::world::{MILLISECOND, SharedWorld, Tally, World};
 use echoloop::connection::LINGER;
 use echoloop::net::{ListenOptions, Signal};
 use echoloop::protocol::Raw;
@@ -93,7 +93,7 @@ fn draw_second_signal(seed: u64) -> Option<(Signal, u64)> {
 }
 
 struct Run<const DRAINS: bool> {
-    network: SharedWorld,
+    network: SharedNetwork,
     server: Server<SimNet<DRAINS>, Raw>,
     clients: Clients<DRAINS>,
     peers: Vec<Peer>,
@@ -133,7 +133,7 @@ pub fn least_timeout(server: &Config, client: Option<Duration>) -> u64 {
 impl<const DRAINS: bool> Run<DRAINS> {
     fn new(mut rng: Rng, scenario: Scenario, second_signal: Option<(Signal, u64)>) -> Self {
         let config = scenario.config;
-        let mut network = World::new(rng.clone(), scenario.faults, !DRAINS);
+        let mut network = Network::new(rng.clone(), scenario.faults, !DRAINS);
         network.max_pending = config.max_pending;
         network.window = scenario.window;
         network.kernel = scenario.kernel;
@@ -141,7 +141,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         network.least_timeout = least_timeout(&config, None);
         let network = Rc::new(RefCell::new(network));
         let net = SimNet {
-            world: network.clone(),
+            network: network.clone(),
             host: SERVER,
         };
         let mut server = Server::new(net, Raw, config);
@@ -362,7 +362,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             network.pause(jump);
         }
         maybe_pause_server(&mut network, &mut self.peers);
-        network.shake_hands();
+        network.complete_handshakes();
         let now = network.now;
         for peer in &mut self.peers {
             if now >= self.reset_at && peer.plan.reading == Reading::Never {

@@ -1,11 +1,11 @@
 //! Rechecks of a deadline at which the kernel reported progress: the case of a seed that failed.
 
 use crate::faults::Faults;
+use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::rng::Rng;
 use crate::run::least_timeout;
 use crate::selector::SERVER;
 use crate::sim_net::{SimNet, address};
-use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Server};
@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Runs the server up to the time `until` and until it sleeps.
-fn run(server: &mut Server<SimNet<true>, Raw>, network: &SharedWorld, until: u64) {
+fn run(server: &mut Server<SimNet<true>, Raw>, network: &SharedNetwork, until: u64) {
     loop {
         server.turn().unwrap();
         let mut network = network.borrow_mut();
@@ -34,7 +34,7 @@ fn byte_written_in_the_tick_of_a_recheck_restarts_timeout() {
         stall_timeout: Some(Duration::from_millis(400)),
         ..Config::default()
     };
-    let mut network = World::new(Rng::new(0), Faults::default(), false);
+    let mut network = Network::new(Rng::new(0), Faults::default(), false);
     network.window = 1_000;
     network.kernel.send_buffer = 1_000;
     network.kernel.notsent_lowat = 500;
@@ -42,7 +42,7 @@ fn byte_written_in_the_tick_of_a_recheck_restarts_timeout() {
     network.least_timeout = least_timeout(&config, None);
     let network = Rc::new(RefCell::new(network));
     let net = SimNet::<true> {
-        world: network.clone(),
+        network: network.clone(),
         host: SERVER,
     };
     let mut server = Server::new(net, Raw, config);

@@ -2,12 +2,12 @@
 
 use super::UNLIMITED_MEMORY;
 use crate::faults::Faults;
+use crate::network::MILLISECOND;
 use crate::peer::{Peer, Plan};
 use crate::rng::Rng;
 use crate::send_queue::Kernel;
 use crate::steady_readers::{draw_short_timeouts, draw_steady_readers};
 use crate::uneven_output;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 
