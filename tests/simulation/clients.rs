@@ -1,10 +1,10 @@
 //! Real client connections: the crate's own, on a reactor of their own, sending on a plan and checking what comes back.
 
-use crate::peer::byte;
+use crate::network::{MILLISECOND, SharedNetwork};
+use crate::peer::pattern_byte;
 use crate::rng::Rng;
 use crate::selector::CLIENTS;
 use crate::sim_net::{SimNet, address};
-use crate::world::{MILLISECOND, SharedWorld};
 use echoloop::connection::{
     Classes, CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
 };
@@ -58,7 +58,7 @@ impl Session for CheckerSession {
                 "client {} got more than it sent",
                 self.client
             );
-            let expected = byte(FIRST_ID + self.client as u64, *received);
+            let expected = pattern_byte(FIRST_ID + self.client as u64, *received);
             assert_eq!(got, expected, "client {}, byte {received}", self.client);
             *received += 1;
         }
@@ -87,7 +87,7 @@ pub struct Client {
 
 /// The program: a reactor full of clients.
 pub struct Clients<const DRAINS: bool> {
-    world: SharedWorld,
+    network: SharedNetwork,
     reactor: Connections<SimNet<DRAINS>, Checker>,
     crew: Crew,
 }
@@ -99,9 +99,9 @@ pub struct Crew {
 }
 
 impl<const DRAINS: bool> Clients<DRAINS> {
-    pub fn new(world: &SharedWorld, rng: &mut Rng, most: u64, step: u64) -> Self {
+    pub fn new(network: &SharedNetwork, rng: &mut Rng, most: u64, step: u64) -> Self {
         let net = SimNet {
-            world: world.clone(),
+            network: network.clone(),
             host: CLIENTS,
         };
         let clients: Vec<Client> = (0..rng.between(0, most))
@@ -130,7 +130,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
         let connect_timeout = Duration::from_millis(rng.between(100, 10_000));
         // At its deadline a connection is tried once more, and may turn out to be established.
         let nanoseconds = u64::try_from(connect_timeout.as_nanos()).unwrap();
-        let mut shared = world.borrow_mut();
+        let mut shared = network.borrow_mut();
         shared.least_timeout = shared.least_timeout.min(nanoseconds);
         drop(shared);
         let timeouts = Timeouts {
@@ -138,7 +138,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
             ..Timeouts::default()
         };
         Clients {
-            world: world.clone(),
+            network: network.clone(),
             reactor: Reactor::new(net, timeouts.by_class(), Duration::ZERO),
             crew: Crew {
                 driver: Driver::new(common),
@@ -162,18 +162,21 @@ impl<const DRAINS: bool> Clients<DRAINS> {
     }
 
     fn refuse_memory(&mut self) {
-        let mut world = self.world.borrow_mut();
-        let chances = [world.faults.memory_refused, world.faults.places_refused];
-        let [memory, places] = chances.map(|chance| world.fault(chance));
+        let mut network = self.network.borrow_mut();
+        let chances = [
+            network.faults.buffer_alloc_fails,
+            network.faults.queue_alloc_fails,
+        ];
+        let [memory, places] = chances.map(|chance| network.fault(chance));
         self.crew.driver.common.pool.refuse(memory);
         self.reactor.refuse(places);
     }
 
     /// Nobody waits longer for a connection to stand than he may. To be called when the program sleeps.
     pub fn check_connecting(&mut self) {
-        let world = self.world.borrow();
-        let late = Duration::from_millis(world.faults.late_wake_ms + 1) + TICK;
-        let now = Time::from_nanos(world.now);
+        let network = self.network.borrow();
+        let late = Duration::from_millis(network.faults.late_wake_ms + 1) + TICK;
+        let now = Time::from_nanos(network.now);
         for client in &self.crew.clients {
             let slot = client.key.and_then(|key| self.reactor.find(key));
             let connects = slot.is_some_and(|slot| slot.class() == Classes::CONNECT);
@@ -230,7 +233,9 @@ impl Crew {
         } else if may_speak && sent < client.total {
             let chunk = client.chunk.min(client.total - sent);
             let id = FIRST_ID + index as u64;
-            let bytes: Vec<u8> = (sent..sent + chunk).map(|at| byte(id, at)).collect();
+            let bytes: Vec<u8> = (sent..sent + chunk)
+                .map(|at| pattern_byte(id, at))
+                .collect();
             self.driver.common.protocol.counts[index].0 += chunk;
             self.write(reactor, key, |outbox| outbox.write(&bytes));
         }
@@ -276,7 +281,7 @@ impl Crew {
             return;
         };
         let counts = &self.driver.common.protocol.counts;
-        let is_to_get_all = slot.stream.is_to_get_all();
+        let is_to_get_all = slot.stream.must_receive_all();
         for (client, (sent, received)) in self.clients.iter().zip(counts) {
             let is_it = client.key == Some(key);
             assert!(

@@ -1,77 +1,78 @@
-//! What goes wrong in a simulated world, and how often: drawn once per seed, each switched and weighted.
+//! Injected faults and their probabilities, drawn once per seed.
 
 use crate::rng::Rng;
 use std::time::Duration;
 
-/// Chances per thousand, and other knobs.
+/// Probabilities per thousand, and limits.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// A read finds only a part of what is there (in a world where that promises nothing).
+    /// A read returns only a part of the received bytes (only if a short read does not mean an empty socket).
     pub partial_read: u64,
-    /// A write takes only a part of what there is room for.
+    /// A write accepts fewer bytes than the send buffer has space for.
     pub partial_write: u64,
-    /// A call would block although something is there. An edge follows.
+    /// A call fails with EAGAIN although the socket is ready. An edge follows.
     pub read_blocks: u64,
     pub write_blocks: u64,
-    /// A call is interrupted.
+    /// A call fails with EINTR.
     pub interrupted: u64,
-    /// An event comes for which there is no cause.
+    /// An event without a cause is reported.
     pub spurious: u64,
-    /// One event comes as two.
+    /// One event is reported as two.
     pub split: u64,
-    /// Of an event only that is told which is owed (in a world where the rest is promised by nobody).
-    pub surplus_withheld: u64,
-    /// The events of a wait come in any order.
+    /// An event reports only the readiness of its edge (only with the guarantees of mio, not with those of epoll).
+    pub extra_readiness_withheld: u64,
+    /// The events of a wait are reported in random order.
     pub shuffle: bool,
-    /// At most so many events come from a wait; the others from later ones. 0: no bound.
+    /// The most events reported by one wait; 0: no limit.
     pub batch: usize,
-    /// An event comes for a connection that has been closed since.
+    /// An event is reported for a closed connection.
     pub stale: u64,
-    /// A wait is interrupted by a signal.
+    /// A wait fails with EINTR.
     pub wait_interrupted: u64,
-    /// A sleep ends so many milliseconds late, at most.
+    /// The most milliseconds by which a wait times out late.
     pub late_wake_ms: u64,
-    /// A connection fails just when it is accepted.
+    /// accept(2) fails with ECONNABORTED.
     pub accept_aborted: u64,
-    /// To connect fails at once.
+    /// connect(2) fails at once.
     pub connect_fails: u64,
-    /// It is refused, by an event.
+    /// A connection attempt is refused; an event reports it.
     pub connect_refused: u64,
-    /// It is never answered.
+    /// A SYN is never answered.
     pub connect_lost: u64,
-    /// It is answered up to so many milliseconds late.
+    /// A SYN is answered late, by up to this many milliseconds.
     pub connect_late: u64,
     pub connect_late_ms: u64,
-    /// Descriptors or buffers are exhausted; and for how many milliseconds at most.
-    pub exhausted: u64,
-    pub exhausted_ms: u64,
-    /// The kernel has no memory to watch one more connection, or for one more thing.
-    pub watch_refused: u64,
-    /// For one turn of a program there is no memory for what is owed and for who waits for memory.
-    pub memory_refused: u64,
-    /// For one turn there is none for slots and for further turns.
-    pub places_refused: u64,
-    /// For one turn of the server there is none to count another source.
-    pub sources_refused: u64,
-    /// The clock jumps forward by up to this many milliseconds between two turns.
+    /// accept(2) fails for lack of file descriptors or buffers, for up to this many milliseconds.
+    pub fds_exhausted: u64,
+    pub fds_exhausted_ms: u64,
+    /// epoll_ctl(2) fails with ENOMEM.
+    pub epoll_add_fails: u64,
+    /// For one iteration of a program, no memory can be allocated for pending output and for the queue of connections
+    /// that wait for memory.
+    pub buffer_alloc_fails: u64,
+    /// For one iteration, no memory can be allocated for slots and for the run queue.
+    pub queue_alloc_fails: u64,
+    /// For one iteration of the server, no memory can be allocated to count another source.
+    pub source_alloc_fails: u64,
+    /// The clock jumps forward by up to this many milliseconds between two iterations.
     pub clock_jump: u64,
     pub clock_jump_ms: u64,
-    /// It does so although the server has something to do at once.
-    pub busy_jump: u64,
-    /// What the kernel reports is less than the time since a byte was acknowledged.
+    /// The clock jumps although the server has queued work.
+    pub clock_jump_if_busy: u64,
+    /// The kernel reports less than the time since a byte was acknowledged.
     pub progress_hidden: u64,
-    /// The server's process is stopped for up to this many milliseconds while its peers go on; its wait then fails with
+    /// The server process is paused for up to this many milliseconds while its peers run; its wait then fails with
     /// EINTR.
-    pub stopped: u64,
-    pub stopped_ms: u64,
-    /// When a connection is accepted during a drain, another one arrives at some listener.
+    pub process_paused: u64,
+    pub process_pause_ms: u64,
+    /// While a connection is accepted during a drain, another one arrives at some listener.
     pub arrival_during_drain: u64,
 }
 
 impl Faults {
-    /// For how long the process may be stopped, or the machine suspended, at most.
+    /// The longest pause of the process.
     pub fn longest_pause(&self) -> Duration {
-        Duration::from_millis(self.clock_jump_ms.max(self.stopped_ms))
+        Duration::from_millis(self.clock_jump_ms.max(self.process_pause_ms))
     }
 
     pub fn draw(rng: &mut Rng) -> Faults {
@@ -88,7 +89,7 @@ impl Faults {
             interrupted: knob(200),
             spurious: knob(300),
             split: knob(500),
-            surplus_withheld: knob(1000),
+            extra_readiness_withheld: knob(1000),
             shuffle: knob(1) == 1,
             batch: usize::try_from(knob(8)).unwrap(),
             stale: knob(500),
@@ -100,20 +101,20 @@ impl Faults {
             connect_lost: knob(500),
             connect_late: knob(500),
             connect_late_ms: knob(10_000),
-            exhausted: knob(100),
-            exhausted_ms: knob(3000),
-            watch_refused: knob(100),
-            memory_refused: knob(100),
-            places_refused: knob(100),
-            sources_refused: knob(100),
+            fds_exhausted: knob(100),
+            fds_exhausted_ms: knob(3000),
+            epoll_add_fails: knob(100),
+            buffer_alloc_fails: knob(100),
+            queue_alloc_fails: knob(100),
+            source_alloc_fails: knob(100),
             clock_jump: knob(20),
             clock_jump_ms: knob(20_000),
-            // Drawn with the kernels (`send_queue.rs`).
+            // Drawn with the kernel (`send_queue.rs`).
             progress_hidden: 0,
-            stopped: knob(200),
-            stopped_ms: knob(20_000),
+            process_paused: knob(200),
+            process_pause_ms: knob(20_000),
             arrival_during_drain: knob(500),
-            busy_jump: if knob(9) > 5 { knob(100) } else { 0 },
+            clock_jump_if_busy: if knob(9) > 5 { knob(100) } else { 0 },
         }
     }
 }

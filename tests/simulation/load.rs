@@ -1,12 +1,12 @@
-//! The load tester against the server, both as they are, in virtual time: what it reports is what happened, whatever
-//! comes late, in pieces or twice. No fault here loses a byte or a connection, so it must find nothing wrong.
+//! The real load tester against the real server, in virtual time. The faults delay, split and repeat events, but lose
+//! neither bytes nor connections, so the load tester must report what happened and no failure.
 
 use crate::faults::Faults;
+use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::load::{Config, Load, LoadResult, SynTimers, WallTime};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
@@ -18,30 +18,30 @@ use std::time::Duration;
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 20;
 
-/// Turns after which a run has gone wrong: it would never end.
-const MOST_TURNS: u64 = 1_000_000;
+/// The iterations after which a run counts as endless.
+const MAX_ITERATIONS: u64 = 1_000_000;
 
-/// How long a turn of either program takes, so that a closed loop does not stand still in time.
-const TURN: u64 = MILLISECOND / 20;
+/// The duration of an iteration of either program: without it, time would not pass in a closed loop.
+const ITERATION_TIME: u64 = MILLISECOND / 20;
 
-/// By how many nanoseconds at most a load sees its connects later or earlier than they are answered.
+/// The most nanoseconds between the answer to a connection attempt and the time the load tester measures.
 const LATENESS: i64 = 100 * MILLISECOND as i64;
 
-/// Send buffers in the kernel take at least an eighth of this at once.
+/// Send buffers accept at least an eighth of this many bytes at once.
 const STEP: usize = 8_192;
 
-/// Faults that delay and cut, and lose nothing.
-pub fn delays(rng: &mut Rng) -> Faults {
+/// Draws faults that delay and split, and lose nothing.
+pub fn delay_faults(rng: &mut Rng) -> Faults {
     Faults {
         accept_aborted: 0,
         connect_fails: 0,
         connect_refused: 0,
         connect_lost: 0,
-        exhausted: 0,
-        watch_refused: 0,
-        memory_refused: 0,
-        places_refused: 0,
-        sources_refused: 0,
+        fds_exhausted: 0,
+        epoll_add_fails: 0,
+        buffer_alloc_fails: 0,
+        queue_alloc_fails: 0,
+        source_alloc_fails: 0,
         clock_jump: 0,
         ..Faults::draw(rng)
     }
@@ -63,58 +63,61 @@ fn draw_config(rng: &mut Rng) -> Config {
         duration: Duration::from_millis(rng.between(1, 1500)),
         warmup: Duration::from_millis(rng.magnitude(500)),
         ramp: rng.chance(300).then(|| rng.between(1, 500) as f64),
-        // The queue of this world holds as many: one more would be refused.
+        // The length of the simulated accept queue: a further SYN would be dropped.
         window: 16,
-        // Longer than a connect may be late here.
+        // Longer than any delay of a connection attempt.
         connect_timeout: Duration::from_secs(60),
         ..Config::new(address(1))
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 struct Outcome {
     config: Config,
     result: LoadResult,
     connect_times: Vec<u64>,
-    /// Waits were interrupted, after which an event may be older than the load knows.
+    /// Waits may be interrupted: an event may then be older than the load tester measures.
     is_interrupted: bool,
     digest: u64,
 }
 
-/// Runs both programs in turn, while time goes on, until the load is done.
+/// Runs iterations of both programs and advances the clock until the load test is done.
 fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     let config = draw_config(&mut rng);
-    let mut faults = delays(&mut rng);
+    let mut faults = delay_faults(&mut rng);
     let kernel = Kernel::draw(&rng, STEP, &mut faults);
     let is_interrupted = faults.wait_interrupted > 0;
-    let mut world = World::new(rng.clone(), faults, !DRAINS);
-    world.kernel = kernel;
-    let world: SharedWorld = Rc::new(RefCell::new(world));
+    let mut network = Network::new(rng.clone(), faults, !DRAINS);
+    network.kernel = kernel;
+    let network: SharedNetwork = Rc::new(RefCell::new(network));
     let net = |host| SimNet::<DRAINS> {
-        world: world.clone(),
+        network: network.clone(),
         host,
     };
     let mut server = Server::new(net(SERVER), Raw, server::Config::default());
     server.listen(&ListenOptions::new(address(1))).unwrap();
     let mut load = Load::new(net(CLIENTS), config.clone(), ());
-    let mut turns = 0;
+    let mut iterations = 0;
     while !load.is_done() {
-        turns += 1;
-        assert!(turns < MOST_TURNS, "it does not come to an end: {config:?}");
-        if takes_its_turn(&world, SERVER) {
+        iterations += 1;
+        assert!(
+            iterations < MAX_ITERATIONS,
+            "the run does not end: {config:?}"
+        );
+        if wake_if_due(&network, SERVER) {
             server.turn().unwrap();
         }
-        if takes_its_turn(&world, CLIENTS) {
+        if wake_if_due(&network, CLIENTS) {
             load.run_iteration().unwrap();
         }
-        advance(&world, u64::MAX);
+        advance(&network, u64::MAX);
     }
     let mut saved = load.to_saved(WallTime::default());
     load.close(&mut saved);
     let result = saved.result;
-    let connect_times = world.borrow().connect_times.clone();
-    let digest = world.borrow().digest();
+    let connect_times = network.borrow().connect_times.clone();
+    let digest = network.borrow().digest();
     Outcome {
         config,
         result,
@@ -124,59 +127,61 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     }
 }
 
-pub fn takes_its_turn(world: &SharedWorld, host: usize) -> bool {
-    let mut world = world.borrow_mut();
-    let asleep = world.hosts[host].asleep_until;
-    let is_awake = asleep.is_none_or(|until| until <= world.now) || world.is_anything_ready(host);
+/// Whether a program is to run: its wait has timed out, or something is ready. If so, its sleep ends.
+pub fn wake_if_due(network: &SharedNetwork, host: usize) -> bool {
+    let mut network = network.borrow_mut();
+    let asleep = network.hosts[host].asleep_until;
+    let is_awake =
+        asleep.is_none_or(|until| until <= network.now) || network.is_anything_ready(host);
     if is_awake {
-        world.hosts[host].asleep_until = None;
+        network.hosts[host].asleep_until = None;
     }
     is_awake
 }
 
-/// A turn takes its time; where both sleep, time goes on to the first who wakes, and at most until then.
-pub fn advance(world: &SharedWorld, until: u64) {
-    let mut world = world.borrow_mut();
-    world.now += TURN;
-    if !world.is_anything_ready(SERVER) && !world.is_anything_ready(CLIENTS) {
-        let sleeps = [SERVER, CLIENTS].map(|host| world.hosts[host].asleep_until);
+/// Advances the clock by one iteration or, if both programs sleep, to the next wake-up, but not beyond `until`.
+pub fn advance(network: &SharedNetwork, until: u64) {
+    let mut network = network.borrow_mut();
+    network.now += ITERATION_TIME;
+    if !network.is_anything_ready(SERVER) && !network.is_anything_ready(CLIENTS) {
+        let sleeps = [SERVER, CLIENTS].map(|host| network.hosts[host].asleep_until);
         if let [Some(one), Some(other)] = sleeps {
-            let answer = world.next_answer().unwrap_or(u64::MAX);
-            world.now = world.now.max(one.min(other).min(answer).min(until));
+            let answer = network.next_answer().unwrap_or(u64::MAX);
+            network.now = network.now.max(one.min(other).min(answer).min(until));
         }
     }
-    world.shake_hands();
+    network.complete_handshakes();
 }
 
-/// How many messages a schedule has in the measured part: those due in it.
-fn on_schedule(config: &Config) -> Option<u64> {
+/// The number of messages due in the measured part of the schedule.
+fn scheduled_messages(config: &Config) -> Option<u64> {
     let nanoseconds_each = 1e9 / config.rate?;
     let (warmup, duration) = (
         config.warmup.as_nanos() as u64,
         config.duration.as_nanos() as u64,
     );
     let due = (0..).map(|index: u64| (index as f64 * nanoseconds_each).round() as u64);
-    let before_the_end = due.take_while(|due| *due < warmup + duration);
-    Some(before_the_end.filter(|due| *due >= warmup).count() as u64)
+    let before_end = due.take_while(|due| *due < warmup + duration);
+    Some(before_end.filter(|due| *due >= warmup).count() as u64)
 }
 
-/// SYN retransmits that connects of these lengths imply, each shorter or longer than it was by a little.
-fn syn_retransmits(connect_times: &[u64], moved: i64) -> u64 {
-    let moved = connect_times
+/// The SYN retransmits implied by connect times, after `shift` nanoseconds are added to each.
+fn syn_retransmits(connect_times: &[u64], shift: i64) -> u64 {
+    let shifted = connect_times
         .iter()
-        .map(|time| time.saturating_add_signed(moved));
+        .map(|time| time.saturating_add_signed(shift));
     let timers = SynTimers::default();
-    moved
+    shifted
         .map(|time| timers.retransmits(Duration::from_nanos(time)))
         .sum()
 }
 
 fn check(outcome: &Outcome) {
     let Outcome { config, result, .. } = outcome;
-    let asked = u64::from(config.connections());
+    let requested = u64::from(config.connections());
     assert_eq!(
         (result.connections.asked, result.connections.opened),
-        (asked, asked)
+        (requested, requested)
     );
     assert_eq!(
         (result.connections.lost, result.connections.failed.total()),
@@ -188,9 +193,9 @@ fn check(outcome: &Outcome) {
     assert_eq!(echo.response_time_us.count, echo.received);
     assert_eq!(echo.service_time_us.count, echo.received);
     if config.active > 0
-        && let Some(expected) = on_schedule(config)
+        && let Some(expected) = scheduled_messages(config)
     {
-        assert_eq!(echo.sent, expected, "the schedule is kept to the message");
+        assert_eq!(echo.sent, expected, "every scheduled message is sent");
         assert_eq!(result.generator.lag_us.count, expected);
         assert!(echo.response_time_us.max >= echo.service_time_us.max);
     }
@@ -208,15 +213,15 @@ fn check(outcome: &Outcome) {
     let counted = result.connect.retransmitted;
     assert!(
         (fewest..=most).contains(&counted),
-        "{fewest} to {most}: {counted}"
+        "{counted} SYN retransmits, expected {fewest} to {most}"
     );
     let idle = u64::from(config.idle);
     assert_eq!((result.probe.asked, result.probe.alive), (idle, idle));
 }
 
 #[test]
-fn a_load_finds_nothing_wrong_with_an_honest_server_in_whatever_pieces_its_answers_come() {
-    // As with the other simulation, more of them are run by asking.
+fn load_on_a_correct_server_reports_no_failure() {
+    // As in the other suites, ECHOLOOP_SIM_SEEDS sets the number of seeds.
     let seeds = crate::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
     for seed in 0..seeds {
         let run = |seed| {

@@ -1,53 +1,55 @@
-//! The real server over a simulated network, in virtual time: a seed decides everything.
+//! Deterministic simulation: the real server and the real clients over a simulated network, in virtual time.
 //!
-//! `cargo test --test simulation` runs a few hundred seeds, always the same. `ECHOLOOP_SIM_SEEDS=N` runs N from a
-//! random start (with `--release` for many); `ECHOLOOP_SIM_SEED=S` runs one, which is what a failure tells to do.
+//! One seed determines a whole run. `cargo test --test simulation` runs a fixed set of a few hundred seeds.
+//! `ECHOLOOP_SIM_SEEDS=N` runs N seeds from a random start (use `--release` for many). `ECHOLOOP_SIM_SEED=S` replays one
+//! seed; a failure prints the command.
 #![allow(
     clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,
     unreachable_pub,
     missing_docs,
-    reason = "a test binary has no users; its casts and panics are its business"
+    reason = "a test binary has no public API, and its panics are test failures"
 )]
 
-mod attack;
-mod calls;
+mod client_script;
 mod clients;
-mod connecting;
 mod contract;
-mod conversation;
-mod dialogue;
-mod ends;
 mod faults;
 mod flood;
-mod inlet;
+mod handshake;
+mod iteration_limits;
 mod load;
-mod output;
+mod memory_attack;
+mod network;
 mod peer;
 mod ping;
 mod probing;
+mod process_pause;
+mod protocol_run;
 mod rng;
 mod run;
 mod selector;
 mod send;
 mod send_queue;
+mod send_script;
 mod sim_net;
-mod speech;
-mod standard;
-mod steady;
-mod stopping;
-mod uneven;
-mod work;
-mod world;
+mod sim_stdin;
+mod sim_stdout;
+mod socket;
+mod stdio;
+mod steady_readers;
+mod syscalls;
+mod uneven_output;
 
 use std::collections::BTreeMap;
 use std::panic;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How many seeds a plain `cargo test` runs.
+/// Number of seeds without `ECHOLOOP_SIM_SEEDS`.
 const SEEDS: u64 = 300;
 
+/// Reads a number from an environment variable.
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
@@ -58,7 +60,7 @@ fn variable(name: &str) -> Option<u64> {
 
 fn seeds() -> std::ops::Range<u64> {
     if let Some(seed) = variable("ECHOLOOP_SIM_SEED") {
-        // One seed is run to be looked at: the server's log tells its side.
+        // A single seed is replayed to be debugged, so the server logs everything.
         let _ = echoloop::logging::start(log::LevelFilter::Trace);
         return seed..seed + 1;
     }
@@ -76,7 +78,7 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn every_seed_holds_and_runs_twice_alike() {
     let mut hours = 0.0;
-    let (mut turns, mut waits, mut faults, mut repeated, mut count) = (0, 0, 0, 0, 0);
+    let (mut iterations, mut waits, mut faults, mut repeated, mut count) = (0, 0, 0, 0, 0);
     for seed in seeds() {
         let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation");
         let first = panic::catch_unwind(|| run::run(seed));
@@ -89,17 +91,17 @@ fn every_seed_holds_and_runs_twice_alike() {
             "seed {seed} is not deterministic: {replay}"
         );
         hours += first.nanoseconds as f64 / 3.6e12;
-        turns += first.turns;
+        iterations += first.iterations;
         waits += first.tally.waits;
         faults += first.tally.faults;
         repeated += first.tally.signals_repeated;
         count += 1;
     }
     println!(
-        "{count} seeds, {hours:.1} virtual hours, {turns} turns, {waits} waits, {faults} faults, \
+        "{count} seeds, {hours:.1} virtual hours, {iterations} iterations, {waits} waits, {faults} faults, \
          {repeated} signals repeated"
     );
-    // A sample in which no drain is interrupted would show nothing of it.
+    // Coverage: some seed must repeat the signal during a drain.
     let is_sample = count >= SEEDS;
     assert!(!is_sample || repeated > 0);
 }
@@ -109,11 +111,11 @@ fn every_seed_holds_in_scenes_and_runs_twice_alike() {
     let (mut waits, mut count) = (0, 0);
     for seed in seeds() {
         let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation scenes");
-        let first = panic::catch_unwind(|| run::run_scene_of(seed));
+        let first = panic::catch_unwind(|| run::run_focused(seed));
         let Ok(first) = first else {
             panic!("seed {seed} failed; replay it: {replay}");
         };
-        let second = run::run_scene_of(seed);
+        let second = run::run_focused(seed);
         assert_eq!(
             first.digest, second.digest,
             "seed {seed} is not deterministic: {replay}"
@@ -129,11 +131,11 @@ fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
     let (mut count, mut without_memory, mut too_long, mut records) = (0, 0, 0, 0);
     for seed in seeds() {
         let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation protocol");
-        let first = panic::catch_unwind(|| conversation::run(seed));
+        let first = panic::catch_unwind(|| protocol_run::run(seed));
         let Ok(first) = first else {
             panic!("seed {seed} failed; replay it: {replay}");
         };
-        let second = conversation::run(seed);
+        let second = protocol_run::run(seed);
         assert_eq!(
             first.report.digest, second.report.digest,
             "seed {seed} is not deterministic: {replay}"
@@ -144,16 +146,17 @@ fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
         count += 1;
     }
     println!(
-        "{count} seeds, {without_memory} closed without memory, {too_long} for messages too long, {records} records"
+        "{count} seeds, {without_memory} closed for lack of memory, {too_long} for messages too long, \
+         {records} records"
     );
-    // A sample that never meets the limits would show nothing.
+    // Coverage: some seeds must exceed each limit and complete a record.
     let is_sample = count >= SEEDS;
     assert!(!is_sample || (without_memory > 0 && too_long > 0 && records > 0));
 }
 
 #[test]
 fn every_seed_holds_for_send_and_runs_twice_alike() {
-    let mut ends = BTreeMap::<&str, u64>::new();
+    let mut outcomes = BTreeMap::<&str, u64>::new();
     let mut count = 0;
     for seed in seeds() {
         let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation send");
@@ -163,12 +166,23 @@ fn every_seed_holds_for_send_and_runs_twice_alike() {
         };
         let second = send::run(seed);
         assert_eq!(first, second, "seed {seed} is not deterministic: {replay}");
-        *ends.entry(first.end).or_default() += 1;
+        *outcomes.entry(first.outcome).or_default() += 1;
         count += 1;
     }
-    println!("{count} seeds, which ended: {ends:?}");
-    // A sample in which all goes well, or nothing, would show nothing.
+    println!("{count} seeds, by outcome: {outcomes:?}");
+    // Coverage: both success and each of these failures must occur.
     let is_sample = count >= SEEDS;
-    let met = ["whole", "cut", "output closed", "lost", "no memory"];
-    assert!(!is_sample || met.iter().all(|end| ends.contains_key(end)));
+    let expected = [
+        "complete",
+        "truncated",
+        "output closed",
+        "lost",
+        "no memory",
+    ];
+    assert!(
+        !is_sample
+            || expected
+                .iter()
+                .all(|outcome| outcomes.contains_key(outcome))
+    );
 }

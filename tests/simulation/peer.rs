@@ -1,38 +1,38 @@
-//! The peers: clients that follow a plan, and check every byte that comes back.
+//! The peers: simulated clients that follow a plan and check every byte they receive.
 
+use crate::client_script::ClientScript;
+use crate::network::{MILLISECOND, Network, SocketId};
 use crate::rng::{Rng, mix};
-use crate::speech::Speech;
-use crate::world::{EndId, MILLISECOND, World};
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-/// How a peer reads what it is sent.
+/// How a peer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// All that has come, whenever it looks.
+    /// All bytes received so far, at every poll.
     Prompt,
-    /// At most so many bytes whenever it looks.
+    /// At most this many bytes per poll.
     Slow(usize),
-    /// Not until then; after that promptly.
+    /// Not before this time; from then on at every poll.
     Late(u64),
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// How a peer ends.
+/// How a peer closes its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaving {
-    /// FIN behind its last byte, and then it reads to the end.
+pub enum Closing {
+    /// It sends FIN after its last byte and reads up to the FIN of the server.
     HalfClose,
-    /// When it has got everything back.
+    /// It closes when it has received every reply.
     WhenEchoed,
-    /// With RST, when it has sent so many bytes.
+    /// It resets when it has sent this many bytes.
     Reset(u64),
-    /// Not by itself.
+    /// It does not close.
     Never,
 }
 
-/// What a peer is going to do.
+/// What a peer does.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub starts_at: u64,
@@ -40,23 +40,23 @@ pub struct Plan {
     pub chunk: u64,
     pub pause: u64,
     pub reading: Reading,
-    pub leaving: Leaving,
-    /// So many times in a thousand, a chunk begins with an urgent byte.
-    pub urgent: u64,
-    /// The number of the address that it comes from.
+    pub closing: Closing,
+    /// The probability per thousand that a chunk begins with an urgent byte.
+    pub urgent_per_mille: u64,
+    /// The number of its address.
     pub source: u8,
-    /// When it stops reading, if it does.
-    pub stops_at: Option<u64>,
-    /// It sends only each time when it has looked so often.
-    pub sends_every: u64,
+    /// When it stops reading, if ever.
+    pub stops_reading_at: Option<u64>,
+    /// It sends at one of this many polls.
+    pub polls_per_send: u64,
 }
 
 impl Plan {
-    /// Draws a plan in a world where at most `step` bytes go through at once: with more than some hundred steps, a
-    /// run would be long without being richer.
+    /// Draws a plan for a network that passes at most `step` bytes at once. More than a few hundred steps would make
+    /// the run longer without new states.
     pub fn draw(rng: &mut Rng, step: u64) -> Plan {
         let total = rng.magnitude((200 * step).min(300_000));
-        let until = rng.magnitude(20_000) * MILLISECOND;
+        let reads_from = rng.magnitude(20_000) * MILLISECOND;
         let mut plan = Plan {
             starts_at: rng.magnitude(5_000) * MILLISECOND,
             total,
@@ -64,27 +64,27 @@ impl Plan {
             pause: rng.magnitude(2_000) * MILLISECOND / 4,
             reading: match rng.between(0, 9) {
                 0 => Reading::Never,
-                1 => Reading::Late(until),
+                1 => Reading::Late(reads_from),
                 2..=3 => Reading::Slow(1 + rng.index(20_000)),
                 _ => Reading::Prompt,
             },
-            leaving: match rng.between(0, 9) {
-                0 => Leaving::Never,
-                1..=2 => Leaving::Reset(rng.between(0, total)),
-                3..=5 => Leaving::WhenEchoed,
-                _ => Leaving::HalfClose,
+            closing: match rng.between(0, 9) {
+                0 => Closing::Never,
+                1..=2 => Closing::Reset(rng.between(0, total)),
+                3..=5 => Closing::WhenEchoed,
+                _ => Closing::HalfClose,
             },
-            urgent: if rng.chance(200) {
+            urgent_per_mille: if rng.chance(200) {
                 rng.between(0, 500)
             } else {
                 0
             },
             source: 1 + rng.index(4) as u8,
-            stops_at: None,
-            sends_every: 1,
+            stops_reading_at: None,
+            polls_per_send: 1,
         };
         if plan.reading == Reading::Never && rng.chance(500) {
-            // It goes on sending for a while, although it takes nothing of what it is owed.
+            // It sends for a while without reading the replies.
             plan.total = 8 * step;
             plan.chunk = 1 + step / 4;
             plan.pause = rng.between(0, 2_000) * MILLISECOND;
@@ -94,214 +94,230 @@ impl Plan {
 }
 
 impl Plan {
-    /// Makes it the plan of one that has so much to say.
-    pub fn says(&mut self, total: u64) {
+    /// Sets the number of bytes to send.
+    pub fn set_total(&mut self, total: u64) {
         self.total = total;
         self.chunk = self.chunk.max(1 + total / 200);
-        if let Leaving::Reset(at) = &mut self.leaving {
+        if let Closing::Reset(at) = &mut self.closing {
             *at = total.min(*at);
         }
     }
 
-    /// Makes it the plan of one that sends so much, soon, and never reads.
-    pub fn never_reads(&mut self, total: u64) {
+    /// Makes the peer send `total` bytes, soon, and never read.
+    pub fn set_never_reading(&mut self, total: u64) {
         self.starts_at /= 8;
         self.pause = 0;
         self.total = total;
         self.chunk = total;
         self.reading = Reading::Never;
-        self.leaving = Leaving::Never;
+        self.closing = Closing::Never;
     }
 }
 
-/// How it ended for a peer.
+/// How the connection of a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It never got a connection.
+    /// The connection was not established.
     Refused,
-    /// It left as it meant to.
-    Left,
-    /// The server's FIN came.
+    /// The peer closed or reset it as planned.
+    Closed,
+    /// The server sent FIN.
     Fin,
-    /// The server's RST came.
+    /// The server sent RST.
     Reset,
 }
 
-/// The byte that somebody sends at a position: a function of both, so that a byte of anybody else, or from anywhere
-/// else, is found out.
-pub fn byte(id: u64, position: u64) -> u8 {
+/// The byte that client `id` sends at a position. It depends on both, so a byte of another client or from another
+/// position is detected.
+pub fn pattern_byte(id: u64, position: u64) -> u8 {
     mix(id << 40 ^ position).to_le_bytes()[0]
 }
 
-/// A client.
+/// A simulated client.
 #[derive(Debug)]
 pub struct Peer {
     pub id: u64,
     pub plan: Plan,
-    pub end: Option<EndId>,
+    pub socket: Option<SocketId>,
     pub sent: u64,
     pub received: u64,
     pub outcome: Option<Outcome>,
     pub has_sent_fin: bool,
-    speech: Rc<Speech>,
-    /// How often it has looked.
-    looks: u64,
-    /// When it looks again.
+    script: Rc<ClientScript>,
+    /// How often it was polled.
+    polls: u64,
+    /// When it is polled next.
     pub wakes_at: u64,
-    /// How long it waits at most before that.
-    patience: u64,
+    /// The longest time until the next poll.
+    poll_interval: u64,
 }
 
 impl Peer {
     pub fn new(id: u64, plan: Plan) -> Peer {
-        Peer::speaking(id, plan, Speech::Raw)
+        Peer::with_script(id, plan, ClientScript::Raw)
     }
 
-    pub fn speaking(id: u64, plan: Plan, speech: Speech) -> Peer {
+    pub fn with_script(id: u64, plan: Plan, script: ClientScript) -> Peer {
         Peer {
             id,
-            end: None,
+            socket: None,
             sent: 0,
             received: 0,
             outcome: None,
             has_sent_fin: false,
-            speech: Rc::new(speech),
-            looks: 0,
+            script: Rc::new(script),
+            polls: 0,
             wakes_at: plan.starts_at,
-            patience: MILLISECOND,
+            poll_interval: MILLISECOND,
             plan,
         }
     }
 
-    /// Whether it ends by itself, as long as the server does what it should.
-    pub fn comes_to_an_end(&self) -> bool {
-        self.plan.reading != Reading::Never && self.plan.leaving != Leaving::Never
+    /// Whether the plan ends, provided that the server is correct.
+    pub fn will_finish(&self) -> bool {
+        self.plan.reading != Reading::Never && self.plan.closing != Closing::Never
     }
 
-    /// Whether it has got back all that it is to send.
+    /// Whether it has sent everything and received every reply.
     pub fn received_all(&self) -> bool {
-        let all = self.sent == self.plan.total;
-        all && self.received == self.speech.due(self.sent, self.has_sent_fin)
+        let is_sent = self.sent == self.plan.total;
+        is_sent && self.received == self.replies_due()
     }
 
-    /// Whether it has sent a whole message and not got its answer.
-    pub fn waits_for_answer(&self) -> bool {
-        self.outcome.is_none() && self.received < self.speech.due(self.sent, self.has_sent_fin)
+    /// Whether it has sent a complete message and not received the whole reply.
+    pub fn awaits_reply(&self) -> bool {
+        self.outcome.is_none() && self.received < self.replies_due()
     }
 
-    /// For how long it takes at most to send and read everything at its own pace, in nanoseconds.
-    pub fn own_time(&self) -> u64 {
-        let mut looks = (self.plan.total / self.plan.chunk.max(1) + 1) * self.plan.sends_every;
-        if let Reading::Slow(most) = self.plan.reading {
-            looks += self.speech.due(self.plan.total, true) / most as u64 + 1;
+    /// The reply bytes due for what it has sent.
+    fn replies_due(&self) -> u64 {
+        self.script.reply_bytes_due(self.sent, self.has_sent_fin)
+    }
+
+    /// The longest time in nanoseconds to send and read everything at its own pace.
+    pub fn max_duration(&self) -> u64 {
+        let mut polls = (self.plan.total / self.plan.chunk.max(1) + 1) * self.plan.polls_per_send;
+        if let Reading::Slow(max) = self.plan.reading {
+            polls += self.script.reply_bytes_due(self.plan.total, true) / max as u64 + 1;
         }
-        looks * (MILLISECOND + self.plan.pause).max(1_000 * MILLISECOND)
+        polls * (MILLISECOND + self.plan.pause).max(1_000 * MILLISECOND)
     }
 
-    /// Does what is to be done now, and decides when to look again.
-    pub fn act(&mut self, world: &mut World) {
-        world.trace(7, self.id);
-        self.looks += 1;
-        let before = (self.end, self.sent, self.received);
-        self.act_now(world);
-        // Who got nowhere looks again later and later, or most of a run would be spent with looking.
-        self.patience = if before == (self.end, self.sent, self.received) {
-            (2 * self.patience).min(1_000 * MILLISECOND)
+    /// Connects, reads, sends or closes as planned, and draws the time of the next poll.
+    pub fn poll(&mut self, network: &mut Network) {
+        network.trace(7, self.id);
+        self.polls += 1;
+        let before = (self.socket, self.sent, self.received);
+        self.run_plan(network);
+        // Without progress the interval doubles: otherwise most of a run would be polls without effect.
+        self.poll_interval = if before == (self.socket, self.sent, self.received) {
+            (2 * self.poll_interval).min(1_000 * MILLISECOND)
         } else {
             MILLISECOND + self.plan.pause
         };
-        self.wakes_at = world.now + world.rng.between(self.patience / 10, self.patience);
+        self.wakes_at = network.now
+            + network
+                .rng
+                .between(self.poll_interval / 10, self.poll_interval);
     }
 
-    fn act_now(&mut self, world: &mut World) {
-        if self.plan.stops_at.is_some_and(|at| world.now >= at) {
+    fn run_plan(&mut self, network: &mut Network) {
+        if self
+            .plan
+            .stops_reading_at
+            .is_some_and(|at| network.now >= at)
+        {
             self.plan.reading = Reading::Never;
         }
-        let Some(end) = self.end else {
-            match world.connect(world.listener_of(self.id), self.plan.source) {
-                Ok(end) => self.end = Some(end),
+        let Some(socket) = self.socket else {
+            match network.connect(network.listener_of(self.id), self.plan.source) {
+                Ok(socket) => self.socket = Some(socket),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.outcome = Some(Outcome::Refused),
             }
             return;
         };
-        if let Some(servers) = world.ends[end].peer {
-            let speech = || Rc::clone(&self.speech);
-            world.ends[servers].speech.get_or_insert_with(speech);
+        if let Some(server) = network.sockets[socket].peer {
+            let script = || Rc::clone(&self.script);
+            network.sockets[server].script.get_or_insert_with(script);
         }
-        self.receive(world, end);
+        self.receive(network, socket);
         if self.outcome.is_none() {
-            self.send(world, end);
-            self.leave(world, end);
+            self.send(network, socket);
+            self.close_if_due(network, socket);
         }
     }
 
-    fn receive(&mut self, world: &mut World, end: EndId) {
-        let most = match self.plan.reading {
+    fn receive(&mut self, network: &mut Network, socket: SocketId) {
+        let max = match self.plan.reading {
             Reading::Prompt => usize::MAX,
-            Reading::Slow(most) => most,
-            Reading::Late(until) if world.now >= until => usize::MAX,
-            Reading::Late(_) | Reading::Never if !world.ends[end].reset_arrived => return,
+            Reading::Slow(max) => max,
+            Reading::Late(from) if network.now >= from => usize::MAX,
+            Reading::Late(_) | Reading::Never if !network.sockets[socket].reset_arrived => return,
             Reading::Late(_) | Reading::Never => usize::MAX,
         };
-        let mut got = 0;
+        let mut received = 0;
         let mut buffer = [0; 4096];
-        while got < most {
-            let room = buffer.len().min(most - got);
-            match world.read(end, &mut buffer[..room]) {
+        while received < max {
+            let room = buffer.len().min(max - received);
+            match network.read(socket, &mut buffer[..room]) {
                 Ok(0) => {
-                    self.check_end(world, end);
-                    return self.ends(world, end, Outcome::Fin);
+                    self.check_fin(network, socket);
+                    return self.finish(network, socket, Outcome::Fin);
                 }
                 Ok(count) => {
-                    got += count;
+                    received += count;
                     self.check(&buffer[..count]);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => return self.ends(world, end, Outcome::Reset),
+                Err(_) => return self.finish(network, socket, Outcome::Reset),
             }
         }
     }
 
-    /// The server's FIN to one that half-closed comes behind all that it sent, unless the server is stopping.
-    fn check_end(&self, world: &World, end: EndId) {
-        if world.ends[end].fin_sent && !world.stopping {
-            let due = self.speech.due(self.sent, true);
-            assert_eq!(self.received, due, "not all came back: {self:?}");
+    /// After a half-close the server sends FIN only after every reply, unless it is stopping.
+    fn check_fin(&self, network: &Network, socket: SocketId) {
+        if network.sockets[socket].fin_sent && !network.stopping {
+            let due = self.script.reply_bytes_due(self.sent, true);
+            assert_eq!(self.received, due, "FIN before the last reply: {self:?}");
         }
     }
 
     fn check(&mut self, bytes: &[u8]) {
         for &got in bytes {
             assert!(
-                self.received < self.speech.due(self.sent, self.has_sent_fin),
-                "peer {} got more than it is owed",
+                self.received < self.replies_due(),
+                "peer {} received more than the replies due",
                 self.id
             );
-            let expected = self.speech.answer(self.id, self.received);
+            let expected = self.script.reply_byte(self.id, self.received);
             assert_eq!(got, expected, "peer {}, byte {}", self.id, self.received);
             self.received += 1;
         }
     }
 
-    fn send(&mut self, world: &mut World, end: EndId) {
+    fn send(&mut self, network: &mut Network, socket: SocketId) {
         let chunk = self.plan.chunk.min(self.plan.total - self.sent);
-        // It connects at its first look.
-        let is_its_time = self.looks % self.plan.sends_every == 2 % self.plan.sends_every;
-        if chunk == 0 || !is_its_time || world.send_room(end) == 0 || world.ends[end].fin_sent {
+        // The first poll connects.
+        let is_send_poll = self.polls % self.plan.polls_per_send == 2 % self.plan.polls_per_send;
+        if chunk == 0
+            || !is_send_poll
+            || network.send_space(socket) == 0
+            || network.sockets[socket].fin_sent
+        {
             return;
         }
-        if world.rng.chance(self.plan.urgent) {
-            world.mark_urgent(end);
+        if network.rng.chance(self.plan.urgent_per_mille) {
+            network.mark_urgent(socket);
         }
         let until = self.sent + chunk;
-        // A send buffer takes only a part at a time of what passes through it.
+        // A send buffer accepts a part of the chunk per write.
         loop {
-            let piece = (until - self.sent).min(world.send_room(end) as u64);
+            let piece = (until - self.sent).min(network.send_space(socket) as u64);
             let bytes: Vec<u8> = (0..piece)
-                .map(|offset| self.speech.said(self.id, self.sent + offset))
+                .map(|offset| self.script.input_byte(self.id, self.sent + offset))
                 .collect();
-            let count = world.send(end, &bytes);
+            let count = network.send(socket, &bytes);
             if count == 0 {
                 return;
             }
@@ -309,34 +325,36 @@ impl Peer {
         }
     }
 
-    fn leave(&mut self, world: &mut World, end: EndId) {
-        match self.plan.leaving {
-            Leaving::HalfClose if self.sent == self.plan.total && !world.ends[end].fin_sent => {
-                world.fin(end);
+    fn close_if_due(&mut self, network: &mut Network, socket: SocketId) {
+        match self.plan.closing {
+            Closing::HalfClose
+                if self.sent == self.plan.total && !network.sockets[socket].fin_sent =>
+            {
+                network.send_fin(socket);
                 self.has_sent_fin = true;
             }
-            Leaving::WhenEchoed if self.received_all() => {
-                self.ends(world, end, Outcome::Left);
+            Closing::WhenEchoed if self.received_all() => {
+                self.finish(network, socket, Outcome::Closed);
             }
-            Leaving::Reset(at) if self.sent >= at => {
-                world.close(end, true);
-                self.outcome = Some(Outcome::Left);
+            Closing::Reset(at) if self.sent >= at => {
+                network.close(socket, true);
+                self.outcome = Some(Outcome::Closed);
             }
             _ => {}
         }
     }
 
-    /// The line goes dead, and says so.
-    pub fn is_cut_off(&mut self, world: &mut World) {
-        if let (Some(end), None) = (self.end, self.outcome) {
-            world.close(end, true);
-            self.outcome = Some(Outcome::Left);
+    /// Resets the connection.
+    pub fn reset_connection(&mut self, network: &mut Network) {
+        if let (Some(socket), None) = (self.socket, self.outcome) {
+            network.close(socket, true);
+            self.outcome = Some(Outcome::Closed);
         }
     }
 
-    fn ends(&mut self, world: &mut World, end: EndId, outcome: Outcome) {
-        if !world.ends[end].closed {
-            world.close(end, false);
+    fn finish(&mut self, network: &mut Network, socket: SocketId, outcome: Outcome) {
+        if !network.sockets[socket].closed {
+            network.close(socket, false);
         }
         self.outcome = Some(outcome);
     }

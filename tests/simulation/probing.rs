@@ -1,11 +1,11 @@
-//! The probes of a load, in virtual time: to a server that hangs, and to one that is slow.
+//! The probes of the load tester, in virtual time: to a server that hangs, and to a slow server.
 
 use crate::faults::Faults;
-use crate::load::{advance, takes_its_turn};
+use crate::load::{advance, wake_if_due};
+use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
-use crate::world::{MILLISECOND, SharedWorld, World};
 use echoloop::load::{Config, Load, LoadResult, Observer, Progress, Stage, WallTime};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
@@ -14,12 +14,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Far more than the probes that are in flight at first.
+/// Far more idle connections than initial probes in flight.
 const IDLE: u32 = 600;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Shows the stage of a load.
+/// Records the stage of a load test.
 struct StageWatch(Rc<Cell<Stage>>);
 
 impl Observer for StageWatch {
@@ -28,12 +28,12 @@ impl Observer for StageWatch {
     }
 }
 
-/// Runs a load against a server that runs one iteration in `every` nanoseconds once probing has begun, and none without.
-/// Returns the result, and how long the probing took.
+/// Runs a load test against a server that, once probing has begun, runs one iteration every `every` nanoseconds; `None`:
+/// none. Returns the result, and how long probing duration.
 fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
-    let world: SharedWorld = Rc::new(RefCell::new(World::new(Rng::new(7), faults, false)));
+    let network: SharedNetwork = Rc::new(RefCell::new(Network::new(Rng::new(7), faults, false)));
     let net = |host| SimNet::<true> {
-        world: world.clone(),
+        network: network.clone(),
         host,
     };
     let mut server = Server::new(net(SERVER), Raw, server::Config::default());
@@ -50,63 +50,66 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
     let stage = Rc::new(Cell::new(Stage::Connecting));
     let mut load = Load::new(net(CLIENTS), config, StageWatch(Rc::clone(&stage)));
     while stage.get() != Stage::Probing {
-        if takes_its_turn(&world, SERVER) {
+        if wake_if_due(&network, SERVER) {
             server.turn().unwrap();
         }
-        if takes_its_turn(&world, CLIENTS) {
+        if wake_if_due(&network, CLIENTS) {
             load.run_iteration().unwrap();
         }
-        advance(&world, u64::MAX);
+        advance(&network, u64::MAX);
     }
-    let began = world.borrow().now;
-    let mut served_at = every.map_or(u64::MAX, |every| began + every);
+    let started_at = network.borrow().now;
+    let mut next_iteration_at = every.map_or(u64::MAX, |every| started_at + every);
     while !load.is_done() {
-        if served_at <= world.borrow().now {
-            served_at += every.unwrap();
+        if next_iteration_at <= network.borrow().now {
+            next_iteration_at += every.unwrap();
             server.turn().unwrap();
         }
-        if takes_its_turn(&world, CLIENTS) {
+        if wake_if_due(&network, CLIENTS) {
             load.run_iteration().unwrap();
         }
-        sleep(&world, served_at);
+        sleep(&network, next_iteration_at);
     }
-    let took = world.borrow().now - began;
+    let duration = network.borrow().now - started_at;
     let mut saved = load.to_saved(WallTime::default());
     load.close(&mut saved);
     let result = saved.result;
-    (result, Duration::from_nanos(took))
+    (result, Duration::from_nanos(duration))
 }
 
-/// Time goes on to when the load wakes or the server runs again.
-fn sleep(world: &SharedWorld, served_at: u64) {
-    let mut world = world.borrow_mut();
-    world.now += MILLISECOND / 20;
-    if let Some(until) = world.hosts[CLIENTS].asleep_until
-        && !world.is_anything_ready(CLIENTS)
+/// Advances time until the load tester wakes or the server runs next.
+fn sleep(network: &SharedNetwork, next_iteration_at: u64) {
+    let mut network = network.borrow_mut();
+    network.now += MILLISECOND / 20;
+    if let Some(until) = network.hosts[CLIENTS].asleep_until
+        && !network.is_anything_ready(CLIENTS)
     {
-        world.now = world.now.max(until.min(served_at));
+        network.now = network.now.max(until.min(next_iteration_at));
     }
 }
 
 #[test]
-fn probes_to_a_hung_server_all_fail_within_a_timeout() {
-    let (result, took) = probe(Faults::default(), None);
+fn all_probes_to_a_hung_server_fail_within_a_timeout() {
+    let (result, duration) = probe(Faults::default(), None);
     let probe = &result.probe;
     assert_eq!((probe.asked, probe.dead), (IDLE.into(), IDLE.into()));
-    assert!(took >= TIMEOUT, "{took:?}");
-    assert!(took < TIMEOUT + TIMEOUT / 10, "{took:?}");
+    assert!(duration >= TIMEOUT, "{duration:?}");
+    assert!(duration < TIMEOUT + TIMEOUT / 10, "{duration:?}");
     assert_eq!(result.connections.lost, 0);
 }
 
 #[test]
-fn probes_to_a_slow_server_all_succeed_beyond_a_timeout() {
+fn all_probes_to_a_slow_server_succeed_beyond_a_timeout() {
     let faults = Faults {
         batch: 4,
         ..Faults::default()
     };
     // Four replies at most, then nothing for two thirds of a timeout.
-    let (result, took) = probe(faults, Some(660 * MILLISECOND));
+    let (result, duration) = probe(faults, Some(660 * MILLISECOND));
     let probe = &result.probe;
     assert_eq!((probe.asked, probe.alive), (IDLE.into(), IDLE.into()));
-    assert!(took > 50 * TIMEOUT, "it was slow: {took:?}");
+    assert!(
+        duration > 50 * TIMEOUT,
+        "the server was not slow: {duration:?}"
+    );
 }

@@ -1,6 +1,6 @@
-//! Random numbers that a seed decides: SplitMix64, which is small and good enough to draw faults with.
+//! Pseudo-random numbers from a seed: SplitMix64.
 
-/// A sequence of random numbers.
+/// A sequence of pseudo-random numbers.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
@@ -14,7 +14,7 @@ impl Rng {
         mix(self.0)
     }
 
-    /// A number from `least` to `most`, both included.
+    /// A number from `least` to `most`, inclusive.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.next() % (most - least + 1)
     }
@@ -24,12 +24,12 @@ impl Rng {
         usize::try_from(self.between(0, count as u64 - 1)).unwrap()
     }
 
-    /// True so many times in a thousand.
+    /// `true` with a probability of `per_mille` in 1,000.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.next() % 1000 < per_mille
     }
 
-    /// A number whose order of magnitude is random: small ones are as likely as large ones.
+    /// A number of a random order of magnitude, at most `most`: small numbers are as likely as large ones.
     pub fn magnitude(&mut self, most: u64) -> u64 {
         let bits = u64::from(64 - most.leading_zeros());
         let bits = self.between(0, bits);
@@ -41,7 +41,7 @@ impl Rng {
         (self.next() & mask).min(most)
     }
 
-    /// One of the given.
+    /// One of `choices`.
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.index(choices.len())]
     }
@@ -53,7 +53,7 @@ impl Rng {
     }
 }
 
-/// Spreads the bits of a number.
+/// The output function of SplitMix64, a hash of a number.
 pub fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -1,45 +1,46 @@
-//! Who is told of what: the selector of each host, in one of two worlds.
+//! The selector of each host: registrations, edges and the events that a wait returns.
 //!
-//! In the weak world an edge is owed only after a call has blocked, which is all that mio promises. In the other it is
-//! as with epoll: an edge for each arrival, and a short read has emptied the socket. In both an event says all that its
-//! socket is ready for when it is given out, and not what it was caused by; in the weak one, what is not owed may be
-//! left out.
+//! Two variants. The epoll variant raises an edge for each arrival, and a short read proves that the socket is empty.
+//! The weak variant raises an edge only after a call has returned EAGAIN, which is all that mio guarantees. In both, an
+//! event reports the full readiness of its socket at the time of the wait, not only the readiness that raised the edge;
+//! the weak variant may leave out the surplus.
 
-use crate::world::{EndId, MILLISECOND, World};
+use crate::network::{MILLISECOND, Network, SocketId};
 use echoloop::net::{Key, Readiness, Ready, Signal, Source};
 use std::collections::VecDeque;
 
-/// Which program: the server, or the one with many clients.
+/// The two hosts, one program each: the server, and the program under test with all clients.
 pub const SERVER: usize = 0;
 pub const CLIENTS: usize = 1;
 
-/// What a host's selector knows beside the sockets.
+/// State of a host's selector that belongs to no socket.
 #[derive(Debug, Default)]
 pub struct Host {
     pub signals: VecDeque<Signal>,
     signal_pending: bool,
-    /// It sleeps until then; `u64::MAX`: until something is ready.
+    /// The program sleeps in its wait until this time; `u64::MAX`: without a timeout.
     pub asleep_until: Option<u64>,
-    /// Its last wait was not to sleep, since it had something to do.
+    /// The last wait had a timeout of zero: the program has work left.
     pub is_busy: bool,
-    /// Keys of connections that have been closed.
+    /// Keys of closed connections.
     stale: Vec<Key>,
-    /// The wait that it is in fails with EINTR.
+    /// The current wait fails with EINTR.
     is_interrupted: bool,
 }
 
-/// What is watched for at one end, and what its owner has been told.
+/// Registration of one socket with a selector, and the events reported for it.
 #[derive(Debug, Default)]
 pub struct Watch {
+    /// Host, key, and whether writable readiness is watched.
     registered: Option<(usize, Key, bool)>,
     read_armed: bool,
     write_armed: bool,
-    /// What an event is owed for.
+    /// Readiness of the event that the next wait reports.
     pending: Readiness,
-    /// So many events said so, and so many calls have blocked less: only above zero may a call be made.
+    /// Events reported, less the calls that returned EAGAIN since. Invariant: a program calls only if this is above zero.
     pub may_read: u32,
     pub may_write: u32,
-    /// An event said to read until it blocks.
+    /// An event with [`Readiness::DRAIN`] was reported: the program must read until EAGAIN.
     pub drain: bool,
 }
 
@@ -48,133 +49,133 @@ impl Watch {
         self.registered.map(|(_, key, _)| key)
     }
 
-    /// A read has told that nothing more is there.
-    pub fn reads_no_more(&mut self) {
+    /// A read has shown that the socket is empty.
+    pub fn on_read_drained(&mut self) {
         self.may_read = self.may_read.saturating_sub(1);
     }
 
-    fn is_of(&self, host: usize) -> bool {
-        self.registered.is_some_and(|(own, _, _)| own == host)
+    fn is_registered_at(&self, host: usize) -> bool {
+        self.registered.is_some_and(|(at, _, _)| at == host)
     }
 
-    fn asks_for_room(&self) -> bool {
+    fn watches_writable(&self) -> bool {
         self.registered.is_some_and(|(_, _, writable)| writable)
     }
 
-    /// A program that waits again has heeded all that it was told, and knows no more of it than that it was so.
-    fn was_heeded(&mut self) {
+    /// A program that waits again has handled all reported events; one permission to call remains at most.
+    fn on_wait(&mut self) {
         self.may_read = self.may_read.min(1);
         self.may_write = self.may_write.min(1);
     }
 }
 
-impl World {
+impl Network {
     pub fn signal(&mut self, host: usize, signal: Signal) {
         self.hosts[host].signals.push_back(signal);
         self.hosts[host].signal_pending = true;
     }
 
-    /// A program's wait ends with EINTR, and the next one reports what is ready.
+    /// Ends the current wait with EINTR; the next one reports the pending events.
     pub fn interrupt_wait(&mut self, host: usize) {
         self.hosts[host].is_interrupted = true;
         self.hosts[host].asleep_until = None;
     }
 
-    pub fn register(&mut self, host: usize, id: EndId, key: Key, writable: bool) {
-        self.ends[id].watch.registered = Some((host, key, writable));
+    pub fn register(&mut self, host: usize, id: SocketId, key: Key, writable: bool) {
+        self.sockets[id].watch.registered = Some((host, key, writable));
         let level = self.level(id);
-        let watch = &mut self.ends[id].watch;
+        let watch = &mut self.sockets[id].watch;
         watch.read_armed = !level.contains(Readiness::READABLE);
         watch.write_armed = writable && !level.contains(Readiness::WRITABLE);
         watch.pending = level.difference(Readiness::DRAIN);
     }
 
-    /// What an event says of an end as it stands. As epoll has it: of the end of a connection it tells also who has not
-    /// asked (EPOLLHUP), and of room only who has.
-    fn level(&self, id: EndId) -> Readiness {
-        let end = &self.ends[id];
-        let is_hung_up = end.is_hung_up();
-        let room = end.stood && (end.fin_sent || self.is_writable(id));
-        let drain = end.fin_arrived || is_hung_up || end.has_urgent_mark();
-        Readiness::READABLE.when(end.is_readable())
-            | Readiness::WRITABLE.when(is_hung_up || (room && end.watch.asks_for_room()))
+    /// The current readiness of an socket. As with epoll, hang-up is reported without being requested (EPOLLHUP), output
+    /// space only if it is watched.
+    fn level(&self, id: SocketId) -> Readiness {
+        let socket = &self.sockets[id];
+        let is_hung_up = socket.is_hung_up();
+        let has_space = socket.was_established && (socket.fin_sent || self.is_writable(id));
+        let drain = socket.fin_arrived || is_hung_up || socket.has_urgent_mark();
+        Readiness::READABLE.when(socket.is_readable())
+            | Readiness::WRITABLE.when(is_hung_up || (has_space && socket.watch.watches_writable()))
             | Readiness::DRAIN.when(drain && !self.weak)
     }
 
-    pub fn deregister(&mut self, id: EndId) {
-        if let Some((host, key, _)) = self.ends[id].watch.registered.take() {
+    pub fn deregister(&mut self, id: SocketId) {
+        if let Some((host, key, _)) = self.sockets[id].watch.registered.take() {
             self.hosts[host].stale.push(key);
         }
     }
 
-    /// A read blocked: an edge is owed for what comes.
-    pub fn arm_read(&mut self, id: EndId) {
+    /// A read returned EAGAIN: the next arrival raises an edge.
+    pub fn arm_read(&mut self, id: SocketId) {
         let weak = self.weak;
-        let watch = &mut self.ends[id].watch;
+        let watch = &mut self.sockets[id].watch;
         watch.read_armed = true;
         if weak {
-            // What has been seen is not told of any more.
+            // Input that was already read is no longer reported.
             watch.pending = watch.pending.difference(Readiness::READABLE);
         }
-        watch.reads_no_more();
-        // An event may be told and not yet heeded; what it says still counts then.
+        watch.on_read_drained();
+        // A reported event that is not yet handled keeps its DRAIN.
         watch.drain &= watch.may_read > 0;
-        if self.ends[id].is_readable() {
-            self.readable(id);
+        if self.sockets[id].is_readable() {
+            self.notify_readable(id);
         }
     }
 
-    /// A write blocked: an edge is owed when there is room.
-    pub fn arm_write(&mut self, id: EndId) {
-        let watch = &mut self.ends[id].watch;
+    /// A write returned EAGAIN: the next output space raises an edge.
+    pub fn arm_write(&mut self, id: SocketId) {
+        let watch = &mut self.sockets[id].watch;
         watch.may_write = watch.may_write.saturating_sub(1);
-        self.asks_for_an_edge(id);
+        self.request_writable_edge(id);
     }
 
-    /// Somebody has found no room: an edge is owed when there is some (`SOCK_NOSPACE`).
-    pub fn asks_for_an_edge(&mut self, id: EndId) {
-        self.ends[id].watch.write_armed = true;
+    /// A program found no output space: the next space raises an edge (`SOCK_NOSPACE`).
+    pub fn request_writable_edge(&mut self, id: SocketId) {
+        self.sockets[id].watch.write_armed = true;
         if self.is_writable(id) {
-            self.writable(id);
+            self.notify_writable(id);
         }
     }
 
-    /// Something has arrived.
-    pub fn readable(&mut self, id: EndId) {
+    /// Bytes, FIN or an error have arrived: raises an edge if one is due.
+    pub fn notify_readable(&mut self, id: SocketId) {
         let weak = self.weak;
-        let watch = &mut self.ends[id].watch;
+        let watch = &mut self.sockets[id].watch;
         if watch.registered.is_some() && (watch.read_armed || !weak) {
             watch.read_armed = false;
             watch.pending |= Readiness::READABLE;
         }
     }
 
-    /// There is room at the other end.
-    pub fn writable(&mut self, id: EndId) {
-        let watch = &mut self.ends[id].watch;
-        if watch.write_armed && watch.asks_for_room() {
+    /// Output space has become available: raises an edge if one is due.
+    pub fn notify_writable(&mut self, id: SocketId) {
+        let watch = &mut self.sockets[id].watch;
+        if watch.write_armed && watch.watches_writable() {
             watch.write_armed = false;
             watch.pending |= Readiness::WRITABLE;
         }
     }
 
-    /// Whether anything would be ready.
+    /// Whether a wait would return an event.
     pub fn is_anything_ready(&self, host: usize) -> bool {
-        let mut watches = self.ends.iter().map(|end| &end.watch);
+        let mut watches = self.sockets.iter().map(|socket| &socket.watch);
         let server = host == SERVER;
         self.hosts[host].signal_pending
             || (server && self.listeners.iter().any(|listener| listener.pending))
-            || watches.any(|watch| watch.is_of(host) && watch.pending != Readiness::NONE)
+            || watches.any(|watch| watch.is_registered_at(host) && watch.pending != Readiness::NONE)
     }
 
-    /// As a program's wait: what is ready, or nothing, and then the program is asleep.
+    /// As epoll_wait(2): fills `ready`, or puts the program to sleep if there is no event.
     pub fn wait(&mut self, host: usize, timeout: Option<u64>, ready: &mut Vec<Ready>) {
         self.tally.waits += 1;
         self.hosts[host].is_busy = timeout == Some(0);
         ready.clear();
-        let watches = self.ends.iter_mut().map(|end| &mut end.watch);
-        for watch in watches.filter(|watch| watch.is_of(host)) {
-            watch.was_heeded();
+        let watches = self.sockets.iter_mut().map(|socket| &mut socket.watch);
+        for watch in watches.filter(|watch| watch.is_registered_at(host)) {
+            watch.on_wait();
         }
         let is_interrupted = std::mem::take(&mut self.hosts[host].is_interrupted);
         if is_interrupted || self.fault(self.faults.wait_interrupted) {
@@ -189,17 +190,17 @@ impl World {
             self.hosts[host].asleep_until = Some(until);
             return;
         }
-        self.distort(host, ready);
+        self.apply_batch_faults(host, ready);
         for event in ready {
             self.trace(1, event.key.to_u64());
-            self.tell(host, *event);
+            self.on_event_reported(host, *event);
         }
     }
 
     fn collect(&mut self, host: usize, ready: &mut Vec<Ready>) {
-        for index in 0..self.ends.len() {
-            if self.ends[index].watch.is_of(host) {
-                self.collect_end(index, ready);
+        for index in 0..self.sockets.len() {
+            if self.sockets[index].watch.is_registered_at(host) {
+                self.collect_socket(index, ready);
             }
         }
         if host == SERVER {
@@ -216,18 +217,21 @@ impl World {
         self.collect_spurious(host, ready);
     }
 
-    fn collect_end(&mut self, index: EndId, ready: &mut Vec<Ready>) {
-        let Some(key) = self.ends[index].watch.key() else {
+    fn collect_socket(&mut self, index: SocketId, ready: &mut Vec<Ready>) {
+        let Some(key) = self.sockets[index].watch.key() else {
             return;
         };
-        let owed = std::mem::take(&mut self.ends[index].watch.pending);
-        if owed == Readiness::NONE {
+        let due = std::mem::take(&mut self.sockets[index].watch.pending);
+        if due == Readiness::NONE {
             return;
         }
         let mut readiness = self.level(index);
-        self.rearm(index, owed, readiness);
-        let surplus = readiness.difference(owed);
-        if self.weak && surplus != Readiness::NONE && self.fault(self.faults.surplus_withheld) {
+        self.rearm(index, due, readiness);
+        let surplus = readiness.difference(due);
+        if self.weak
+            && surplus != Readiness::NONE
+            && self.fault(self.faults.extra_readiness_withheld)
+        {
             readiness = readiness.difference(surplus);
         }
         let both = Readiness::READABLE | Readiness::WRITABLE;
@@ -244,23 +248,23 @@ impl World {
         }
     }
 
-    /// What is not so any more is not told, and so an edge for it is owed again.
-    fn rearm(&mut self, index: EndId, owed: Readiness, level: Readiness) {
-        let gone = owed.difference(level);
-        let watch = &mut self.ends[index].watch;
+    /// Readiness that has gone before the wait is not reported; its next occurrence raises an edge again.
+    fn rearm(&mut self, index: SocketId, due: Readiness, level: Readiness) {
+        let gone = due.difference(level);
+        let watch = &mut self.sockets[index].watch;
         watch.read_armed |= gone.contains(Readiness::READABLE);
         watch.write_armed |= gone.contains(Readiness::WRITABLE);
-        // Whoever looks and finds no room is told when there is some (SOCK_NOSPACE).
-        watch.write_armed |= watch.asks_for_room() && !level.contains(Readiness::WRITABLE);
+        // A poll that finds no output space makes the next space raise an edge (SOCK_NOSPACE).
+        watch.write_armed |= watch.watches_writable() && !level.contains(Readiness::WRITABLE);
     }
 
-    /// An event without a cause, for anybody who is registered.
+    /// Adds a spurious event for a random registered socket.
     fn collect_spurious(&mut self, host: usize, ready: &mut Vec<Ready>) {
         if !self.fault(self.faults.spurious) {
             return;
         }
-        let watches = self.ends.iter().map(|end| &end.watch);
-        let watches = watches.filter(|watch| watch.is_of(host));
+        let watches = self.sockets.iter().map(|socket| &socket.watch);
+        let watches = watches.filter(|watch| watch.is_registered_at(host));
         let keys: Vec<Key> = watches.filter_map(Watch::key).collect();
         if !keys.is_empty() {
             let key = self.rng.one_of(&keys);
@@ -269,8 +273,8 @@ impl World {
         }
     }
 
-    /// Does to a batch of events what a selector, and what came before in the batch, may do to it.
-    fn distort(&mut self, host: usize, ready: &mut Vec<Ready>) {
+    /// Applies faults to a batch of events: a stale key, another order, a smaller batch.
+    fn apply_batch_faults(&mut self, host: usize, ready: &mut Vec<Ready>) {
         if !self.hosts[host].stale.is_empty() && self.fault(self.faults.stale) {
             let index = self.rng.index(self.hosts[host].stale.len());
             let key = self.hosts[host].stale[index];
@@ -282,13 +286,13 @@ impl World {
         }
         if self.faults.batch > 0 {
             for event in ready.split_off(ready.len().min(self.faults.batch)) {
-                self.put_back(host, event);
+                self.requeue(host, event);
             }
         }
     }
 
-    /// An event that did not fit comes with a later wait.
-    fn put_back(&mut self, host: usize, event: Ready) {
+    /// An event that does not fit into the batch is reported by a later wait.
+    fn requeue(&mut self, host: usize, event: Ready) {
         match event.key.source() {
             Some(Source::SIGNALS) => self.hosts[host].signal_pending = true,
             Some(source) => {
@@ -303,8 +307,8 @@ impl World {
         }
     }
 
-    /// A program is told of an event.
-    fn tell(&mut self, host: usize, event: Ready) {
+    /// Counts a reported event as permission to call.
+    fn on_event_reported(&mut self, host: usize, event: Ready) {
         if let Some(watch) = self.watch_of(host, event.key) {
             watch.may_read += u32::from(event.readiness.contains(Readiness::READABLE));
             watch.may_write += u32::from(event.readiness.contains(Readiness::WRITABLE));
@@ -313,8 +317,8 @@ impl World {
     }
 
     fn watch_of(&mut self, host: usize, key: Key) -> Option<&mut Watch> {
-        let mut watches = self.ends.iter_mut().map(|end| &mut end.watch);
-        watches.find(|watch| watch.is_of(host) && watch.key() == Some(key))
+        let mut watches = self.sockets.iter_mut().map(|socket| &mut socket.watch);
+        watches.find(|watch| watch.is_registered_at(host) && watch.key() == Some(key))
     }
 }
 

@@ -1,193 +1,185 @@
-//! Closing: what the peer sees of it, and that nothing more is told of what was closed.
+//! Closing: what the peer receives, and that no event is reported for a closed stream.
 
-use super::worlds::{Peer, Worlds};
-use super::{DRAIN, End, Found, READABLE, Stage, WRITABLE, in_every_world};
+use super::backend::{Backend, Peer};
+use super::{DRAIN, Harness, READABLE, Received, StreamEnd, WRITABLE, on_every_backend};
 use echoloop::net::{Ending, Key, Net, Stream};
 use std::io::ErrorKind;
 
-in_every_world! {
-    closed_with_fin_the_peer_reads_all_and_then_the_end,
-    closed_with_reset_the_peer_is_reset,
-    closed_with_input_unread_the_peer_is_reset,
-    closed_with_only_the_peers_fin_unread_it_is_not_reset,
-    closed_after_our_fin_the_peer_sees_nothing_more,
-    input_for_a_stream_that_was_closed_resets_the_peer,
-    nothing_is_told_of_a_stream_that_was_closed,
-    nothing_is_told_of_a_stream_that_was_closed_with_its_event_on_the_way,
-    who_is_given_a_used_descriptor_is_told_nothing_of_its_last_owner,
-    what_was_registered_anew_is_told_under_its_own_key_only,
-    a_reset_behind_our_fin_is_not_told_to_the_peers_reads,
-    what_came_before_our_reset_the_peer_can_still_read,
-    what_a_reset_behind_fin_is_told_by_is_a_broken_pipe_to_the_peers_writes,
-    when_both_have_sent_fin_that_is_told_and_no_reset_comes_after_it,
+on_every_backend! {
+    close_with_fin_delivers_bytes_then_fin,
+    close_with_reset_resets_the_peer,
+    close_with_unread_input_resets_the_peer,
+    close_with_only_fin_unread_sends_fin,
+    close_after_own_fin_sends_nothing_more,
+    input_for_a_closed_stream_resets_the_peer,
+    closed_stream_has_no_events,
+    pending_event_of_a_closed_stream_is_dropped,
+    reused_fd_gets_no_event_of_its_previous_owner,
+    reregistered_stream_reports_only_its_new_key,
+    reset_after_fin_is_not_reported_by_the_peers_reads,
+    bytes_before_own_reset_are_readable_by_the_peer,
+    reset_after_the_peers_fin_is_reported_as_epipe,
+    after_both_fins_a_reset_is_not_reported,
 }
 
-fn closed_with_fin_the_peer_reads_all_and_then_the_end<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn close_with_fin_delivers_bytes_then_fin<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     assert_eq!(pair.stream.write(b"bye").unwrap(), 3);
-    stage.net().close(pair.stream, Ending::Fin);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"bye").and(End::Fin));
+    harness.net().close(pair.stream, Ending::Fin);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"bye").and(StreamEnd::Fin));
 }
 
-fn closed_with_reset_the_peer_is_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
-    stage.net().close(pair.stream, Ending::Reset);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+fn close_with_reset_resets_the_peer<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
+    harness.net().close(pair.stream, Ending::Reset);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
 }
 
-fn closed_with_input_unread_the_peer_is_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn close_with_unread_input_resets_the_peer<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.send(b"unread");
-    stage.expect(pair.key, READABLE);
-    stage.net().close(pair.stream, Ending::Fin);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+    harness.expect(pair.key, READABLE);
+    harness.net().close(pair.stream, Ending::Fin);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
 }
 
-fn closed_with_only_the_peers_fin_unread_it_is_not_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
+fn close_with_only_fin_unread_sends_fin<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
     pair.peer.send_fin();
-    stage.expect(pair.key, READABLE);
-    stage.net().close(pair.stream, Ending::Fin);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"").and(End::Fin));
+    harness.expect(pair.key, READABLE);
+    harness.net().close(pair.stream, Ending::Fin);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Fin));
 }
 
-fn closed_after_our_fin_the_peer_sees_nothing_more<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn close_after_own_fin_sends_nothing_more<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.stream.shutdown_write().unwrap();
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"").and(End::Fin));
-    stage.net().close(pair.stream, Ending::Fin);
-    stage.world.settle();
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Fin));
+    harness.net().close(pair.stream, Ending::Fin);
+    harness.backend.deliver_all();
     assert_eq!(pair.peer.read(&mut [0; 8]).unwrap(), 0);
 }
 
-fn input_for_a_stream_that_was_closed_resets_the_peer<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
-    stage.net().close(pair.stream, Ending::Fin);
-    stage.world.settle();
-    pair.peer.send(b"nobody");
-    stage.world.settle();
-    let error = pair.peer.try_send(b"at all").unwrap_err();
+fn input_for_a_closed_stream_resets_the_peer<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
+    harness.net().close(pair.stream, Ending::Fin);
+    harness.backend.deliver_all();
+    pair.peer.send(b"unread");
+    harness.backend.deliver_all();
+    let error = pair.peer.try_send(b"broken").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
-fn nothing_is_told_of_a_stream_that_was_closed<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
-    stage.net().close(pair.stream, Ending::Fin);
-    stage.world.settle();
+fn closed_stream_has_no_events<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
+    harness.net().close(pair.stream, Ending::Fin);
+    harness.backend.deliver_all();
     pair.peer.send_fin();
-    stage.expect_silence(pair.key);
+    harness.expect_no_event(pair.key);
 }
 
-fn nothing_is_told_of_a_stream_that_was_closed_with_its_event_on_the_way<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    let mut pair = stage.drained_pair();
+fn pending_event_of_a_closed_stream_is_dropped<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
     pair.peer.send(b"a");
-    stage.world.settle();
-    stage.net().close(pair.stream, Ending::Reset);
-    stage.expect_silence(pair.key);
+    harness.backend.deliver_all();
+    harness.net().close(pair.stream, Ending::Reset);
+    harness.expect_no_event(pair.key);
 }
 
-fn who_is_given_a_used_descriptor_is_told_nothing_of_its_last_owner<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    /// Other tests of the process take descriptors too, so it may need a few attempts.
+fn reused_fd_gets_no_event_of_its_previous_owner<B: Backend>(mut harness: Harness<B>) {
+    /// Other tests of the process open file descriptors, too, so several attempts may be needed.
     const MOST_ATTEMPTS: usize = 1000;
     for _ in 0..MOST_ATTEMPTS {
-        let (old, new) = replace_a_connection(&mut stage);
+        let (old, new) = replace_connection(&mut harness);
         if old == new {
             return;
         }
     }
-    panic!("no descriptor was used again");
+    panic!("no file descriptor was reused");
 }
 
-/// Closes a connection for which an event is on its way, and takes the next; returns the descriptors of both.
-fn replace_a_connection<W: Worlds>(stage: &mut Stage<W>) -> (i32, i32) {
-    let mut first = stage.pair();
-    let mut next_peer = stage.dial();
-    stage.expect(super::listener_key(), READABLE);
+/// Closes a connection with a pending event, and accepts the next; returns the file descriptors of both.
+fn replace_connection<B: Backend>(harness: &mut Harness<B>) -> (i32, i32) {
+    let mut first = harness.pair();
+    let mut next_peer = harness.connect_peer();
+    harness.expect(super::listener_key(), READABLE);
     first.peer.send(b"a");
-    stage.world.settle();
-    let old = W::descriptor(&first.stream);
-    stage.net().close(first.stream, Ending::Fin);
-    let mut stream = stage.accept().expect("one waits");
-    let new = W::descriptor(&stream);
-    let key = stage.register(&stream, false);
-    assert!(stage.accept().is_err(), "nobody else waits");
-    stage.expect_silence(first.key);
-    stage.expect_silence(key);
+    harness.backend.deliver_all();
+    let old = B::raw_fd(&first.stream);
+    harness.net().close(first.stream, Ending::Fin);
+    let mut stream = harness.accept().expect("a queued connection");
+    let new = B::raw_fd(&stream);
+    let key = harness.register(&stream, false);
+    assert!(harness.accept().is_err(), "the accept queue is not empty");
+    harness.expect_no_event(first.key);
+    harness.expect_no_event(key);
     next_peer.send(b"b");
-    assert_eq!(stage.hear(&mut stream, key), Found::bytes(b"b"));
-    stage.expect_silence(first.key);
-    stage.net().close(stream, Ending::Reset);
+    assert_eq!(harness.receive(&mut stream, key), Received::bytes(b"b"));
+    harness.expect_no_event(first.key);
+    harness.net().close(stream, Ending::Reset);
     (old, new)
 }
 
-fn what_was_registered_anew_is_told_under_its_own_key_only<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
+fn reregistered_stream_reports_only_its_new_key<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
     let old = pair.key;
     let key = Key {
         serial: old.serial + 100,
         ..old
     };
-    stage.net().watch_writable(&pair.stream, key).unwrap();
+    harness.net().watch_writable(&pair.stream, key).unwrap();
     pair.peer.send(b"a");
-    stage.expect(key, READABLE);
-    stage.expect_silence(old);
+    harness.expect(key, READABLE);
+    harness.expect_no_event(old);
 }
 
-fn what_came_before_our_reset_the_peer_can_still_read<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn bytes_before_own_reset_are_readable_by_the_peer<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     assert_eq!(pair.stream.write(b"part").unwrap(), 4);
-    stage.world.settle();
-    stage.net().close(pair.stream, Ending::Reset);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"part").and(End::Reset));
+    harness.backend.deliver_all();
+    harness.net().close(pair.stream, Ending::Reset);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"part").and(StreamEnd::Reset));
 }
 
-fn a_reset_behind_our_fin_is_not_told_to_the_peers_reads<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
-    stage.net().close(pair.stream, Ending::Fin);
-    stage.world.settle();
-    pair.peer.send(b"nobody");
-    stage.world.settle();
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found, Found::bytes(b"").and(End::Fin));
+fn reset_after_fin_is_not_reported_by_the_peers_reads<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
+    harness.net().close(pair.stream, Ending::Fin);
+    harness.backend.deliver_all();
+    pair.peer.send(b"unread");
+    harness.backend.deliver_all();
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Fin));
 }
 
-fn what_a_reset_behind_fin_is_told_by_is_a_broken_pipe_to_the_peers_writes<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    let mut pair = stage.drained_pair();
+fn reset_after_the_peers_fin_is_reported_as_epipe<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
     pair.peer.close();
-    stage.expect(pair.key, READABLE);
-    assert_eq!(pair.stream.write(b"nobody").unwrap(), 6);
-    stage.world.settle();
-    let taken = pair.stream.take_error().unwrap().expect("an error");
-    assert_eq!(taken.kind(), ErrorKind::BrokenPipe);
+    harness.expect(pair.key, READABLE);
+    assert_eq!(pair.stream.write(b"unread").unwrap(), 6);
+    harness.backend.deliver_all();
+    let error = pair.stream.take_error().unwrap().expect("an error");
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
 }
 
-fn when_both_have_sent_fin_that_is_told_and_no_reset_comes_after_it<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    let mut pair = stage.drained_pair();
+fn after_both_fins_a_reset_is_not_reported<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
     pair.peer.send_fin();
-    stage.expect(pair.key, READABLE);
+    harness.expect(pair.key, READABLE);
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
     pair.stream.shutdown_write().unwrap();
-    if Stage::<W>::SHORT_READ_DRAINS {
-        stage.expect(pair.key, READABLE | WRITABLE | DRAIN);
+    if Harness::<B>::SHORT_READ_DRAINS {
+        harness.expect(pair.key, READABLE | WRITABLE | DRAIN);
     }
-    assert!(pair.stream.peer_addr().is_err(), "it is over");
+    assert!(pair.stream.peer_addr().is_err(), "the connection is over");
     pair.peer.reset();
-    stage.expect_silence(pair.key);
+    harness.expect_no_event(pair.key);
     assert!(pair.stream.take_error().unwrap().is_none());
     let again = pair.stream.shutdown_write().unwrap_err();
     assert_eq!(again.kind(), ErrorKind::NotConnected);

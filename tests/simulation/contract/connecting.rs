@@ -1,52 +1,51 @@
-//! Connections that are begun from here: how their outcome is learnt.
+//! Outgoing connections: how the outcome of connect(2) is reported.
 
-use super::worlds::Worlds;
-use super::{Found, READABLE, Stage, WRITABLE, in_every_world};
+use super::backend::Backend;
+use super::{Harness, READABLE, Received, WRITABLE, on_every_backend};
 use echoloop::net::{Net, Stream};
 use std::io::ErrorKind;
 
-in_every_world! {
-    a_connection_that_was_begun_is_told_by_room_for_output_and_stands,
-    a_connection_that_is_refused_is_told_so_by_an_event,
-    a_connection_that_stood_and_was_reset_before_anybody_looked_says_so,
+on_every_backend! {
+    established_connection_is_reported_as_writable,
+    refused_connection_is_reported_by_an_event,
+    reset_before_the_first_event_is_reported_by_so_error,
 }
 
-fn a_connection_that_was_begun_is_told_by_room_for_output_and_stands<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    let address = stage.world.address();
-    let mut stream = stage.net().connect(address, None).unwrap();
-    let key = stage.register(&stream, true);
-    stage.expect(key, WRITABLE);
+fn established_connection_is_reported_as_writable<B: Backend>(mut harness: Harness<B>) {
+    let address = harness.backend.address();
+    let mut stream = harness.net().connect(address, None).unwrap();
+    let key = harness.register(&stream, true);
+    harness.expect(key, WRITABLE);
     assert!(stream.connected().unwrap());
-    let mut accepted = stage.accept_the_only_one();
-    let accepted_key = stage.register(&accepted, false);
+    let mut accepted = harness.accept_only();
+    let accepted_key = harness.register(&accepted, false);
     assert_eq!(stream.write(b"hello").unwrap(), 5);
-    let found = stage.hear(&mut accepted, accepted_key);
-    assert_eq!(found, Found::bytes(b"hello"));
+    let received = harness.receive(&mut accepted, accepted_key);
+    assert_eq!(received, Received::bytes(b"hello"));
 }
 
-fn a_connection_that_is_refused_is_told_so_by_an_event<W: Worlds>(mut stage: Stage<W>) {
-    stage.close_listener();
-    let address = stage.world.address();
-    let mut stream = stage.net().connect(address, None).expect("it is begun");
-    let key = stage.register(&stream, true);
-    stage.expect(key, WRITABLE);
+fn refused_connection_is_reported_by_an_event<B: Backend>(mut harness: Harness<B>) {
+    harness.close_listener();
+    let address = harness.backend.address();
+    let mut stream = harness
+        .net()
+        .connect(address, None)
+        .expect("a connecting socket");
+    let key = harness.register(&stream, true);
+    harness.expect(key, WRITABLE);
     let error = stream.connected().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-    // Its end is told only once, by whichever call comes first.
+    // Only the first call reports the error.
     assert!(stream.take_error().unwrap().is_none());
 }
 
-fn a_connection_that_stood_and_was_reset_before_anybody_looked_says_so<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    let address = stage.world.address();
-    let mut stream = stage.net().connect(address, None).unwrap();
-    let key = stage.register(&stream, true);
-    stage.close_listener();
-    stage.world.settle();
-    stage.expect(key, READABLE | WRITABLE);
+fn reset_before_the_first_event_is_reported_by_so_error<B: Backend>(mut harness: Harness<B>) {
+    let address = harness.backend.address();
+    let mut stream = harness.net().connect(address, None).unwrap();
+    let key = harness.register(&stream, true);
+    harness.close_listener();
+    harness.backend.deliver_all();
+    harness.expect(key, READABLE | WRITABLE);
     let error = stream.connected().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }

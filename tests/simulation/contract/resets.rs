@@ -1,98 +1,96 @@
-//! The peer's reset: how it is told, and what is left of the stream.
+//! The peer's reset: how it is reported, and what the stream still allows.
 
-use super::worlds::{Peer, Worlds};
-use super::{DRAIN, End, Found, READABLE, Stage, WRITABLE, in_every_world, read_all};
+use super::backend::{Backend, Peer};
+use super::{DRAIN, Harness, READABLE, Received, StreamEnd, WRITABLE, on_every_backend, read_all};
 use echoloop::net::{Readiness, Stream};
 use std::io::ErrorKind;
 
-in_every_world! {
-    a_reset_makes_an_edge_that_says_to_drain,
-    a_reset_is_read_as_an_error_once_and_then_as_the_end,
-    a_reset_before_the_stream_is_watched_is_told,
-    a_peer_that_has_reset_before_it_was_accepted_is_accepted_and_told_of,
-    a_reset_after_our_fin_is_told,
-    who_waits_for_room_is_told_of_a_reset,
-    writing_to_a_stream_that_was_reset_fails,
-    fin_cannot_be_sent_on_a_stream_that_was_reset,
-    a_peer_that_closed_answers_what_it_is_sent_with_a_reset,
-    a_peer_that_closed_with_input_unread_has_reset,
-    what_came_before_a_reset_can_still_be_read,
-    a_reset_is_told_to_a_write_if_that_comes_first_and_then_not_to_a_read,
-    a_reset_is_told_to_who_takes_the_error_and_then_not_to_a_read,
-    a_reset_tells_of_room_to_who_has_not_asked_for_it,
-    after_a_reset_nobody_knows_the_peers_address,
+on_every_backend! {
+    reset_raises_an_edge_with_drain,
+    reset_is_read_as_one_error_and_then_as_eof,
+    reset_before_registration_is_reported,
+    reset_before_accept_is_accepted_and_reported,
+    reset_after_own_fin_is_reported,
+    reset_with_a_full_send_buffer_is_reported_as_writable,
+    write_after_a_reset_fails,
+    shutdown_after_a_reset_fails,
+    closed_peer_answers_bytes_with_a_reset,
+    peer_that_closes_with_unread_input_resets,
+    bytes_before_a_reset_are_readable,
+    reset_reported_by_a_write_is_not_reported_by_a_read,
+    reset_reported_by_so_error_is_not_reported_by_a_read,
+    reset_is_reported_as_writable_without_watching,
+    peer_address_is_unknown_after_a_reset,
 }
 
-/// As the kernel tells of an end: in the weak world that is read like anything else.
-fn ended<W: Worlds>() -> Readiness {
-    READABLE | DRAIN.when(Stage::<W>::SHORT_READ_DRAINS)
+/// The readiness of a closed connection. The weak backend reports no DRAIN, since its reads always continue until EAGAIN.
+fn ended<B: Backend>() -> Readiness {
+    READABLE | DRAIN.when(Harness::<B>::SHORT_READ_DRAINS)
 }
 
-fn a_reset_makes_an_edge_that_says_to_drain<W: Worlds>(mut stage: Stage<W>) {
-    let pair = stage.drained_pair();
+fn reset_raises_an_edge_with_drain<B: Backend>(mut harness: Harness<B>) {
+    let pair = harness.drained_pair();
     pair.peer.reset();
-    stage.expect(pair.key, ended::<W>());
-    stage.expect_silence(pair.key);
+    harness.expect(pair.key, ended::<B>());
+    harness.expect_no_event(pair.key);
 }
 
-fn a_reset_is_read_as_an_error_once_and_then_as_the_end<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn reset_is_read_as_one_error_and_then_as_eof<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.reset();
-    let told = stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream, told);
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+    let reported = harness.expect(pair.key, ended::<B>());
+    let received = read_all(&mut pair.stream, reported);
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
     for _ in 0..2 {
         assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
     }
 }
 
-fn a_reset_before_the_stream_is_watched_is_told<W: Worlds>(mut stage: Stage<W>) {
-    let peer = stage.dial();
-    let mut stream = stage.accept_the_only_one();
+fn reset_before_registration_is_reported<B: Backend>(mut harness: Harness<B>) {
+    let peer = harness.connect_peer();
+    let mut stream = harness.accept_only();
     peer.reset();
-    stage.world.settle();
-    let key = stage.register(&stream, false);
-    let told = stage.expect(key, ended::<W>());
-    let found = read_all(&mut stream, told);
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+    harness.backend.deliver_all();
+    let key = harness.register(&stream, false);
+    let reported = harness.expect(key, ended::<B>());
+    let received = read_all(&mut stream, reported);
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
 }
 
-fn a_peer_that_has_reset_before_it_was_accepted_is_accepted_and_told_of<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    stage.dial().reset();
-    let mut stream = stage.accept_the_only_one();
-    let key = stage.register(&stream, false);
-    let told = stage.expect(key, ended::<W>());
-    let found = read_all(&mut stream, told);
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+fn reset_before_accept_is_accepted_and_reported<B: Backend>(mut harness: Harness<B>) {
+    harness.connect_peer().reset();
+    let mut stream = harness.accept_only();
+    let key = harness.register(&stream, false);
+    let reported = harness.expect(key, ended::<B>());
+    let received = read_all(&mut stream, reported);
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
 }
 
-fn a_reset_after_our_fin_is_told<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.drained_pair();
+fn reset_after_own_fin_is_reported<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.drained_pair();
     pair.stream.shutdown_write().unwrap();
-    stage.world.settle();
+    harness.backend.deliver_all();
     pair.peer.reset();
-    let told = stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream, told);
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+    let reported = harness.expect(pair.key, ended::<B>());
+    let received = read_all(&mut pair.stream, reported);
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
 }
 
-/// A connection that owes does not read: it learns of the reset by writing.
-fn who_waits_for_room_is_told_of_a_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+/// A connection with pending output does not read, so a write must report the reset.
+fn reset_with_a_full_send_buffer_is_reported_as_writable<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     while pair.stream.write(&[b'x'; 4096]).is_ok() {}
-    stage.ask_for_room(&pair);
-    stage.expect_silence(pair.key);
+    harness.watch_writable(&pair);
+    harness.expect_no_event(pair.key);
     pair.peer.reset();
-    stage.expect(pair.key, WRITABLE);
+    harness.expect(pair.key, WRITABLE);
     assert_write_fails(&mut pair.stream);
 }
 
-fn writing_to_a_stream_that_was_reset_fails<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn write_after_a_reset_fails<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.reset();
-    stage.expect(pair.key, READABLE);
+    harness.expect(pair.key, READABLE);
     assert_write_fails(&mut pair.stream);
     assert_write_fails(&mut pair.stream);
 }
@@ -103,54 +101,59 @@ fn assert_write_fails(stream: &mut impl Stream) {
     assert!(is_reset, "{kind}");
 }
 
-fn fin_cannot_be_sent_on_a_stream_that_was_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn shutdown_after_a_reset_fails<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.reset();
-    stage.expect(pair.key, READABLE);
+    harness.expect(pair.key, READABLE);
     let error = pair.stream.shutdown_write().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
 }
 
-fn a_peer_that_closed_answers_what_it_is_sent_with_a_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn closed_peer_answers_bytes_with_a_reset<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.close();
-    stage.expect(pair.key, ended::<W>());
+    harness.expect(pair.key, ended::<B>());
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
-    assert_eq!(pair.stream.write(b"nobody").unwrap(), 6, "who knows yet?");
-    if Stage::<W>::SHORT_READ_DRAINS {
-        // Where an edge is owed only after a call has blocked, none is owed after FIN was read.
-        stage.expect(pair.key, ended::<W>());
+    assert_eq!(
+        pair.stream.write(b"unread").unwrap(),
+        6,
+        "the peer's RST has not arrived"
+    );
+    if Harness::<B>::SHORT_READ_DRAINS {
+        // The weak backend raises an edge only after EAGAIN, and a read at FIN never returns that.
+        harness.expect(pair.key, ended::<B>());
     }
-    stage.world.settle();
+    harness.backend.deliver_all();
     assert_write_fails(&mut pair.stream);
 }
 
-fn a_peer_that_closed_with_input_unread_has_reset<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn peer_that_closes_with_unread_input_resets<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     assert_eq!(pair.stream.write(b"unread").unwrap(), 6);
-    stage.world.settle();
+    harness.backend.deliver_all();
     pair.peer.close();
-    let told = stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream, told);
-    assert_eq!(found, Found::bytes(b"").and(End::Reset));
+    let reported = harness.expect(pair.key, ended::<B>());
+    let received = read_all(&mut pair.stream, reported);
+    assert_eq!(received, Received::bytes(b"").and(StreamEnd::Reset));
 }
 
-fn what_came_before_a_reset_can_still_be_read<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    pair.peer.send(b"last words");
-    stage.world.settle();
+fn bytes_before_a_reset_are_readable<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    pair.peer.send(b"last part");
+    harness.backend.deliver_all();
     pair.peer.reset();
-    let told = stage.expect(pair.key, ended::<W>());
-    let found = read_all(&mut pair.stream, told);
-    assert_eq!(found, Found::bytes(b"last words").and(End::Reset));
+    let reported = harness.expect(pair.key, ended::<B>());
+    let received = read_all(&mut pair.stream, reported);
+    assert_eq!(
+        received,
+        Received::bytes(b"last part").and(StreamEnd::Reset)
+    );
 }
 
-fn a_reset_is_told_to_a_write_if_that_comes_first_and_then_not_to_a_read<W: Worlds>(
-    mut stage: Stage<W>,
-) {
-    let mut pair = stage.pair();
+fn reset_reported_by_a_write_is_not_reported_by_a_read<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.reset();
-    stage.expect(pair.key, ended::<W>());
+    harness.expect(pair.key, ended::<B>());
     let first = pair.stream.write(b"x").unwrap_err();
     assert_eq!(first.kind(), ErrorKind::ConnectionReset);
     let second = pair.stream.write(b"x").unwrap_err();
@@ -158,27 +161,27 @@ fn a_reset_is_told_to_a_write_if_that_comes_first_and_then_not_to_a_read<W: Worl
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
 }
 
-fn a_reset_is_told_to_who_takes_the_error_and_then_not_to_a_read<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn reset_reported_by_so_error_is_not_reported_by_a_read<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     pair.peer.reset();
-    stage.expect(pair.key, ended::<W>());
-    let taken = pair.stream.take_error().unwrap().expect("an error");
-    assert_eq!(taken.kind(), ErrorKind::ConnectionReset);
+    harness.expect(pair.key, ended::<B>());
+    let error = pair.stream.take_error().unwrap().expect("an error");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert!(pair.stream.take_error().unwrap().is_none());
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
 }
 
-fn a_reset_tells_of_room_to_who_has_not_asked_for_it<W: Worlds>(mut stage: Stage<W>) {
-    let pair = stage.drained_pair();
+fn reset_is_reported_as_writable_without_watching<B: Backend>(mut harness: Harness<B>) {
+    let pair = harness.drained_pair();
     pair.peer.reset();
-    stage.expect(pair.key, READABLE | WRITABLE);
+    harness.expect(pair.key, READABLE | WRITABLE);
 }
 
-fn after_a_reset_nobody_knows_the_peers_address<W: Worlds>(mut stage: Stage<W>) {
-    let pair = stage.pair();
+fn peer_address_is_unknown_after_a_reset<B: Backend>(mut harness: Harness<B>) {
+    let pair = harness.pair();
     assert!(pair.stream.peer_addr().is_ok());
     pair.peer.reset();
-    stage.expect(pair.key, ended::<W>());
+    harness.expect(pair.key, ended::<B>());
     let error = pair.stream.peer_addr().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
 }

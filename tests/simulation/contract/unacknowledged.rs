@@ -1,170 +1,178 @@
-//! Bytes that the peer's kernel has not acknowledged: what the kernel reports of them, when there is room behind them,
-//! and what becomes of them when one side closes.
+//! Unacknowledged bytes: how the kernel reports them, when output space raises an edge, and what happens to them on
+//! close.
 
-use super::worlds::{Peer, Worlds};
-use super::{End, Pair, READABLE, Stage, WRITABLE, in_every_world_with_send_buffers};
+use super::backend::{Backend, Peer};
+use super::{Harness, Pair, READABLE, StreamEnd, WRITABLE, on_every_buffered_backend};
 use echoloop::net::{Ending, Net, Stream};
 use std::io::ErrorKind;
 use std::time::Instant;
 
-in_every_world_with_send_buffers! {
+on_every_buffered_backend! {
     bytes_beyond_the_window_stay_unacknowledged,
     bytes_within_the_window_are_acknowledged_unread,
-    no_writable_edge_before_enough_was_acknowledged,
-    fin_behind_unsent_bytes_arrives_after_them,
-    our_reset_destroys_unsent_bytes,
-    the_peers_reset_destroys_our_unsent_bytes,
-    an_orphan_goes_on_transmitting,
-    input_for_an_orphan_destroys_its_unsent_bytes,
-    a_reset_behind_both_fins_is_told_while_bytes_are_unsent,
+    writable_edge_needs_enough_acknowledged_bytes,
+    fin_arrives_after_unsent_bytes,
+    own_reset_discards_unsent_bytes,
+    peers_reset_discards_own_unsent_bytes,
+    orphan_keeps_transmitting,
+    input_for_an_orphan_discards_its_unsent_bytes,
+    reset_after_both_fins_is_reported_with_unsent_bytes,
 }
 
-impl<W: Worlds> Stage<W> {
-    /// Writes until the window of the peer, which does not read, and the send buffer are full; returns how many bytes the
-    /// kernel took.
-    fn fill_beyond_window(&mut self, pair: &mut Pair<W>) -> usize {
-        let deadline = Instant::now() + W::PATIENCE;
+impl<B: Backend> Harness<B> {
+    /// Writes until the send buffer and the window of the peer, which does not read, are full; returns the number of
+    /// bytes accepted.
+    fn fill_beyond_window(&mut self, pair: &mut Pair<B>) -> usize {
+        let deadline = Instant::now() + B::MAX_WAIT;
         let mut written = 0;
         loop {
             match pair.stream.write(&[b'x'; 4096]) {
                 Ok(count) => written += count,
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WouldBlock);
-                    let progress = self.net().progress(&pair.stream).expect("it stands");
-                    if progress.unacknowledged > 0 && progress.since_acknowledged >= W::QUIET {
+                    let progress = self.net().progress(&pair.stream).expect("established");
+                    if progress.unacknowledged > 0 && progress.since_acknowledged >= B::ACK_QUIET {
                         return written;
                     }
                     assert!(Instant::now() < deadline, "{progress:?}");
-                    self.look(pair.key);
+                    self.poll_events(pair.key);
                 }
             }
         }
     }
 
-    fn unacknowledged(&mut self, pair: &Pair<W>) -> usize {
-        let progress = self.net().progress(&pair.stream).expect("it stands");
+    fn unacknowledged(&mut self, pair: &Pair<B>) -> usize {
+        let progress = self.net().progress(&pair.stream).expect("established");
         usize::try_from(progress.unacknowledged).unwrap()
     }
 
     /// Waits until everything is acknowledged.
-    fn expect_all_acknowledged(&mut self, pair: &Pair<W>) {
-        let deadline = Instant::now() + W::PATIENCE;
+    fn expect_all_acknowledged(&mut self, pair: &Pair<B>) {
+        let deadline = Instant::now() + B::MAX_WAIT;
         while self.unacknowledged(pair) > 0 {
-            assert!(Instant::now() < deadline, "bytes stay unacknowledged");
-            self.look(pair.key);
+            assert!(Instant::now() < deadline, "bytes remain unacknowledged");
+            self.poll_events(pair.key);
         }
     }
 }
 
-fn bytes_beyond_the_window_stay_unacknowledged<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    let written = stage.fill_beyond_window(&mut pair);
-    let unacknowledged = stage.unacknowledged(&pair);
+fn bytes_beyond_the_window_stay_unacknowledged<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    let written = harness.fill_beyond_window(&mut pair);
+    let unacknowledged = harness.unacknowledged(&pair);
     assert!(0 < unacknowledged && unacknowledged < written);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.bytes.len() == written);
-    assert_eq!(found.end, None);
-    stage.expect_all_acknowledged(&pair);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.bytes.len() == written);
+    assert_eq!(received.end, None);
+    harness.expect_all_acknowledged(&pair);
 }
 
-fn bytes_within_the_window_are_acknowledged_unread<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
+fn bytes_within_the_window_are_acknowledged_unread<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
     assert_eq!(pair.stream.write(b"unread").unwrap(), 6);
-    stage.expect_all_acknowledged(&pair);
-    let found = stage.peer_finds(&mut pair.peer, |found| found.bytes.len() == 6);
-    assert_eq!(found.bytes, b"unread");
+    harness.expect_all_acknowledged(&pair);
+    let received = harness.peer_reads(&mut pair.peer, |received| received.bytes.len() == 6);
+    assert_eq!(received.bytes, b"unread");
 }
 
-/// The window opens in steps, so a byte that is read makes none; and room is told of only when a part of the send buffer
-/// is free.
-fn no_writable_edge_before_enough_was_acknowledged<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    let written = stage.fill_beyond_window(&mut pair);
-    stage.ask_for_room(&pair);
-    stage.expect_silence(pair.key);
-    let unacknowledged = stage.unacknowledged(&pair);
+/// Reading one byte causes no window update, since the window grows in steps. The stream becomes writable only once a
+/// part of the send buffer is free.
+fn writable_edge_needs_enough_acknowledged_bytes<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    let written = harness.fill_beyond_window(&mut pair);
+    harness.watch_writable(&pair);
+    harness.expect_no_event(pair.key);
+    let unacknowledged = harness.unacknowledged(&pair);
     assert_eq!(pair.peer.read(&mut [0]).unwrap(), 1);
-    stage.expect_silence(pair.key);
-    assert_eq!(stage.unacknowledged(&pair), unacknowledged);
-    stage.peer_finds(&mut pair.peer, |found| found.bytes.len() == written - 1);
-    stage.expect(pair.key, WRITABLE);
-    assert!(stage.unacknowledged(&pair) < unacknowledged);
+    harness.expect_no_event(pair.key);
+    assert_eq!(harness.unacknowledged(&pair), unacknowledged);
+    harness.peer_reads(&mut pair.peer, |received| {
+        received.bytes.len() == written - 1
+    });
+    harness.expect(pair.key, WRITABLE);
+    assert!(harness.unacknowledged(&pair) < unacknowledged);
 }
 
-fn fin_behind_unsent_bytes_arrives_after_them<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    let written = stage.fill_beyond_window(&mut pair);
+fn fin_arrives_after_unsent_bytes<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    let written = harness.fill_beyond_window(&mut pair);
     pair.stream.shutdown_write().unwrap();
-    stage.world.settle();
-    assert!(pair.stream.peer_addr().is_ok(), "it is not over");
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!((found.bytes.len(), found.end), (written, Some(End::Fin)));
-    // It can still be read.
+    harness.backend.deliver_all();
+    assert!(pair.stream.peer_addr().is_ok(), "the connection is over");
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(
+        (received.bytes.len(), received.end),
+        (written, Some(StreamEnd::Fin))
+    );
+    // The other direction stays open.
     pair.peer.send(b"late");
-    stage.expect(pair.key, READABLE);
+    harness.expect(pair.key, READABLE);
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 4);
 }
 
-fn our_reset_destroys_unsent_bytes<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    let written = stage.fill_beyond_window(&mut pair);
-    let unacknowledged = stage.unacknowledged(&pair);
-    stage.net().close(pair.stream, Ending::Reset);
-    stage.world.settle();
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found.end, Some(End::Reset));
-    assert_eq!(found.bytes.len(), written - unacknowledged);
+fn own_reset_discards_unsent_bytes<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    let written = harness.fill_beyond_window(&mut pair);
+    let unacknowledged = harness.unacknowledged(&pair);
+    harness.net().close(pair.stream, Ending::Reset);
+    harness.backend.deliver_all();
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received.end, Some(StreamEnd::Reset));
+    assert_eq!(received.bytes.len(), written - unacknowledged);
 }
 
-fn the_peers_reset_destroys_our_unsent_bytes<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    stage.fill_beyond_window(&mut pair);
+fn peers_reset_discards_own_unsent_bytes<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    harness.fill_beyond_window(&mut pair);
     pair.peer.reset();
-    stage.expect(pair.key, READABLE | WRITABLE);
-    assert_eq!(stage.net().progress(&pair.stream), None);
+    harness.expect(pair.key, READABLE | WRITABLE);
+    assert_eq!(harness.net().progress(&pair.stream), None);
     let error = pair.stream.read(&mut [0; 8]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
-fn an_orphan_goes_on_transmitting<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    let written = stage.fill_beyond_window(&mut pair);
-    let unacknowledged = stage.unacknowledged(&pair);
-    stage.net().close(pair.stream, Ending::Fin);
-    stage.world.settle();
+fn orphan_keeps_transmitting<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    let written = harness.fill_beyond_window(&mut pair);
+    let unacknowledged = harness.unacknowledged(&pair);
+    harness.net().close(pair.stream, Ending::Fin);
+    harness.backend.deliver_all();
     let had_arrived = written - unacknowledged;
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert!(found.bytes.len() > had_arrived);
-    assert_eq!((found.bytes.len(), found.end), (written, Some(End::Fin)));
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert!(received.bytes.len() > had_arrived);
+    assert_eq!(
+        (received.bytes.len(), received.end),
+        (written, Some(StreamEnd::Fin))
+    );
 }
 
-fn input_for_an_orphan_destroys_its_unsent_bytes<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    let written = stage.fill_beyond_window(&mut pair);
-    let unacknowledged = stage.unacknowledged(&pair);
-    stage.net().close(pair.stream, Ending::Fin);
-    stage.world.settle();
-    pair.peer.send(b"nobody");
-    stage.world.settle();
-    let found = stage.peer_finds(&mut pair.peer, |found| found.end.is_some());
-    assert_eq!(found.end, Some(End::Reset));
-    assert_eq!(found.bytes.len(), written - unacknowledged);
+fn input_for_an_orphan_discards_its_unsent_bytes<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    let written = harness.fill_beyond_window(&mut pair);
+    let unacknowledged = harness.unacknowledged(&pair);
+    harness.net().close(pair.stream, Ending::Fin);
+    harness.backend.deliver_all();
+    pair.peer.send(b"unread");
+    harness.backend.deliver_all();
+    let received = harness.peer_reads(&mut pair.peer, |received| received.end.is_some());
+    assert_eq!(received.end, Some(StreamEnd::Reset));
+    assert_eq!(received.bytes.len(), written - unacknowledged);
 }
 
-/// Our FIN is still behind unsent bytes when the peer's has come: the connection is not over.
-fn a_reset_behind_both_fins_is_told_while_bytes_are_unsent<W: Worlds>(mut stage: Stage<W>) {
-    let mut pair = stage.pair();
-    stage.fill_beyond_window(&mut pair);
+/// The own FIN still waits behind unsent bytes when the peer's FIN arrives, so the connection is not over.
+fn reset_after_both_fins_is_reported_with_unsent_bytes<B: Backend>(mut harness: Harness<B>) {
+    let mut pair = harness.pair();
+    harness.fill_beyond_window(&mut pair);
     pair.peer.send_fin();
-    stage.expect(pair.key, READABLE);
+    harness.expect(pair.key, READABLE);
     pair.stream.shutdown_write().unwrap();
-    assert!(pair.stream.peer_addr().is_ok(), "it is not over");
-    if Stage::<W>::SHORT_READ_DRAINS {
-        stage.expect(pair.key, READABLE | WRITABLE);
+    assert!(pair.stream.peer_addr().is_ok(), "the connection is over");
+    if Harness::<B>::SHORT_READ_DRAINS {
+        harness.expect(pair.key, READABLE | WRITABLE);
     }
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
     pair.peer.reset();
-    stage.world.settle();
-    let error = pair.stream.take_error().unwrap().expect("it was reset");
+    harness.backend.deliver_all();
+    let error = pair.stream.take_error().unwrap().expect("an error");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert_eq!(pair.stream.read(&mut [0; 8]).unwrap(), 0);
 }

@@ -1,10 +1,10 @@
-//! What holds of a run of `send`: after each turn of it, and when it has ended.
+//! Checks of a run of `send`: after each iteration of the client, and at its end.
 
-use super::{Exchange, MOST_IDLE_TURNS, PATIENCE};
-use crate::dialogue::Tongue;
-use crate::ends::End;
+use super::{Exchange, MAX_IDLE_ITERATIONS, MAX_QUIET};
+use crate::network::Network;
 use crate::selector::CLIENTS;
-use crate::world::World;
+use crate::send_script::SendProtocol;
+use crate::socket::Socket;
 use echoloop::client::{Failure, SendReport};
 use echoloop::connection::CloseReason;
 use echoloop::protocol::Protocol;
@@ -13,167 +13,190 @@ use echoloop::server::Exit;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// What `send` reads at once from standard input, and what may wait for standard output.
-const PIECE: usize = 32 * 1024;
-const MOST_OUTPUT: usize = 256 * 1024;
+/// The most that `send` reads at once from standard input, and its limit of pending output.
+const CHUNK: usize = 32 * 1024;
+const MAX_PENDING_OUTPUT: usize = 256 * 1024;
 
-/// The client's ends of all connections that it has begun: the server's come to be behind them.
-pub fn clients_ends(world: &World) -> impl Iterator<Item = &End> {
-    let ends = world.ends.iter().enumerate();
-    let own = ends.filter(|(id, end)| end.peer.is_none_or(|peer| peer > *id));
-    own.map(|(_, end)| end)
+/// The client's sockets of all its connections. The server's socket of a connection is added after the client's.
+pub fn client_sockets(network: &Network) -> impl Iterator<Item = &Socket> {
+    let sockets = network.sockets.iter().enumerate();
+    let clients = sockets.filter(|(id, socket)| socket.peer.is_none_or(|peer| peer > *id));
+    clients.map(|(_, socket)| socket)
 }
 
 impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
-    /// The client sleeps when there is nothing to do, and something happens in the end.
+    /// The client sleeps if there is nothing to do, and progress never stops.
     pub(super) fn check_progress(&mut self) {
-        let world = self.world.borrow();
-        let inlet = self.inlet.as_ref().map(|inlet| inlet.borrow());
-        let sum = |count: fn(&End) -> u64| clients_ends(&world).map(count).sum::<u64>();
-        let moved = [
-            inlet
+        let network = self.network.borrow();
+        let stdin = self.stdin.as_ref().map(|stdin| stdin.borrow());
+        let sum = |count: fn(&Socket) -> u64| client_sockets(&network).map(count).sum::<u64>();
+        let progress = [
+            stdin
                 .as_ref()
-                .map_or(0, |inlet| inlet.read as u64 + u64::from(inlet.has_ended)),
-            self.pipe.borrow().written.len() as u64,
-            sum(|end| end.read),
-            sum(|end| end.written),
-            sum(|end| u64::from(end.fin_sent) + u64::from(end.closed)),
+                .map_or(0, |stdin| stdin.read as u64 + u64::from(stdin.end_reported)),
+            self.stdout.borrow().written.len() as u64,
+            sum(|socket| socket.read),
+            sum(|socket| socket.written),
+            sum(|socket| u64::from(socket.fin_sent) + u64::from(socket.closed)),
             sum(|_| 1),
         ];
-        self.idle_turns += 1;
-        if moved != self.moved || world.hosts[CLIENTS].asleep_until.is_some() {
-            self.idle_turns = 0;
+        self.idle_iterations += 1;
+        if progress != self.progress || network.hosts[CLIENTS].asleep_until.is_some() {
+            self.idle_iterations = 0;
         }
-        assert!(self.idle_turns < MOST_IDLE_TURNS, "it spins: {moved:?}");
-        if moved != self.moved {
-            (self.moved, self.moved_at) = (moved, world.now);
+        assert!(
+            self.idle_iterations < MAX_IDLE_ITERATIONS,
+            "the client spins: {progress:?}"
+        );
+        if progress != self.progress {
+            (self.progress, self.progress_at) = (progress, network.now);
         }
-        let waited = world.now - self.moved_at;
-        assert!(waited < 2 * PATIENCE, "forgotten: {moved:?}");
+        let waited = network.now - self.progress_at;
+        assert!(waited < 2 * MAX_QUIET, "no progress: {progress:?}");
     }
 
-    /// Whoever is slow, not much is held; and so the slow one's pace reaches the other end.
+    /// Buffers are bounded whichever side is slow, so backpressure reaches the other side.
     pub(super) fn check_bounds(&mut self) {
-        let piece = match self.dialogue.tongue {
-            Tongue::Frame(width) => {
-                PIECE * width.bytes() + self.dialogue.clients_most + width.bytes()
+        let chunk = match self.dialogue.protocol {
+            SendProtocol::Frame(width) => {
+                CHUNK * width.bytes() + self.dialogue.client_max_message + width.bytes()
             }
-            _ => PIECE + 1,
+            _ => CHUNK + 1,
         };
-        // One turn reads twice what is read at once, and a buffer is at most four times what was ever in it.
-        // What had arrived when a write found that the server has reset the connection is read at once.
-        let bound = 2 * piece + MOST_OUTPUT + 2 * SCRATCH_SIZE + 4 * piece + self.plan.window;
+        // One iteration reads two chunks, and a buffer's capacity is at most four times its largest content.
+        // When a write finds that the server has reset the connection, all input that has arrived is read at once.
+        let bound =
+            2 * chunk + MAX_PENDING_OUTPUT + 2 * SCRATCH_SIZE + 4 * chunk + self.plan.window;
         let held = self.sender.pool().held();
-        assert!(held <= bound, "{held} bytes held, allowed are {bound}");
-        if self.dialogue.tongue != Tongue::Raw {
+        assert!(held <= bound, "{held} bytes held, more than {bound}");
+        if self.dialogue.protocol != SendProtocol::Raw {
             return;
         }
-        let Some(inlet) = &self.inlet else { return };
-        let pipe = self.pipe.borrow();
-        let under_way = inlet.borrow().read - pipe.written.len();
+        let Some(stdin) = &self.stdin else { return };
+        let stdout = self.stdout.borrow();
+        let in_flight = stdin.borrow().read - stdout.written.len();
         let servers = 2 * (self.plan.server.max_pending + SCRATCH_SIZE);
         let bound = bound + servers + 2 * self.plan.window;
-        let world = self.world.borrow();
-        let bound = bound + 2 * world.kernel.send_buffer;
-        // Behind its FIN the server drops what still comes.
-        let is_lost = pipe.has_told
-            || world
-                .ends
+        let network = self.network.borrow();
+        let bound = bound + 2 * network.kernel.send_buffer;
+        // After its FIN the server discards input.
+        let is_lost = stdout.error_reported
+            || network
+                .sockets
                 .iter()
-                .any(|end| end.closed || (end.is_servers && end.fin_sent));
+                .any(|socket| socket.closed || (socket.is_server_side && socket.fin_sent));
         assert!(
-            is_lost || under_way <= bound,
-            "{under_way} bytes read and not written, allowed are {bound}"
+            is_lost || in_flight <= bound,
+            "{in_flight} bytes read and not written, more than {bound}"
         );
     }
 
-    /// What holds when it is over. Gives back how it ended, in a word or two.
-    pub(super) fn check_the_end(&mut self, end: &Result<SendReport, Failure>) -> &'static str {
+    /// Checks the client's result after both programs have ended; returns the outcome in a word or two.
+    pub(super) fn check_result(&mut self, result: &Result<SendReport, Failure>) -> &'static str {
         assert_eq!(self.exit, Some(Exit::Drained));
         assert_eq!((self.server.live(), self.server.buffered()), (0, 0));
-        let world = self.world.borrow();
-        for own in clients_ends(&world) {
-            assert!(own.closed, "left open: {own:?}");
+        let network = self.network.borrow();
+        for socket in client_sockets(&network) {
+            assert!(socket.closed, "left open: {socket:?}");
         }
-        self.check_printed(&world);
-        match end {
-            Ok(sent) => self.check_success(&world, sent),
-            Err(failure) => self.check_failure(&world, failure),
+        self.check_printed(&network);
+        match result {
+            Ok(report) => self.check_success(&network, report),
+            Err(failure) => self.check_failure(&network, failure),
         }
     }
 
-    /// What is printed is what was owed, or its beginning; and all of what was read.
-    fn check_printed(&self, world: &World) {
-        let pipe = self.pipe.borrow();
-        let expected = &self.dialogue.printed;
+    /// The output is a prefix of the expected output, and has everything that the client has received.
+    fn check_printed(&self, network: &Network) {
+        let stdout = self.stdout.borrow();
+        let expected = &self.dialogue.expected_output;
         assert!(
-            expected.starts_with(&pipe.written),
-            "printed were {} bytes, which are not the first of {}",
-            pipe.written.len(),
+            expected.starts_with(&stdout.written),
+            "{} bytes were printed that are no prefix of the expected {}",
+            stdout.written.len(),
             expected.len()
         );
-        let read = clients_ends(world).map(|end| end.read).sum();
-        let due = self.dialogue.printed_for(read);
+        let read = client_sockets(network).map(|socket| socket.read).sum();
+        let due = self.dialogue.output_len_for(read);
         assert!(
-            pipe.has_told || pipe.written.len() == due,
-            "{} bytes were printed of {due} that were read",
-            pipe.written.len()
+            stdout.error_reported || stdout.written.len() == due,
+            "{} bytes were printed of {due} received",
+            stdout.written.len()
         );
-        let stood = clients_ends(world).any(|end| end.stood);
-        let typed = self.inlet.as_ref().map_or(0, |inlet| inlet.borrow().read);
-        assert!(stood || typed == 0, "input was taken for nobody");
+        let was_established = client_sockets(network).any(|socket| socket.was_established);
+        let input = self.stdin.as_ref().map_or(0, |stdin| stdin.borrow().read);
+        assert!(
+            was_established || input == 0,
+            "input was read without a connection"
+        );
     }
 
-    fn check_success(&self, world: &World, sent: &SendReport) -> &'static str {
-        let own = clients_ends(world).last().expect("one has stood");
-        let pipe = self.pipe.borrow();
-        let is_closed = pipe.has_told && pipe.error() == Some(ErrorKind::BrokenPipe);
-        assert_eq!(sent.output_closed, is_closed);
-        assert_eq!((sent.sent, sent.received), (own.written, own.read));
+    fn check_success(&self, network: &Network, report: &SendReport) -> &'static str {
+        let client = client_sockets(network).last().expect("a connection");
+        let stdout = self.stdout.borrow();
+        let is_closed = stdout.error_reported && stdout.error() == Some(ErrorKind::BrokenPipe);
+        assert_eq!(report.output_closed, is_closed);
+        assert_eq!(
+            (report.sent, report.received),
+            (client.written, client.read)
+        );
         if is_closed {
             return "output closed";
         }
-        assert!(!pipe.has_told, "an error of standard output is not told");
-        assert!(own.fin_arrived, "the server's FIN was not waited for");
-        assert!(own.arrived.is_empty(), "not all was read: {own:?}");
-        let servers = &world.ends[own.peer.expect("it has stood")];
+        assert!(
+            !stdout.error_reported,
+            "an error of standard output is not reported"
+        );
+        assert!(client.fin_arrived, "ended before the server's FIN");
+        assert!(
+            client.receive_queue.is_empty(),
+            "not all input was read: {client:?}"
+        );
+        let servers = &network.sockets[client.peer.expect("established")];
         let server_was_first = servers.fin_sent && servers.fin_was_first;
-        // A server that is stopped need not have read all that has arrived.
-        let is_whole = pipe.written.len() == self.dialogue.printed.len();
-        if server_was_first || (self.is_stopped_early && !is_whole) {
-            let may_end = self.plan.trouble.server || self.plan.trouble.memory;
-            assert!(may_end, "the server ended it: {servers:?}");
-            return "cut";
+        // A server that is stopping may leave input unread.
+        let is_complete = stdout.written.len() == self.dialogue.expected_output.len();
+        if server_was_first || (self.is_stopped_early && !is_complete) {
+            let may_end = self.plan.allowed_failures.server || self.plan.allowed_failures.memory;
+            assert!(may_end, "the server closed first: {servers:?}");
+            return "truncated";
         }
-        assert!(own.fin_sent, "no FIN was sent");
-        assert!(!servers.reset_arrived, "reset at its end");
-        assert_eq!(own.written, self.dialogue.sent, "not all was sent");
-        assert!(is_whole, "printed were {} bytes", pipe.written.len());
-        let inlet = self.inlet.as_ref().map(|inlet| inlet.borrow());
-        let has_ended = inlet.is_none_or(|inlet| inlet.has_ended && inlet.error().is_none());
-        assert!(has_ended, "not all of the input was read");
-        "whole"
+        assert!(client.fin_sent, "no FIN was sent");
+        assert!(!servers.reset_arrived, "the client reset the connection");
+        assert_eq!(
+            client.written, self.dialogue.expected_sent,
+            "not all was sent"
+        );
+        assert!(
+            is_complete,
+            "only {} bytes were printed",
+            stdout.written.len()
+        );
+        let stdin = self.stdin.as_ref().map(|stdin| stdin.borrow());
+        let is_at_eof = stdin.is_none_or(|stdin| stdin.end_reported && stdin.error().is_none());
+        assert!(is_at_eof, "standard input was not read to EOF");
+        "complete"
     }
 
-    fn check_failure(&self, world: &World, failure: &Failure) -> &'static str {
-        let trouble = &self.plan.trouble;
-        let own = clients_ends(world).last();
+    fn check_failure(&self, network: &Network, failure: &Failure) -> &'static str {
+        let allowed = &self.plan.allowed_failures;
+        let client = client_sockets(network).last();
         match failure {
             Failure::Connect { attempts, .. } => {
-                let is_stopped = world.listeners[0].closed;
-                let may_fail = trouble.connecting || trouble.memory || is_stopped;
+                let is_refused = network.listeners[0].closed;
+                let may_fail = allowed.connecting || allowed.memory || is_refused;
                 assert!(may_fail, "{failure}");
                 assert_eq!(attempts.len(), self.plan.addresses, "{failure}");
                 "not connected"
             }
             Failure::Lost { end, .. } => {
-                let own = own.expect("it has stood");
-                assert!(trouble.server || trouble.memory, "{failure}: {own:?}");
-                assert_eq!((end.sent, end.received), (own.written, own.read));
+                let client = client.expect("a connection");
+                assert!(allowed.server || allowed.memory, "{failure}: {client:?}");
+                assert_eq!((end.sent, end.received), (client.written, client.read));
                 let is_reset = end.reason == CloseReason::PeerReset;
                 assert!(
-                    !is_reset || own.arrived.is_empty(),
-                    "not all that had come was read: {own:?}"
+                    !is_reset || client.receive_queue.is_empty(),
+                    "not all input before the reset was read: {client:?}"
                 );
                 if end.reason == CloseReason::NoMemory {
                     "no memory"
@@ -182,33 +205,33 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
                 }
             }
             Failure::Timeout { timeout, .. } => {
-                let own = own.expect("it has stood");
+                let client = client.expect("a connection");
                 assert_eq!(Some(*timeout), self.plan.timeout);
-                let waited = Duration::from_nanos(world.now - own.moved_at);
-                assert!(waited >= *timeout, "silent for {waited:?} only: {own:?}");
-                "silent"
+                let waited = Duration::from_nanos(network.now - client.last_io_at);
+                assert!(waited >= *timeout, "idle for only {waited:?}: {client:?}");
+                "timeout"
             }
             Failure::TooLong(_) => {
-                assert!(self.dialogue.client_refuses, "{failure}");
+                assert!(self.dialogue.client_rejects, "{failure}");
                 "too long"
             }
             Failure::Input(error) => {
-                let inlet = self.inlet.as_ref().expect("it was read from").borrow();
-                assert!(inlet.has_ended && inlet.error() == Some(error.kind()));
+                let stdin = self.stdin.as_ref().expect("standard input").borrow();
+                assert!(stdin.end_reported && stdin.error() == Some(error.kind()));
                 "input failed"
             }
             Failure::Output(error) => {
-                let pipe = self.pipe.borrow();
-                assert!(pipe.has_told && pipe.error() == Some(error.kind()));
+                let stdout = self.stdout.borrow();
+                assert!(stdout.error_reported && stdout.error() == Some(error.kind()));
                 assert_ne!(error.kind(), ErrorKind::BrokenPipe);
                 "output failed"
             }
             Failure::OutOfMemory => {
-                assert!(trouble.memory, "{failure}");
+                assert!(allowed.memory, "{failure}");
                 "no memory"
             }
             Failure::Malformed { .. } | Failure::Interrupted { .. } | Failure::Loop(_) => {
-                panic!("without a cause: {failure}")
+                panic!("failed without a cause: {failure}")
             }
         }
     }

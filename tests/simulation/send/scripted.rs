@@ -1,17 +1,17 @@
-//! What seeds, and a look at the code that they drew, have found: each as short as it can be told.
+//! Regression tests for bugs of `send` that seeds or reviews have found, each reduced to the shortest script.
 
 use super::Exchange;
 use super::plan::Plan;
-use crate::dialogue::{Dialogue, Tongue};
 use crate::faults::Faults;
-use crate::inlet::Inlet;
-use crate::output::Pipe;
+use crate::network::{MILLISECOND, Network, SharedNetwork, SocketId};
 use crate::rng::Rng;
 use crate::run::least_timeout;
 use crate::selector::CLIENTS;
+use crate::send_script::{SendProtocol, SendScript};
 use crate::sim_net::SimNet;
-use crate::standard::WithStandard;
-use crate::world::{EndId, MILLISECOND, SharedWorld, World};
+use crate::sim_stdin::SimStdin;
+use crate::sim_stdout::SimStdout;
+use crate::stdio::WithStdio;
 use echoloop::client::{Awaited, Failure, SendReport, Sender};
 use echoloop::net::Source;
 use echoloop::protocol::Raw;
@@ -23,146 +23,163 @@ use std::time::Duration;
 
 const SECOND: u64 = 1_000 * MILLISECOND;
 
-fn typed(bytes: usize) -> Dialogue {
-    Dialogue::draw(&mut Rng::new(0), Tongue::Raw, bytes, false)
+/// A raw dialogue of this many bytes.
+fn raw_dialogue(bytes: usize) -> SendScript {
+    SendScript::draw(&mut Rng::new(0), SendProtocol::Raw, bytes, false)
 }
 
-/// A client whose server is played by the test.
-struct Alone {
-    world: SharedWorld,
-    sender: Sender<WithStandard<true>>,
-    pipe: Rc<RefCell<Pipe>>,
+/// A client without a server: the test acts as the peer.
+struct LoneClient {
+    network: SharedNetwork,
+    sender: Sender<WithStdio<true>>,
+    stdout: Rc<RefCell<SimStdout>>,
 }
 
-impl Alone {
-    fn new(faults: Faults, bytes: usize, pipe: Pipe, timeout: Option<Duration>) -> Alone {
-        let mut world = World::new(Rng::new(0), faults, false);
-        world.listen(Source::listener(0));
-        world.least_timeout = least_timeout(&Config::default(), timeout);
-        let world = Rc::new(RefCell::new(world));
-        let dialogue = typed(bytes);
-        let inlet = Inlet::file(dialogue.typed());
-        let pipe = Rc::new(RefCell::new(pipe));
-        let net = WithStandard::<true> {
+impl LoneClient {
+    fn new(
+        faults: Faults,
+        bytes: usize,
+        stdout: SimStdout,
+        timeout: Option<Duration>,
+    ) -> LoneClient {
+        let mut network = Network::new(Rng::new(0), faults, false);
+        network.listen(Source::listener(0));
+        network.least_timeout = least_timeout(&Config::default(), timeout);
+        let network = Rc::new(RefCell::new(network));
+        let dialogue = raw_dialogue(bytes);
+        let stdin = SimStdin::file(dialogue.input());
+        let stdout = Rc::new(RefCell::new(stdout));
+        let net = WithStdio::<true> {
             net: SimNet {
-                world: world.clone(),
+                network: network.clone(),
                 host: CLIENTS,
             },
-            inlet: Some(Rc::new(RefCell::new(inlet))),
-            pipe: pipe.clone(),
+            stdin: Some(Rc::new(RefCell::new(stdin))),
+            stdout: stdout.clone(),
         };
-        let mut config = Plan::calm().config(&dialogue, true);
+        let mut config = Plan::without_faults().config(&dialogue, true);
         config.timeout = timeout;
         let sender = Sender::new(net, config);
-        Alone {
-            world,
+        LoneClient {
+            network,
             sender,
-            pipe,
+            stdout,
         }
     }
 
-    /// One that has more to send than its server's window takes.
-    fn talkative(faults: Faults, timeout: Option<Duration>) -> Alone {
-        Alone::new(faults, 200_000, Pipe::file(), timeout)
+    /// A client with more input than the peer's window.
+    fn with_large_input(faults: Faults, timeout: Option<Duration>) -> LoneClient {
+        LoneClient::new(faults, 200_000, SimStdout::file(), timeout)
     }
 
-    /// The server's end of its connection.
-    fn servers_end(&self) -> EndId {
-        self.world.borrow().ends[0].peer.expect("it stands")
+    /// A client whose standard output is blocked for two seconds, and whose memory and receive buffer are full of input;
+    /// also returns how many bytes the peer has sent.
+    fn with_blocked_output(faults: Faults) -> (LoneClient, usize) {
+        let blocked = SimStdout::empty(4, 0, 2 * SECOND, 0).with_read_size(usize::MAX);
+        let mut client = LoneClient::new(faults, 10, blocked, None);
+        assert!(client.run(SECOND).is_none());
+        let peer = client.peer_socket();
+        let mut sent = 0;
+        loop {
+            let count = client.network.borrow_mut().send(peer, &[b'x'; 10_000]);
+            if count == 0 {
+                return (client, sent);
+            }
+            sent += count;
+            assert!(client.run(SECOND).is_none());
+        }
     }
 
-    /// Runs until it ends, or until that time has come and nothing is left to do.
+    /// The peer's socket.
+    fn peer_socket(&self) -> SocketId {
+        self.network.borrow().sockets[0].peer.expect("established")
+    }
+
+    /// Runs until the client ends, or sleeps beyond `until`.
     fn run(&mut self, until: u64) -> Option<Result<SendReport, Failure>> {
         loop {
-            let end = self.sender.run_iteration();
-            if end.is_some() {
-                return end;
+            let result = self.sender.run_iteration();
+            if result.is_some() {
+                return result;
             }
-            let mut world = self.world.borrow_mut();
-            let is_ready = world.is_anything_ready(CLIENTS) || self.pipe.borrow().is_pending();
-            let Some(asleep) = world.hosts[CLIENTS].asleep_until.take_if(|_| !is_ready) else {
+            let mut network = self.network.borrow_mut();
+            let is_ready = network.is_anything_ready(CLIENTS) || self.stdout.borrow().is_pending();
+            let Some(asleep) = network.hosts[CLIENTS].asleep_until.take_if(|_| !is_ready) else {
                 continue;
             };
-            let mut pipe = self.pipe.borrow_mut();
-            let next = asleep.min(pipe.reads_at);
-            world.now = next.min(until);
+            let mut stdout = self.stdout.borrow_mut();
+            let next = asleep.min(stdout.next_read_at);
+            network.now = next.min(until);
             if next > until {
                 return None;
             }
-            pipe.goes_on(&mut world);
+            stdout.advance(&mut network);
         }
     }
 }
 
-#[test]
-fn what_was_sent_and_received_is_told_where_output_closes_behind_the_end_of_the_connection() {
-    let dialogue = typed(10);
-    let inlet = Inlet::file(dialogue.typed());
-    let full = Pipe::empty(4, 0, u64::MAX, 0).breaks(SECOND, ErrorKind::BrokenPipe);
-    let (rng, plan) = (Rng::new(0), Plan::calm());
-    let mut exchange = Exchange::<true, _>::new(rng, plan, dialogue, Some(inlet), full, Raw);
-    let end = exchange.send().unwrap();
-    assert!(end.output_closed);
-    assert_eq!((end.sent, end.received), (10, 10));
-    assert_eq!(exchange.conclude(&Ok(end)), "output closed");
+fn is_lost(result: &Option<Result<SendReport, Failure>>) -> bool {
+    matches!(result, Some(Err(Failure::Lost { .. })))
 }
 
 #[test]
-fn what_came_before_a_reset_is_printed_although_calls_are_interrupted() {
+fn output_closed_after_the_connection_still_reports_counts() {
+    let dialogue = raw_dialogue(10);
+    let stdin = SimStdin::file(dialogue.input());
+    let full = SimStdout::empty(4, 0, u64::MAX, 0).failing_at(SECOND, ErrorKind::BrokenPipe);
+    let (rng, plan) = (Rng::new(0), Plan::without_faults());
+    let mut exchange = Exchange::<true, _>::new(rng, plan, dialogue, Some(stdin), full, Raw);
+    let report = exchange.send().unwrap();
+    assert!(report.output_closed);
+    assert_eq!((report.sent, report.received), (10, 10));
+    assert_eq!(exchange.stop_and_check(&Ok(report)), "output closed");
+}
+
+#[test]
+fn bytes_before_a_reset_are_printed_despite_interrupted_calls() {
     let faults = Faults {
         interrupted: 900,
         ..Faults::default()
     };
-    let mut alone = Alone::talkative(faults, None);
-    assert!(alone.run(SECOND).is_none());
-    let servers = alone.servers_end();
-    alone.world.borrow_mut().send(servers, b"no more of that");
-    alone.world.borrow_mut().close(servers, true);
-    let end = alone.run(2 * SECOND);
-    assert!(matches!(end, Some(Err(Failure::Lost { .. }))), "{end:?}");
-    assert_eq!(alone.pipe.borrow().written, b"no more of that");
+    let mut client = LoneClient::with_large_input(faults, None);
+    assert!(client.run(SECOND).is_none());
+    let peer = client.peer_socket();
+    client.network.borrow_mut().send(peer, b"before reset");
+    client.network.borrow_mut().close(peer, true);
+    let result = client.run(2 * SECOND);
+    assert!(is_lost(&result), "{result:?}");
+    assert_eq!(client.stdout.borrow().written, b"before reset");
 }
 
 #[test]
-fn a_server_that_speaks_and_does_not_read_is_not_silent() {
+fn input_from_a_server_that_does_not_read_prevents_a_timeout() {
     let timeout = Duration::from_millis(1_500);
-    let mut alone = Alone::talkative(Faults::default(), Some(timeout));
+    let mut client = LoneClient::with_large_input(Faults::default(), Some(timeout));
     for second in 1..=5 {
-        let end = alone.run(second * SECOND);
-        assert!(end.is_none(), "after {second} seconds: {end:?}");
-        let servers = alone.servers_end();
-        alone.world.borrow_mut().send(servers, b"tick ");
+        let result = client.run(second * SECOND);
+        assert!(result.is_none(), "after {second} seconds: {result:?}");
+        let peer = client.peer_socket();
+        client.network.borrow_mut().send(peer, b"tick ");
     }
-    let end = alone.run(60 * SECOND);
-    let now = alone.world.borrow().now;
+    let result = client.run(60 * SECOND);
+    let now = client.network.borrow().now;
     assert!((6_500 * MILLISECOND..7 * SECOND).contains(&now), "at {now}");
-    let Some(Err(Failure::Timeout { awaited, .. })) = end else {
-        panic!("{end:?}")
+    let Some(Err(Failure::Timeout { awaited, .. })) = result else {
+        panic!("{result:?}")
     };
     assert!(matches!(awaited, Awaited::Acceptance(_)), "{awaited:?}");
-    assert_eq!(alone.pipe.borrow().written, b"tick ".repeat(5));
+    assert_eq!(client.stdout.borrow().written, b"tick ".repeat(5));
 }
 
 #[test]
-fn a_reset_that_is_met_on_being_let_read_again_without_memory_for_a_turn_is_the_end() {
-    let waits = Pipe::empty(4, 0, 2 * SECOND, 0).then_takes(usize::MAX);
-    let mut alone = Alone::new(Faults::default(), 10, waits, None);
-    assert!(alone.run(SECOND).is_none());
-    let servers = alone.servers_end();
-    let mut sent = 0;
-    loop {
-        let taken = alone.world.borrow_mut().send(servers, &[b'x'; 10_000]);
-        if taken == 0 {
-            break;
-        }
-        sent += taken;
-        assert!(alone.run(SECOND).is_none());
-    }
-    alone.world.borrow_mut().close(servers, true);
-    alone.sender.refuse_places(true);
-    let end = alone.run(3 * SECOND);
-    assert!(matches!(end, Some(Err(Failure::Lost { .. }))), "{end:?}");
-    assert_eq!(alone.pipe.borrow().written.len(), sent);
+fn reset_on_resumed_reading_without_queue_memory_is_reported() {
+    let (mut client, sent) = LoneClient::with_blocked_output(Faults::default());
+    let peer = client.peer_socket();
+    client.network.borrow_mut().close(peer, true);
+    client.sender.refuse_places(true);
+    let result = client.run(3 * SECOND);
+    assert!(is_lost(&result), "{result:?}");
+    assert_eq!(client.stdout.borrow().written.len(), sent);
 }
 
 #[test]
@@ -171,22 +188,11 @@ fn bytes_before_a_reset_found_by_so_error_are_printed() {
         read_blocks: 900,
         ..Faults::default()
     };
-    let waits = Pipe::empty(4, 0, 2 * SECOND, 0).then_takes(usize::MAX);
-    let mut alone = Alone::new(faults, 10, waits, None);
-    assert!(alone.run(SECOND).is_none());
-    let servers = alone.servers_end();
-    let mut sent = 0;
-    loop {
-        let taken = alone.world.borrow_mut().send(servers, &[b'x'; 10_000]);
-        if taken == 0 {
-            break;
-        }
-        sent += taken;
-        assert!(alone.run(SECOND).is_none());
-    }
-    // Output fills the client's memory, so the client does not read, and finds the reset by SO_ERROR.
-    alone.world.borrow_mut().close(servers, true);
-    let end = alone.run(3 * SECOND);
-    assert!(matches!(end, Some(Err(Failure::Lost { .. }))), "{end:?}");
-    assert_eq!(alone.pipe.borrow().written.len(), sent);
+    let (mut client, sent) = LoneClient::with_blocked_output(faults);
+    // Pending output fills the client's memory, so the client does not read, and finds the reset by SO_ERROR.
+    let peer = client.peer_socket();
+    client.network.borrow_mut().close(peer, true);
+    let result = client.run(3 * SECOND);
+    assert!(is_lost(&result), "{result:?}");
+    assert_eq!(client.stdout.borrow().written.len(), sent);
 }

@@ -1,176 +1,183 @@
-//! The send queue step by step, where the contract tests cannot look: sizes, steps and times to the byte.
+//! The send queue in detail that the contract tests cannot observe: sizes, steps and times to the byte.
 
 use crate::faults::Faults;
+use crate::network::{MILLISECOND, Network, SocketId};
 use crate::rng::Rng;
-use crate::world::{EndId, MILLISECOND, World};
 use echoloop::net::{Key, Readiness, Ready, Source};
 use std::time::Duration;
 
-/// A connection with these buffers: the world, the client's end, and the server's.
-fn pair(window: usize, send_buffer: usize, notsent_lowat: usize) -> (World, EndId, EndId) {
-    let mut world = World::new(Rng::new(1), Faults::default(), false);
-    world.window = window;
-    world.kernel.send_buffer = send_buffer;
-    world.kernel.notsent_lowat = notsent_lowat;
-    world.listen(Source::listener(0));
-    let client = world.connect(0, 1).unwrap();
-    let (servers, _) = world.accept(0).unwrap();
-    world.ends[servers].is_servers = false;
-    (world, client, servers)
+/// A connection with these buffers: the network, the client's socket and the server's socket.
+fn pair(window: usize, send_buffer: usize, notsent_lowat: usize) -> (Network, SocketId, SocketId) {
+    let mut network = Network::new(Rng::new(1), Faults::default(), false);
+    network.window = window;
+    network.kernel.send_buffer = send_buffer;
+    network.kernel.notsent_lowat = notsent_lowat;
+    network.listen(Source::listener(0));
+    let client = network.connect(0, 1).unwrap();
+    let (servers, _) = network.accept(0).unwrap();
+    network.sockets[servers].is_server_side = false;
+    (network, client, servers)
 }
 
-/// Sends until nothing more is taken; returns how much was.
-fn fill(world: &mut World, id: EndId) -> usize {
-    let mut taken = 0;
+/// Sends until the kernel accepts no more; returns the number of bytes accepted.
+fn fill(network: &mut Network, id: SocketId) -> usize {
+    let mut accepted = 0;
     loop {
-        match world.send(id, &[7; 1000]) {
-            0 => return taken,
-            count => taken += count,
+        match network.send(id, &[7; 1000]) {
+            0 => return accepted,
+            count => accepted += count,
         }
     }
 }
 
-fn read(world: &mut World, id: EndId, count: usize) {
-    assert_eq!(world.read(id, &mut vec![0; count]).unwrap(), count);
+fn read(network: &mut Network, id: SocketId, count: usize) {
+    assert_eq!(network.read(id, &mut vec![0; count]).unwrap(), count);
 }
 
-fn unacknowledged(world: &mut World, id: EndId) -> u64 {
-    world.program_progress(id).unwrap().unacknowledged
+fn unacknowledged(network: &mut Network, id: SocketId) -> u64 {
+    network.program_progress(id).unwrap().unacknowledged
 }
 
 /// Whether a writable edge is reported now.
-fn is_told(world: &mut World) -> bool {
+fn has_writable_edge(network: &mut Network) -> bool {
     let mut ready: Vec<Ready> = Vec::new();
-    world.wait(0, Some(0), &mut ready);
+    network.wait(0, Some(0), &mut ready);
     let writable = Readiness::WRITABLE;
     ready.iter().any(|event| event.readiness.contains(writable))
 }
 
 #[test]
-fn the_kernel_takes_a_window_and_a_send_buffer() {
-    let (mut world, client, servers) = pair(100, 60, usize::MAX);
-    assert_eq!(world.send(servers, &[7; 1000]), 60, "one buffer at a time");
-    assert_eq!(fill(&mut world, servers), 100);
-    assert_eq!(world.ends[client].arrived.len(), 100);
-    assert_eq!(unacknowledged(&mut world, servers), 60);
+fn kernel_accepts_a_window_plus_a_send_buffer() {
+    let (mut network, client, servers) = pair(100, 60, usize::MAX);
+    assert_eq!(
+        network.send(servers, &[7; 1000]),
+        60,
+        "one buffer at a time"
+    );
+    assert_eq!(fill(&mut network, servers), 100);
+    assert_eq!(network.sockets[client].receive_queue.len(), 100);
+    assert_eq!(unacknowledged(&mut network, servers), 60);
 }
 
 #[test]
-fn no_more_than_the_lowat_is_unsent() {
-    let (mut world, _, servers) = pair(100, 60, 25);
-    assert_eq!(fill(&mut world, servers), 125);
-    assert_eq!(unacknowledged(&mut world, servers), 25);
+fn unsent_bytes_are_limited_to_the_lowat() {
+    let (mut network, _, servers) = pair(100, 60, 25);
+    assert_eq!(fill(&mut network, servers), 125);
+    assert_eq!(unacknowledged(&mut network, servers), 25);
 }
 
 #[test]
-fn without_a_send_buffer_a_write_is_acknowledged_at_once() {
-    let (mut world, _, servers) = pair(100, 0, usize::MAX);
-    assert_eq!(fill(&mut world, servers), 100);
-    assert_eq!(unacknowledged(&mut world, servers), 0);
+fn write_without_send_buffer_is_acknowledged_at_once() {
+    let (mut network, _, servers) = pair(100, 0, usize::MAX);
+    assert_eq!(fill(&mut network, servers), 100);
+    assert_eq!(unacknowledged(&mut network, servers), 0);
 }
 
 #[test]
-fn room_is_reported_below_half_of_the_lowat() {
-    let (mut world, client, servers) = pair(100, 1000, 40);
-    fill(&mut world, servers);
-    world.register(0, servers, Key { slot: 7, serial: 1 }, true);
-    assert!(!is_told(&mut world));
-    read(&mut world, client, 20);
-    assert_eq!(unacknowledged(&mut world, servers), 20);
-    assert!(!is_told(&mut world), "half of it is not below");
-    assert_eq!(world.send_room(servers), 20, "though a write takes some");
-    read(&mut world, client, 1);
-    assert!(is_told(&mut world));
+fn stream_is_writable_below_half_of_the_lowat() {
+    let (mut network, client, servers) = pair(100, 1000, 40);
+    fill(&mut network, servers);
+    network.register(0, servers, Key { slot: 7, serial: 1 }, true);
+    assert!(!has_writable_edge(&mut network));
+    read(&mut network, client, 20);
+    assert_eq!(unacknowledged(&mut network, servers), 20);
+    assert!(
+        !has_writable_edge(&mut network),
+        "exactly half of the lowat"
+    );
+    assert_eq!(network.send_space(servers), 20, "a write is accepted");
+    read(&mut network, client, 1);
+    assert!(has_writable_edge(&mut network));
 }
 
 #[test]
-fn room_is_reported_when_a_third_of_the_buffer_is_free() {
-    let (mut world, client, servers) = pair(100, 60, usize::MAX);
-    fill(&mut world, servers);
-    world.register(0, servers, Key { slot: 7, serial: 1 }, true);
-    read(&mut world, client, 18);
-    assert!(!is_told(&mut world));
-    read(&mut world, client, 2);
-    assert!(is_told(&mut world));
+fn stream_is_writable_when_a_third_of_the_buffer_is_free() {
+    let (mut network, client, servers) = pair(100, 60, usize::MAX);
+    fill(&mut network, servers);
+    network.register(0, servers, Key { slot: 7, serial: 1 }, true);
+    read(&mut network, client, 18);
+    assert!(!has_writable_edge(&mut network));
+    read(&mut network, client, 2);
+    assert!(has_writable_edge(&mut network));
 }
 
 #[test]
-fn a_full_send_buffer_of_one_byte_is_not_writable() {
-    let (mut world, client, servers) = pair(1, 1, usize::MAX);
-    assert_eq!(fill(&mut world, servers), 2);
-    assert!(!world.is_writable(servers));
-    read(&mut world, client, 1);
-    assert!(world.is_writable(servers));
+fn full_send_buffer_of_one_byte_is_not_writable() {
+    let (mut network, client, servers) = pair(1, 1, usize::MAX);
+    assert_eq!(fill(&mut network, servers), 2);
+    assert!(!network.is_writable(servers));
+    read(&mut network, client, 1);
+    assert!(network.is_writable(servers));
 }
 
 #[test]
-fn the_window_opens_by_a_segment_or_half_a_buffer() {
+fn window_opens_by_a_segment_or_half_a_buffer() {
     for (segment, step) in [(0, 1), (10, 10), (1000, 50)] {
-        let (mut world, client, servers) = pair(100, 200, usize::MAX);
-        world.kernel.segment = segment;
-        assert_eq!(fill(&mut world, servers), 300);
+        let (mut network, client, servers) = pair(100, 200, usize::MAX);
+        network.kernel.segment = segment;
+        assert_eq!(fill(&mut network, servers), 300);
         for byte in 1..=step {
-            assert_eq!(unacknowledged(&mut world, servers), 200, "byte {byte}");
-            read(&mut world, client, 1);
+            assert_eq!(unacknowledged(&mut network, servers), 200, "byte {byte}");
+            read(&mut network, client, 1);
         }
-        assert_eq!(unacknowledged(&mut world, servers), 200 - step as u64);
+        assert_eq!(unacknowledged(&mut network, servers), 200 - step as u64);
     }
 }
 
 #[test]
 fn fin_waits_for_the_last_byte_and_a_window() {
-    let (mut world, client, servers) = pair(100, 50, usize::MAX);
-    fill(&mut world, servers);
-    world.fin(servers);
-    read(&mut world, client, 50);
-    assert_eq!(unacknowledged(&mut world, servers), 0);
-    assert!(!world.ends[client].fin_arrived, "the window is full");
-    read(&mut world, client, 1);
-    assert!(world.ends[client].fin_arrived);
+    let (mut network, client, servers) = pair(100, 50, usize::MAX);
+    fill(&mut network, servers);
+    network.send_fin(servers);
+    read(&mut network, client, 50);
+    assert_eq!(unacknowledged(&mut network, servers), 0);
+    assert!(!network.sockets[client].fin_arrived, "the window is full");
+    read(&mut network, client, 1);
+    assert!(network.sockets[client].fin_arrived);
 }
 
 #[test]
-fn an_urgent_mark_arrives_with_its_byte() {
-    let (mut world, client, servers) = pair(100, 50, usize::MAX);
-    assert_eq!(world.send(servers, &[7; 50]), 50);
-    assert_eq!(world.send(servers, &[7; 50]), 50);
-    assert_eq!(world.send(servers, &[7; 10]), 10);
-    world.mark_urgent(servers);
-    assert_eq!(world.send(servers, b"X"), 1);
-    assert!(!world.ends[client].has_urgent_mark());
-    read(&mut world, client, 10);
-    assert!(!world.ends[client].has_urgent_mark());
-    read(&mut world, client, 1);
-    assert!(world.ends[client].has_urgent_mark());
-    assert_eq!(world.read(client, &mut [0; 200]).unwrap(), 99);
-    assert_eq!(world.read(client, &mut [0; 200]).unwrap(), 1);
+fn urgent_mark_arrives_with_its_byte() {
+    let (mut network, client, servers) = pair(100, 50, usize::MAX);
+    assert_eq!(network.send(servers, &[7; 50]), 50);
+    assert_eq!(network.send(servers, &[7; 50]), 50);
+    assert_eq!(network.send(servers, &[7; 10]), 10);
+    network.mark_urgent(servers);
+    assert_eq!(network.send(servers, b"X"), 1);
+    assert!(!network.sockets[client].has_urgent_mark());
+    read(&mut network, client, 10);
+    assert!(!network.sockets[client].has_urgent_mark());
+    read(&mut network, client, 1);
+    assert!(network.sockets[client].has_urgent_mark());
+    assert_eq!(network.read(client, &mut [0; 200]).unwrap(), 99);
+    assert_eq!(network.read(client, &mut [0; 200]).unwrap(), 1);
 }
 
 #[test]
-fn progress_counts_from_the_last_byte_each_way() {
-    let (mut world, client, servers) = pair(100, 50, usize::MAX);
-    world.now = 5 * MILLISECOND;
-    fill(&mut world, servers);
-    world.now = 7 * MILLISECOND;
-    world.send(client, b"input");
-    world.now = 10 * MILLISECOND;
-    let progress = world.program_progress(servers).unwrap();
+fn progress_is_measured_from_the_last_byte_each_way() {
+    let (mut network, client, servers) = pair(100, 50, usize::MAX);
+    network.now = 5 * MILLISECOND;
+    fill(&mut network, servers);
+    network.now = 7 * MILLISECOND;
+    network.send(client, b"input");
+    network.now = 10 * MILLISECOND;
+    let progress = network.program_progress(servers).unwrap();
     assert_eq!(progress.since_acknowledged, Duration::from_millis(5));
     assert_eq!(progress.since_received, Duration::from_millis(3));
-    read(&mut world, client, 1);
-    let progress = world.program_progress(servers).unwrap();
+    read(&mut network, client, 1);
+    let progress = network.program_progress(servers).unwrap();
     assert_eq!(progress.since_acknowledged, Duration::ZERO);
 }
 
 #[test]
-fn hidden_progress_is_never_more_than_the_truth() {
-    let (mut world, _, servers) = pair(100, 50, usize::MAX);
-    fill(&mut world, servers);
-    world.now = 8;
-    world.faults.progress_hidden = 500;
+fn false_progress_never_exceeds_the_true_time() {
+    let (mut network, _, servers) = pair(100, 50, usize::MAX);
+    fill(&mut network, servers);
+    network.now = 8;
+    network.faults.progress_hidden = 500;
     let mut reported = [0; 9];
     for _ in 0..1000 {
-        let progress = world.program_progress(servers).unwrap();
+        let progress = network.program_progress(servers).unwrap();
         reported[progress.since_acknowledged.as_nanos() as usize] += 1;
     }
     assert!(reported[8] > 400, "{reported:?}");
@@ -178,23 +185,23 @@ fn hidden_progress_is_never_more_than_the_truth() {
 }
 
 #[test]
-fn progress_is_unknown_without_sock_diag_and_after_the_end() {
-    let (mut world, client, servers) = pair(100, 50, usize::MAX);
-    world.kernel.hides_progress = true;
-    assert_eq!(world.program_progress(servers), None);
-    world.kernel.hides_progress = false;
-    assert!(world.program_progress(servers).is_some());
-    world.close(client, true);
-    assert_eq!(world.program_progress(servers), None);
+fn progress_is_unknown_without_sock_diag_or_after_a_reset() {
+    let (mut network, client, servers) = pair(100, 50, usize::MAX);
+    network.kernel.hides_progress = true;
+    assert_eq!(network.program_progress(servers), None);
+    network.kernel.hides_progress = false;
+    assert!(network.program_progress(servers).is_some());
+    network.close(client, true);
+    assert_eq!(network.program_progress(servers), None);
 }
 
 #[test]
-fn our_reset_behind_a_waiting_fin_lets_no_fin_through() {
-    let (mut world, client, servers) = pair(100, 50, usize::MAX);
-    fill(&mut world, servers);
-    world.fin(servers);
-    world.close(servers, true);
-    read(&mut world, client, 100);
-    assert!(!world.ends[client].fin_arrived);
-    assert!(world.read(client, &mut [0]).is_err());
+fn own_reset_discards_a_fin_that_waits_for_window() {
+    let (mut network, client, servers) = pair(100, 50, usize::MAX);
+    fill(&mut network, servers);
+    network.send_fin(servers);
+    network.close(servers, true);
+    read(&mut network, client, 100);
+    assert!(!network.sockets[client].fin_arrived);
+    assert!(network.read(client, &mut [0]).is_err());
 }

@@ -1,19 +1,19 @@
-//! Peers that read slowly but steadily: while a server sees neither input nor room for output, their kernels go on
-//! acknowledging bytes. Some of them stop in the middle.
+//! Peers that read slowly but steadily: their kernels acknowledge bytes while the server has neither input nor space
+//! for output. Some of them stop reading midway.
 
 use crate::faults::Faults;
-use crate::peer::{Leaving, Peer, Reading};
+use crate::network::MILLISECOND;
+use crate::peer::{Closing, Peer, Reading};
 use crate::rng::{Rng, mix};
-use crate::run::PLENTY;
+use crate::run::UNLIMITED_MEMORY;
 use crate::send_queue::Kernel;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 
-/// How many looks of a peer it takes, about, to read what the kernels hold for it.
-const LOOKS: u64 = 100;
+/// The approximate number of polls in which a peer reads the bytes buffered by the kernels.
+const POLLS: u64 = 100;
 
-/// In some runs deadlines pass before most peers are done: timeouts are short, and all that peers send is let through.
+/// In some runs, sets timeouts so short that deadlines pass before most peers are done, and accepts all input.
 pub fn draw_short_timeouts(
     rng: &Rng,
     config: &mut Config,
@@ -25,23 +25,24 @@ pub fn draw_short_timeouts(
     }
     let mut time = || Some(Duration::from_millis(rng.between(300, 4_000)));
     (config.idle_timeout, config.stall_timeout) = (time(), time());
-    config.max_buffered = PLENTY;
+    config.max_buffered = UNLIMITED_MEMORY;
     config.max_connections = 60;
-    // The server has pending output for long before there is room for it.
+    // The kernel buffers much output, so the output of the server stays pending for long.
     kernel.send_buffer = kernel.send_buffer.max(window);
     kernel.notsent_lowat = kernel.notsent_lowat.max(window);
     (kernel.progress_hidden, faults.progress_hidden) = (0, 0);
     if rng.chance(300) {
-        // Some fall due while their connections have input left to read.
-        faults.busy_jump = 50;
+        // Some deadlines pass while their connections have unread input.
+        faults.clock_jump_if_busy = 50;
         faults.clock_jump_ms = 10_000;
     }
     true
 }
 
-/// In some runs, or in this one if `all`, makes some of the peers slow and steady: what the kernels at both ends hold for one of them is read in
-/// a few times one of the server's timeouts. A copy of the generator is used, so that everything else is drawn as
-/// without them.
+/// In some runs, or in this one if `all`, makes some of the peers slow, steady readers: reading the bytes buffered by
+/// the kernels at both ends takes a few times one of the timeouts of the server.
+///
+/// Draws from a copy of the generator: the other draws do not depend on it.
 pub fn draw_steady_readers(
     rng: &Rng,
     config: &Config,
@@ -65,24 +66,24 @@ pub fn draw_steady_readers(
         let timeout = rng.one_of(&timeouts).as_nanos() as u64;
         let plan = &mut peer.plan;
         plan.starts_at /= 8;
-        // All that it says fits into the kernels, or the server is left with pending output.
+        // Either the kernels buffer everything it sends, or the server has pending output.
         plan.total = held * rng.between(1, 4) / 2;
         if all {
             plan.total += rng.between(0, (4 * held).min(config.max_pending as u64));
         }
         plan.chunk = plan.total;
-        // A pause is as long as drawn at most, and half of that on average.
+        // The pause is an upper limit; the average is half of it.
         let timeouts = rng.between(1, if all { 12 } else { 4 });
-        plan.pause = (2 * timeouts * timeout / LOOKS).max(MILLISECOND);
-        plan.reading = Reading::Slow((held / LOOKS).max(1) as usize);
-        plan.leaving = Leaving::WhenEchoed;
-        plan.urgent = 0;
+        plan.pause = (2 * timeouts * timeout / POLLS).max(MILLISECOND);
+        plan.reading = Reading::Slow((held / POLLS).max(1) as usize);
+        plan.closing = Closing::WhenEchoed;
+        plan.urgent_per_mille = 0;
         if rng.chance(300) {
-            // It goes on sending while it reads.
+            // It sends while it reads.
             plan.chunk = 1 + plan.total / rng.between(2, 40);
         }
         if rng.chance(400) {
-            plan.stops_at = Some(plan.starts_at + rng.between(0, timeouts * timeout));
+            plan.stops_reading_at = Some(plan.starts_at + rng.between(0, timeouts * timeout));
         }
     }
 }

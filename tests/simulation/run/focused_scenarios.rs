@@ -1,27 +1,27 @@
-//! Runs with one thing to show: the memory of all connections is used up by a few peers that do not read, while others
-//! wait for it; or peers read so slowly that bytes are acknowledged for much longer than a timeout.
+//! Scenarios for one case each: a few slow readers use up the memory for which other connections wait; or peers read so
+//! slowly that bytes are acknowledged for much longer than a timeout.
 
-use super::scene::Scene;
+use super::scenario::Scenario;
 use crate::faults::Faults;
-use crate::peer::{Leaving, Peer, Plan, Reading};
+use crate::network::MILLISECOND;
+use crate::peer::{Closing, Peer, Plan, Reading};
 use crate::rng::Rng;
 use crate::send_queue::Kernel;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 
-/// When the peers that read have sent all that they send before memory is there again.
-const WAITING: u64 = 300;
+/// The peers that wait for memory have started after this many milliseconds.
+const WAITING_START_MS: u64 = 300;
 
-impl Scene {
-    /// Draws such a run: peers that do not read send until nothing more is read, others send a little that waits in the
-    /// kernel, and then the first are cut off, or evicted. In some runs SIGTERM comes shortly before.
-    pub(super) fn draw_scarce(rng: &mut Rng) -> Scene {
-        // One peer's input fills the memory, and the output that fills its window comes before that.
+impl Scenario {
+    /// Draws scarce memory: peers that never read send until the server stops reading, input of other peers waits in
+    /// the kernel, and then the former reset or are evicted. In some runs SIGTERM is sent shortly before.
+    pub(super) fn draw_scarce(rng: &mut Rng) -> Scenario {
+        // The output for one peer fills its window first, and then the memory.
         let size = rng.between(5_000, 60_000) as usize;
         let millis = |rng: &mut Rng, least, most| Duration::from_millis(rng.between(least, most));
-        let cut_at = rng.between(WAITING + 100, 1_500) * MILLISECOND;
-        let stops_early = rng.chance(400);
+        let reset_at = rng.between(WAITING_START_MS + 100, 1_500) * MILLISECOND;
+        let drains_early = rng.chance(400);
         let config = Config {
             max_connections: 60,
             max_pending: size,
@@ -33,12 +33,12 @@ impl Scene {
         };
         let mut peers = Vec::new();
         for id in 0..rng.between(3, 20) {
-            peers.push(Peer::new(id, stalled(rng, 4 * size as u64)));
+            peers.push(Peer::new(id, never_reading(rng, 4 * size as u64)));
         }
         for id in 0..rng.between(1, 4) {
-            peers.push(Peer::new(100 + id, waiting(rng)));
+            peers.push(Peer::new(100 + id, waiting_for_memory(rng)));
         }
-        Scene {
+        Scenario {
             config,
             faults: draw_faults(rng),
             window: size,
@@ -46,21 +46,21 @@ impl Scene {
             peers,
             most_clients: 0,
             step: size as u64,
-            cut_at,
-            turning_point: if stops_early {
-                cut_at - rng.between(10, 90) * MILLISECOND
+            reset_at,
+            faults_end_at: if drains_early {
+                reset_at - rng.between(10, 90) * MILLISECOND
             } else {
-                cut_at + 1_000 * MILLISECOND
+                reset_at + 1_000 * MILLISECOND
             },
-            stops_early,
+            drains_early,
         }
     }
 }
 
-impl Scene {
-    /// Draws a run in which peers read slowly and steadily, and send now and then: between any two deadlines bytes are
-    /// acknowledged, and again and again one is received after such a deadline.
-    pub(super) fn draw_slow(rng: &mut Rng) -> Scene {
+impl Scenario {
+    /// Draws slow, steady readers that send from time to time: bytes are acknowledged between any two deadlines, and
+    /// input is received after such deadlines.
+    pub(super) fn draw_slow(rng: &mut Rng) -> Scenario {
         let window = rng.between(1_000, 20_000);
         let timeout = rng.between(800, 1_900);
         let config = Config {
@@ -76,7 +76,7 @@ impl Scene {
             ..Kernel::default()
         };
         let peers = (0..rng.between(1, 5)).map(|id| Peer::new(id, slow(rng, window, timeout)));
-        Scene {
+        Scenario {
             peers: peers.collect(),
             config,
             faults: Faults::default(),
@@ -84,59 +84,59 @@ impl Scene {
             kernel,
             most_clients: 0,
             step: window,
-            cut_at: u64::MAX,
-            turning_point: 60_000 * MILLISECOND,
-            stops_early: rng.chance(300),
+            reset_at: u64::MAX,
+            faults_end_at: 60_000 * MILLISECOND,
+            drains_early: rng.chance(300),
         }
     }
 }
 
-/// A peer that reads about four times in a timeout. It sends twice, with four timeouts between, in which it has always
-/// something left that fits into no window.
+/// A peer that reads about four times per timeout. It sends twice, four timeouts apart; meanwhile a part of its input
+/// always exceeds the window.
 fn slow(rng: &mut Rng, window: u64, timeout: u64) -> Plan {
     let mut plan = Plan::draw(rng, 1_000);
     plan.chunk = window * 6 / 5;
-    plan.says(2 * plan.chunk);
-    plan.sends_every = 16;
+    plan.set_total(2 * plan.chunk);
+    plan.polls_per_send = 16;
     plan.starts_at = rng.between(0, 1_000) * MILLISECOND;
     plan.pause = timeout * MILLISECOND / 2;
     plan.reading = Reading::Slow((window / 80).max(1) as usize);
-    plan.leaving = Leaving::WhenEchoed;
-    plan.urgent = 0;
+    plan.closing = Closing::WhenEchoed;
+    plan.urgent_per_mille = 0;
     plan
 }
 
-/// A peer that sends so much and does not read.
-fn stalled(rng: &mut Rng, total: u64) -> Plan {
+/// A peer that sends `total` bytes and never reads.
+fn never_reading(rng: &mut Rng, total: u64) -> Plan {
     let mut plan = Plan::draw(rng, 1_000);
-    plan.never_reads(total);
+    plan.set_never_reading(total);
     plan.starts_at = rng.between(0, 50) * MILLISECOND;
-    plan.urgent = 0;
+    plan.urgent_per_mille = 0;
     plan
 }
 
-/// A peer that sends a little while memory is used up, and reads all that comes back.
-fn waiting(rng: &mut Rng) -> Plan {
+/// A peer that sends little while memory is used up, and reads every reply.
+fn waiting_for_memory(rng: &mut Rng) -> Plan {
     let mut plan = Plan::draw(rng, 1_000);
-    plan.says(1 + rng.magnitude(2_000));
+    plan.set_total(1 + rng.magnitude(2_000));
     plan.chunk = plan.total;
-    plan.starts_at = rng.between(100, WAITING) * MILLISECOND;
+    plan.starts_at = rng.between(100, WAITING_START_MS) * MILLISECOND;
     plan.pause = 0;
     plan.reading = Reading::Prompt;
-    plan.leaving = rng.one_of(&[Leaving::Never, Leaving::WhenEchoed, Leaving::HalfClose]);
-    plan.urgent = 0;
+    plan.closing = rng.one_of(&[Closing::Never, Closing::WhenEchoed, Closing::HalfClose]);
+    plan.urgent_per_mille = 0;
     plan
 }
 
-/// None in most runs: each event and each iteration may set right what was forgotten.
+/// Draws no faults in most runs: further events and iterations may hide a missed wake-up.
 fn draw_faults(rng: &mut Rng) -> Faults {
     if rng.chance(500) {
         return Faults::default();
     }
     if rng.chance(400) {
-        // Just when memory is there again, there is often none to remember whose turn it is.
+        // When memory becomes available, allocations for the run queue often fail.
         return Faults {
-            places_refused: rng.between(100, 600),
+            queue_alloc_fails: rng.between(100, 600),
             ..Faults::default()
         };
     }
@@ -146,7 +146,7 @@ fn draw_faults(rng: &mut Rng) -> Faults {
         write_blocks: drawn.write_blocks,
         interrupted: drawn.interrupted,
         batch: drawn.batch,
-        places_refused: drawn.places_refused,
+        queue_alloc_fails: drawn.queue_alloc_fails,
         ..Faults::default()
     }
 }

@@ -1,10 +1,10 @@
-//! A simulated network with standard input and output beside it.
+//! [`Net`] with simulated standard input and output.
 
-use crate::inlet::Inlet;
-use crate::output::Pipe;
 use crate::selector::SERVER;
-use crate::send::clients_ends;
+use crate::send::client_sockets;
 use crate::sim_net::{SimListener, SimNet, SimStream};
+use crate::sim_stdin::SimStdin;
+use crate::sim_stdout::SimStdout;
 use echoloop::net::{
     AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source, Time,
 };
@@ -14,38 +14,38 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The network of a program that has standard output, and perhaps standard input.
-pub struct WithStandard<const DRAINS: bool> {
+/// The network of a program that uses standard output and possibly standard input.
+pub struct WithStdio<const DRAINS: bool> {
     pub net: SimNet<DRAINS>,
-    pub inlet: Option<Rc<RefCell<Inlet>>>,
-    pub pipe: Rc<RefCell<Pipe>>,
+    pub stdin: Option<Rc<RefCell<SimStdin>>>,
+    pub stdout: Rc<RefCell<SimStdout>>,
 }
 
-impl<const DRAINS: bool> WithStandard<DRAINS> {
-    /// What is to be told of the two, and is told now.
+impl<const DRAINS: bool> WithStdio<DRAINS> {
+    /// Takes the pending events of both.
     fn take_pending(&mut self) -> Vec<Ready> {
-        let mut told = Vec::new();
-        if self.pipe.borrow_mut().takes_pending() {
-            told.push(OUTPUT);
+        let mut events = Vec::new();
+        if self.stdout.borrow_mut().take_pending() {
+            events.push(OUTPUT);
         }
-        let inlet = self.inlet.as_ref();
-        if inlet.is_some_and(|inlet| inlet.borrow_mut().takes_pending()) {
-            told.push(INPUT);
+        let stdin = self.stdin.as_ref();
+        if stdin.is_some_and(|stdin| stdin.borrow_mut().take_pending()) {
+            events.push(INPUT);
         }
-        told
+        events
     }
 
-    /// As of connections, events may come for which there is no cause.
+    /// Adds spurious events, as the selector does for connections.
     fn push_spurious(&mut self, ready: &mut Vec<Ready>) {
-        let mut world = self.net.world.borrow_mut();
-        let spurious = world.faults.spurious;
-        if self.net.host == SERVER || ready.is_empty() || !world.fault(spurious) {
+        let mut network = self.net.network.borrow_mut();
+        let spurious = network.faults.spurious;
+        if self.net.host == SERVER || ready.is_empty() || !network.fault(spurious) {
             return;
         }
-        self.pipe.borrow_mut().is_told();
+        self.stdout.borrow_mut().on_event();
         ready.push(OUTPUT);
-        if let Some(inlet) = &self.inlet {
-            inlet.borrow_mut().is_told();
+        if let Some(stdin) = &self.stdin {
+            stdin.borrow_mut().on_event();
             ready.insert(0, INPUT);
         }
     }
@@ -61,7 +61,7 @@ const OUTPUT: Ready = Ready {
     readiness: Readiness::WRITABLE,
 };
 
-impl<const DRAINS: bool> Net for WithStandard<DRAINS> {
+impl<const DRAINS: bool> Net for WithStdio<DRAINS> {
     type Listener = SimListener;
     type Stream = SimStream<DRAINS>;
 
@@ -70,32 +70,32 @@ impl<const DRAINS: bool> Net for WithStandard<DRAINS> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        let told = self.take_pending();
-        let timeout = if told.is_empty() {
+        let events = self.take_pending();
+        let timeout = if events.is_empty() {
             timeout
         } else {
             Some(Duration::ZERO)
         };
         self.net.wait(timeout, ready)?;
-        ready.extend(told);
+        ready.extend(events);
         self.push_spurious(ready);
         Ok(())
     }
 
     fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(inlet) = &self.inlet else {
+        let Some(stdin) = &self.stdin else {
             return Err(ErrorKind::NotConnected.into());
         };
-        let mut world = self.net.world.borrow_mut();
-        let mut inlet = inlet.borrow_mut();
-        // Who has heard all is to know at once whether there is something left to say.
-        inlet.may_be_looked_at = clients_ends(&world).any(|end| end.fin_arrived);
-        inlet.read(&mut world, buffer)
+        let mut network = self.net.network.borrow_mut();
+        let mut stdin = stdin.borrow_mut();
+        // After the peer's FIN the client checks without an event whether input is left to send.
+        stdin.may_read_without_event = client_sockets(&network).any(|socket| socket.fin_arrived);
+        stdin.read(&mut network, buffer)
     }
 
     fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut world = self.net.world.borrow_mut();
-        self.pipe.borrow_mut().write(&mut world, bytes)
+        let mut network = self.net.network.borrow_mut();
+        self.stdout.borrow_mut().write(&mut network, bytes)
     }
 
     fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<SimListener> {

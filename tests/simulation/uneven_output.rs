@@ -1,15 +1,17 @@
-//! Peers that do not read and for which the server holds very different amounts of memory, until it is scarce.
+//! Slow readers with very different amounts of pending output, until memory is scarce.
 
 use crate::faults::Faults;
-use crate::peer::{Leaving, Peer, Plan, Reading};
+use crate::network::MILLISECOND;
+use crate::peer::{Closing, Peer, Plan, Reading};
 use crate::rng::{Rng, mix};
 use crate::send_queue::Kernel;
-use crate::world::MILLISECOND;
 use echoloop::server::Config;
 use std::time::Duration;
 
-/// In some runs, replaces all peers: the first one makes the server hold 200,000 bytes, some others a tenth of that, and when
-/// all of them have stalled, memory becomes scarce because of more like these. A copy of the generator is used, so that everything else is drawn as without them.
+/// In some runs, replaces all peers: the server holds 200,000 bytes of output for the first peer and a tenth of that
+/// for some others. When these have stalled, further peers like them make memory scarce.
+///
+/// Draws from a copy of the generator: the other draws do not depend on it.
 pub fn maybe_draw(
     rng: &Rng,
     config: &mut Config,
@@ -31,7 +33,7 @@ pub fn maybe_draw(
     *window = 1_000;
     *kernel = Kernel::default();
     *faults = Faults::default();
-    // What the kernels at both ends take, in either direction.
+    // Bytes buffered by the kernels at both ends, in either direction.
     let in_transit = 2 * *window as u64;
     *peers = (0..20)
         .map(|id| {
@@ -41,14 +43,14 @@ pub fn maybe_draw(
                 1..6 => (rng.between(13_000, 16_000), rng.between(0, 500)),
                 _ => (rng.between(13_000, 16_000), rng.between(3_000, 3_200)),
             };
-            plan.never_reads(in_transit + total);
+            plan.set_never_reading(in_transit + total);
             plan.starts_at = starts_at * MILLISECOND;
-            plan.urgent = 0;
-            // The run goes on until the server has closed it.
-            plan.stops_at = Some(0);
+            plan.urgent_per_mille = 0;
+            // The run continues until the server has closed the connection.
+            plan.stops_reading_at = Some(0);
             debug_assert_eq!(
-                (plan.reading, plan.leaving),
-                (Reading::Never, Leaving::Never)
+                (plan.reading, plan.closing),
+                (Reading::Never, Closing::Never)
             );
             Peer::new(id, plan)
         })

@@ -1,103 +1,103 @@
-//! The simulated world: time, sockets, and what passes between them.
+//! The simulated network and the clock: sockets, accept queues, and the bytes between them.
 //!
-//! Bytes arrive as soon as the window of the receiver has room for them (`send_queue.rs`, `ends.rs`); what makes life
-//! hard are the faults, and the edges (`selector.rs`). The calls that programs under test make are in `calls.rs`, with
-//! what must hold whenever they make them.
+//! Transmission takes no time: bytes arrive as soon as the receiver's window has space for them (`send_queue`,
+//! `socket.rs`). The difficulty comes from the faults and from edge-triggered events (`selector.rs`). `syscalls.rs` has the
+//! system calls of the programs under test, and the checks on every call.
 
-use crate::connecting::Handshake;
-use crate::ends::End;
 use crate::faults::Faults;
+use crate::handshake::Handshake;
 use crate::rng::{Rng, mix};
 use crate::selector::{Host, SERVER};
 use crate::send_queue::Kernel;
+use crate::socket::Socket;
 use echoloop::net::{Signal, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Names an end of a connection.
-pub type EndId = usize;
+/// Index of a socket in [`Network::sockets`].
+pub type SocketId = usize;
 
 pub const MILLISECOND: u64 = 1_000_000;
 
-/// The server's listening socket.
+/// A listening socket of the server.
 #[derive(Debug, Default)]
 pub struct Listener {
-    pub queue: VecDeque<EndId>,
+    pub queue: VecDeque<SocketId>,
     pub armed: bool,
     pub pending: bool,
     pub closed: bool,
-    /// Connections accepted in this iteration of the server's loop.
+    /// Connections accepted in this iteration of the server's event loop.
     pub accepted: usize,
 }
 
-/// What a run has seen, for the report.
+/// Counters of a run, for the report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub waits: u64,
     pub faults: u64,
-    /// Connections that failed when they were accepted, and attempts to accept for which nothing was left.
+    /// Calls of accept(2) that failed with ECONNABORTED, and with EMFILE or ENOBUFS.
     pub aborted: u64,
     pub exhausted: u64,
-    /// Signals that came during the drain.
+    /// Signals received during the drain.
     pub signals_repeated: u64,
 }
 
 #[derive(Debug)]
-pub struct World {
+pub struct Network {
     pub now: u64,
     pub rng: Rng,
     pub faults: Faults,
-    /// Whether an edge is owed only after a call has blocked.
+    /// An edge is raised only after a call has returned EAGAIN (`selector.rs`).
     pub weak: bool,
-    pub ends: Vec<End>,
+    pub sockets: Vec<Socket>,
     pub listeners: Vec<Listener>,
     pub handshakes: Vec<Handshake>,
-    /// How long each connect of a program took that was answered.
+    /// Durations of the successful connects of a program.
     pub connect_times: Vec<u64>,
     pub hosts: [Host; 2],
-    /// Until when descriptors are exhausted.
+    /// Until this time accept(2) fails for lack of file descriptors or buffers.
     pub exhausted_until: u64,
     pub tally: Tally,
     digest: u64,
-    /// Bytes that one connection may be owed.
+    /// Limit of pending output per connection of the server.
     pub max_pending: usize,
-    /// Buffers of this size are given to connections.
+    /// Receive buffer of each connection.
     pub window: usize,
-    /// The server has been told to stop: it may look for input without an event.
+    /// The server has received a signal to stop: it may read without an event.
     pub stopping: bool,
-    /// The server's ends that were closed, since this was last emptied.
-    pub closed: Vec<EndId>,
-    /// Bytes that one connection may read in a turn.
+    /// The server's sockets that were closed since this was last cleared.
+    pub closed: Vec<SocketId>,
+    /// Bytes that one connection may read in an iteration of the server's event loop.
     pub budget: usize,
-    /// When a drain is over that has begun.
+    /// When the drain ends, once it has begun.
     pub drained_by: Option<u64>,
-    /// For how long the process was stopped, or the machine suspended: in all, and before the server was told to stop.
+    /// How long the process was stopped or the machine suspended: in total, and before the drain.
     pub paused: u64,
     paused_before_drain: u64,
     drain_timeout: u64,
-    /// FIN says that a record is taken, so whoever has left none is reset.
+    /// FIN confirms that a record was written; a connection without one is reset.
     pub fin_is_receipt: bool,
-    /// How the kernels treat bytes in transit.
+    /// Send buffers and window updates of both kernels.
     pub kernel: Kernel,
-    /// For how long the process may have been stopped at most, also where nothing goes wrong any more.
+    /// The longest pause of the process in this run; remains set after faults are switched off.
     pub longest_pause: Duration,
-    /// The shortest timeout of any connection: before a deadline closes one, the program may look without an edge.
+    /// The shortest timeout of any connection. At a deadline the program may read or write without an edge.
     pub least_timeout: u64,
 }
 
-pub type SharedWorld = Rc<RefCell<World>>;
+pub type SharedNetwork = Rc<RefCell<Network>>;
 
-impl World {
-    pub fn new(rng: Rng, faults: Faults, weak: bool) -> World {
-        World {
+impl Network {
+    pub fn new(rng: Rng, faults: Faults, weak: bool) -> Network {
+        Network {
             now: 0,
             rng,
             longest_pause: faults.longest_pause(),
             faults,
             weak,
-            ends: Vec::new(),
+            sockets: Vec::new(),
             listeners: Vec::new(),
             handshakes: Vec::new(),
             connect_times: Vec::new(),
@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// Adds to the digest of all that happened.
+    /// Adds an event to the digest, by which two runs of a seed are compared.
     pub fn trace(&mut self, what: u64, about: u64) {
         self.digest = mix(self.digest ^ mix(what) ^ about.rotate_left(32)).wrapping_add(self.now);
     }
@@ -129,59 +129,61 @@ impl World {
         self.digest
     }
 
-    /// Whether a fault strikes that does so this many times in a thousand.
+    /// Draws whether a fault occurs that has this chance per thousand.
     pub fn fault(&mut self, per_mille: u64) -> bool {
-        let strikes = per_mille > 0 && self.rng.chance(per_mille);
-        self.tally.faults += u64::from(strikes);
-        strikes
+        let occurs = per_mille > 0 && self.rng.chance(per_mille);
+        self.tally.faults += u64::from(occurs);
+        occurs
     }
 
-    /// The server's ends that are open.
-    pub fn open(&self) -> impl Iterator<Item = &End> {
-        self.ends.iter().filter(|end| end.is_servers && !end.closed)
+    /// The server's open sockets.
+    pub fn open(&self) -> impl Iterator<Item = &Socket> {
+        self.sockets
+            .iter()
+            .filter(|socket| socket.is_server_side && !socket.closed)
     }
 
-    /// The server is told to stop, and has this long to drain.
+    /// Sends the server a signal to stop; it has `drain_timeout` to drain.
     pub fn stop(&mut self, drain_timeout: u64) {
         self.stopping = true;
         self.drained_by = Some(self.now + drain_timeout);
         self.drain_timeout = drain_timeout;
         self.paused_before_drain = self.paused;
-        for end in &mut self.ends {
-            end.read_when_stopped = end.read;
-            end.written_when_stopped = end.written;
-            end.arrived_when_stopped = end.read + end.arrived.len() as u64;
-            end.deceived = false;
+        for socket in &mut self.sockets {
+            socket.read_when_stopped = socket.read;
+            socket.written_when_stopped = socket.written;
+            socket.arrived_when_stopped = socket.read + socket.receive_queue.len() as u64;
+            socket.had_false_eagain = false;
         }
         self.signal(SERVER, Signal::Terminate);
     }
 
-    /// Time passes in which the process does not run.
+    /// Advances time while the process does not run.
     pub fn pause(&mut self, duration: u64) {
         self.now += duration;
         self.paused += duration;
     }
 
-    /// For how long the process did not run since the server was told to stop.
+    /// How long the process did not run since the drain began.
     pub fn paused_in_drain(&self) -> Duration {
         Duration::from_nanos(self.paused - self.paused_before_drain)
     }
 
-    /// Whether the process did not run for half of the time that it had to drain, or longer.
+    /// Whether the process did not run for at least half of the drain timeout.
     pub fn was_paused_in_drain(&self) -> bool {
         self.stopping && self.paused_in_drain() >= Duration::from_nanos(self.drain_timeout / 2)
     }
 
-    /// Whether all that had arrived when the server was told to stop has been read, or a whole budget of it.
-    pub fn has_heard_out(&self, end: &End) -> bool {
+    /// Whether the server has read all input that had arrived when the drain began, or one whole budget of it.
+    pub fn has_read_input(&self, socket: &Socket) -> bool {
         !self.stopping
-            || end.may_be_ended()
-            || end.deceived
-            || end.read >= end.arrived_when_stopped
-            || end.read - end.read_when_stopped >= self.budget as u64
+            || socket.has_message_script()
+            || socket.had_false_eagain
+            || socket.read >= socket.arrived_when_stopped
+            || socket.read - socket.read_when_stopped >= self.budget as u64
     }
 
-    /// While the server empties one accept queue for a drain, a connection arrives in another that is open.
+    /// Fault: while the server empties one accept queue for a drain, a connection arrives in another that is open.
     pub fn arrive_during_drain(&mut self) {
         if !self.stopping || !self.fault(self.faults.arrival_during_drain) {
             return;
@@ -216,10 +218,10 @@ impl World {
         let drain_is_over = self.drained_by.is_some_and(|by| self.now >= by);
         assert!(
             queue.is_empty() || drain_is_over,
-            "connections in the accept queue are reset"
+            "the listener closed before its accept queue was empty, which resets connections"
         );
         for client in queue {
-            self.reset_arrives(client);
+            self.receive_reset(client);
         }
     }
 }

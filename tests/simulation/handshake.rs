@@ -1,48 +1,48 @@
-//! How connections come to stand: at once, late, not at all, or by being refused.
+//! Handshakes: a connect succeeds at once, late or never, or is refused.
 
-use crate::ends::End;
-use crate::world::{EndId, MILLISECOND, World};
+use crate::network::{MILLISECOND, Network, SocketId};
+use crate::socket::Socket;
 use std::io::{self, ErrorKind};
 
-/// Connections that may wait to be accepted.
+/// Length of an accept queue.
 const BACKLOG: usize = 16;
 
-/// After so long an unanswered SYN is sent again (RFC 6298, 2.1).
-const RETRANSMISSION: u64 = 1_000 * MILLISECOND;
+/// The initial retransmission timeout of a SYN (RFC 6298, 2.1).
+const SYN_TIMEOUT: u64 = 1_000 * MILLISECOND;
 
-/// A connection that was begun and has not been answered.
+/// A connecting socket whose SYN has not been answered.
 #[derive(Debug)]
 pub struct Handshake {
-    end: EndId,
+    socket: SocketId,
     listener: usize,
-    begun_at: u64,
-    /// When the answer comes.
+    started_at: u64,
+    /// When the answer arrives.
     pub answered_at: u64,
-    /// What it says, if it is not for the listener to say.
+    /// The error that a host on the path returns instead of the listener's answer.
     refusal: Option<ErrorKind>,
 }
 
-impl World {
-    /// Connects to a listener as somebody who waits for it to be done.
-    pub fn connect(&mut self, listener: usize, source: u8) -> io::Result<EndId> {
+impl Network {
+    /// Connects to a listener as a blocking connect(2) does.
+    pub fn connect(&mut self, listener: usize, source: u8) -> io::Result<SocketId> {
         if self.listeners[listener].closed {
             return Err(ErrorKind::ConnectionRefused.into());
         }
         if self.listeners[listener].queue.len() >= BACKLOG {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let client = self.add_end(source);
-        self.stands(client, listener);
+        let client = self.add_socket(source);
+        self.establish(client, listener);
         Ok(client)
     }
 
-    /// The listener that the peer of this number connects to.
+    /// The listener that peer number `id` connects to.
     pub fn listener_of(&self, id: u64) -> usize {
         usize::try_from(id).unwrap() % self.listeners.len()
     }
 
-    /// As connect(2) on a socket that does not block: the outcome is told by an event.
-    pub fn program_connects(&mut self, listener: usize, source: u8) -> io::Result<EndId> {
+    /// As connect(2) on a nonblocking socket, by a program under test: an event reports the outcome.
+    pub fn program_connects(&mut self, listener: usize, source: u8) -> io::Result<SocketId> {
         if self.fault(self.faults.connect_fails) {
             const EMFILE: i32 = 24;
             const EADDRNOTAVAIL: i32 = 99;
@@ -50,21 +50,21 @@ impl World {
             return Err(io::Error::from_raw_os_error(errno));
         }
         let refusal = self.draw_refusal();
-        let answered_at = self.draw_answer();
-        let end = self.add_end(source);
-        self.trace(8, end as u64);
+        let answered_at = self.draw_answer_time();
+        let socket = self.add_socket(source);
+        self.trace(8, socket as u64);
         self.handshakes.push(Handshake {
-            end,
+            socket,
             listener,
-            begun_at: self.now,
+            started_at: self.now,
             answered_at,
             refusal,
         });
-        self.shake_hands();
-        Ok(end)
+        self.complete_handshakes();
+        Ok(socket)
     }
 
-    /// What somebody on the way says in the listener's place.
+    /// Draws the error of a host on the path, if one answers in the listener's place.
     fn draw_refusal(&mut self) -> Option<ErrorKind> {
         let refused = self.fault(self.faults.connect_refused);
         refused.then(|| {
@@ -76,7 +76,8 @@ impl World {
         })
     }
 
-    fn draw_answer(&mut self) -> u64 {
+    /// Draws when the answer arrives; `u64::MAX`: never.
+    fn draw_answer_time(&mut self) -> u64 {
         if self.fault(self.faults.connect_lost) {
             return u64::MAX;
         }
@@ -87,16 +88,16 @@ impl World {
         self.now
     }
 
-    /// When the next answer comes.
+    /// When the next answer arrives.
     pub fn next_answer(&self) -> Option<u64> {
         let handshakes = self.handshakes.iter();
         handshakes.map(|handshake| handshake.answered_at).min()
     }
 
-    /// Those whose answer has come stand, or do not.
-    pub fn shake_hands(&mut self) {
+    /// Establishes or fails the connections whose answer has arrived.
+    pub fn complete_handshakes(&mut self) {
         for mut handshake in std::mem::take(&mut self.handshakes) {
-            if self.ends[handshake.end].closed {
+            if self.sockets[handshake.socket].closed {
                 continue;
             }
             if self.now < handshake.answered_at {
@@ -106,32 +107,33 @@ impl World {
             let listener = &self.listeners[handshake.listener];
             let refusal = listener.closed.then_some(ErrorKind::ConnectionRefused);
             if let Some(error) = handshake.refusal.or(refusal) {
-                self.comes_to_its_end(handshake.end, error);
+                self.fail_connection(handshake.socket, error);
             } else if listener.queue.len() >= BACKLOG {
-                // A SYN for which there is no place is dropped.
-                handshake.answered_at = self.now + RETRANSMISSION;
+                // A full accept queue drops the SYN, and the client retransmits it.
+                handshake.answered_at = self.now + SYN_TIMEOUT;
                 self.handshakes.push(handshake);
             } else {
-                self.connect_times.push(self.now - handshake.begun_at);
-                self.stands(handshake.end, handshake.listener);
+                self.connect_times.push(self.now - handshake.started_at);
+                self.establish(handshake.socket, handshake.listener);
             }
         }
     }
 
-    fn add_end(&mut self, source: u8) -> EndId {
-        self.ends.push(End::new(self.window, source, self.now));
-        self.ends.len() - 1
+    fn add_socket(&mut self, source: u8) -> SocketId {
+        self.sockets
+            .push(Socket::new(self.window, source, self.now));
+        self.sockets.len() - 1
     }
 
-    /// A connection is made, and waits to be accepted.
-    fn stands(&mut self, client: EndId, listener: usize) {
-        let source = self.ends[client].source;
-        let server = self.add_end(source);
-        for (end, peer) in [(client, server), (server, client)] {
-            self.ends[end].peer = Some(peer);
-            self.ends[end].stood = true;
+    /// Establishes a connection and adds it to the accept queue.
+    fn establish(&mut self, client: SocketId, listener: usize) {
+        let source = self.sockets[client].source;
+        let server = self.add_socket(source);
+        for (socket, peer) in [(client, server), (server, client)] {
+            self.sockets[socket].peer = Some(peer);
+            self.sockets[socket].was_established = true;
         }
-        self.writable(client);
+        self.notify_writable(client);
         let weak = self.weak;
         let listener = &mut self.listeners[listener];
         listener.queue.push_back(client);
