@@ -133,7 +133,7 @@ impl<const INLINE: usize> Fifo<INLINE> {
     #[inline]
     pub(super) fn shrink(&mut self) {
         /// A smaller allocation is kept.
-        const LARGE: usize = 64 * 1024;
+        const LARGE: usize = 4 * 1024;
         if self.allocated() > LARGE && self.allocated() / 8 >= self.len() {
             self.reallocate();
         }
@@ -199,14 +199,14 @@ mod tests {
             assert_eq!(fifo.as_slice(), vec![7; left]);
             fifo.allocated()
         };
-        assert_eq!(with(65_536, 10), 65_536, "it is not large");
+        assert_eq!(with(4_096, 10), 4_096, "it is not large");
         assert_eq!(
             with(80_000, 10_001),
             80_000,
             "more than an eighth is in use"
         );
         assert_eq!(with(80_000, 10_000), 10_000);
-        assert_eq!(with(65_544, 20), SMALLEST);
+        assert_eq!(with(4_104, 20), SMALLEST);
     }
 
     proptest! {
