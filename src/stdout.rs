@@ -4,57 +4,14 @@
 //! reported as [`Source::STDOUT`](crate::net::Source::STDOUT).
 
 use crate::connection::Fifo;
+use crate::net::NonBlockingWriter;
 use std::io::{self, ErrorKind};
-
-/// Writes to standard output without blocking, and only while it may accept bytes.
-#[derive(Debug, Default)]
-pub struct StdoutWriter {
-    /// The last write failed, and no event has come since.
-    is_blocked: bool,
-}
-
-impl StdoutWriter {
-    /// Whether the next [`write`](StdoutWriter::write) would fail without a call: the event that ends this comes under
-    /// [`Source::STDOUT`](crate::net::Source::STDOUT).
-    #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        self.is_blocked
-    }
-
-    /// Standard output may accept bytes again.
-    pub fn on_writable(&mut self) {
-        self.is_blocked = false;
-    }
-
-    /// Writes some of `bytes`, which are not empty; returns how many.
-    ///
-    /// # Errors
-    /// As write(2): `WouldBlock` until the next event, `BrokenPipe` when the reader has closed. An interrupted call is
-    /// repeated; `WriteZero` if the call accepts nothing without an error.
-    pub fn write(
-        &mut self,
-        bytes: &[u8],
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        while !self.is_blocked {
-            match write(bytes) {
-                Ok(count) if count > 0 => return Ok(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => {
-                    self.is_blocked = true;
-                    return result.and(Err(ErrorKind::WriteZero.into()));
-                }
-            }
-        }
-        Err(ErrorKind::WouldBlock.into())
-    }
-}
 
 /// A queue of bytes in front of standard output. Its length is the caller's to limit, since the reader may be slow.
 #[derive(Debug, Default)]
 pub struct StdoutQueue {
     bytes: Fifo<0>,
-    writer: StdoutWriter,
+    writer: NonBlockingWriter,
     is_out_of_memory: bool,
 }
 
@@ -90,7 +47,7 @@ impl StdoutQueue {
     /// Writes until the queue is empty or standard output accepts no more for now.
     ///
     /// # Errors
-    /// As [`StdoutWriter::write`], except `WouldBlock`.
+    /// As [`NonBlockingWriter::write`], except `WouldBlock`.
     pub fn flush(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
         while !self.bytes.is_empty() {
             match self.writer.write(self.bytes.as_slice(), &mut write) {

@@ -7,7 +7,8 @@ use super::units::{self, ListenAddress};
 use super::{Failure, raise_fd_limit, unresolved};
 use crate::doctor::hint;
 use crate::net::{
-    DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, RESERVED_FDS, SocketBuffer, stdout_is_null,
+    DEFAULT_BACKLOG, Limit, ListenOptions, MioNet, RESERVED_FDS, SocketBuffer, StandardStreams,
+    stdout_is_null,
 };
 use crate::protocol::{Collect, Discard, Frame, Line, Protocol, Raw, Width};
 use crate::server::{Config, Exit, Refusal, Server, Shortage};
@@ -172,6 +173,7 @@ impl Flags {
         };
         let listeners: Vec<_> = self.listen.iter().map(resolve).collect::<Result<_, _>>()?;
         let mut server = Server::new(self.net()?, protocol, config);
+        server.set_record_sink(write_record);
         for (typed, addresses) in &listeners {
             self.listen(&mut server, addresses).map_err(|error| {
                 let what = format!("cannot listen on {}", typed.as_str());
@@ -290,6 +292,20 @@ fn end_with_parent() -> Result<(), Failure> {
 fn is_absent(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT))
+}
+
+/// Writes a part of a record to standard output.
+fn write_record(net: &mut MioNet, bytes: &[u8]) -> io::Result<usize> {
+    net.write_stdout(bytes).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => return error,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the disk",
+            ErrorKind::BrokenPipe => "give it a reader that stays, or a file",
+            _ => "give it a file, or a pipe with a reader",
+        };
+        let message = format!("standard output takes no more records: {error}; {remedy}");
+        io::Error::new(error.kind(), message)
+    })
 }
 
 /// What to do about a limit that keeps clients out, appended to the server's warning.

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::framing::{Encoder, TooLong};
-use crate::net::Net;
+use crate::net::StandardStreams;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
@@ -76,7 +76,7 @@ impl InputReader {
     }
 
     /// Reads and encodes the next piece.
-    pub(super) fn next(&mut self, net: &mut impl Net) -> Result<Piece<'_>, Failure> {
+    pub(super) fn next(&mut self, net: &mut impl StandardStreams) -> Result<Piece<'_>, Failure> {
         if self.has_ended {
             return Ok(Piece::Last(&[]));
         }

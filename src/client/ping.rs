@@ -11,7 +11,7 @@ use super::summary::{Style, json_of, text_of};
 use crate::connection::{
     CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
 };
-use crate::net::{Key, Net, Source, Time};
+use crate::net::{Key, Source, StandardStreams, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
 use crate::stdout::StdoutQueue;
 use std::fmt::Write;
@@ -52,7 +52,7 @@ pub struct PingReport {
 }
 
 /// Sends echoes to one server.
-pub struct Pinger<N: Net> {
+pub struct Pinger<N: StandardStreams> {
     reactor: Loop<N>,
     state: PingerState,
     /// The first connection attempt has been made.
@@ -80,7 +80,7 @@ struct PingerState {
     signals: u32,
 }
 
-impl<N: Net> Pinger<N> {
+impl<N: StandardStreams> Pinger<N> {
     /// A pinger on `net`, which needs standard output, signals and precise timers.
     ///
     /// # Errors
@@ -183,7 +183,7 @@ impl PingerState {
         &mut self.driver.common.protocol
     }
 
-    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn connect<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 self.key = Some(key);
@@ -199,7 +199,7 @@ impl PingerState {
     }
 
     /// Sends the echo that is due, expires those that are late, and ends when nothing is left to wait for.
-    fn run_schedule<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn run_schedule<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         if self.is_over || !self.protocol().is_established {
             return;
         }
@@ -228,7 +228,7 @@ impl PingerState {
         self.driver.common.protocol.echoes.in_flight() == 0
     }
 
-    fn send_if_due<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn send_if_due<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let (Some(key), Some(due)) = (self.key, self.due) else {
             return;
         };
@@ -253,7 +253,7 @@ impl PingerState {
     }
 
     /// Closes the connection and queues the summary.
-    fn conclude<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn conclude<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let took = reactor.net.now().since(self.started_at);
         if let Some(key) = self.key.take() {
             self.driver.close(reactor, key, CloseReason::SessionDone);
@@ -276,7 +276,7 @@ impl PingerState {
         self.flush_output(reactor);
     }
 
-    fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn flush_output<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let output = &mut self.protocol().output;
         if let Err(error) = output.flush(|bytes| reactor.net.write_stdout(bytes)) {
             *output = StdoutQueue::default();
@@ -296,7 +296,7 @@ fn next_due(due: Time, now: Time, interval: Duration) -> Time {
     due + interval.saturating_mul(steps)
 }
 
-impl<N: Net> Owner<N, PingProtocol> for PingerState {
+impl<N: StandardStreams> Owner<N, PingProtocol> for PingerState {
     fn driver(&mut self) -> &mut Driver<PingProtocol> {
         &mut self.driver
     }

@@ -13,7 +13,7 @@ use super::send_session::SendProtocol;
 use crate::connection::{
     CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Pool, Timeouts,
 };
-use crate::net::{Key, Net, Source, Stream};
+use crate::net::{Key, Source, StandardStreams, Stream};
 use crate::reactor::{Borrowed, Reactor, SCRATCH_SIZE};
 use crate::stdout::StdoutQueue;
 use std::io::ErrorKind;
@@ -52,7 +52,7 @@ pub struct SendReport {
 }
 
 /// Exchanges data with one server.
-pub struct Sender<N: Net> {
+pub struct Sender<N: StandardStreams> {
     reactor: Loop<N>,
     state: SenderState,
 }
@@ -77,7 +77,7 @@ struct SenderState {
     end: Option<Result<SendReport, Failure>>,
 }
 
-impl<N: Net> Sender<N> {
+impl<N: StandardStreams> Sender<N> {
     /// A sender on `net`, which needs standard output, and standard input if that is sent.
     pub fn new(net: N, config: SendConfig) -> Sender<N> {
         let timeouts = Timeouts {
@@ -163,7 +163,7 @@ impl SenderState {
         &mut self.driver.common.protocol
     }
 
-    fn connect<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn connect<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 if let Some(slot) = reactor.find(key) {
@@ -177,12 +177,12 @@ impl SenderState {
     }
 
     /// Moves data in both directions.
-    fn pump<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn pump<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         self.flush_output(reactor);
         self.pump_input(reactor);
     }
 
-    fn flush_output<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn flush_output<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let common = &mut self.driver.common;
         let output = &mut common.protocol.output;
         let flushed = output.flush(|bytes| reactor.net.write_stdout(bytes));
@@ -206,7 +206,7 @@ impl SenderState {
     }
 
     /// Writes the next piece of the input to the connection, if no output is pending.
-    fn pump_input<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn pump_input<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let Some(key) = self.key else { return };
         let has_pending = self.driver.pending_output(reactor, key) != Some(0);
         if has_pending || self.is_half_closed || !self.protocol().is_established {
@@ -268,13 +268,13 @@ impl SenderState {
     }
 
     /// Fails and resets the connection, so that the server does not take the input for complete.
-    fn abort<N: Net>(&mut self, reactor: &mut Loop<N>, failure: Failure) {
+    fn abort<N: StandardStreams>(&mut self, reactor: &mut Loop<N>, failure: Failure) {
         self.close_early(reactor, CloseReason::DrainExpired);
         self.end = Some(Err(failure));
     }
 
     /// Closes the connection before it has ended.
-    fn close_early<N: Net>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) {
+    fn close_early<N: StandardStreams>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) {
         let key = self.key.take();
         if let Some(closed) = key.and_then(|key| self.driver.close(reactor, key, reason)) {
             self.count_moved(&closed);
@@ -290,7 +290,7 @@ impl SenderState {
     }
 }
 
-impl<N: Net> Owner<N, SendProtocol> for SenderState {
+impl<N: StandardStreams> Owner<N, SendProtocol> for SenderState {
     fn driver(&mut self) -> &mut Driver<SendProtocol> {
         &mut self.driver
     }

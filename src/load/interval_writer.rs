@@ -5,7 +5,7 @@
 
 use super::Observer;
 use super::tester::{Loop, Tester};
-use crate::net::Net;
+use crate::net::StandardStreams;
 use crate::stdout::StdoutQueue;
 use std::io;
 
@@ -56,7 +56,7 @@ impl IntervalWriter {
 
 impl<S: Observer> Tester<S> {
     /// Writes to standard output what it accepts now of the lines of complete intervals.
-    pub(super) fn write_intervals<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    pub(super) fn write_intervals<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
         self.interval_writer.write(
             |index| observer.interval_line(intervals.get(index)?),

@@ -17,7 +17,7 @@ use super::warning::milliseconds;
 use super::{Config, Observer, Pace, Progress, Saved, Stage, SynTimers, WallTime, Warning};
 use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Owner, Timeouts};
 use crate::echo::Pattern;
-use crate::net::{Net, Time};
+use crate::net::{Net, StandardStreams, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
 use std::collections::VecDeque;
 use std::io;
@@ -78,7 +78,7 @@ pub(super) struct Schedule {
     was_interrupted: bool,
 }
 
-impl<N: Net, S: Observer> Load<N, S> {
+impl<N: StandardStreams, S: Observer> Load<N, S> {
     /// A load; its first iteration begins to connect.
     pub fn new(net: N, config: Config, observer: S) -> Self {
         let timeouts = Timeouts {
@@ -190,7 +190,7 @@ impl<S: Observer> Tester<S> {
     }
 
     /// Called once per iteration, after its events.
-    fn step<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    fn step<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
         let now = reactor.net.now();
         match self.stage {
             Stage::Connecting => self.step_connecting(reactor, now),

@@ -6,7 +6,7 @@ use super::stdio::{Direction, StandardStream};
 use super::timer::Timer;
 use super::{
     AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
-    Stream, Time, listener,
+    StandardStreams, Stream, Time, listener,
 };
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -101,7 +101,7 @@ impl MioNet {
         Ok(())
     }
 
-    /// Opens standard input for [`read_stdin`](Net::read_stdin), and reports its readiness. It takes one file
+    /// Opens standard input for [`read_stdin`](StandardStreams::read_stdin), and reports its readiness. It takes one file
     /// descriptor.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl MioNet {
         Ok(())
     }
 
-    /// Opens standard output for [`write_stdout`](Net::write_stdout), and reports its readiness. It takes one file
+    /// Opens standard output for [`write_stdout`](StandardStreams::write_stdout), and reports its readiness. It takes one file
     /// descriptor.
     ///
     /// # Errors
@@ -281,6 +281,13 @@ impl Net for MioNet {
         drop(stream);
     }
 
+    fn take_signal(&mut self) -> Option<Signal> {
+        let mut pending = self.signals.as_mut()?.pending();
+        pending.find_map(Signal::from_number)
+    }
+}
+
+impl StandardStreams for MioNet {
     fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let stdin = self.stdin.as_mut().ok_or(ErrorKind::NotConnected)?;
         stdin.read(buffer)
@@ -289,11 +296,6 @@ impl Net for MioNet {
     fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let stdout = self.stdout.as_mut().ok_or(ErrorKind::NotConnected)?;
         stdout.write(bytes)
-    }
-
-    fn take_signal(&mut self) -> Option<Signal> {
-        let mut pending = self.signals.as_mut()?.pending();
-        pending.find_map(Signal::from_number)
     }
 }
 

@@ -14,6 +14,7 @@ mod signals;
 mod sock_diag;
 mod stdio;
 mod timer;
+mod writer;
 
 pub use accept_error::AcceptError;
 pub use fd_limit::{RESERVED_FDS, fd_limits, raise_fd_limit};
@@ -24,6 +25,7 @@ pub use mio_net::MioNet;
 pub use ready::{Key, Readiness, Ready, Source};
 pub use signals::Signal;
 pub use stdio::stdout_is_null;
+pub use writer::NonBlockingWriter;
 
 pub use crate::time::Time;
 
@@ -128,6 +130,24 @@ pub trait Net {
     /// already.
     fn close(&mut self, stream: Self::Stream, ending: Ending);
 
+    /// The next signal received since the last call; to be called after an event for [`Source::SIGNALS`].
+    fn take_signal(&mut self) -> Option<Signal>;
+}
+
+/// The progress of a connection as the kernel reports it (`tcp_info` and `SIOCOUTQ`, tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that were written and that the peer has not acknowledged, sent or not.
+    pub unacknowledged: u64,
+    /// How long the peer has acknowledged no byte. It exceeds the true time by at most a round trip. It may be shorter,
+    /// since the kernel also records ACKs that acknowledge no byte.
+    pub since_acknowledged: Duration,
+    /// The time since the last byte arrived from the peer.
+    pub since_received: Duration,
+}
+
+/// A network whose program also uses standard input or output.
+pub trait StandardStreams: Net {
     /// Reads from standard input without blocking; 0 is end of file. Readiness is reported as [`Source::STDIN`],
     /// edge-triggered as for streams.
     ///
@@ -146,21 +166,6 @@ pub trait Net {
     fn write_stdout(&mut self, _bytes: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::NotConnected.into())
     }
-
-    /// The next signal received since the last call; to be called after an event for [`Source::SIGNALS`].
-    fn take_signal(&mut self) -> Option<Signal>;
-}
-
-/// The progress of a connection as the kernel reports it (`tcp_info` and `SIOCOUTQ`, tcp(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that were written and that the peer has not acknowledged, sent or not.
-    pub unacknowledged: u64,
-    /// How long the peer has acknowledged no byte. It exceeds the true time by at most a round trip. It may be shorter,
-    /// since the kernel also records ACKs that acknowledge no byte.
-    pub since_acknowledged: Duration,
-    /// The time since the last byte arrived from the peer.
-    pub since_received: Duration,
 }
 
 /// How a stream is closed.

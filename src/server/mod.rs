@@ -5,7 +5,7 @@
 mod accepting;
 mod counters;
 mod draining;
-mod recording;
+mod records;
 mod sources;
 mod throttle;
 
@@ -17,7 +17,8 @@ use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use accepting::Accepting;
 use draining::Drain;
-use recording::Recording;
+pub use records::RecordSink;
+use records::Records;
 use sources::Sources;
 use std::io;
 use std::net::SocketAddr;
@@ -103,7 +104,7 @@ struct Service<N: Net, P: Protocol> {
     sources: Option<Sources>,
     config: Config,
     drain: Option<Drain>,
-    recording: Recording,
+    records: Records<N>,
     exit: Option<io::Result<Exit>>,
 }
 
@@ -124,7 +125,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
                 sources: config.max_per_source.map(Sources::new),
                 config,
                 drain: None,
-                recording: Recording::default(),
+                records: Records::new(),
                 exit: None,
             },
         }
@@ -143,6 +144,11 @@ impl<N: Net, P: Protocol> Server<N, P> {
             backlog_in_force(options.backlog)
         );
         Ok(address)
+    }
+
+    /// Where records go ([`Finish::Record`](crate::protocol::Finish::Record)), of a protocol that has them.
+    pub fn set_record_sink(&mut self, sink: RecordSink<N>) {
+        self.service.records.sink = sink;
     }
 
     /// Serves until a signal has drained it.
@@ -243,20 +249,20 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
     fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         match source {
             Source::SIGNALS => self.on_signals(reactor),
-            Source::STDOUT => self.recording.unblock(),
+            Source::STDOUT => self.records.writer.on_writable(),
             _ => self.accept(reactor, source),
         }
     }
 
     fn events_handled(&mut self, reactor: &mut Connections<N, P>) {
         if self.driver.has_records() {
-            self.write_records(reactor);
+            self.deliver_records(reactor);
         }
     }
 
     fn wake_at(&self) -> Option<Time> {
         let drain = self.drain.as_ref().map(Drain::wake_at);
-        if self.recording.has_more() {
+        if self.records.has_more {
             return Some(Time::ZERO);
         }
         let evicts = self.driver.evicts_at();
@@ -270,7 +276,7 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
             sources.leave(closed.tag);
         }
         self.accepting.a_descriptor_is_free();
-        self.recording.miss(key);
+        self.records.on_closed(key);
         let (serial, reason) = (key.serial, closed.reason);
         let (bytes_in, bytes_out) = (closed.bytes_in, closed.bytes_out);
         match closed.error {

@@ -18,7 +18,7 @@ use crate::sim_net::{SimNet, address};
 use crate::sim_stdout::SimStdout;
 use crate::stdio::WithStdio;
 use echoloop::connection::CloseReason;
-use echoloop::net::ListenOptions;
+use echoloop::net::{ListenOptions, StandardStreams};
 use echoloop::protocol::{Collect, Discard, Frame, Line, Protocol, Width};
 use echoloop::server::{Config, Exit, Server};
 use std::cell::RefCell;
@@ -193,6 +193,7 @@ impl<const DRAINS: bool, P: Protocol> ProtocolRun<DRAINS, P> {
             stdout: pipe_end,
         };
         let mut server = Server::new(net, protocol, config);
+        server.set_record_sink(|net, bytes| net.write_stdout(bytes));
         server.listen(&ListenOptions::new(address(1))).unwrap();
         ProtocolRun {
             network,

@@ -2,7 +2,8 @@
 
 use crate::network::{SharedNetwork, SocketId};
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Stream, Time,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, StandardStreams,
+    Stream, Time,
 };
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -140,6 +141,9 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
             .pop_front()
     }
 }
+
+/// Neither standard input nor standard output.
+impl<const DRAINS: bool> StandardStreams for SimNet<DRAINS> {}
 
 impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     const SHORT_READ_DRAINS: bool = DRAINS;

@@ -6,7 +6,8 @@ use crate::sim_net::{SimListener, SimNet, SimStream};
 use crate::sim_stdin::SimStdin;
 use crate::sim_stdout::SimStdout;
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source, Time,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
+    StandardStreams, Time,
 };
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -82,22 +83,6 @@ impl<const DRAINS: bool> Net for WithStdio<DRAINS> {
         Ok(())
     }
 
-    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(stdin) = &self.stdin else {
-            return Err(ErrorKind::NotConnected.into());
-        };
-        let mut network = self.net.network.borrow_mut();
-        let mut stdin = stdin.borrow_mut();
-        // After the peer's FIN the client checks without an event whether input is left to send.
-        stdin.may_read_without_event = client_sockets(&network).any(|socket| socket.fin_arrived);
-        stdin.read(&mut network, buffer)
-    }
-
-    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut network = self.net.network.borrow_mut();
-        self.stdout.borrow_mut().write(&mut network, bytes)
-    }
-
     fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<SimListener> {
         self.net.listen(options, source)
     }
@@ -143,5 +128,23 @@ impl<const DRAINS: bool> Net for WithStdio<DRAINS> {
 
     fn take_signal(&mut self) -> Option<Signal> {
         self.net.take_signal()
+    }
+}
+
+impl<const DRAINS: bool> StandardStreams for WithStdio<DRAINS> {
+    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(stdin) = &self.stdin else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        let mut network = self.net.network.borrow_mut();
+        let mut stdin = stdin.borrow_mut();
+        // After the peer's FIN the client checks without an event whether input is left to send.
+        stdin.may_read_without_event = client_sockets(&network).any(|socket| socket.fin_arrived);
+        stdin.read(&mut network, buffer)
+    }
+
+    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut network = self.net.network.borrow_mut();
+        self.stdout.borrow_mut().write(&mut network, bytes)
     }
 }
