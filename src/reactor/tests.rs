@@ -1,4 +1,4 @@
-//! The loop over a world that only keeps a diary: who is waited for, for how long, and in which order things are done.
+//! The event loop over a fake network: the timeouts of its waits, and the order of its calls.
 
 use super::*;
 use crate::net::{AcceptError, ListenOptions, Signal, Stream};
@@ -6,14 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-/// A world in which every wait takes a millisecond and finds what the test has laid out.
+/// A network in which every wait takes a millisecond and returns the events that the test has prepared.
 #[derive(Default)]
-struct Diary {
+struct FakeNet {
     now: Cell<u64>,
     waits: RefCell<Vec<Option<Duration>>>,
-    found: RefCell<VecDeque<Vec<Ready>>>,
-    closed: RefCell<Vec<Ending>>,
-    refuses: Cell<bool>,
+    events: RefCell<VecDeque<Vec<Ready>>>,
+    endings: RefCell<Vec<Ending>>,
+    register_fails: Cell<bool>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -39,19 +39,19 @@ impl Stream for NoStream {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        unreachable!("the loop ends nothing")
+        unreachable!("the loop shuts nothing down")
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        unreachable!("the loop connects nothing")
+        unreachable!("the loop reads no socket error")
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unreachable!("the loop knows nobody")
+        unreachable!("the loop reads no peer address")
     }
 }
 
-impl Net for Diary {
+impl Net for FakeNet {
     type Listener = ();
     type Stream = NoStream;
 
@@ -62,20 +62,20 @@ impl Net for Diary {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.waits.borrow_mut().push(timeout);
         self.now.set(self.now.get() + 1_000_000);
-        *ready = self.found.borrow_mut().pop_front().unwrap_or_default();
+        *ready = self.events.borrow_mut().pop_front().unwrap_or_default();
         Ok(())
     }
 
     fn listen(&mut self, _: &ListenOptions, _: Source) -> io::Result<()> {
-        unreachable!("the loop listens to nobody")
+        unreachable!("the loop opens no listener")
     }
 
     fn local_addr(&self, (): &()) -> io::Result<SocketAddr> {
-        unreachable!("the loop has no address")
+        unreachable!("the loop reads no local address")
     }
 
     fn accept_from(&mut self, (): &()) -> Result<(NoStream, SocketAddr), AcceptError> {
-        unreachable!("the loop accepts nobody")
+        unreachable!("the loop accepts nothing")
     }
 
     fn has_waiting(&mut self, (): &()) -> bool {
@@ -83,11 +83,11 @@ impl Net for Diary {
     }
 
     fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<NoStream> {
-        unreachable!("the loop connects to nobody")
+        unreachable!("the loop opens no connection")
     }
 
     fn register(&mut self, _: &NoStream, _: Key, _: bool) -> io::Result<()> {
-        if self.refuses.get() {
+        if self.register_fails.get() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Net for Diary {
     }
 
     fn close(&mut self, _: NoStream, ending: Ending) {
-        self.closed.borrow_mut().push(ending);
+        self.endings.borrow_mut().push(ending);
     }
 
     fn take_signal(&mut self) -> Option<Signal> {
@@ -107,41 +107,41 @@ impl Net for Diary {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Call {
     Ready(u32),
-    Again(u32),
+    RunAgain(u32),
     Expired(u32),
     Source(u32),
 }
 
-/// Writes down what it is told. Who expires is closed.
+/// Records its calls. Closes expired connections.
 #[derive(Default)]
-struct Scribe {
-    told: Vec<Told>,
+struct RecordingHandler {
+    calls: Vec<Call>,
     wake_at: Option<Time>,
-    /// Asks for another turn whenever it is told of this connection.
-    insists: Option<Key>,
+    /// Runs this connection again whenever it is ready.
+    requeues: Option<Key>,
 }
 
-impl Handler<Diary, ()> for Scribe {
-    fn ready(&mut self, reactor: &mut Reactor<Diary, ()>, key: Key, readiness: Readiness) {
-        self.told.push(if readiness == Readiness::NONE {
-            Told::Again(key.serial)
+impl Handler<FakeNet, ()> for RecordingHandler {
+    fn ready(&mut self, reactor: &mut Reactor<FakeNet, ()>, key: Key, readiness: Readiness) {
+        self.calls.push(if readiness == Readiness::NONE {
+            Call::RunAgain(key.serial)
         } else {
-            Told::Ready(key.serial)
+            Call::Ready(key.serial)
         });
-        if self.insists == Some(key) {
+        if self.requeues == Some(key) {
             reactor.run_again(key).unwrap();
         }
     }
 
-    fn expired(&mut self, reactor: &mut Reactor<Diary, ()>, key: Key) {
-        self.told.push(Told::Expired(key.serial));
+    fn expired(&mut self, reactor: &mut Reactor<FakeNet, ()>, key: Key) {
+        self.calls.push(Call::Expired(key.serial));
         reactor.remove(key, Ending::Fin);
     }
 
-    fn source_ready(&mut self, _: &mut Reactor<Diary, ()>, source: Source) {
-        self.told.push(Told::Source(source.0));
+    fn source_ready(&mut self, _: &mut Reactor<FakeNet, ()>, source: Source) {
+        self.calls.push(Call::Source(source.0));
     }
 
     fn wake_at(&self) -> Option<Time> {
@@ -150,15 +150,22 @@ impl Handler<Diary, ()> for Scribe {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-const LINE: Class = Class::new(0);
+const CLASS: Class = Class::new(0);
 
-fn reactor(spin: Duration) -> Reactor<Diary, ()> {
-    let lengths = [Some(Duration::from_secs(1)), None, None, None, None, None];
-    Reactor::new(Diary::default(), lengths, spin)
+/// The timeout of a wait that does not sleep.
+const POLL: Option<Duration> = Some(Duration::ZERO);
+
+fn reactor(spin: Duration) -> Reactor<FakeNet, ()> {
+    let timeouts = [Some(Duration::from_secs(1)), None, None, None, None, None];
+    Reactor::new(FakeNet::default(), timeouts, spin)
 }
 
-fn insert(reactor: &mut Reactor<Diary, ()>) -> Key {
+fn insert(reactor: &mut Reactor<FakeNet, ()>) -> Key {
     reactor.insert(NoStream, (), false).unwrap()
+}
+
+fn run_iteration(reactor: &mut Reactor<FakeNet, ()>, handler: &mut RecordingHandler) {
+    reactor.turn(handler).unwrap();
 }
 
 fn ready(key: Key) -> Ready {
@@ -168,126 +175,119 @@ fn ready(key: Key) -> Ready {
     }
 }
 
-fn waits(reactor: &Reactor<Diary, ()>) -> Vec<Option<Duration>> {
+fn waits(reactor: &Reactor<FakeNet, ()>) -> Vec<Option<Duration>> {
     reactor.net.waits.borrow().clone()
 }
 
 #[test]
-fn without_anything_due_it_sleeps_until_something_happens() {
+fn wait_without_deadlines_has_no_timeout() {
     let mut reactor = reactor(Duration::ZERO);
     insert(&mut reactor);
-    reactor.turn(&mut Scribe::default()).unwrap();
+    run_iteration(&mut reactor, &mut RecordingHandler::default());
     assert_eq!(waits(&reactor), [None]);
 }
 
 #[test]
-fn it_sleeps_until_the_first_that_is_due_or_the_handler_wants_a_turn() {
+fn wait_ends_at_the_first_deadline_or_wake_time() {
     let mut reactor = reactor(Duration::ZERO);
     let key = insert(&mut reactor);
-    reactor.set_class(key, LINE);
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    scribe.wake_at = Some(Time::ZERO + 21 * MILLISECOND);
-    reactor.turn(&mut scribe).unwrap();
-    scribe.wake_at = Some(Time::ZERO);
-    reactor.turn(&mut scribe).unwrap();
+    reactor.set_class(key, CLASS);
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    handler.wake_at = Some(Time::ZERO + 21 * MILLISECOND);
+    run_iteration(&mut reactor, &mut handler);
+    handler.wake_at = Some(Time::ZERO);
+    run_iteration(&mut reactor, &mut handler);
     let until_due = Duration::from_secs(1) + TICK;
-    let expected = [
-        Some(until_due),
-        Some(20 * MILLISECOND),
-        Some(Duration::ZERO),
-    ];
+    let expected = [Some(until_due), Some(20 * MILLISECOND), POLL];
     assert_eq!(waits(&reactor), expected);
 }
 
 #[test]
-fn it_spins_for_as_long_as_it_is_told_before_it_sleeps() {
+fn spin_polls_for_its_duration_and_then_sleeps() {
     let mut reactor = reactor(3 * MILLISECOND);
-    reactor.turn(&mut Scribe::default()).unwrap();
-    let poll = Some(Duration::ZERO);
-    assert_eq!(waits(&reactor), [poll, poll, poll, None]);
+    run_iteration(&mut reactor, &mut RecordingHandler::default());
+    assert_eq!(waits(&reactor), [POLL, POLL, POLL, None]);
 }
 
 #[test]
-fn spinning_ends_with_the_first_thing_that_is_ready() {
+fn spin_ends_at_the_first_event() {
     let mut reactor = reactor(100 * MILLISECOND);
     let key = insert(&mut reactor);
-    let found = [vec![], vec![ready(key)]];
-    *reactor.net.found.borrow_mut() = found.into();
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
+    *reactor.net.events.borrow_mut() = [vec![], vec![ready(key)]].into();
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
     assert_eq!(waits(&reactor).len(), 2);
-    assert_eq!(scribe.told, [Told::Ready(1)]);
+    assert_eq!(handler.calls, [Call::Ready(1)]);
 }
 
 #[test]
-fn spinning_ends_when_something_falls_due() {
+fn spin_ends_at_the_wake_time() {
     let mut reactor = reactor(100 * MILLISECOND);
-    let mut scribe = Scribe {
+    let mut handler = RecordingHandler {
         wake_at: Some(Time::ZERO + 2 * MILLISECOND),
-        ..Scribe::default()
+        ..RecordingHandler::default()
     };
-    reactor.turn(&mut scribe).unwrap();
+    run_iteration(&mut reactor, &mut handler);
     assert_eq!(waits(&reactor).len(), 2);
 }
 
 #[test]
-fn in_a_turn_come_first_connections_then_deadlines_then_second_turns_then_sources() {
+fn events_come_before_deadlines_run_queue_and_sources() {
     let mut reactor = reactor(Duration::ZERO);
-    let [queued, due, eager] = std::array::from_fn(|_| insert(&mut reactor));
+    let [queued, due, ready_key] = std::array::from_fn(|_| insert(&mut reactor));
     reactor.run_again(queued).unwrap();
-    reactor.set_class(due, LINE);
+    reactor.set_class(due, CLASS);
     reactor.net.now.set(2_000_000_000);
     let source = Key::of_source(Source::listener(6));
-    *reactor.net.found.borrow_mut() = [vec![ready(source), ready(eager)]].into();
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    let (queued, due, eager) = (queued.serial, due.serial, eager.serial);
+    *reactor.net.events.borrow_mut() = [vec![ready(source), ready(ready_key)]].into();
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    let (queued, due, ready_key) = (queued.serial, due.serial, ready_key.serial);
     assert_eq!(
-        scribe.told,
+        handler.calls,
         [
-            Told::Ready(eager),
-            Told::Expired(due),
-            Told::Again(queued),
-            Told::Source(Source::listener(6).0)
+            Call::Ready(ready_key),
+            Call::Expired(due),
+            Call::RunAgain(queued),
+            Call::Source(Source::listener(6).0)
         ]
     );
-    assert_eq!(*reactor.net.closed.borrow(), [Ending::Fin]);
+    assert_eq!(*reactor.net.endings.borrow(), [Ending::Fin]);
 }
 
 #[test]
-fn who_asks_for_another_turn_has_it_in_the_next_without_a_sleep_and_once() {
+fn run_again_runs_once_in_the_next_iteration() {
     let mut reactor = reactor(Duration::from_secs(1));
     let key = insert(&mut reactor);
-    let mut scribe = Scribe {
-        insists: Some(key),
-        ..Scribe::default()
+    let mut handler = RecordingHandler {
+        requeues: Some(key),
+        ..RecordingHandler::default()
     };
     reactor.run_again(key).unwrap();
     reactor.run_again(key).unwrap();
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [Told::Again(1)], "once, and not again at once");
-    scribe.insists = None;
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [Told::Again(1), Told::Again(1)]);
-    let poll = Some(Duration::ZERO);
-    assert_eq!(waits(&reactor), [poll, poll], "no sleep, and no spinning");
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls, [Call::RunAgain(1)], "once in an iteration");
+    handler.requeues = None;
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls, [Call::RunAgain(1), Call::RunAgain(1)]);
+    assert_eq!(waits(&reactor), [POLL, POLL], "neither sleep nor spin");
 }
 
 #[test]
-fn a_turn_asked_for_by_the_dead_is_nobodys() {
+fn run_queue_skips_removed_connections() {
     let mut reactor = reactor(Duration::ZERO);
-    let gone = insert(&mut reactor);
-    reactor.run_again(gone).unwrap();
-    reactor.remove(gone, Ending::Reset);
-    let heir = insert(&mut reactor);
-    assert_eq!(heir.slot, gone.slot);
-    reactor.run_again(gone).unwrap();
+    let removed = insert(&mut reactor);
+    reactor.run_again(removed).unwrap();
+    reactor.remove(removed, Ending::Reset);
+    let successor = insert(&mut reactor);
+    assert_eq!(successor.slot, removed.slot);
+    reactor.run_again(removed).unwrap();
     let source = Source::listener(0);
     reactor.run_source_again(source).unwrap();
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [Told::Source(source.0)]);
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls, [Call::Source(source.0)]);
     assert!(reactor.run_queue.is_empty());
 }
 
@@ -299,38 +299,37 @@ fn a_queued_source_with_an_event_is_handled_once() {
         reactor.run_source_again(source).unwrap();
     }
     let event = |source| ready(Key::of_source(source));
-    *reactor.net.found.borrow_mut() = [vec![event(second)], vec![event(second)]].into();
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [Told::Source(first.0), Told::Source(second.0)]);
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told[2..], [Told::Source(second.0)]);
-    assert_eq!(waits(&reactor)[0], Some(Duration::ZERO), "no sleep before");
+    *reactor.net.events.borrow_mut() = [vec![event(second)], vec![event(second)]].into();
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(
+        handler.calls,
+        [Call::Source(first.0), Call::Source(second.0)]
+    );
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls[2..], [Call::Source(second.0)]);
+    assert_eq!(waits(&reactor)[0], POLL, "no sleep");
 }
 
 #[test]
-fn one_turn_fires_so_many_deadlines_and_no_more() {
+fn deadlines_per_iteration_are_bounded() {
     let mut reactor = reactor(Duration::ZERO);
     for _ in 0..=DEADLINES_PER_TURN {
         let key = insert(&mut reactor);
-        reactor.set_class(key, LINE);
+        reactor.set_class(key, CLASS);
     }
     reactor.net.now.set(2_000_000_000);
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told.len(), DEADLINES_PER_TURN);
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told.len(), DEADLINES_PER_TURN + 1);
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls.len(), DEADLINES_PER_TURN);
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls.len(), DEADLINES_PER_TURN + 1);
     assert!(reactor.is_empty());
-    assert_eq!(
-        waits(&reactor),
-        [Some(Duration::ZERO); 2],
-        "what is due waits not"
-    );
+    assert_eq!(waits(&reactor), [POLL, POLL], "deadlines are due");
 }
 
 #[test]
-fn one_turn_gives_so_many_second_turns_and_those_of_the_dead_do_not_count() {
+fn queue_runs_are_bounded_not_counting_removed_keys() {
     let mut reactor = reactor(Duration::ZERO);
     let keys: Vec<Key> = (0..=RUNS_PER_TURN + 10)
         .map(|_| insert(&mut reactor))
@@ -341,39 +340,39 @@ fn one_turn_gives_so_many_second_turns_and_those_of_the_dead_do_not_count() {
     for key in &keys[..10] {
         reactor.remove(*key, Ending::Fin);
     }
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told.len(), RUNS_PER_TURN);
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told.len(), RUNS_PER_TURN + 1);
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls.len(), RUNS_PER_TURN);
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls.len(), RUNS_PER_TURN + 1);
 }
 
 #[test]
-fn a_stream_that_cannot_be_watched_is_given_back() {
+fn insert_returns_the_stream_if_registration_fails() {
     let mut reactor = reactor(Duration::ZERO);
-    reactor.net.refuses.set(true);
+    reactor.net.register_fails.set(true);
     let (stream, error) = reactor.insert(NoStream, (), false).unwrap_err();
     assert_eq!(
         (stream, error.kind()),
         (NoStream, io::ErrorKind::StorageFull)
     );
     assert!(reactor.is_empty());
-    reactor.net.refuses.set(false);
+    reactor.net.register_fails.set(false);
     let key = insert(&mut reactor);
-    assert_eq!(key.serial, 1, "no number is used up");
+    assert_eq!(key.serial, 1, "no serial is used up");
     assert_eq!((reactor.len(), reactor.is_empty()), (1, false));
     assert_eq!(reactor.key_at(0), Some(key));
     assert!(reactor.slots_end() >= 1);
-    reactor.net.refuses.set(true);
+    reactor.net.register_fails.set(true);
     assert!(reactor.watch_writable(key).is_err());
     assert!(reactor.remove(key, Ending::Reset).is_some());
-    assert!(reactor.remove(key, Ending::Reset).is_none(), "closed once");
-    assert!(reactor.watch_writable(key).is_ok(), "nobody is there");
-    assert_eq!(*reactor.net.closed.borrow(), [Ending::Reset]);
+    assert!(reactor.remove(key, Ending::Reset).is_none(), "was removed");
+    assert!(reactor.watch_writable(key).is_ok(), "a removed key");
+    assert_eq!(*reactor.net.endings.borrow(), [Ending::Reset]);
 }
 
 #[test]
-fn without_memory_there_is_no_slot_and_no_other_turn_but_who_has_one_coming_keeps_it() {
+fn without_memory_insert_fails_and_queued_entries_stay() {
     let mut reactor = reactor(Duration::ZERO);
     let [queued, other] = std::array::from_fn(|_| insert(&mut reactor));
     reactor.run_again(queued).unwrap();
@@ -384,36 +383,30 @@ fn without_memory_there_is_no_slot_and_no_other_turn_but_who_has_one_coming_keep
         (NoStream, io::ErrorKind::OutOfMemory)
     );
     assert_eq!(reactor.run_again(other), Err(OutOfMemory));
-    assert_eq!(reactor.run_again(queued), Ok(()), "it needs none");
+    assert_eq!(reactor.run_again(queued), Ok(()), "it is queued already");
     reactor.refuse(false);
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [Told::Again(queued.serial)]);
-    assert_eq!(reactor.run_again(other), Ok(()), "it has none coming yet");
-    assert_eq!(insert(&mut reactor).serial, 3, "no number is used up");
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls, [Call::RunAgain(queued.serial)]);
+    assert_eq!(reactor.run_again(other), Ok(()), "it was not queued before");
+    assert_eq!(insert(&mut reactor).serial, 3, "no serial is used up");
 }
 
 #[test]
-fn a_touch_starts_the_time_anew() {
+fn touch_restarts_the_timer() {
     let mut reactor = reactor(Duration::ZERO);
     let key = insert(&mut reactor);
-    reactor.set_class(key, LINE);
-    assert!(
-        reactor.borrow(key).unwrap().is_touched(),
-        "it has just begun"
-    );
+    reactor.set_class(key, CLASS);
+    assert!(reactor.borrow(key).unwrap().is_touched(), "just started");
     reactor.net.now.set(1_000_000_000);
-    let mut scribe = Scribe::default();
-    reactor.turn(&mut scribe).unwrap();
-    assert!(
-        !reactor.borrow(key).unwrap().is_touched(),
-        "not in this tick"
-    );
+    let mut handler = RecordingHandler::default();
+    run_iteration(&mut reactor, &mut handler);
+    assert!(!reactor.borrow(key).unwrap().is_touched(), "next tick");
     reactor.touch(key);
     reactor.net.now.set(2_000_000_000);
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [], "not due yet");
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls, [], "not due yet");
     reactor.net.now.set(2_300_000_000);
-    reactor.turn(&mut scribe).unwrap();
-    assert_eq!(scribe.told, [Told::Expired(1)]);
+    run_iteration(&mut reactor, &mut handler);
+    assert_eq!(handler.calls, [Call::Expired(1)]);
 }

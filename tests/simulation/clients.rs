@@ -1,4 +1,4 @@
-//! Real client connections: the crate's own, on a reactor of their own, sending on a plan and checking what comes back.
+//! The crate's client connections on a second reactor: each sends by a plan and verifies its echo.
 
 use crate::network::{MILLISECOND, SharedNetwork};
 use crate::peer::pattern_byte;
@@ -13,15 +13,16 @@ use echoloop::protocol::{Context, Outbox, Protocol, Session};
 use echoloop::reactor::{Reactor, TICK};
 use std::time::Duration;
 
-/// Numbers of clients begin here, so that their bytes are not those of any peer.
+/// Clients are numbered from here, so that their bytes differ from those of all peers.
 const FIRST_ID: u64 = 1000;
 
-/// Checks what comes back on all connections of a program.
+/// Verifies the echoes of all clients.
 #[derive(Debug, Default)]
 pub struct Checker {
-    /// By client: bytes sent and bytes received.
+    /// Bytes sent and received, by client.
     counts: Vec<(u64, u64)>,
-    opening: u64,
+    /// The client whose connection is opened next.
+    next_client: u64,
 }
 
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Protocol for Checker {
     }
 
     fn session(&mut self) -> CheckerSession {
-        let client = usize::try_from(self.opening).unwrap();
+        let client = usize::try_from(self.next_client).unwrap();
         CheckerSession { client }
     }
 }
@@ -52,47 +53,47 @@ impl Session for CheckerSession {
         _: &mut Outbox<'_>,
     ) -> usize {
         let (sent, received) = &mut context.shared.counts[self.client];
-        for &got in input {
+        for &byte in input {
             assert!(
                 received < sent,
-                "client {} got more than it sent",
+                "client {} received more than it sent",
                 self.client
             );
             let expected = pattern_byte(FIRST_ID + self.client as u64, *received);
-            assert_eq!(got, expected, "client {}, byte {received}", self.client);
+            assert_eq!(byte, expected, "client {}, byte {received}", self.client);
             *received += 1;
         }
         input.len()
     }
 }
 
-/// One client's plan, and how far it is.
+/// The plan and the progress of a client.
 #[derive(Debug)]
 pub struct Client {
     total: u64,
     chunk: u64,
     pause: u64,
     source: u8,
-    /// It sends FIN behind its last byte, and listens on.
+    /// Whether it sends FIN after its last byte and still receives.
     half_closes: bool,
-    /// It speaks before its connection stands.
-    speaks_early: bool,
+    /// Whether it writes before its connection is established.
+    writes_while_connecting: bool,
     key: Option<Key>,
-    /// When the connection was begun, and how often that may still fail.
-    begun_at: Time,
-    attempts: u64,
+    connecting_since: Time,
+    /// How many more failed connects are retried.
+    retries: u64,
     pub wakes_at: u64,
     pub done: Option<CloseReason>,
 }
 
-/// The program: a reactor full of clients.
+/// The client program: a reactor with all clients.
 pub struct Clients<const DRAINS: bool> {
     network: SharedNetwork,
     reactor: Connections<SimNet<DRAINS>, Checker>,
-    crew: Crew,
+    owner: ClientOwner,
 }
 
-pub struct Crew {
+pub struct ClientOwner {
     driver: Driver<Checker>,
     connect_timeout: Duration,
     pub clients: Vec<Client>,
@@ -113,10 +114,10 @@ impl<const DRAINS: bool> Clients<DRAINS> {
                     pause: rng.magnitude(1_000) * MILLISECOND,
                     source: 1 + rng.index(4) as u8,
                     half_closes: rng.chance(300),
-                    speaks_early: rng.chance(500),
+                    writes_while_connecting: rng.chance(500),
                     key: None,
-                    begun_at: Time::ZERO,
-                    attempts: rng.between(0, 3),
+                    connecting_since: Time::ZERO,
+                    retries: rng.between(0, 3),
                     wakes_at: rng.magnitude(5_000) * MILLISECOND,
                     done: None,
                 }
@@ -124,11 +125,11 @@ impl<const DRAINS: bool> Clients<DRAINS> {
             .collect();
         let checker = Checker {
             counts: vec![(0, 0); clients.len()],
-            opening: 0,
+            next_client: 0,
         };
         let common = Common::new(checker, Limits::default(), 1 << 30);
         let connect_timeout = Duration::from_millis(rng.between(100, 10_000));
-        // At its deadline a connection is tried once more, and may turn out to be established.
+        // At its deadline a connection is driven once more, and may be established by then.
         let nanoseconds = u64::try_from(connect_timeout.as_nanos()).unwrap();
         let mut shared = network.borrow_mut();
         shared.least_timeout = shared.least_timeout.min(nanoseconds);
@@ -140,7 +141,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
         Clients {
             network: network.clone(),
             reactor: Reactor::new(net, timeouts.by_class(), Duration::ZERO),
-            crew: Crew {
+            owner: ClientOwner {
                 driver: Driver::new(common),
                 connect_timeout,
                 clients,
@@ -148,15 +149,15 @@ impl<const DRAINS: bool> Clients<DRAINS> {
         }
     }
 
-    /// One turn of the program.
-    pub fn turn(&mut self) {
+    /// Runs one iteration, then every client that is due.
+    pub fn run_iteration(&mut self) {
         self.refuse_memory();
-        self.crew.run_iteration(&mut self.reactor).unwrap();
+        self.owner.run_iteration(&mut self.reactor).unwrap();
         let now = self.reactor.now().as_nanos();
-        for index in 0..self.crew.clients.len() {
-            let client = &self.crew.clients[index];
+        for index in 0..self.owner.clients.len() {
+            let client = &self.owner.clients[index];
             if client.done.is_none() && client.wakes_at <= now {
-                self.crew.act(&mut self.reactor, index);
+                self.owner.act(&mut self.reactor, index);
             }
         }
     }
@@ -167,41 +168,44 @@ impl<const DRAINS: bool> Clients<DRAINS> {
             network.faults.buffer_alloc_fails,
             network.faults.queue_alloc_fails,
         ];
-        let [memory, places] = chances.map(|chance| network.fault(chance));
-        self.crew.driver.common.pool.refuse(memory);
-        self.reactor.refuse(places);
+        let [buffers, queue_entries] = chances.map(|chance| network.fault(chance));
+        self.owner.driver.common.pool.refuse(buffers);
+        self.reactor.refuse(queue_entries);
     }
 
-    /// Nobody waits longer for a connection to stand than he may. To be called when the program sleeps.
+    /// Checks that no client is connecting for longer than the connect timeout. To be called when the program sleeps.
     pub fn check_connecting(&mut self) {
         let network = self.network.borrow();
         let late = Duration::from_millis(network.faults.late_wake_ms + 1) + TICK;
         let now = Time::from_nanos(network.now);
-        for client in &self.crew.clients {
+        for client in &self.owner.clients {
             let slot = client.key.and_then(|key| self.reactor.find(key));
-            let connects = slot.is_some_and(|slot| slot.class() == Classes::CONNECT);
-            let waited = now.since(client.begun_at);
+            let is_connecting = slot.is_some_and(|slot| slot.class() == Classes::CONNECT);
+            let waited = now.since(client.connecting_since);
             assert!(
-                !connects || waited <= self.crew.connect_timeout + late,
-                "has waited {waited:?} for a connection: {client:?}"
+                !is_connecting || waited <= self.owner.connect_timeout + late,
+                "connecting for {waited:?}: {client:?}"
             );
         }
     }
 
     pub fn are_done(&self) -> bool {
-        self.crew.clients.iter().all(|client| client.done.is_some())
+        self.owner
+            .clients
+            .iter()
+            .all(|client| client.done.is_some())
     }
 
-    /// What holds for each when nothing was asked to stop: it has got back all that it sent, or was refused or timed
-    /// out; then what it had got was checked as it came.
+    /// Whether every client has received its complete echo, or its connection was refused or timed out. True unless the
+    /// server was stopped. Echoes were verified as they arrived.
     pub fn received_all(&self) -> bool {
-        let counts = self.crew.driver.common.protocol.counts.iter();
-        let mut clients = self.crew.clients.iter().zip(counts);
+        let counts = self.owner.driver.common.protocol.counts.iter();
+        let mut clients = self.owner.clients.iter().zip(counts);
         clients.all(|(client, (_, received))| client.done.is_some() || *received == client.total)
     }
 }
 
-impl Crew {
+impl ClientOwner {
     fn act<const DRAINS: bool>(
         &mut self,
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
@@ -216,21 +220,21 @@ impl Crew {
         let Some(slot) = reactor.find(key) else {
             return;
         };
-        let connects = slot.tenant.class() == Classes::CONNECT;
-        if connects && !client.speaks_early {
+        let is_connecting = slot.tenant.class() == Classes::CONNECT;
+        if is_connecting && !client.writes_while_connecting {
             return;
         }
-        // One that speaks early goes on to speak, whether it is heard or not.
-        let may_speak = connects || slot.tenant.pending_output(&self.driver.common.pool) == 0;
+        // A client that writes while connecting does not wait for its output to be sent.
+        let can_write = is_connecting || slot.tenant.pending_output(&self.driver.common.pool) == 0;
         let (sent, received) = self.driver.common.protocol.counts[index];
-        let says_no_more = client.half_closes && sent == client.total;
-        if received == client.total && !says_no_more {
+        let is_half_closing = client.half_closes && sent == client.total;
+        if received == client.total && !is_half_closing {
             self.close(reactor, key, CloseReason::SessionDone);
-        } else if says_no_more {
+        } else if is_half_closing {
             if let Some(reason) = self.driver.half_close(reactor, key) {
                 self.close(reactor, key, reason);
             }
-        } else if may_speak && sent < client.total {
+        } else if can_write && sent < client.total {
             let chunk = client.chunk.min(client.total - sent);
             let id = FIRST_ID + index as u64;
             let bytes: Vec<u8> = (sent..sent + chunk)
@@ -241,38 +245,38 @@ impl Crew {
         }
     }
 
-    /// Begins to connect; if that fails at once, it is tried again later.
+    /// Starts to connect; an immediate failure is retried later.
     fn connect<const DRAINS: bool>(
         &mut self,
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
         index: usize,
     ) {
         let from = Some(address(self.clients[index].source));
-        self.driver.common.protocol.opening = index as u64;
-        let begun = self.driver.connect(reactor, address(1), from, index as u32);
-        self.clients[index].key = begun.ok();
-        self.clients[index].begun_at = reactor.now();
+        self.driver.common.protocol.next_client = index as u64;
+        let started = self.driver.connect(reactor, address(1), from, index as u32);
+        self.clients[index].key = started.ok();
+        self.clients[index].connecting_since = reactor.now();
     }
 
-    /// A connection has ended. One that never stood is begun anew, a few times.
-    fn ended(&mut self, index: usize, reason: CloseReason) {
+    /// A connection was closed. A failed connect is retried a few times.
+    fn on_closed(&mut self, index: usize, reason: CloseReason) {
         let client = &mut self.clients[index];
-        let never_stood = matches!(
+        let has_failed = matches!(
             reason,
             CloseReason::ConnectFailed | CloseReason::ConnectTimeout
         );
-        if never_stood && client.attempts > 0 {
-            client.attempts -= 1;
+        if has_failed && client.retries > 0 {
+            client.retries -= 1;
             client.key = None;
-            // What was said waited for a connection, and has gone with it.
+            // Output that waited for the connection was dropped with it.
             self.driver.common.protocol.counts[index] = (0, 0);
         } else {
             client.done = Some(reason);
         }
     }
 
-    /// The server's FIN to one that half-closed comes behind all that it sent, unless the server is stopping.
-    fn check_end<const DRAINS: bool>(
+    /// Checks that the server's FIN to a half-closed client follows the complete echo, unless the server is stopping.
+    fn check_echo_before_fin<const DRAINS: bool>(
         &mut self,
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
         key: Key,
@@ -281,18 +285,18 @@ impl Crew {
             return;
         };
         let counts = &self.driver.common.protocol.counts;
-        let is_to_get_all = slot.stream.must_receive_all();
+        let must_receive_all = slot.stream.must_receive_all();
         for (client, (sent, received)) in self.clients.iter().zip(counts) {
-            let is_it = client.key == Some(key);
+            let is_closing = client.key == Some(key);
             assert!(
-                !is_it || !is_to_get_all || sent == received,
-                "not all came back: {client:?}"
+                !is_closing || !must_receive_all || sent == received,
+                "FIN before the complete echo: {client:?}"
             );
         }
     }
 }
 
-impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for Crew {
+impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for ClientOwner {
     fn driver(&mut self) -> &mut Driver<Checker> {
         &mut self.driver
     }
@@ -306,7 +310,7 @@ impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for Crew {
         if reason == CloseReason::ConnectTimeout {
             let mut clients = self.clients.iter();
             let client = clients.find(|client| client.key == Some(key));
-            let waited = client.map(|client| reactor.now().since(client.begun_at));
+            let waited = client.map(|client| reactor.now().since(client.connecting_since));
             assert!(
                 waited >= Some(self.connect_timeout),
                 "timed out too early: {client:?}"
@@ -322,16 +326,16 @@ impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for Crew {
         reason: CloseReason,
     ) {
         if reason == CloseReason::PeerClosed {
-            self.check_end(reactor, key);
+            self.check_echo_before_fin(reactor, key);
         }
         if reason == CloseReason::ConnectFailed {
             let failed = reactor.find(key).is_some_and(|slot| slot.stream.is_over());
-            assert!(failed, "closed as failed although nothing was wrong");
+            assert!(failed, "closed as failed without an error");
         }
     }
 
     fn closed(&mut self, _: &mut Connections<SimNet<DRAINS>, Checker>, _: Key, closed: Closed) {
-        self.ended(closed.tag as usize, closed.reason);
+        self.on_closed(closed.tag as usize, closed.reason);
     }
 
     fn wake_at(&self) -> Option<Time> {

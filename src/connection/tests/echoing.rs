@@ -1,229 +1,206 @@
-//! Reading, answering and owing, while the connection stays open.
+//! Reads, replies and pending output of a connection that stays open.
 
 use super::*;
 use crate::connection::Classes;
 
 #[test]
-fn a_message_costs_one_read_and_one_write() {
-    let mut rig = Rig::raw();
-    let steps = [input(b"hello"), takes(b"hello")];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Input);
-    assert_eq!(rig.connection.bytes_in(), 5);
-    assert_eq!(rig.connection.bytes_out(), 5);
-    assert_eq!(rig.class(), Classes::IDLE);
+fn message_takes_one_read_and_one_write() {
+    let mut fixture = Fixture::raw();
+    let steps = [input(b"hello"), accepts(b"hello")];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Input);
+    assert_eq!(fixture.connection.bytes_in(), 5);
+    assert_eq!(fixture.connection.bytes_out(), 5);
+    assert_eq!(fixture.class(), Classes::IDLE);
 }
 
 #[test]
-fn an_edge_with_urgent_data_is_read_past_the_short_read_at_the_mark() {
-    let mut rig = Rig::raw();
+fn urgent_data_edge_is_read_past_the_short_read() {
+    let mut fixture = Fixture::raw();
     let steps = [
         input(b"abc"),
-        takes(b"abc"),
+        accepts(b"abc"),
         input(b"Xdef"),
-        takes(b"Xdef"),
-        Step::NoInput,
+        accepts(b"Xdef"),
+        Step::ReadWouldBlock,
     ];
-    assert_eq!(rig.drive(READABLE | DRAIN, &steps), Outcome::Event);
-    // What made it necessary is over: the next short read counts as drained again.
-    rig.drive(READABLE, &[input(b"g"), takes(b"g")]);
+    assert_eq!(fixture.drive(READABLE | DRAIN, &steps), Outcome::Event);
+    // The next edge has no urgent data: a short read has drained the socket again.
+    fixture.drive(READABLE, &[input(b"g"), accepts(b"g")]);
 }
 
 #[test]
-fn a_spurious_event_does_nothing() {
-    let mut rig = Rig::raw();
-    assert_eq!(rig.drive(READABLE, &[Step::NoInput]), Outcome::Event);
-    assert_eq!(rig.drive(WRITABLE, &[]), Outcome::Event);
-    assert_eq!(rig.drive(Readiness::NONE, &[]), Outcome::Event);
+fn spurious_event_does_nothing() {
+    let mut fixture = Fixture::raw();
+    assert_eq!(
+        fixture.drive(READABLE, &[Step::ReadWouldBlock]),
+        Outcome::Event
+    );
+    assert_eq!(fixture.drive(WRITABLE, &[]), Outcome::Event);
+    assert_eq!(fixture.drive(Readiness::NONE, &[]), Outcome::Event);
 }
 
 #[test]
-fn interrupted_calls_are_made_again() {
-    let mut rig = Rig::raw();
+fn interrupted_calls_are_retried() {
+    let mut fixture = Fixture::raw();
     let steps = [
-        Step::ReadFails(io::ErrorKind::Interrupted),
+        Step::ReadError(io::ErrorKind::Interrupted),
         input(b"a"),
-        Step::WriteFails(io::ErrorKind::Interrupted),
-        takes(b"a"),
+        Step::WriteError(io::ErrorKind::Interrupted),
+        accepts(b"a"),
     ];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Event);
 }
 
 #[test]
-fn what_a_partial_write_leaves_is_owed_and_sent_when_there_is_room() {
-    let mut rig = Rig::raw();
-    let steps = [input(b"abcdef"), takes(b"ab"), takes(b"c"), Step::NoRoom];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.pending(), 3);
-    assert_eq!(rig.class(), Classes::STALLED);
-    assert!(rig.watches());
-    assert!(!rig.watches(), "once for life");
-    rig.drive(WRITABLE, &[takes(b"d"), Step::NoRoom]);
-    rig.drive(WRITABLE, &[takes(b"ef")]);
-    assert_eq!(rig.pending(), 0);
-    assert_eq!(rig.class(), Classes::IDLE);
+fn partial_write_leaves_output_pending_until_writable() {
+    let mut fixture = Fixture::raw();
+    let steps = [
+        input(b"abcdef"),
+        accepts(b"ab"),
+        accepts(b"c"),
+        Step::WriteWouldBlock,
+    ];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Event);
+    assert_eq!(fixture.pending_output(), 3);
+    assert_eq!(fixture.class(), Classes::STALLED);
+    assert!(fixture.start_watching_writable());
+    assert!(!fixture.start_watching_writable(), "watched once");
+    fixture.drive(WRITABLE, &[accepts(b"d"), Step::WriteWouldBlock]);
+    fixture.drive(WRITABLE, &[accepts(b"ef")]);
+    assert_eq!(fixture.pending_output(), 0);
+    assert_eq!(fixture.class(), Classes::IDLE);
 }
 
 #[test]
-fn one_that_owes_is_not_read_until_it_has_been_paid_and_then_without_a_new_event() {
-    let mut rig = Rig::raw();
-    rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
-    assert_eq!(rig.drive(READABLE, &[]), Outcome::Event, "no read");
-    assert_eq!(rig.drive(WRITABLE, &[Step::NoRoom]), Outcome::Event);
-    let steps = [takes(b"abc"), input(b"de"), takes(b"de")];
-    assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
+fn pending_output_blocks_reads_until_it_is_flushed() {
+    let mut fixture = Fixture::raw();
+    fixture.drive(READABLE, &[input(b"abc"), Step::WriteWouldBlock]);
+    assert_eq!(fixture.drive(READABLE, &[]), Outcome::Event, "no read");
+    assert_eq!(
+        fixture.drive(WRITABLE, &[Step::WriteWouldBlock]),
+        Outcome::Event
+    );
+    let steps = [accepts(b"abc"), input(b"de"), accepts(b"de")];
+    assert_eq!(fixture.drive(WRITABLE, &steps), Outcome::Event);
 }
 
 #[test]
-fn without_an_edge_for_room_nothing_is_written() {
-    let mut rig = Rig::raw();
-    rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
-    assert_eq!(rig.drive(Readiness::NONE, &[]), Outcome::Event);
-    assert_eq!(rig.drive(READABLE | DRAIN, &[]), Outcome::Event);
+fn pending_output_waits_for_a_writable_event() {
+    let mut fixture = Fixture::raw();
+    fixture.drive(READABLE, &[input(b"abc"), Step::WriteWouldBlock]);
+    assert_eq!(fixture.drive(Readiness::NONE, &[]), Outcome::Event);
+    assert_eq!(fixture.drive(READABLE | DRAIN, &[]), Outcome::Event);
 }
 
 #[test]
-fn with_a_larger_limit_reading_goes_on_while_a_whole_read_fits() {
+fn reads_continue_while_a_full_read_fits_the_limit() {
     let limits = Limits {
         max_pending: 3 * SCRATCH_SIZE,
         budget: 100 * SCRATCH_SIZE,
     };
-    let mut rig = Rig::new(Raw, limits);
+    let mut fixture = Fixture::new(Raw, limits);
     let full = vec![7; SCRATCH_SIZE];
-    let steps = [input(&full), Step::NoRoom, input(&full), input(&full)];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.pending(), 3 * SCRATCH_SIZE, "and no byte more");
+    let steps = [
+        input(&full),
+        Step::WriteWouldBlock,
+        input(&full),
+        input(&full),
+    ];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Event);
+    assert_eq!(fixture.pending_output(), 3 * SCRATCH_SIZE, "at the limit");
     let rest = vec![7; 3 * SCRATCH_SIZE - 1];
-    let steps = [Step::TakesCount(1), takes(&rest), Step::NoInput];
-    assert_eq!(rig.drive(WRITABLE, &steps), Outcome::Event);
+    let steps = [Step::AcceptsCount(1), accepts(&rest), Step::ReadWouldBlock];
+    assert_eq!(fixture.drive(WRITABLE, &steps), Outcome::Event);
 }
 
 #[test]
-fn with_a_smaller_limit_no_more_is_read_than_may_be_owed() {
-    let limits = Limits {
-        max_pending: 4,
-        ..Limits::default()
-    };
-    let mut rig = Rig::new(Raw, limits);
-    let steps = [input(b"abcd"), takes(b"abcd"), input(b"ef"), Step::NoRoom];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    assert_eq!(rig.pending(), 2);
-}
-
-#[test]
-fn a_used_up_budget_is_resumed_without_a_new_event() {
-    let limits = Limits {
-        budget: 8,
-        max_pending: 4,
-    };
-    let mut rig = Rig::new(Raw, limits);
+fn read_size_is_capped_by_the_output_limit() {
+    let mut fixture = Fixture::new(Raw, max_pending(4));
     let steps = [
         input(b"abcd"),
-        takes(b"abcd"),
-        input(b"efgh"),
-        takes(b"efgh"),
+        accepts(b"abcd"),
+        input(b"ef"),
+        Step::WriteWouldBlock,
     ];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Again);
-    let steps = [input(b"ij"), takes(b"ij")];
-    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Input);
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Event);
+    assert_eq!(fixture.pending_output(), 2);
 }
 
 #[test]
-fn the_last_read_of_a_budget_is_no_larger_than_what_is_left_of_it() {
+fn exhausted_budget_resumes_without_an_event() {
     let limits = Limits {
-        budget: 6,
         max_pending: 4,
+        budget: 8,
     };
-    let mut rig = Rig::new(Raw, limits);
-    let steps = [input(b"abcd"), takes(b"abcd"), input(b"ef"), takes(b"ef")];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Again);
+    let mut fixture = Fixture::new(Raw, limits);
+    let steps = [
+        input(b"abcd"),
+        accepts(b"abcd"),
+        input(b"efgh"),
+        accepts(b"efgh"),
+    ];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Again);
+    let steps = [input(b"ij"), accepts(b"ij")];
+    assert_eq!(fixture.drive(Readiness::NONE, &steps), Outcome::Input);
 }
 
 #[test]
-fn nobody_reads_while_all_together_hold_too_much() {
-    let mut rig = Rig::raw();
-    rig.common.pool = crate::connection::Pool::new(1000);
-    rig.common.pool.account(0, 1000);
-    let mut stream = Scripted {
-        steps: VecDeque::new(),
+fn last_read_is_capped_by_the_remaining_budget() {
+    let limits = Limits {
+        max_pending: 4,
+        budget: 6,
     };
-    let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
-    let scratch = &mut rig.scratch;
-    let outcome = rig
-        .connection
-        .drive(&mut stream, READABLE, scratch, &mut bench);
+    let mut fixture = Fixture::new(Raw, limits);
+    let steps = [
+        input(b"abcd"),
+        accepts(b"abcd"),
+        input(b"ef"),
+        accepts(b"ef"),
+    ];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Again);
+}
+
+#[test]
+fn full_pool_blocks_reads_until_memory_is_free() {
+    let mut fixture = Fixture::raw();
+    fixture.common.pool = Pool::new(1000);
+    fixture.common.pool.account(0, 1000);
+    let outcome = fixture.drive_unchecked(READABLE, &[]);
     assert_eq!(outcome, Outcome::Memory);
-    rig.common.pool.account(1000, 0);
-    let steps = [input(b"a"), takes(b"a")];
-    assert_eq!(rig.drive(Readiness::NONE, &steps), Outcome::Input);
+    fixture.common.pool.account(1000, 0);
+    let steps = [input(b"a"), accepts(b"a")];
+    assert_eq!(fixture.drive(Readiness::NONE, &steps), Outcome::Input);
 }
 
 #[test]
-fn one_that_waits_for_memory_stands_in_line_once() {
-    let mut rig = Rig::raw();
-    assert!(rig.connection.start_waiting_for_memory());
-    assert!(!rig.connection.start_waiting_for_memory(), "twice in line");
-    // The other mark is not touched by that.
-    rig.drive(READABLE, &[input(b"abc"), Step::NoRoom]);
-    assert!(rig.watches());
-    rig.connection.stop_waiting_for_memory();
-    assert!(rig.connection.start_waiting_for_memory());
-    assert!(!rig.watches(), "once for life");
-}
-
-/// The same stream, but in a world where a short read promises nothing (mio's documented contract).
-#[derive(Debug)]
-struct Weak(Scripted);
-
-impl Stream for Weak {
-    const SHORT_READ_DRAINS: bool = false;
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn is_at_fin(&mut self) -> bool {
-        self.0.is_at_fin()
-    }
-
-    fn takes_output(&mut self) -> bool {
-        self.0.takes_output()
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.shutdown_write()
-    }
-
-    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        self.0.take_error()
-    }
-
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.peer_addr()
-    }
+fn connection_is_queued_for_memory_once() {
+    let mut fixture = Fixture::raw();
+    assert!(fixture.connection.start_waiting_for_memory());
+    assert!(
+        !fixture.connection.start_waiting_for_memory(),
+        "queued twice"
+    );
+    // Waiting for memory and watching output space are independent.
+    fixture.drive(READABLE, &[input(b"abc"), Step::WriteWouldBlock]);
+    assert!(fixture.start_watching_writable());
+    fixture.connection.stop_waiting_for_memory();
+    assert!(fixture.connection.start_waiting_for_memory());
+    assert!(!fixture.start_watching_writable(), "watched once");
 }
 
 #[test]
-fn where_a_short_read_promises_nothing_it_is_read_until_it_would_block() {
-    let mut rig = Rig::raw();
+fn undrained_short_read_is_followed_by_more_reads() {
+    let mut fixture = Fixture::raw();
     let steps = [
         input(b"a"),
-        takes(b"a"),
+        accepts(b"a"),
         input(b"b"),
-        takes(b"b"),
-        Step::NoInput,
+        accepts(b"b"),
+        Step::ReadWouldBlock,
     ];
-    let mut stream = Weak(Scripted {
-        steps: steps.into_iter().collect(),
-    });
-    let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
-    let scratch = &mut rig.scratch;
-    let outcome = rig
-        .connection
-        .drive(&mut stream, READABLE, scratch, &mut bench);
+    // mio guarantees an edge only after a read has returned `WouldBlock`.
+    let mut stream = ScriptedStream::<false>::new(&steps);
+    let outcome = fixture.drive_stream(&mut stream, READABLE);
     assert_eq!(outcome, Outcome::Event);
-    assert!(stream.0.steps.is_empty(), "left over: {:?}", stream.0.steps);
+    stream.assert_no_steps_left();
 }

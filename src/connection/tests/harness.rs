@@ -1,4 +1,4 @@
-//! A harness for connections: a reactor over scripted sockets, with a driver, in which time is what the test says.
+//! A harness for connections: a reactor with a driver over scripted streams, whose clock the test sets.
 
 use super::*;
 use crate::connection::{Closed, Connections, Driver, Owner, Timeouts};
@@ -6,18 +6,18 @@ use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, So
 use crate::reactor::Reactor;
 use std::time::Duration;
 
-/// A world of scripted sockets. Time is what the test says it is.
+/// A network of scripted streams, with a clock that the test sets.
 #[derive(Default)]
 pub(super) struct FakeNet {
     now: u64,
     pub(super) watched: Vec<Key>,
-    pub(super) refuses: bool,
-    pub(super) closed: Vec<Ending>,
+    pub(super) watch_fails: bool,
+    pub(super) endings: Vec<Ending>,
 }
 
 impl Net for FakeNet {
     type Listener = ();
-    type Stream = Scripted;
+    type Stream = ScriptedStream;
 
     fn now(&self) -> Time {
         Time::from_nanos(self.now)
@@ -36,7 +36,7 @@ impl Net for FakeNet {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn accept_from(&mut self, (): &()) -> Result<(Scripted, SocketAddr), AcceptError> {
+    fn accept_from(&mut self, (): &()) -> Result<(ScriptedStream, SocketAddr), AcceptError> {
         Err(AcceptError::Empty)
     }
 
@@ -44,24 +44,24 @@ impl Net for FakeNet {
         false
     }
 
-    fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<Scripted> {
+    fn connect(&mut self, _: SocketAddr, _: Option<SocketAddr>) -> io::Result<ScriptedStream> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn register(&mut self, _: &Scripted, _: Key, _: bool) -> io::Result<()> {
+    fn register(&mut self, _: &ScriptedStream, _: Key, _: bool) -> io::Result<()> {
         Ok(())
     }
 
-    fn watch_writable(&mut self, _: &Scripted, key: Key) -> io::Result<()> {
-        if self.refuses {
+    fn watch_writable(&mut self, _: &ScriptedStream, key: Key) -> io::Result<()> {
+        if self.watch_fails {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.watched.push(key);
         Ok(())
     }
 
-    fn close(&mut self, _: Scripted, ending: Ending) {
-        self.closed.push(ending);
+    fn close(&mut self, _: ScriptedStream, ending: Ending) {
+        self.endings.push(ending);
     }
 
     fn take_signal(&mut self) -> Option<Signal> {
@@ -69,10 +69,10 @@ impl Net for FakeNet {
     }
 }
 
-/// Drives connections, and records which have closed and why.
+/// An owner that records the serial numbers of closed connections and their reasons.
 pub(super) struct TestOwner<P: Protocol = Raw> {
     pub(super) driver: Driver<P>,
-    pub(super) ended: Vec<(u32, CloseReason)>,
+    pub(super) closed: Vec<(u32, CloseReason)>,
 }
 
 impl<P: Protocol> Owner<FakeNet, P> for TestOwner<P> {
@@ -81,26 +81,24 @@ impl<P: Protocol> Owner<FakeNet, P> for TestOwner<P> {
     }
 
     fn closed(&mut self, _: &mut Connections<FakeNet, P>, key: Key, closed: Closed) {
-        self.ended.push((key.serial, closed.reason));
+        self.closed.push((key.serial, closed.reason));
     }
 }
 
-/// A reactor with a driver, on which idle, stalled and connecting ones have ten seconds.
+/// A reactor with an owner; the idle, stall and connect timeouts are ten seconds.
 pub(super) struct Harness<P: Protocol = Raw> {
     pub(super) reactor: Connections<FakeNet, P>,
     pub(super) owner: TestOwner<P>,
 }
 
-const SECOND: u64 = 1_000_000_000;
-
 impl Harness {
     pub(super) fn new(limits: Limits, max_buffered: usize) -> Self {
-        Harness::speaking(Raw, limits, max_buffered)
+        Harness::with_protocol(Raw, limits, max_buffered)
     }
 }
 
 impl<P: Protocol> Harness<P> {
-    pub(super) fn speaking(protocol: P, limits: Limits, max_buffered: usize) -> Self {
+    pub(super) fn with_protocol(protocol: P, limits: Limits, max_buffered: usize) -> Self {
         let ten = Some(Duration::from_secs(10));
         let timeouts = Timeouts {
             idle: ten,
@@ -112,27 +110,27 @@ impl<P: Protocol> Harness<P> {
             reactor: Reactor::new(FakeNet::default(), timeouts.by_class(), Duration::ZERO),
             owner: TestOwner {
                 driver: Driver::new(common),
-                ended: Vec::new(),
+                closed: Vec::new(),
             },
         }
     }
 
     pub(super) fn open(&mut self) -> Key {
-        self.open_over(&[])
+        self.open_with_steps(&[])
     }
 
-    /// Opens a connection over a socket that follows `steps`.
-    pub(super) fn open_over(&mut self, steps: &[Step]) -> Key {
-        let stream = Scripted {
-            steps: steps.iter().cloned().collect(),
-        };
+    /// Opens a connection over a stream that follows `steps`.
+    pub(super) fn open_with_steps(&mut self, steps: &[Step]) -> Key {
         let connection = Connection::open(self.owner.driver.common.protocol.session());
-        let key = self.reactor.insert(stream, connection, false).unwrap();
+        let key = self
+            .reactor
+            .insert(ScriptedStream::new(steps), connection, false)
+            .unwrap();
         assert_eq!(self.owner.driver.open(&mut self.reactor, key), None);
         key
     }
 
-    fn for_each_stream(&mut self, mut change: impl FnMut(&mut Scripted)) {
+    fn for_each_stream(&mut self, mut change: impl FnMut(&mut ScriptedStream)) {
         for index in 0..self.reactor.slots_end() {
             if let Some(key) = self.reactor.key_at(index)
                 && let Some(slot) = self.reactor.find(key)
@@ -148,21 +146,54 @@ impl<P: Protocol> Harness<P> {
         readiness: Readiness,
         steps: &[Step],
     ) -> Option<CloseReason> {
-        let stream = &mut self.reactor.find(key).unwrap().stream;
-        stream.steps = steps.iter().cloned().collect();
-        let ended = self.owner.driver.drive(&mut self.reactor, key, readiness);
-        let left = &self.reactor.find(key).unwrap().stream.steps;
-        assert!(left.is_empty(), "left over: {left:?}");
-        ended
+        self.set_steps(key, steps);
+        let reason = self.owner.driver.drive(&mut self.reactor, key, readiness);
+        self.assert_no_steps_left(key);
+        reason
     }
 
-    /// A turn at this second, and who ended in it.
-    pub(super) fn turn_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
-        self.reactor.net.now = second * SECOND;
-        // Before a deadline closes a connection, it is driven once: nothing moves then.
-        self.for_each_stream(|stream| stream.steps.push_back(Step::Quiet));
+    /// The owner writes `word`, over a stream that follows `steps`.
+    pub(super) fn write(&mut self, key: Key, steps: &[Step]) -> Option<CloseReason> {
+        self.set_steps(key, steps);
+        let driver = &mut self.owner.driver;
+        driver.write(&mut self.reactor, key, |outbox| outbox.write(b"word"))
+    }
+
+    pub(super) fn set_steps(&mut self, key: Key, steps: &[Step]) {
+        self.reactor.find(key).unwrap().stream = ScriptedStream::new(steps);
+    }
+
+    pub(super) fn assert_no_steps_left(&mut self, key: Key) {
+        let slot = self.reactor.find(key).unwrap();
+        slot.stream.assert_no_steps_left();
+    }
+
+    pub(super) fn class(&mut self, key: Key) -> Class {
+        self.reactor.find(key).unwrap().class()
+    }
+
+    pub(super) fn pool(&mut self) -> &mut Pool {
+        &mut self.owner.driver.common.pool
+    }
+
+    pub(super) fn resume_waiting(&mut self) -> Option<(Key, CloseReason)> {
+        self.owner.driver.resume_waiting(&mut self.reactor)
+    }
+
+    pub(super) fn close(&mut self, key: Key, reason: CloseReason) {
+        self.owner.close(&mut self.reactor, key, reason);
+    }
+
+    /// Runs one iteration at this second. Returns the connections closed since the previous one, with their reasons.
+    pub(super) fn run_iteration_at(&mut self, second: u64) -> Vec<(u32, CloseReason)> {
+        self.reactor.net.now = second * 1_000_000_000;
+        // A connection is driven once before its deadline closes it: every call would block then.
+        self.for_each_stream(|stream| stream.steps.push_back(Step::AllWouldBlock));
         self.reactor.turn(&mut self.owner).unwrap();
-        self.for_each_stream(|stream| stream.steps.retain(|step| !matches!(step, Step::Quiet)));
-        std::mem::take(&mut self.owner.ended)
+        self.for_each_stream(|stream| {
+            let is_script = |step: &Step| !matches!(step, Step::AllWouldBlock);
+            stream.steps.retain(is_script);
+        });
+        std::mem::take(&mut self.owner.closed)
     }
 }

@@ -1,10 +1,8 @@
-//! Messages that come in pieces, and memory that is full of them.
+//! Messages that arrive in pieces, and eviction of connections when these fill the memory.
 
 use super::harness::Harness;
 use super::*;
 use crate::connection::Owner;
-use crate::connection::Pool;
-use crate::net::Key;
 use crate::protocol::{Frame, Line, Width};
 use std::iter;
 
@@ -12,35 +10,31 @@ type Frames = Frame<crate::protocol::Echo>;
 
 const LIMIT: usize = 200_000;
 
-/// Of each message.
+/// The length of each message.
 const LENGTH: usize = 50_000;
 
-/// A message, whole.
-fn whole() -> Vec<u8> {
+/// A complete message with its length prefix.
+fn message() -> Vec<u8> {
     [&50_000_u32.to_be_bytes()[..], &vec![7; LENGTH]].concat()
 }
 
 fn harness() -> Harness<Frames> {
     let protocol = Frame::echo(Width::Four, LENGTH);
-    Harness::speaking(protocol, Limits::default(), LIMIT)
+    Harness::with_protocol(protocol, Limits::default(), LIMIT)
 }
 
 impl Harness<Frames> {
-    /// A connection that has sent so much of a message that has [`LENGTH`] bytes.
+    /// Opens a connection whose peer has sent this many bytes of a [`message`].
     fn with_unfinished(&mut self, length: usize) -> Key {
         let key = self.open();
-        let steps = [input(&whole()[..length])];
+        let steps = [input(&message()[..length])];
         assert_eq!(self.drive(key, READABLE, &steps), None);
         key
     }
 
-    fn pool(&mut self) -> &mut Pool {
-        &mut self.owner.driver.common.pool
-    }
-
-    /// Evicts connections as the server does, this many seconds after the beginning.
+    /// Runs one iteration at this second and evicts connections as the server does. Returns their keys.
     fn evict_at(&mut self, second: u64) -> Vec<Key> {
-        self.turn_at(second);
+        self.run_iteration_at(second);
         let Harness { reactor, owner } = self;
         if !owner.driver.begin_eviction(reactor.now()) {
             return Vec::new();
@@ -53,7 +47,7 @@ impl Harness<Frames> {
         evicted.collect()
     }
 
-    /// Opens connections that hold nothing, so that each has a smaller share.
+    /// Opens connections without memory, which makes the share of each connection smaller.
     fn open_idle(&mut self, count: usize) {
         for _ in 0..count {
             self.open();
@@ -62,13 +56,13 @@ impl Harness<Frames> {
 }
 
 #[test]
-fn while_there_is_memory_no_connection_is_evicted() {
+fn no_eviction_while_memory_is_available() {
     let mut harness = harness();
     let big = harness.with_unfinished(40_000);
     harness.with_unfinished(30_000);
     assert_eq!(harness.evict_at(0), []);
-    let rest = whole().split_off(40_000);
-    harness.drive(big, READABLE, &[input(&rest), takes(&whole())]);
+    let rest = message().split_off(40_000);
+    harness.drive(big, READABLE, &[input(&rest), accepts(&message())]);
     assert_eq!(harness.evict_at(10), []);
 }
 
@@ -81,16 +75,16 @@ fn most_memory_in_unfinished_messages_evicts_the_largest() {
         .into();
     harness.pool().account(0, 32_000);
     assert!(harness.pool().is_scarce());
-    assert_eq!(harness.evict_at(0), [big[1]], "and one is enough");
+    assert_eq!(harness.evict_at(0), [big[1]], "one is enough");
     assert!(!harness.pool().is_scarce());
-    let steps = [input(&whole()[100..]), takes(&whole())];
+    let steps = [input(&message()[100..]), accepts(&message())];
     assert_eq!(harness.drive(small, READABLE, &steps), None);
 }
 
 #[test]
-fn below_its_share_an_unfinished_message_is_not_evicted() {
+fn unfinished_message_below_its_share_is_not_evicted() {
     let mut harness = harness();
-    let shares: Vec<Key> = (0..5).map(|_| harness.with_unfinished(3_000)).collect();
+    let small: Vec<Key> = (0..5).map(|_| harness.with_unfinished(3_000)).collect();
     let big = harness.with_unfinished(49_000);
     harness.pool().account(0, 42_000);
     assert!(harness.pool().share() > 5_000);
@@ -100,112 +94,120 @@ fn below_its_share_an_unfinished_message_is_not_evicted() {
     assert_eq!(
         harness.evict_at(5),
         [],
-        "{shares:?} hold less than their share"
+        "{small:?} hold less than their share"
     );
 }
 
 #[test]
 fn pending_output_is_evicted_after_a_second_largest_first() {
     let mut harness = harness();
-    let hogs = [10_000, 34_000, 34_000].map(|length| {
+    let holders = [10_000, 34_000, 34_000].map(|length| {
         let key = harness.open();
         let header = u32::try_from(length).unwrap().to_be_bytes();
         let frame = [&header[..], &vec![7; length]].concat();
-        harness.drive(key, READABLE, &[input(&frame), Step::NoRoom]);
+        harness.drive(key, READABLE, &[input(&frame), Step::WriteWouldBlock]);
         key
     });
     let unfinished = harness.with_unfinished(5_000);
     harness.open_idle(20);
     harness.pool().account(0, 18_000);
     assert!(harness.pool().is_scarce());
-    assert_eq!(harness.evict_at(1), [], "they have had no second yet");
-    // One of the two largest takes some.
-    harness.drive(hogs[1], WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
-    assert_eq!(harness.evict_at(2), [hogs[2]]);
+    assert_eq!(harness.evict_at(1), [], "a second must pass first");
+    // One of the two largest sends some output.
+    harness.drive(
+        holders[1],
+        WRITABLE,
+        &[Step::AcceptsCount(4), Step::WriteWouldBlock],
+    );
+    assert_eq!(harness.evict_at(2), [holders[2]]);
     assert!(!harness.pool().is_scarce());
     assert!(harness.reactor.find(unfinished).is_some());
 }
 
 #[test]
-fn steadily_read_output_lets_unfinished_be_evicted_later() {
+fn steady_reader_is_kept_and_unfinished_message_evicted() {
     let mut harness = harness();
     let reader = harness.open();
-    harness.drive(reader, READABLE, &[input(&whole()), Step::NoRoom]);
+    harness.drive(
+        reader,
+        READABLE,
+        &[input(&message()), Step::WriteWouldBlock],
+    );
     let large = harness.with_unfinished(25_000);
     harness.pool().account(0, 95_000);
     for (second, evicted) in [(1, vec![]), (2, vec![large])] {
-        harness.drive(reader, WRITABLE, &[Step::TakesCount(4), Step::NoRoom]);
+        harness.drive(
+            reader,
+            WRITABLE,
+            &[Step::AcceptsCount(4), Step::WriteWouldBlock],
+        );
         assert_eq!(harness.evict_at(second), evicted, "{second}");
     }
 }
 
 #[test]
-fn one_that_waits_is_read_when_its_share_has_grown() {
+fn memory_waiter_is_read_when_its_share_has_grown() {
     let mut harness = harness();
-    let waits = harness.open();
+    let waiter = harness.open();
     let others: Vec<Key> = (0..1_000).map(|_| harness.open()).collect();
-    hold(harness.pool(), 250_000);
+    hold_output(harness.pool(), 250_000);
     assert_eq!(
-        harness.drive(waits, READABLE, &[]),
+        harness.drive(waiter, READABLE, &[]),
         None,
-        "it waits for memory"
+        "waits for memory"
     );
     for key in others {
-        harness
-            .owner
-            .close(&mut harness.reactor, key, CloseReason::PeerClosed);
+        harness.close(key, CloseReason::PeerClosed);
     }
     assert!(harness.pool().is_scarce() && harness.pool().share() > 10_000);
     let frame = [0, 0, 0, 1, 7];
-    let steps = [input(&frame), takes(&frame)];
-    harness.reactor.find(waits).unwrap().stream.steps = steps.into();
+    let steps = [input(&frame), accepts(&frame)];
+    harness.set_steps(waiter, &steps);
     assert!(harness.owner.driver.begin_eviction(harness.reactor.now()));
-    let ended = harness.owner.driver.resume_waiting(&mut harness.reactor);
-    assert_eq!(ended, None);
-    harness.turn_at(1);
-    let left = &harness.reactor.find(waits).unwrap().stream.steps;
-    assert!(left.is_empty(), "left over: {left:?}");
+    assert_eq!(harness.resume_waiting(), None);
+    harness.run_iteration_at(1);
+    harness.assert_no_steps_left(waiter);
 }
 
 #[test]
-fn a_message_too_large_for_all_memory_is_evicted() {
+fn message_larger_than_the_pool_is_evicted() {
     let mut harness = harness();
-    harness.owner.driver.common.pool = Pool::new(30_000);
+    *harness.pool() = Pool::new(30_000);
     let key = harness.with_unfinished(40_000);
     assert_eq!(harness.evict_at(0), [key]);
     assert_eq!(harness.pool().held(), 0);
 }
 
 #[test]
-fn many_small_messages_in_one_read_are_answered_by_one_write() {
-    let mut rig = Rig::new(Line::echo(100, b"> "), Limits::default());
-    let steps = [input(b"a\nb\r\nc\nd"), takes(b"> a\n> b\r\n> c\n")];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
-    let mut rig = Rig::new(Frame::echo(Width::One, 100), Limits::default());
-    let steps = [input(b"\x01a\x00\x02bc\x01"), takes(b"\x01a\x00\x02bc")];
-    assert_eq!(rig.drive(READABLE, &steps), Outcome::Event);
+fn small_messages_of_one_read_are_answered_by_one_write() {
+    let mut fixture = Fixture::new(Line::echo(100, b"> "), Limits::default());
+    let steps = [input(b"a\nb\r\nc\nd"), accepts(b"> a\n> b\r\n> c\n")];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Event);
+    let mut fixture = Fixture::new(Frame::echo(Width::One, 100), Limits::default());
+    let steps = [input(b"\x01a\x00\x02bc\x01"), accepts(b"\x01a\x00\x02bc")];
+    assert_eq!(fixture.drive(READABLE, &steps), Outcome::Event);
 }
 
 #[test]
-fn one_that_is_too_long_is_lingered_with_so_that_earlier_replies_arrive() {
-    let mut rig = Rig::new(Line::echo(3, b"> "), Limits::default());
+fn too_long_line_lingers_after_earlier_replies() {
+    let mut fixture = Fixture::new(Line::echo(3, b"> "), Limits::default());
     let steps = [
         input(b"a\nbcdefg"),
-        takes(b"> a\n"),
-        Step::Fin,
+        accepts(b"> a\n"),
+        Step::Shutdown,
         input(b"hijk"),
-        Step::NoInput,
+        Step::ReadWouldBlock,
     ];
-    assert_eq!(rig.drive(READABLE | DRAIN, &steps), Outcome::Event);
-    assert_eq!(rig.common.bytes_dropped, 4);
-    let outcome = rig.drive(READABLE | DRAIN, &[Step::PeerFin]);
+    assert_eq!(fixture.drive(READABLE | DRAIN, &steps), Outcome::Event);
+    assert_eq!(fixture.common.bytes_dropped, 4);
+    let outcome = fixture.drive(READABLE | DRAIN, &[Step::PeerFin]);
     assert_eq!(outcome, Outcome::Closed(CloseReason::TooLong));
 }
 
 #[test]
 fn fin_within_a_frame_is_malformed() {
-    let mut rig = Rig::new(Frame::echo(Width::Two, 100), Limits::default());
-    let steps = [input(&[0, 1, 7, 0]), takes(&[0, 1, 7]), Step::PeerFin];
-    let outcome = rig.drive(READABLE | DRAIN, &steps);
+    let mut fixture = Fixture::new(Frame::echo(Width::Two, 100), Limits::default());
+    let steps = [input(&[0, 1, 7, 0]), accepts(&[0, 1, 7]), Step::PeerFin];
+    let outcome = fixture.drive(READABLE | DRAIN, &steps);
     assert_eq!(outcome, Outcome::Closed(CloseReason::Malformed));
 }

@@ -1,86 +1,108 @@
-//! Connections against a script: what the socket does is a list of steps, and the connection must take exactly these.
+//! Connections over scripted streams: a script lists the expected calls with their results, and the connection must
+//! make exactly these calls.
 
+mod alloc_failures;
 mod closing;
-mod driving;
+mod driver;
 mod echoing;
 mod half_closing;
 mod harness;
 mod messages;
-mod random;
+mod owner_writes;
+mod random_io;
 mod records;
-mod refusals;
-mod scarcity;
+mod scarce_memory;
 mod sessions;
-mod words;
 
 use super::buffers::Buffers;
 use super::by_size::BuffersId;
 use super::fifo::SMALLEST;
 use super::{CloseReason, Common, Connection, DriveContext, Limits, Outcome, Pool};
 use crate::net::{Key, Readiness, Stream, Time};
-use crate::protocol::{Protocol, Raw, Session};
+use crate::protocol::{Outbox, Protocol, Raw, Session};
 use crate::reactor::{Class, SCRATCH_SIZE, Scratch, scratch};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
-/// One call that is expected of the connection, and how the socket answers.
+/// An expected call on a stream, and its result.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A read finds these bytes.
+    /// A read returns these bytes.
     Input(Vec<u8>),
-    /// A read finds nothing.
-    NoInput,
-    /// A read finds the peer's FIN.
+    ReadWouldBlock,
+    /// A read returns the peer's FIN.
     PeerFin,
-    /// A read fails.
-    ReadFails(io::ErrorKind),
-    /// A write takes exactly these bytes of what it is offered.
-    Takes(Vec<u8>),
-    /// A write takes this many bytes, whatever they are.
-    TakesCount(usize),
-    /// A write finds no room.
-    NoRoom,
-    /// A write fails.
-    WriteFails(io::ErrorKind),
-    /// Whether the kernel would take a small answer.
-    Room(bool),
+    ReadError(io::ErrorKind),
+    /// A write begins with exactly these bytes, and the kernel accepts these.
+    Accepts(Vec<u8>),
+    /// A write of any bytes, of which the kernel accepts at most this many.
+    AcceptsCount(usize),
+    WriteWouldBlock,
+    WriteError(io::ErrorKind),
+    /// Whether the kernel would accept a small write.
+    OutputSpace(bool),
     /// FIN is sent.
-    Fin,
-    /// FIN cannot be sent, since the peer has reset.
-    FinFails,
-    /// Whether a connection that was begun stands.
+    Shutdown,
+    /// FIN cannot be sent, since the peer has reset the connection.
+    ShutdownError,
+    /// Whether the handshake has completed, or the error of the socket.
     Connected(Result<bool, io::ErrorKind>),
-    /// From here on nothing moves: every call would block, however many there are.
-    Quiet,
+    /// From here on every call would block, however many calls there are.
+    AllWouldBlock,
 }
 
 fn input(bytes: &[u8]) -> Step {
     Step::Input(bytes.to_vec())
 }
 
-fn takes(bytes: &[u8]) -> Step {
-    Step::Takes(bytes.to_vec())
+fn accepts(bytes: &[u8]) -> Step {
+    Step::Accepts(bytes.to_vec())
 }
 
-/// A socket that follows a script. A call that does not fit the next step fails the test, and so does a step left over.
+/// The default limits with another `max_pending`.
+fn max_pending(max_pending: usize) -> Limits {
+    Limits {
+        max_pending,
+        ..Limits::default()
+    }
+}
+
+/// The default limits with another budget.
+fn budget(budget: usize) -> Limits {
+    Limits {
+        budget,
+        ..Limits::default()
+    }
+}
+
+/// A stream that follows a script. A call that does not match the next step fails the test.
 #[derive(Debug)]
-struct Scripted {
+struct ScriptedStream<const SHORT_READ_DRAINS: bool = true> {
     steps: VecDeque<Step>,
 }
 
-impl Scripted {
+impl<const SHORT_READ_DRAINS: bool> ScriptedStream<SHORT_READ_DRAINS> {
+    fn new(steps: &[Step]) -> Self {
+        let steps = steps.iter().cloned().collect();
+        ScriptedStream { steps }
+    }
+
     fn next(&mut self, call: &str) -> Step {
-        if let Some(Step::Quiet) = self.steps.front() {
-            return Step::Quiet;
+        if let Some(Step::AllWouldBlock) = self.steps.front() {
+            return Step::AllWouldBlock;
         }
         let step = self.steps.pop_front();
         step.unwrap_or_else(|| panic!("{call}, but no step is left"))
     }
+
+    fn assert_no_steps_left(&self) {
+        assert!(self.steps.is_empty(), "steps left: {:?}", self.steps);
+    }
 }
 
-impl Stream for Scripted {
-    const SHORT_READ_DRAINS: bool = true;
+impl<const SHORT_READ_DRAINS: bool> Stream for ScriptedStream<SHORT_READ_DRAINS> {
+    const SHORT_READ_DRAINS: bool = SHORT_READ_DRAINS;
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.next("a read") {
@@ -88,35 +110,36 @@ impl Stream for Scripted {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
             }
-            Step::NoInput | Step::Quiet => Err(io::ErrorKind::WouldBlock.into()),
+            Step::ReadWouldBlock | Step::AllWouldBlock => Err(io::ErrorKind::WouldBlock.into()),
             Step::PeerFin => Ok(0),
-            Step::ReadFails(kind) => Err(kind.into()),
+            Step::ReadError(kind) => Err(kind.into()),
             step => panic!("a read, but the step is {step:?}"),
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.next("a write") {
-            Step::Takes(taken) => {
-                assert_eq!(bytes.get(..taken.len()), Some(&*taken), "bytes written");
-                Ok(taken.len())
+            Step::Accepts(accepted) => {
+                let written = bytes.get(..accepted.len());
+                assert_eq!(written, Some(&*accepted), "bytes written");
+                Ok(accepted.len())
             }
-            Step::TakesCount(count) => Ok(count.min(bytes.len())),
-            Step::NoRoom | Step::Quiet => Err(io::ErrorKind::WouldBlock.into()),
-            Step::WriteFails(kind) => Err(kind.into()),
+            Step::AcceptsCount(count) => Ok(count.min(bytes.len())),
+            Step::WriteWouldBlock | Step::AllWouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+            Step::WriteError(kind) => Err(kind.into()),
             step => panic!("a write of {} bytes, but the step is {step:?}", bytes.len()),
         }
     }
 
     fn takes_output(&mut self) -> bool {
-        match self.next("a look for room") {
-            Step::Room(room) => room,
-            step => panic!("a look for room, but the step is {step:?}"),
+        match self.next("an output space check") {
+            Step::OutputSpace(has_space) => has_space,
+            step => panic!("an output space check, but the step is {step:?}"),
         }
     }
 
     fn is_at_fin(&mut self) -> bool {
-        // The connection does not read it again.
+        // The connection does not read a FIN that it has found here.
         let is_at_fin = matches!(self.steps.front(), Some(Step::PeerFin));
         if is_at_fin {
             self.steps.pop_front();
@@ -125,10 +148,10 @@ impl Stream for Scripted {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        match self.next("a FIN") {
-            Step::Fin => Ok(()),
-            Step::FinFails => Err(io::ErrorKind::NotConnected.into()),
-            step => panic!("a FIN, but the step is {step:?}"),
+        match self.next("a shutdown") {
+            Step::Shutdown => Ok(()),
+            Step::ShutdownError => Err(io::ErrorKind::NotConnected.into()),
+            step => panic!("a shutdown, but the step is {step:?}"),
         }
     }
 
@@ -146,10 +169,10 @@ impl Stream for Scripted {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.steps.front() {
             Some(Step::Connected(Ok(true))) => Ok(SocketAddr::from(([127, 0, 0, 1], 1))),
-            Some(Step::Connected(Ok(false)) | Step::Quiet) => {
+            Some(Step::Connected(Ok(false)) | Step::AllWouldBlock) => {
                 Err(io::ErrorKind::NotConnected.into())
             }
-            step => panic!("a look at the peer's address, but the step is {step:?}"),
+            step => panic!("a getpeername, but the step is {step:?}"),
         }
     }
 
@@ -157,36 +180,39 @@ impl Stream for Scripted {
         if let Some(error) = self.take_error()? {
             return Err(error);
         }
-        let stands = self.peer_addr().is_ok();
-        self.next("a look whether it is connected");
-        Ok(stands)
+        let is_connected = self.peer_addr().is_ok();
+        self.next("a check whether the stream is connected");
+        Ok(is_connected)
     }
 }
 
-/// What connection number 1 is driven with, at the beginning of time.
-fn bench<'a, P>(common: &'a mut Common<P>, write_buffer: &'a mut Vec<u8>) -> DriveContext<'a, P> {
+/// The context of the connection with serial number 1 at time zero.
+fn drive_context<'a, P>(
+    common: &'a mut Common<P>,
+    write_buffer: &'a mut Vec<u8>,
+) -> DriveContext<'a, P> {
     let key = Key { slot: 0, serial: 1 };
     DriveContext::new(key, Time::ZERO, common, write_buffer)
 }
 
-/// A connection on a bench of its own.
-struct Rig<P: Protocol> {
+/// One connection without a reactor, with all that driving it takes.
+struct Fixture<P: Protocol> {
     common: Common<P>,
     connection: Connection<P::Session>,
     scratch: Box<Scratch>,
     write_buffer: Vec<u8>,
 }
 
-impl Rig<Raw> {
+impl Fixture<Raw> {
     fn raw() -> Self {
-        Rig::new(Raw, Limits::default())
+        Fixture::new(Raw, Limits::default())
     }
 }
 
-impl<P: Protocol> Rig<P> {
+impl<P: Protocol> Fixture<P> {
     fn new(mut protocol: P, limits: Limits) -> Self {
         let connection = Connection::open(protocol.session());
-        Rig {
+        Fixture {
             common: Common::new(protocol, limits, 1 << 30),
             connection,
             scratch: scratch(),
@@ -194,60 +220,106 @@ impl<P: Protocol> Rig<P> {
         }
     }
 
-    /// Drives the connection over a socket that follows `steps`, all of them.
+    /// A fixture whose connection is still connecting.
+    fn connecting(protocol: P, limits: Limits) -> Self {
+        let mut fixture = Fixture::new(protocol, limits);
+        fixture.connection = Connection::connecting(fixture.common.protocol.session());
+        fixture
+    }
+
+    fn drive_stream(&mut self, stream: &mut impl Stream, readiness: Readiness) -> Outcome {
+        let mut cx = drive_context(&mut self.common, &mut self.write_buffer);
+        self.connection
+            .drive(stream, readiness, &mut self.scratch, &mut cx)
+    }
+
+    /// Drives the connection over a stream that must follow all `steps`, and checks the invariants.
     fn drive(&mut self, readiness: Readiness, steps: &[Step]) -> Outcome {
-        let mut stream = Scripted {
-            steps: steps.iter().cloned().collect(),
-        };
-        let mut bench = bench(&mut self.common, &mut self.write_buffer);
-        let outcome = self
-            .connection
-            .drive(&mut stream, readiness, &mut self.scratch, &mut bench);
-        assert!(stream.steps.is_empty(), "left over: {:?}", stream.steps);
-        self.check();
+        let outcome = self.drive_unchecked(readiness, steps);
+        self.check_invariants();
         outcome
     }
 
-    /// The class of deadlines of the connection.
+    /// As [`drive`](Self::drive), but without the check, which fails while others hold memory of the pool.
+    fn drive_unchecked(&mut self, readiness: Readiness, steps: &[Step]) -> Outcome {
+        let mut stream = ScriptedStream::<true>::new(steps);
+        let outcome = self.drive_stream(&mut stream, readiness);
+        stream.assert_no_steps_left();
+        outcome
+    }
+
+    /// The owner closes its side, over a stream that must follow all `steps`.
+    fn half_close(&mut self, steps: &[Step]) -> Result<(), CloseReason> {
+        let mut stream = ScriptedStream::<true>::new(steps);
+        let mut cx = drive_context(&mut self.common, &mut self.write_buffer);
+        let result = self.connection.half_close(&mut stream, &mut cx);
+        stream.assert_no_steps_left();
+        result
+    }
+
+    /// The owner writes, over a stream that must follow all `steps`.
+    fn write(
+        &mut self,
+        steps: &[Step],
+        write: impl FnOnce(&mut Outbox<'_>),
+    ) -> Result<bool, CloseReason> {
+        let mut stream = ScriptedStream::<true>::new(steps);
+        let mut cx = drive_context(&mut self.common, &mut self.write_buffer);
+        let result = self.connection.write(&mut stream, &mut cx, write);
+        stream.assert_no_steps_left();
+        result
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8], steps: &[Step]) -> Result<bool, CloseReason> {
+        self.write(steps, |outbox| outbox.write(bytes))
+    }
+
+    fn last_error(&self) -> Option<io::ErrorKind> {
+        self.common.last_error.as_ref().map(io::Error::kind)
+    }
+
     fn class(&self) -> Class {
         self.connection.class()
     }
 
-    /// Why the connection ends if its deadline passes now.
-    fn deadline(&self) -> CloseReason {
+    /// Why the connection closes if its deadline passes now.
+    fn expire(&self) -> CloseReason {
         self.connection.expire()
     }
 
-    fn pending(&self) -> usize {
+    fn pending_output(&self) -> usize {
         self.connection.pending_output(&self.common.pool)
     }
 
-    /// Whether output space is to be watched from now on.
-    fn watches(&mut self) -> bool {
+    fn start_watching_writable(&mut self) -> bool {
         self.connection.start_watching_writable()
     }
 
-    /// Checks what holds whenever a connection has been driven.
-    fn check(&self) {
+    /// Checks the invariants of a connection that was driven and holds all memory of the pool.
+    fn check_invariants(&self) {
         let pool = &self.common.pool;
         if let Some(buffers) = pool.buffers(self.connection.buffers) {
             assert!(
                 !buffers.output.is_empty() || !buffers.input.is_empty(),
-                "empty buffers are not freed"
+                "empty buffers were not freed"
             );
             assert!(
                 !self.connection.is_input_blocked() || !buffers.input.is_empty(),
-                "no input is blocked"
+                "input is blocked, but there is none"
             );
         }
-        let is_pending = self.pending() > 0;
+        let is_pending = self.pending_output() > 0;
         assert_eq!(self.connection.has_pending_output(), is_pending);
-        assert_eq!(pool.held(), self.connection.footprint(pool), "counted");
+        assert_eq!(
+            pool.held(),
+            self.connection.footprint(pool),
+            "memory accounted"
+        );
     }
 }
 
-/// Has another connection hold so many bytes of pending output.
-fn hold(pool: &mut Pool, bytes: usize) {
+/// Makes another connection hold so many bytes of memory with pending output.
+fn hold_output(pool: &mut Pool, bytes: usize) {
     let mut id = BuffersId::NONE;
     let key = Key {
         slot: u32::MAX,

@@ -1,18 +1,17 @@
-//! Records: kept by their connections until they have been taken.
+//! Records: connections hold them until the owner has taken them.
 
 use super::harness::Harness;
 use super::*;
-use crate::connection::Owner;
 use crate::net::{Ending, Key};
 use crate::protocol::Collect;
 use crate::reactor::Class;
 
 fn harness(max_message: usize) -> Harness<Collect> {
-    Harness::speaking(Collect::new(max_message), Limits::default(), 1 << 20)
+    Harness::with_protocol(Collect::new(max_message), Limits::default(), 1 << 20)
 }
 
 impl Harness<Collect> {
-    /// So many bytes of the record are taken; gives back those, and why its connection ended.
+    /// Takes at most `most` bytes of the record. Returns these, and the reason if the connection is to be closed.
     fn take(&mut self, key: Key, most: usize) -> (Vec<u8>, Option<CloseReason>) {
         let mut taken = Vec::new();
         let driver = &mut self.owner.driver;
@@ -20,9 +19,9 @@ impl Harness<Collect> {
             taken.extend(&record[..most.min(record.len())]);
             Ok(taken.len())
         });
-        let (count, ended) = result.unwrap();
+        let (count, reason) = result.unwrap();
         assert_eq!(count, taken.len());
-        (taken, ended)
+        (taken, reason)
     }
 
     fn next_record(&mut self) -> Option<Key> {
@@ -31,7 +30,7 @@ impl Harness<Collect> {
 }
 
 #[test]
-fn a_record_is_kept_until_it_is_taken_and_nothing_hurries_it() {
+fn record_without_a_deadline_is_kept_until_taken() {
     let mut harness = harness(100);
     let key = harness.open();
     assert_eq!(harness.drive(key, READABLE, &[input(b"ab")]), None);
@@ -39,21 +38,20 @@ fn a_record_is_kept_until_it_is_taken_and_nothing_hurries_it() {
     let steps = [input(b"cde"), Step::PeerFin];
     assert_eq!(harness.drive(key, READABLE | DRAIN, &steps), None);
     assert_eq!(harness.next_record(), Some(key));
-    assert_eq!(harness.turn_at(1000), [], "its peer is not idle");
+    assert_eq!(harness.run_iteration_at(1000), [], "no timer runs");
     assert_eq!(harness.drive(key, READABLE | DRAIN, &[]), None);
     assert_eq!(harness.drive(key, WRITABLE, &[]), None);
-    let slot = harness.reactor.find(key).unwrap();
-    assert_eq!(slot.class(), Class::NONE);
-    assert!(harness.owner.driver.common.pool.held() >= 5);
+    assert_eq!(harness.class(key), Class::NONE);
+    assert!(harness.pool().held() >= 5);
     assert_eq!(harness.take(key, 3), (b"abc".to_vec(), None));
     assert_eq!(harness.take(key, 0), (Vec::new(), None));
     let end = Some(CloseReason::PeerClosed);
     assert_eq!(harness.take(key, 9), (b"de".to_vec(), end));
-    assert_eq!(harness.owner.driver.common.pool.held(), 0);
+    assert_eq!(harness.pool().held(), 0);
 }
 
 #[test]
-fn a_record_waits_in_line_once_however_often_it_is_driven() {
+fn record_is_queued_once_however_often_driven() {
     let mut harness = harness(100);
     let key = harness.open();
     let steps = [input(b"abc"), Step::PeerFin];
@@ -65,7 +63,7 @@ fn a_record_waits_in_line_once_however_often_it_is_driven() {
 }
 
 #[test]
-fn records_are_taken_in_the_order_of_their_fins_and_the_gone_are_passed_over() {
+fn records_are_taken_in_fin_order_without_closed_ones() {
     let mut harness = harness(100);
     let keys: [Key; 3] = std::array::from_fn(|_| harness.open());
     for index in [2, 0, 1] {
@@ -73,20 +71,15 @@ fn records_are_taken_in_the_order_of_their_fins_and_the_gone_are_passed_over() {
         harness.drive(keys[index], READABLE | DRAIN, &steps);
     }
     assert_eq!(harness.next_record(), Some(keys[2]));
-    let reactor = &mut harness.reactor;
-    harness
-        .owner
-        .close(reactor, keys[2], CloseReason::DrainExpired);
+    harness.close(keys[2], CloseReason::DrainExpired);
     assert_eq!(harness.next_record(), Some(keys[0]));
-    let (_, ended) = harness.take(keys[0], 9);
-    harness
-        .owner
-        .close(&mut harness.reactor, keys[0], ended.unwrap());
+    let (_, reason) = harness.take(keys[0], 9);
+    harness.close(keys[0], reason.unwrap());
     assert_eq!(harness.next_record(), Some(keys[1]));
 }
 
 #[test]
-fn a_record_may_be_empty_and_ends_its_connection_all_the_same() {
+fn empty_record_is_taken_and_closes_its_connection() {
     let mut harness = harness(100);
     let key = harness.open();
     assert_eq!(harness.drive(key, READABLE | DRAIN, &[Step::PeerFin]), None);
@@ -96,54 +89,46 @@ fn a_record_may_be_empty_and_ends_its_connection_all_the_same() {
 }
 
 #[test]
-fn a_collection_that_is_too_long_is_no_record() {
+fn too_long_input_is_no_record_and_is_reset() {
     let mut harness = harness(4);
     let key = harness.open();
     assert_eq!(harness.drive(key, READABLE, &[input(b"abcd")]), None);
-    let ended = harness.drive(key, READABLE, &[input(b"e")]);
-    assert_eq!(ended, Some(CloseReason::TooLong), "and no FIN");
+    let reason = harness.drive(key, READABLE, &[input(b"e")]);
+    assert_eq!(
+        reason,
+        Some(CloseReason::TooLong),
+        "closed without waiting for FIN"
+    );
     assert_eq!(harness.next_record(), None);
-    let reactor = &mut harness.reactor;
-    harness
-        .owner
-        .driver
-        .close(reactor, key, CloseReason::TooLong);
-    assert_eq!(reactor.net.closed, [Ending::Reset]);
-    assert_eq!(harness.owner.driver.common.pool.held(), 0);
+    harness.close(key, CloseReason::TooLong);
+    assert_eq!(harness.reactor.net.endings, [Ending::Reset]);
+    assert_eq!(harness.pool().held(), 0);
 }
 
 #[test]
-fn a_record_waits_through_the_beginning_of_a_drain_and_an_unfinished_one_does_not() {
+fn drain_keeps_a_record_and_resets_an_unfinished_one() {
     let mut harness = harness(100);
-    let [whole, unfinished] = std::array::from_fn(|_| harness.open());
-    harness.drive(whole, READABLE | DRAIN, &[input(b"ab"), Step::PeerFin]);
+    let [complete, unfinished] = std::array::from_fn(|_| harness.open());
+    harness.drive(complete, READABLE | DRAIN, &[input(b"ab"), Step::PeerFin]);
     harness.drive(unfinished, READABLE, &[input(b"cd")]);
-    for key in [whole, unfinished] {
+    for key in [complete, unfinished] {
         harness.reactor.find(key).unwrap().tenant.drain();
     }
-    assert_eq!(harness.drive(whole, Readiness::NONE, &[]), None);
+    assert_eq!(harness.drive(complete, Readiness::NONE, &[]), None);
     let drained = Some(CloseReason::Drained);
     assert_eq!(
-        harness.drive(unfinished, Readiness::NONE, &[Step::NoInput]),
+        harness.drive(unfinished, Readiness::NONE, &[Step::ReadWouldBlock]),
         drained,
-        "no FIN, since that would be a receipt"
+        "FIN would be a receipt"
     );
-    let reactor = &mut harness.reactor;
-    harness
-        .owner
-        .driver
-        .close(reactor, unfinished, CloseReason::Drained);
-    assert_eq!(reactor.net.closed, [Ending::Reset]);
-    assert_eq!(harness.next_record(), Some(whole));
+    harness.close(unfinished, CloseReason::Drained);
+    assert_eq!(harness.reactor.net.endings, [Ending::Reset]);
+    assert_eq!(harness.next_record(), Some(complete));
     let end = Some(CloseReason::PeerClosed);
-    assert_eq!(harness.take(whole, 9), (b"ab".to_vec(), end));
-    let reactor = &mut harness.reactor;
-    harness
-        .owner
-        .driver
-        .close(reactor, whole, CloseReason::PeerClosed);
-    // With FIN, and nothing was written before it.
-    assert_eq!(reactor.net.closed, [Ending::Reset, Ending::Empty]);
-    let held = harness.owner.driver.common.pool.held();
-    assert_eq!(held, 0, "what is not finished is let go");
+    assert_eq!(harness.take(complete, 9), (b"ab".to_vec(), end));
+    harness.close(complete, CloseReason::PeerClosed);
+    // FIN is sent, and no output before it.
+    assert_eq!(harness.reactor.net.endings, [Ending::Reset, Ending::Empty]);
+    let held = harness.pool().held();
+    assert_eq!(held, 0, "memory of the unfinished record is released");
 }

@@ -275,7 +275,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let mut iterations = 0;
         while self.is_awake(CLIENTS) && iterations < 1000 {
             self.network.borrow_mut().hosts[CLIENTS].asleep_until = None;
-            self.clients.turn();
+            self.clients.run_iteration();
             iterations += 1;
         }
         assert!(iterations < 1000, "the clients do not go to sleep");

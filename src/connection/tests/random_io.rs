@@ -1,26 +1,26 @@
-//! Whatever the kernel does with the pieces, what comes back is what was sent.
+//! For any split of the input and any partial writes, the replies are the same.
 
 use super::*;
 use crate::protocol::{Discard, Frame, Line, Reply, Width};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-/// A socket with input in pieces, and room for output in pieces; where a piece is empty, the call would block.
-struct Pieces {
+/// A stream that returns input and accepts output in pieces; an empty piece is a call that would block.
+struct PiecewiseStream {
     input: VecDeque<Vec<u8>>,
-    room: VecDeque<usize>,
+    output_space: VecDeque<usize>,
     written: Vec<u8>,
-    /// A call would block since the last event: an edge is owed once that is over.
+    /// A call has returned `WouldBlock` since the last event, so an edge follows.
     read_blocked: bool,
     write_blocked: bool,
     fin_sent: bool,
 }
 
-impl Stream for Pieces {
+impl Stream for PiecewiseStream {
     const SHORT_READ_DRAINS: bool = false;
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!self.read_blocked, "a read although nothing has come");
+        assert!(!self.read_blocked, "a read before a readable event");
         let Some(piece) = self.input.front_mut() else {
             return Ok(0);
         };
@@ -39,13 +39,13 @@ impl Stream for Pieces {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(!self.write_blocked, "a write although there is no room");
-        let room = self.room.pop_front().unwrap_or(usize::MAX);
-        if room == 0 {
+        assert!(!self.write_blocked, "a write before a writable event");
+        let space = self.output_space.pop_front().unwrap_or(usize::MAX);
+        if space == 0 {
             self.write_blocked = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let count = room.min(bytes.len());
+        let count = space.min(bytes.len());
         self.written.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
@@ -73,30 +73,30 @@ impl Stream for Pieces {
     }
 }
 
-/// What the world does: input in pieces, room in pieces, and how much is allowed.
+/// The input and the output space in pieces, and the limits.
 #[derive(Debug)]
-struct Weather {
+struct IoPieces {
     input: Vec<Vec<u8>>,
-    room: Vec<usize>,
+    output_space: Vec<usize>,
     limits: Limits,
 }
 
-fn weather(input: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Weather> {
+fn io_pieces(input: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = IoPieces> {
     let cuts = proptest::collection::vec(any::<usize>(), 0..40);
-    let room = proptest::collection::vec(prop_oneof![Just(0), 1_usize..200], 0..80);
-    (input, cuts, room, 1_usize..400, 1_usize..500).prop_map(
-        |(input, cuts, room, max_pending, budget)| {
+    let output_space = proptest::collection::vec(prop_oneof![Just(0), 1_usize..200], 0..80);
+    (input, cuts, output_space, 1_usize..400, 1_usize..500).prop_map(
+        |(input, cuts, output_space, max_pending, budget)| {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
             cuts.sort_unstable();
             let ends = cuts.iter().copied().chain([input.len()]);
             let begins = [0].into_iter().chain(cuts.iter().copied());
             let pieces = begins.zip(ends);
-            Weather {
+            IoPieces {
                 // Two cuts at one place make an empty piece: a read that would block.
                 input: pieces
                     .map(|(begin, end)| input[begin..end].to_vec())
                     .collect(),
-                room,
+                output_space,
                 limits: Limits {
                     max_pending,
                     budget,
@@ -106,17 +106,17 @@ fn weather(input: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Weath
     )
 }
 
-/// Drives a connection by nothing but the edges that are due to it. Gives back what it wrote, and how it ended; it
-/// never owes more than is allowed and a reply of at most `longest_reply`.
-fn outlast<P: Protocol>(
+/// Drives a connection with only the edges that epoll would report. Returns its output and its close reason; pending
+/// output never exceeds the limit by more than one reply of at most `longest_reply` bytes.
+fn run_to_close<P: Protocol>(
     protocol: P,
-    weather: Weather,
+    io_pieces: IoPieces,
     longest_reply: usize,
 ) -> Result<(Vec<u8>, CloseReason), TestCaseError> {
-    let mut rig = Rig::new(protocol, weather.limits);
-    let mut stream = Pieces {
-        input: weather.input.into(),
-        room: weather.room.into(),
+    let mut fixture = Fixture::new(protocol, io_pieces.limits);
+    let mut stream = PiecewiseStream {
+        input: io_pieces.input.into(),
+        output_space: io_pieces.output_space.into(),
         written: Vec::new(),
         read_blocked: false,
         write_blocked: false,
@@ -124,37 +124,33 @@ fn outlast<P: Protocol>(
     };
     let mut readiness = READABLE;
     for _ in 0..30_000 {
-        let mut bench = bench(&mut rig.common, &mut rig.write_buffer);
-        let scratch = &mut rig.scratch;
-        let outcome = rig
-            .connection
-            .drive(&mut stream, readiness, scratch, &mut bench);
-        let most = weather.limits.max_pending + longest_reply;
-        prop_assert!(rig.pending() <= most);
+        let outcome = fixture.drive_stream(&mut stream, readiness);
+        let most = io_pieces.limits.max_pending + longest_reply;
+        prop_assert!(fixture.pending_output() <= most);
         if let Outcome::Closed(reason) = outcome {
             return Ok((stream.written, reason));
         }
-        rig.check();
+        fixture.check_invariants();
         match outcome {
             Outcome::Closed(_) => {}
             Outcome::Again => readiness = Readiness::NONE,
-            Outcome::Memory => prop_assert!(false, "there is memory enough"),
+            Outcome::Memory => prop_assert!(false, "there is enough memory"),
             Outcome::RecordReady => prop_assert!(false, "there is no record"),
             Outcome::Input | Outcome::Event => {
                 readiness =
                     READABLE.when(stream.read_blocked) | WRITABLE.when(stream.write_blocked);
                 prop_assert!(
                     readiness != Readiness::NONE,
-                    "it waits for an edge that need not come"
+                    "waits for an edge that need not follow"
                 );
                 (stream.read_blocked, stream.write_blocked) = (false, false);
             }
         }
     }
-    Err(TestCaseError::fail("it does not come to an end"))
+    Err(TestCaseError::fail("the connection does not close"))
 }
 
-/// Lines as people send them, and what comes back for them.
+/// Lines with either line ending, some of them empty.
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"\n".to_vec()),
@@ -175,80 +171,80 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(frame, 0..20).prop_map(|frames| frames.concat())
 }
 
-/// What comes back for frames if each is answered by two of itself, and whether all could be: an answer of more than
-/// 255 bytes does not fit behind a length of one.
+/// The replies to frames if each message is sent back twice in one frame, and the close reason: a reply of more than
+/// 255 bytes does not fit a length prefix of one byte.
 fn doubled(input: &[u8]) -> (Vec<u8>, CloseReason) {
-    let mut said = Vec::new();
+    let mut replies = Vec::new();
     let mut rest = input;
-    while let [length, behind @ ..] = rest {
-        let (message, behind) = behind.split_at(usize::from(*length));
+    while let [length, after @ ..] = rest {
+        let (message, after) = after.split_at(usize::from(*length));
         let Some(twice) = length.checked_mul(2) else {
-            return (said, CloseReason::TooLong);
+            return (replies, CloseReason::TooLong);
         };
-        said.push(twice);
-        said.extend([message, message].concat());
-        rest = behind;
+        replies.push(twice);
+        replies.extend([message, message].concat());
+        rest = after;
     }
-    (said, CloseReason::PeerClosed)
+    (replies, CloseReason::PeerClosed)
 }
 
 proptest! {
-    // Any split of the input, any partial writes, would-blocks anywhere: what comes back is what should, then it
-    // ends; it never owes more than allowed; and an edge for each call that blocked is all it needs.
+    // For any split of the input, any partial writes and any blocked calls: the output is as expected, then the
+    // connection closes; pending output stays within its limit; and an edge for each blocked call is enough.
 
     #[test]
     fn raw_echo_returns_exactly_its_input(
-        weather in weather(proptest::collection::vec(any::<u8>(), 0..6000)),
+        io_pieces in io_pieces(proptest::collection::vec(any::<u8>(), 0..6000)),
     ) {
-        let expected = weather.input.concat();
-        prop_assert_eq!(outlast(Raw, weather, 0)?, (expected, CloseReason::PeerClosed));
+        let expected = io_pieces.input.concat();
+        prop_assert_eq!(run_to_close(Raw, io_pieces, 0)?, (expected, CloseReason::PeerClosed));
     }
 
     #[test]
-    fn lines_come_back_behind_their_prefix(weather in weather(lines())) {
-        let expected = echoed_lines(&weather.input.concat());
-        let longest = 2 + weather.input.concat().len();
-        let outcome = outlast(Line::echo(1 << 20, b"> "), weather, longest)?;
+    fn line_echo_returns_each_line_with_its_prefix(io_pieces in io_pieces(lines())) {
+        let expected = echoed_lines(&io_pieces.input.concat());
+        let longest = 2 + io_pieces.input.concat().len();
+        let outcome = run_to_close(Line::echo(1 << 20, b"> "), io_pieces, longest)?;
         prop_assert_eq!(outcome, (expected, CloseReason::PeerClosed));
     }
 
     #[test]
-    fn of_lines_all_before_one_that_is_too_long_come_back(weather in weather(lines()), most in 0_usize..300) {
-        let input = weather.input.concat();
-        let is_good = |line: &&[u8]| {
+    fn lines_before_a_too_long_line_are_echoed(io_pieces in io_pieces(lines()), most in 0_usize..300) {
+        let input = io_pieces.input.concat();
+        let is_short_enough = |line: &&[u8]| {
             let text = line.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text));
             text.unwrap_or(line).len() <= most
         };
         let lines = input.split_inclusive(|byte| *byte == b'\n');
-        let good: Vec<&[u8]> = lines.take_while(is_good).collect();
-        let good = good.concat();
-        let reason = if good.len() == input.len() { CloseReason::PeerClosed } else { CloseReason::TooLong };
-        let outcome = outlast(Line::echo(most, b"> "), weather, most + 4)?;
-        prop_assert_eq!(outcome, (echoed_lines(&good), reason));
+        let echoed: Vec<&[u8]> = lines.take_while(is_short_enough).collect();
+        let echoed = echoed.concat();
+        let reason = if echoed.len() == input.len() { CloseReason::PeerClosed } else { CloseReason::TooLong };
+        let outcome = run_to_close(Line::echo(most, b"> "), io_pieces, most + 4)?;
+        prop_assert_eq!(outcome, (echoed_lines(&echoed), reason));
     }
 
     #[test]
-    fn frames_come_back(weather in weather(frames())) {
-        let expected = weather.input.concat();
-        let outcome = outlast(Frame::echo(Width::One, 255), weather, 256)?;
+    fn frame_echo_returns_each_frame(io_pieces in io_pieces(frames())) {
+        let expected = io_pieces.input.concat();
+        let outcome = run_to_close(Frame::echo(Width::One, 255), io_pieces, 256)?;
         prop_assert_eq!(outcome, (expected, CloseReason::PeerClosed));
     }
 
     #[test]
-    fn frames_are_answered_by_a_closure(weather in weather(frames())) {
-        let expected = doubled(&weather.input.concat());
+    fn frames_are_answered_by_the_closure(io_pieces in io_pieces(frames())) {
+        let expected = doubled(&io_pieces.input.concat());
         let twice = |_: &[u8], reply: &mut Reply<'_, '_>| {
             reply.echo();
             reply.echo();
         };
-        let outcome = outlast(Frame::new(Width::One, 255, twice), weather, 511)?;
+        let outcome = run_to_close(Frame::new(Width::One, 255, twice), io_pieces, 511)?;
         prop_assert_eq!(outcome, expected);
     }
 
     #[test]
-    fn whatever_is_discarded_nothing_comes_back(
-        weather in weather(proptest::collection::vec(any::<u8>(), 0..6000)),
+    fn discard_sends_nothing(
+        io_pieces in io_pieces(proptest::collection::vec(any::<u8>(), 0..6000)),
     ) {
-        prop_assert_eq!(outlast(Discard, weather, 0)?, (Vec::new(), CloseReason::PeerClosed));
+        prop_assert_eq!(run_to_close(Discard, io_pieces, 0)?, (Vec::new(), CloseReason::PeerClosed));
     }
 }
