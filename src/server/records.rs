@@ -93,8 +93,12 @@ impl<N: Net, P: Protocol> Service<N, P> {
 
 fn log_delivered<N: Net, P: Protocol>(reactor: &mut Connections<N, P>, key: Key, bytes: u64) {
     let slot = reactor.find(key);
-    // The kernel no longer knows the address if the client has reset the connection since its FIN.
-    let peer = slot.and_then(|slot| slot.stream.peer_addr().ok());
-    let peer = peer.map_or_else(String::new, |peer| format!(" from {}", canonical(peer)));
-    log::info!("#{} collected {bytes} bytes{peer}", key.serial);
+    match slot.and_then(|slot| slot.stream.peer_addr().ok()) {
+        Some(peer) => {
+            let peer = canonical(peer);
+            log::info!("#{} collected {bytes} bytes from {peer}", key.serial);
+        }
+        // The client has reset the connection since its FIN, so the kernel no longer knows its address.
+        None => log::info!("#{} collected {bytes} bytes", key.serial),
+    }
 }
