@@ -208,7 +208,7 @@ impl<const DRAINS: bool> Script<DRAINS> {
         }
         let is_short = given < buffer.len();
         if is_short && DRAINS && !self.reported.contains(Readiness::DRAIN) {
-            self.reported = self.reported.without(Readiness::READABLE);
+            self.reported = self.reported.difference(Readiness::READABLE);
         }
         given
     }
@@ -229,7 +229,7 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
             Some(Read::Bytes(count)) => Ok(self.deliver(count.get() + 1, buffer)),
             Some(Read::Blocks) | None => {
                 let drained = Readiness::READABLE | Readiness::DRAIN;
-                self.reported = self.reported.without(drained);
+                self.reported = self.reported.difference(drained);
                 Err(ErrorKind::WouldBlock.into())
             }
             Some(Read::Interrupted) => Err(ErrorKind::Interrupted.into()),
@@ -263,7 +263,7 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
                 Ok(bytes.len())
             }
             Some(Write::Blocks) | None => {
-                self.reported = self.reported.without(Readiness::WRITABLE);
+                self.reported = self.reported.difference(Readiness::WRITABLE);
                 Err(ErrorKind::WouldBlock.into())
             }
             Some(Write::Interrupted) => Err(ErrorKind::Interrupted.into()),
@@ -316,11 +316,11 @@ impl<const DRAINS: bool> Stream for Script<DRAINS> {
         self.call();
         match self.connects.pop_front() {
             Some(Connect::Pending) => {
-                self.reported = self.reported.without(Readiness::WRITABLE);
+                self.reported = self.reported.difference(Readiness::WRITABLE);
                 Ok(false)
             }
             None if !self.accepts_all => {
-                self.reported = self.reported.without(Readiness::WRITABLE);
+                self.reported = self.reported.difference(Readiness::WRITABLE);
                 Ok(false)
             }
             Some(Connect::Established) | None => {
