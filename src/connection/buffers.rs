@@ -1,41 +1,41 @@
 //! Memory of a connection that is not idle: pending output, and input that its session has not consumed.
 
-use super::by_size::Link;
+use super::by_size::{Kind, Link};
 use super::fifo::SMALLEST;
-use super::{CloseReason, Connection, DriveContext, Fifo, Flags, Pool};
+use super::{CloseReason, Connection, Cx, Fifo, Flags, Pool, Result};
 use crate::net::{Key, Progress, Time};
-use crate::protocol::{Protocol, Session};
+use crate::protocol::Session;
 use std::time::Duration;
 
-/// What a connection holds only while there is something to hold. It is kept in the [`Pool`].
+/// The buffers of a connection, kept in the [`Pool`] while they are not empty.
 #[derive(Debug)]
 pub(super) struct Buffers {
     /// Output that the kernel has not accepted.
     pub(super) output: Fifo<0>,
     /// Input that the session has not consumed.
     pub(super) input: Fifo<64>,
-    /// The bytes that the peer had acknowledged when its deadline passed last, and since when at the latest.
+    /// The bytes that the peer had acknowledged at the last check, and a time since which that has not changed.
     acknowledged: Option<(u64, Time)>,
     /// The bytes of memory that the pool has counted.
     pub(super) counted: usize,
-    /// Whether the pool has counted them as an incomplete message.
-    pub(super) counted_incomplete: bool,
+    /// The kind of memory that the pool has counted them as.
+    pub(super) counted_as: Kind,
     pub(super) link: Link,
 }
 
-/// As a slab stores the buffers: the index of the next vacant entry, or the buffers.
+/// An entry of a slab: the index of the next vacant entry, or a value.
 #[expect(dead_code, reason = "only its size matters")]
-enum SlabEntry {
+pub(super) enum SlabEntry<T> {
     Vacant(usize),
-    Occupied(Buffers),
+    Occupied(T),
 }
 
 /// The cost of a connection in the middle of a short message, beside its slot.
-const _: () = assert!(size_of::<SlabEntry>() <= 192);
+const _: () = assert!(size_of::<SlabEntry<Buffers>>() <= 192);
 
 impl Buffers {
-    /// The cost of a connection that holds anything that is not inline, in bytes.
-    pub(super) const LEAST: usize = size_of::<SlabEntry>() + SMALLEST;
+    /// The least memory of a connection that holds bytes outside its buffers' inline storage.
+    pub(super) const LEAST: usize = size_of::<SlabEntry<Buffers>>() + SMALLEST;
 
     /// Empty buffers of the connection that `key` names.
     pub(super) fn of(key: Key) -> Buffers {
@@ -44,21 +44,18 @@ impl Buffers {
             input: Fifo::default(),
             acknowledged: None,
             counted: 0,
-            counted_incomplete: false,
+            counted_as: Kind::Pending,
             link: Link::of(key),
         }
     }
 
     /// The bytes of memory that the buffers take.
     pub(super) fn footprint(&self) -> usize {
-        size_of::<SlabEntry>() + self.output.allocated() + self.input.allocated()
+        size_of::<SlabEntry<Buffers>>() + self.output.allocated() + self.input.allocated()
     }
 }
 
-impl<S: Session> Connection<S>
-where
-    S::Shared: Protocol<Session = S>,
-{
+impl<S: Session> Connection<S> {
     /// The number of bytes of pending output.
     pub fn pending_output(&self, pool: &Pool) -> usize {
         let buffers = pool.buffers(self.buffers);
@@ -77,10 +74,15 @@ where
         self.flags.contains(Flags::INPUT_BLOCKED)
     }
 
-    /// Counts what the connection holds now, and frees its buffers if they are empty.
+    /// Counts the memory that the connection holds now, and frees its buffers if they are empty.
     pub(super) fn account(&mut self, pool: &mut Pool) {
         let is_waiting = Flags::PENDING_OUTPUT | Flags::INPUT_BLOCKED;
-        pool.update(&mut self.buffers, !self.flags.intersects(is_waiting));
+        let kind = if self.flags.intersects(is_waiting) {
+            Kind::Pending
+        } else {
+            Kind::Incomplete
+        };
+        pool.update(&mut self.buffers, kind);
         self.update_caught_up();
     }
 
@@ -92,17 +94,11 @@ where
     /// Keeps output until the kernel accepts it.
     #[cold]
     #[inline(never)]
-    pub(super) fn keep_output(
-        &mut self,
-        bytes: &[u8],
-        pool: &mut Pool,
-        key: Key,
-    ) -> Result<(), CloseReason> {
+    pub(super) fn keep_output(&mut self, bytes: &[u8], pool: &mut Pool, key: Key) -> Result {
         if bytes.is_empty() {
             return Ok(());
         }
-        let buffers = pool.hold(&mut self.buffers, key)?;
-        let kept = buffers.output.push(bytes);
+        let kept = pool.hold(&mut self.buffers, key)?.output.push(bytes);
         self.flags.insert(Flags::PENDING_OUTPUT);
         self.account(pool);
         kept.map_err(|_| CloseReason::NoMemory)
@@ -121,17 +117,12 @@ where
 
     /// Keeps input that the session has not consumed.
     #[inline]
-    pub(super) fn keep_input<P>(
-        &mut self,
-        rest: &[u8],
-        cx: &mut DriveContext<'_, P>,
-    ) -> Result<(), CloseReason> {
+    pub(super) fn keep_input(&mut self, rest: &[u8], cx: &mut Cx<'_, S>) -> Result {
         if rest.is_empty() {
             return Ok(());
         }
         let pool = &mut cx.common.pool;
-        let buffers = pool.hold(&mut self.buffers, cx.key)?;
-        let kept = buffers.input.push(rest);
+        let kept = pool.hold(&mut self.buffers, cx.key)?.input.push(rest);
         self.account(pool);
         kept.map_err(|_| CloseReason::NoMemory)
     }
@@ -144,11 +135,7 @@ where
     }
 
     /// Puts back input that was [taken](Self::take_input), and counts it.
-    pub(super) fn restore_input<P>(
-        &mut self,
-        input: Fifo<64>,
-        cx: &mut DriveContext<'_, P>,
-    ) -> Result<(), CloseReason> {
+    pub(super) fn restore_input(&mut self, input: Fifo<64>, cx: &mut Cx<'_, S>) -> Result {
         let pool = &mut cx.common.pool;
         match pool.buffers_mut(self.buffers) {
             Some(buffers) => buffers.input = input,
@@ -165,10 +152,10 @@ where
         self.account(pool);
     }
 
-    /// How long at least the peer of a connection with pending output has acknowledged no byte.
+    /// The least time for which the peer of a connection with pending output has acknowledged no byte.
     ///
-    /// The kernel may report less: to it, a peer that repeats an acknowledgement is alive. So the count of acknowledged
-    /// bytes is kept from one call to the next.
+    /// The kernel may report less, since it counts repeated acknowledgements as well. So the number of acknowledged bytes
+    /// is kept from one call to the next.
     pub(super) fn since_acknowledged(
         &mut self,
         pool: &mut Pool,

@@ -1,32 +1,32 @@
 //! The buffers of all connections, ordered by size, so that the largest are found without a search.
 //!
-//! They are listed by the power of two of their size: adding, changing, removing and finding the largest take constant
-//! time, and "largest" is exact to a factor of two.
+//! There is one list for each power of two: adding, changing, removing and finding the largest take constant time, and
+//! "largest" is exact to a factor of two.
 
 use super::buffers::Buffers;
 use crate::memory::{OutOfMemory, can_grow};
 use crate::net::Key;
 use slab::Slab;
 
-/// What a connection holds memory for.
+/// The kind of memory that a connection holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Output that the peer does not read, or input that waits for that.
-    Pending,
+    /// Pending output, or complete input that waits for output space or for the owner.
+    Pending = 0,
     /// An incomplete message.
-    Incomplete,
+    Incomplete = 1,
 }
 
-/// One list for each power of two of a `usize`.
+/// The number of lists for each [`Kind`]: one for each power of two of a `usize`.
 const SIZES: usize = usize::BITS as usize + 1;
 
-/// An empty slab with a larger capacity is freed.
+/// The largest capacity of an empty slab that is kept for reuse.
 const KEPT: usize = 256;
 
-/// The index that means none.
+/// The index of no entry.
 const NONE: u32 = u32::MAX;
 
-/// Names the buffers of a connection.
+/// The index of the buffers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BuffersId(u32);
 
@@ -40,12 +40,12 @@ impl BuffersId {
     }
 }
 
-/// The place of buffers in their list.
+/// The position of buffers in their list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
     /// The connection that the buffers belong to.
     key: Key,
-    /// The round in which they were found last.
+    /// The round in which the buffers were found last.
     round: u32,
     list: u8,
     previous: u32,
@@ -53,11 +53,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Of buffers that are in no list.
+    /// The link of buffers that are in no list, and were found in no round.
     pub(super) fn of(key: Key) -> Link {
         Link {
             key,
-            round: 0,
+            round: u32::MAX,
             list: 0,
             previous: NONE,
             next: NONE,
@@ -67,11 +67,11 @@ impl Link {
 
 /// All buffers.
 ///
-/// Invariant: each is in the list of its kind and size.
+/// Invariant: each entry is in the list of its kind and size.
 #[derive(Debug)]
 pub(super) struct BySize {
     slab: Slab<Buffers>,
-    /// First and last of each list; those of incomplete messages follow those of pending output.
+    /// The first and last entry of each list, first the lists of [`Kind::Pending`], then those of [`Kind::Incomplete`].
     lists: Box<[(u32, u32); 2 * SIZES]>,
 }
 
@@ -97,22 +97,16 @@ impl BySize {
             return Err(OutOfMemory);
         }
         let index = u32::try_from(self.slab.insert(Buffers::of(key))).map_err(|_| OutOfMemory)?;
-        self.append(index);
+        self.append(index, list_of(Kind::Pending, 0));
         Ok(BuffersId(index))
     }
 
     /// Moves buffers to the list of their kind and size.
     pub(super) fn relist(&mut self, id: BuffersId, kind: Kind, bytes: usize) {
         let list = list_of(kind, bytes);
-        if self
-            .get(id)
-            .is_some_and(|buffers| buffers.link.list != list)
-        {
+        if self.link(id.0).is_some_and(|link| link.list != list) {
             self.unlink(id.0);
-            if let Some(buffers) = self.get_mut(id) {
-                buffers.link.list = list;
-            }
-            self.append(id.0);
+            self.append(id.0, list);
         }
     }
 
@@ -125,21 +119,20 @@ impl BySize {
         }
     }
 
-    /// The connection with the largest buffers of at least so many bytes (to a factor of two), each once in a round;
-    /// `None` at the end of the round.
+    /// The connection with the largest buffers of at least `at_least` bytes (to a factor of two) that was not found in
+    /// this round yet; `None` at the end of the round.
     pub(super) fn largest(&mut self, kind: Kind, at_least: usize, round: u32) -> Option<Key> {
-        let smallest = usize::from(list_of(kind, at_least));
-        let largest = usize::from(list_of(kind, usize::MAX));
+        let (smallest, largest) = (list_of(kind, at_least), list_of(kind, usize::MAX));
         for list in (smallest..=largest).rev() {
-            let index = self.lists[list].0;
-            // Those that were found go to the end, so if the first one was, all were.
-            if let Some(buffers) = self.slab.get_mut(index as usize)
-                && buffers.link.round != round
+            let index = self.lists[usize::from(list)].0;
+            // A found entry moves to the end, so if the first one was found in this round, all were.
+            if let Some(link) = self.link(index)
+                && link.round != round
             {
-                buffers.link.round = round;
-                let key = buffers.link.key;
+                link.round = round;
+                let key = link.key;
                 self.unlink(index);
-                self.append(index);
+                self.append(index, list);
                 return Some(key);
             }
         }
@@ -151,17 +144,14 @@ impl BySize {
         buffers.map(|buffers| &mut buffers.link)
     }
 
-    fn append(&mut self, index: u32) {
-        let Some(list) = self.link(index).map(|link| link.list) else {
-            return;
-        };
+    fn append(&mut self, index: u32, list: u8) {
         let (head, tail) = &mut self.lists[usize::from(list)];
         let previous = std::mem::replace(tail, index);
         if previous == NONE {
             *head = index;
         }
         if let Some(link) = self.link(index) {
-            (link.previous, link.next) = (previous, NONE);
+            (link.list, link.previous, link.next) = (list, previous, NONE);
         }
         if let Some(previous) = self.link(previous) {
             previous.next = index;
@@ -187,11 +177,7 @@ impl BySize {
 /// The list of buffers of this kind and size.
 fn list_of(kind: Kind, bytes: usize) -> u8 {
     let size = usize::BITS - bytes.leading_zeros();
-    let offset = match kind {
-        Kind::Pending => 0,
-        Kind::Incomplete => SIZES,
-    };
-    u8::try_from(offset + size as usize).unwrap_or(u8::MAX)
+    u8::try_from(kind as usize * SIZES + size as usize).unwrap_or(u8::MAX)
 }
 
 const _: () = assert!(2 * SIZES <= u8::MAX as usize);
@@ -212,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn largest_is_first_and_each_once_in_a_round() {
+    fn largest_returns_each_connection_once_per_round() {
         let mut all = BySize::new();
         for (serial, bytes) in [(1, 100), (2, 5_000), (3, 5_100), (4, 70_000)] {
             add(&mut all, serial, Kind::Pending, bytes);
@@ -222,13 +208,12 @@ mod tests {
             let largest = || all.largest(Kind::Pending, 4096, number);
             std::iter::from_fn(largest).map(|key| key.serial).collect()
         };
-        assert_eq!(round(1), [4, 2, 3], "smaller ones are left out");
+        assert_eq!(round(1), [4, 2, 3], "the smallest is below the bound");
         assert_eq!(round(2), [4, 2, 3]);
         assert_eq!(all.largest(Kind::Incomplete, 1, 1), Some(key(5)));
     }
 
     proptest! {
-        /// The lists agree with a search over all buffers.
         #[test]
         fn lists_agree_with_a_search(steps in proptest::collection::vec((0_u8..3, 0_usize..8, any::<bool>(), 0_usize..5_000), 1..200)) {
             let mut all = BySize::new();

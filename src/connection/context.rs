@@ -1,24 +1,24 @@
-//! What all connections of a loop share, and the context in which one of them is driven.
+//! The data that all connections of an event loop share, and the context in which a connection is driven.
 
 use super::{CloseReason, Pool};
 use crate::net::{Key, Time};
 use crate::reactor::SCRATCH_SIZE;
 use std::io;
 
-/// What one connection may use.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of pending output above which a connection is not read.
     ///
-    /// A connection with pending output is read only while a whole read would still fit below this. So with the
-    /// default, the size of one read, a connection with any pending output is not read.
+    /// A connection with pending output is read only if a whole read still fits below this limit. With the default, the
+    /// size of one read, a connection with any pending output is not read.
     pub max_pending: usize,
-    /// Work that one connection may cause in one iteration, in bytes read or written, whichever are more. Each message
-    /// counts as [`MESSAGE_COST`] bytes besides.
+    /// Work that one connection may cause in one iteration: bytes read or bytes written, whichever is more, and
+    /// [`MESSAGE_COST`] for each message.
     pub budget: usize,
 }
 
-/// The cost of answering a message beside its bytes, in bytes of raw echo that take as long.
+/// The cost of answering a message beside its bytes, as a number of bytes whose raw echo takes as long.
 pub const MESSAGE_COST: usize = 64;
 
 impl Default for Limits {
@@ -31,32 +31,32 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How much is read at once: never more than may be pending, since the answer may be as long.
+    /// The size of one read: at most `max_pending`, since the reply may be as long as the input.
     fn read_size(&self) -> usize {
         self.max_pending.min(self.budget).clamp(1, SCRATCH_SIZE)
     }
 }
 
-/// What all connections of a loop share.
+/// The data that all connections of an event loop share.
 #[derive(Debug)]
 pub struct Common<P> {
-    /// The protocol, with what its sessions share.
+    /// The protocol, with the data that its sessions share.
     pub protocol: P,
     /// The memory that connections hold.
     pub pool: Pool,
-    /// What each connection may use.
+    /// The limits of each connection.
     pub limits: Limits,
     /// Bytes that arrived after our FIN and were dropped.
     pub bytes_dropped: u64,
-    /// The error that ended the connection that was driven last, if an error did.
+    /// The error that ended the connection driven last, if there was one.
     pub last_error: Option<io::Error>,
     /// [`Limits::read_size`], computed once.
     pub(super) read_size: usize,
 }
 
 impl<P> Common<P> {
-    /// For connections of `protocol` that hold at most `max_buffered` bytes together. A limit of zero counts as one,
-    /// since no byte could move otherwise.
+    /// For connections of `protocol` that together hold at most `max_buffered` bytes. A limit of zero counts as one byte,
+    /// since nothing could be read otherwise.
     pub fn new(protocol: P, limits: Limits, max_buffered: usize) -> Common<P> {
         let limits = Limits {
             max_pending: limits.max_pending.max(1),
@@ -76,24 +76,31 @@ impl<P> Common<P> {
 /// The context in which a connection is driven.
 #[derive(Debug)]
 pub struct DriveContext<'a, P> {
-    /// Names the connection: for the log, and for the memory that it holds.
+    /// The key of the connection, for the log and for its buffers.
     pub key: Key,
-    /// The time that sessions are given.
+    /// The time that is passed to sessions.
     pub now: Time,
-    /// What all connections share.
+    /// The data that all connections share.
     pub common: &'a mut Common<P>,
-    /// The buffer for output in several pieces; its contents are of no use afterwards.
+    /// The buffer for output in several pieces; its contents are meaningless afterwards.
     pub write_buffer: &'a mut Vec<u8>,
-    /// How much of the connection's [budget](Limits::budget) is used up in this iteration.
+    /// The part of the connection's [budget](Limits::budget) that is used up in this iteration.
     pub used: usize,
-    /// Whether input was received; not set where the outcome is [`Input`](super::Outcome::Input), which implies it.
+    /// Whether bytes have moved; not set if the outcome is [`Input`](super::Outcome::Input), which implies both.
+    pub moved: Moved,
+}
+
+/// Whether bytes have moved, which may restart a connection's timer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moved {
+    /// Input was received.
     pub received: bool,
-    /// Whether the kernel has accepted output; likewise.
+    /// The kernel has accepted output.
     pub sent: bool,
 }
 
 impl<'a, P> DriveContext<'a, P> {
-    /// The context of the connection that `key` names, in an iteration that began at `now`.
+    /// The context of the connection with this key, in an iteration that began at `now`.
     #[inline]
     pub fn new(
         key: Key,
@@ -107,30 +114,35 @@ impl<'a, P> DriveContext<'a, P> {
             common,
             write_buffer,
             used: 0,
-            received: false,
-            sent: false,
+            moved: Moved::default(),
         }
     }
 
-    /// Takes work that was done from the budget.
+    /// Counts work against the budget.
     pub(super) fn charge(&mut self, work: usize) {
         self.used = self.used.saturating_add(work);
     }
 
-    /// What is left of the budget.
+    /// The rest of the budget.
     pub(super) fn budget(&self) -> usize {
         self.common.limits.budget.saturating_sub(self.used)
     }
 
-    /// Whether there is memory for the answer to more input.
+    /// Whether there is memory for the reply to more input.
     #[inline]
     pub(super) fn has_memory(&self) -> bool {
         !self.common.pool.is_scarce()
     }
 
-    /// Closes a connection because of an error, which is kept for the log.
+    /// Keeps the error that ends a connection, for the log. Returns `reason`.
     pub(super) fn close_with(&mut self, error: io::Error, reason: CloseReason) -> CloseReason {
         self.common.last_error = Some(error);
         reason
+    }
+
+    /// As [`close_with`](Self::close_with), for an error of read(2).
+    pub(super) fn close_on_read_error(&mut self, error: io::Error) -> CloseReason {
+        let reason = CloseReason::of_read_error(&error);
+        self.close_with(error, reason)
     }
 }

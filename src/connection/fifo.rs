@@ -1,30 +1,29 @@
-//! A queue of bytes in one piece: appended at the end, taken from the front.
+//! A contiguous queue of bytes: appended at the end, taken from the front.
 
 use crate::memory::OutOfMemory;
 
 /// The smallest capacity that is allocated, in bytes.
 pub(super) const SMALLEST: usize = 64;
 
-/// A capacity from this size on is doubled when it is exceeded; a smaller one grows by half, since what is reserved
-/// counts against the connection's share of all memory.
+/// A capacity from this size on is doubled when it is exceeded. A smaller one grows by half, since reserved memory counts
+/// against the connection's share.
 const DOUBLES_FROM: usize = 6 * 1024;
 
-/// A queue of bytes that lies in one piece, so that one write can offer all of it. Up to `INLINE` bytes take no
-/// allocation.
+/// A contiguous queue of bytes, so that one write can send all of it. Up to `INLINE` bytes need no allocation.
 #[derive(Debug)]
 pub struct Fifo<const INLINE: usize> {
     storage: Storage<INLINE>,
     taken: usize,
 }
 
-/// Where the bytes are, those included that have been taken.
+/// The bytes, including those taken since they were moved last.
 #[derive(Debug)]
 enum Storage<const INLINE: usize> {
     Inline {
         length: u8,
         bytes: [u8; INLINE],
     },
-    /// Without an allocation while the queue is empty.
+    /// A queue that was always empty has no allocation.
     Heap(Vec<u8>),
 }
 
@@ -83,7 +82,7 @@ impl<const INLINE: usize> Fifo<INLINE> {
         match &mut self.storage {
             Storage::Heap(bytes) if bytes.capacity() > 0 => {
                 if more.len() > bytes.capacity() - bytes.len() {
-                    // A byte is moved once on average.
+                    // Amortized, each byte is moved at most once.
                     if self.taken >= bytes.len() / 2 {
                         bytes.drain(..self.taken);
                         self.taken = 0;
@@ -128,8 +127,8 @@ impl<const INLINE: usize> Fifo<INLINE> {
         }
     }
 
-    /// Frees memory if most of it is unused, as after a large message. If there is no memory for a smaller allocation,
-    /// the larger one stays.
+    /// Moves the bytes to a smaller allocation if most of a large one is unused, as after a large message. If that fails,
+    /// the larger one is kept.
     #[inline]
     pub(super) fn shrink(&mut self) {
         /// A smaller allocation is kept.
@@ -199,7 +198,7 @@ mod tests {
             assert_eq!(fifo.as_slice(), vec![7; left]);
             fifo.allocated()
         };
-        assert_eq!(with(4_096, 10), 4_096, "it is not large");
+        assert_eq!(with(4_096, 10), 4_096, "not large");
         assert_eq!(
             with(80_000, 10_001),
             80_000,

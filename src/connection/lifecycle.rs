@@ -1,20 +1,17 @@
-//! The steps of a connection from state to state: connecting, draining, half-closing, closing.
+//! The steps of a connection between its states: connecting, draining, half-closing, closing.
 
-use super::state::{Event, Rx, State, Tx};
-use super::{CloseReason, Connection, DriveContext, Flags, Outcome};
+use super::state::{Event, Rx, Tx};
+use super::{CloseReason, Connection, Cx, DriveContext, Flags, Outcome, Result};
 use crate::net::{Readiness, Stream};
-use crate::protocol::{Protocol, Session};
+use crate::protocol::Session;
 
-/// How often a draining connection may use up the budget of an iteration before its input counts as a flood.
+/// The number of iterations in which a draining connection may use up its budget before its input counts as endless.
 ///
-/// With the default budget that makes 32 MiB, as much as the kernel keeps for one connection by default (tcp(7),
-/// `tcp_rmem`; 6 MiB before Linux 6.16).
+/// With the default budget that is 32 MiB, the default limit of the kernel's receive buffer (tcp(7), `tcp_rmem`; 6 MiB
+/// before Linux 6.16).
 pub(super) const DRAIN_ITERATIONS: u8 = 255;
 
-impl<S: Session> Connection<S>
-where
-    S::Shared: Protocol<Session = S>,
-{
+impl<S: Session> Connection<S> {
     /// Changes the state. The transitions are in `state.rs`.
     pub(super) fn on(&mut self, event: Event) {
         let next = self.state.after(event);
@@ -23,31 +20,31 @@ where
         self.update_caught_up();
     }
 
-    /// Answers the input that has arrived already, flushes the output, sends FIN and waits for the peer's. The connection
-    /// is to be driven next.
+    /// Begins a drain: the input that has arrived already is answered, output is flushed, FIN is sent, and the peer's FIN
+    /// ends the connection. The connection is to be driven next.
     pub fn drain(&mut self) {
         let before = self.state;
         self.on(Event::Drain);
         if self.state.rx == Rx::UntilDrained && self.state != before {
             self.drain_iterations = DRAIN_ITERATIONS;
-            // Whether there is input is unknown, and no event need come for it.
+            // There may be input that no further event reports.
             self.add_readiness(Readiness::READABLE | Readiness::DRAIN);
         } else if self.state != before {
             self.reason = CloseReason::Drained;
         }
     }
 
-    /// From now on the peer's FIN only means that it sends no more: the owner may write until
+    /// From now on the peer's FIN does not close the connection: the owner may write until
     /// [`half_close`](Connection::half_close). For a client with more input.
     pub fn allow_half_open(&mut self) {
         self.flags.insert(Flags::HALF_OPEN);
     }
 
-    /// Sends FIN after the pending output, as a client does at the end of its input. The peer is read until its FIN; what
-    /// the session writes after this is dropped.
+    /// Sends FIN after the pending output, as a client does at the end of its input. The peer is read until its FIN;
+    /// output that the session writes later is dropped.
     ///
     /// # Errors
-    /// Why the connection has ended, as it does where the peer's FIN was read already; its owner is to close it.
+    /// Why the connection has ended, for example because the peer's FIN was read already; its owner is to close it.
     pub fn half_close<T: Stream>(
         &mut self,
         stream: &mut T,
@@ -71,8 +68,8 @@ where
         &mut self,
         stream: &mut T,
         scratch: &mut [u8],
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result<Outcome> {
         if self.state.rx == Rx::Cancelled {
             return Err(CloseReason::Drained);
         }
@@ -94,22 +91,22 @@ where
         outcome: Outcome,
         stream: &mut T,
         scratch: &mut [u8],
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result<Outcome> {
         let is_pending = self.has_pending_output();
         let is_flushed = outcome != Outcome::Memory && !is_pending;
         if self.state.rx == Rx::UntilDrained && is_flushed {
             if outcome == Outcome::Again && self.drain_iterations > 0 {
                 self.drain_iterations -= 1;
             } else {
-                // All that had arrived is answered, or it is a flood.
+                // All input that had arrived is answered, or it is endless.
                 self.on(Event::Drained);
                 self.reason = CloseReason::Drained;
                 self.drop_input(&mut cx.common.pool);
             }
         }
         match (self.state.rx, self.state.tx) {
-            // Without a delivered record there is nothing to acknowledge with FIN.
+            // FIN would acknowledge a record, and none was delivered.
             (Rx::Discard, Tx::FinQueued) if S::FIN_IS_RECEIPT => Err(self.reason),
             (Rx::Discard, Tx::FinQueued) if !is_pending => {
                 self.send_fin(stream, cx)?;
@@ -130,21 +127,17 @@ where
         }
     }
 
-    /// Whether there is something to do without an event: the session has finished, and only FIN is left to send.
-    pub(super) fn must_run_again(&self) -> bool {
-        let flushing = State {
-            rx: Rx::Discard,
-            tx: Tx::FinQueued,
-        };
-        self.state == flushing && !self.has_pending_output()
+    /// What the connection waits for after its session has written without a drive: if the session has finished and only
+    /// FIN is left to send, no event follows.
+    pub(super) fn outcome_after_write(&self) -> Outcome {
+        match (self.state.rx, self.state.tx) {
+            (Rx::Discard, Tx::FinQueued) if !self.has_pending_output() => Outcome::Again,
+            _ => Outcome::Event,
+        }
     }
 
-    /// Asks whether the handshake has completed; if so, opens the session.
-    fn finish_connecting<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<bool, CloseReason> {
+    /// Checks whether the handshake has completed; if so, opens the session.
+    fn finish_connecting<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result<bool> {
         if !self.readiness.contains(Readiness::WRITABLE) {
             return Ok(false);
         }
@@ -160,11 +153,7 @@ where
         Ok(connected)
     }
 
-    fn send_fin<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+    fn send_fin<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
         let sent = stream.shutdown_write();
         sent.map_err(|error| cx.close_with(error, CloseReason::PeerReset))?;
         self.on(Event::FinSent);

@@ -1,7 +1,7 @@
 //! One connection: its session, its pending output, and its state from opening to closing.
 //!
-//! A connection gets readiness and a stream; it reads and writes that stream, and returns an [`Outcome`] that says what
-//! it waits for or why it ended. It never blocks and never closes its socket; its owner does that. The states and their
+//! A connection gets readiness and a stream; it reads and writes that stream, and returns an [`Outcome`]: what it waits
+//! for, or why it ended. It never blocks and never closes its socket; its owner does that. The states and their
 //! transitions are in `state.rs`.
 
 mod buffers;
@@ -20,7 +20,7 @@ mod state;
 mod tests;
 mod timeouts;
 
-pub use context::{Common, DriveContext, Limits, MESSAGE_COST};
+pub use context::{Common, DriveContext, Limits, MESSAGE_COST, Moved};
 pub use driver::{Closed, Connections, Driver, Owner};
 pub use fifo::Fifo;
 pub use pool::Pool;
@@ -28,56 +28,62 @@ pub use reason::CloseReason;
 pub use timeouts::{Classes, LINGER, Timeouts};
 
 use crate::net::{Ending, Readiness, Stream};
-use crate::protocol::{Protocol, Session};
+use crate::protocol::Session;
 use crate::reactor::{Class, Scratch};
 use by_size::BuffersId;
 use reading::short_read_drains;
 use state::{Rx, State};
 
+/// The result of a step that may end the connection.
+type Result<T = (), E = CloseReason> = std::result::Result<T, E>;
+
+/// The context in which a connection with a session `S` is driven.
+type Cx<'a, S> = DriveContext<'a, <S as Session>::Shared>;
+
 /// What a connection waits for after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Input only: it has answered input, and is caught up again.
+    /// Input only: the connection has answered input, and is caught up again.
     Input,
     /// An event of any kind.
     Event,
-    /// Its next iteration, since its budget for this one is used up; no new event need come.
+    /// The next iteration: the budget for this one is used up, and no further event may arrive.
     Again,
-    /// Memory: it would read, but all connections together hold too much.
+    /// Memory: there may be input, but all connections together hold too much.
     Memory,
-    /// Its owner to take the record that it holds.
+    /// The owner, which is to take the record that the connection holds.
     RecordReady,
-    /// Nothing: it has ended, and its owner is to close it.
+    /// Nothing: the connection has ended, and its owner is to close it.
     Closed(CloseReason),
 }
 
 bitflags::bitflags! {
-    /// Facts about a connection, such as what it has asked of the event loop already.
+    /// Facts about a connection, such as the queues that it is in.
     #[derive(Clone, Copy, Debug, Default)]
     struct Flags: u8 {
-        /// Its stream is watched for output space; once requested, that is permanent.
+        /// The stream is watched for output space; once requested, that is permanent.
         const WATCHES_WRITABLE = 1;
-        /// It is queued among the connections that wait for memory.
+        /// The connection is queued among those that wait for memory.
         const WAITS_FOR_MEMORY = 2;
-        /// Memory is scarce, and the kernel would not accept an answer now: it is read again when there is space.
+        /// Memory is scarce and the kernel would not accept a reply now, so the next read waits for output space.
         const WAITS_FOR_OUTPUT_SPACE = 4;
-        /// The peer's FIN does not close it: the owner may have more to send.
+        /// The peer's FIN does not close the connection: the owner may have more to send.
         const HALF_OPEN = 8;
-        /// It is queued among the connections that hold a record.
+        /// The connection is queued among those that hold a record.
         const WAITS_FOR_OWNER = 16;
-        /// Its buffers hold output.
+        /// The buffers hold output.
         const PENDING_OUTPUT = 32;
-        /// The input in its buffers does not wait for more: the session stopped because its outbox was full, or the
-        /// input is a record.
+        /// The kept input is not an incomplete message: the session stopped because its outbox was full, or the input
+        /// is a record.
         const INPUT_BLOCKED = 64;
-        /// It is not caught up: it is restricted by its state, or has buffers.
+        /// The state is not open, or the connection has buffers.
         const NOT_CAUGHT_UP = 128;
     }
 }
 
 /// One connection, without its socket.
 ///
-/// Invariant: it has buffers only while they are not empty, so an idle connection takes no memory but its slot.
+/// Invariant: a connection has buffers only while they are not empty, so an idle one takes no memory but its slot.
 #[derive(Debug)]
 pub struct Connection<S> {
     bytes_in: u64,
@@ -85,7 +91,7 @@ pub struct Connection<S> {
     buffers: BuffersId,
     tag: u32,
     state: State,
-    /// How many more iterations may use up their budget before a drain ends.
+    /// The number of iterations that may still use up their budget before a drain ends.
     drain_iterations: u8,
     /// Why the connection closes, once that is decided.
     reason: CloseReason,
@@ -94,26 +100,21 @@ pub struct Connection<S> {
     session: S,
 }
 
-impl<S: Session> Connection<S>
-where
-    S::Shared: Protocol<Session = S>,
-{
+impl<S: Session> Connection<S> {
     /// A connection that was accepted.
     pub fn open(session: S) -> Self {
-        Connection::in_state(State::OPEN, session)
+        Connection::in_state(State::OPEN, Flags::empty(), session)
     }
 
     /// A connection that is connecting; output waits until it is established.
     ///
-    /// Its stream is to be watched for output space, since that event reports the result.
+    /// The stream is to be watched for output space, since that event reports the result.
     pub fn connecting(session: S) -> Self {
-        let mut connection = Connection::in_state(State::CONNECTING, session);
         let flags = Flags::WATCHES_WRITABLE | Flags::NOT_CAUGHT_UP;
-        connection.flags.insert(flags);
-        connection
+        Connection::in_state(State::CONNECTING, flags, session)
     }
 
-    fn in_state(state: State, session: S) -> Self {
+    fn in_state(state: State, flags: Flags, session: S) -> Self {
         Connection {
             bytes_in: 0,
             bytes_out: 0,
@@ -123,18 +124,18 @@ where
             drain_iterations: 0,
             reason: CloseReason::PeerClosed,
             readiness: Readiness::NONE,
-            flags: Flags::empty(),
+            flags,
             session,
         }
     }
 
-    /// The connection, with a number for its owner's use.
+    /// Sets a number for the owner's use.
     #[must_use]
     pub fn tagged(self, tag: u32) -> Self {
         Connection { tag, ..self }
     }
 
-    /// The number that its owner has given it.
+    /// The number that the owner has set.
     pub fn tag(&self) -> u32 {
         self.tag
     }
@@ -182,14 +183,14 @@ where
     /// Why the connection ends, if the time to drain is over or the server exits without a drain.
     pub fn cut_short(&self) -> CloseReason {
         if self.state.is_lingering() {
-            // Its peer has been sent everything, FIN included.
+            // All output and FIN were sent.
             self.reason
         } else {
             CloseReason::DrainExpired
         }
     }
 
-    /// How its socket is closed when the connection has ended for `reason`.
+    /// How the socket is closed when the connection has ended for `reason`.
     ///
     /// If FIN is a receipt, only a connection whose record was taken closes with FIN.
     fn ending(&self, reason: CloseReason, pool: &Pool) -> Ending {
@@ -212,8 +213,8 @@ where
         })
     }
 
-    /// Removes so many bytes of the record. Returns why the connection has ended, if that was all; its owner is to close
-    /// it.
+    /// Removes `count` bytes of the record. Returns why the connection has ended, if no bytes are left; its owner is to
+    /// close it.
     fn take_record(&mut self, count: usize, pool: &mut Pool) -> Option<CloseReason> {
         if let Some(buffers) = pool.buffers_mut(self.buffers) {
             buffers.input.take(count);
@@ -223,14 +224,14 @@ where
         is_taken.then_some(self.reason)
     }
 
-    /// Remembers what the connection is ready for until it is driven.
+    /// Keeps readiness until the connection is driven.
     #[inline]
     pub fn add_readiness(&mut self, readiness: Readiness) {
         self.readiness |= readiness;
     }
 
-    /// Does all that can be done on `stream` now, within the budget, and returns what the connection waits for. Reads
-    /// into `scratch`, whose contents are of no use afterwards.
+    /// Reads, answers and writes until `stream` would block or the budget is used up, and returns what the connection
+    /// waits for. Reads into `scratch`, whose contents are meaningless afterwards.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     pub fn drive<T: Stream>(
@@ -242,8 +243,8 @@ where
     ) -> Outcome {
         let readiness = self.readiness | readiness;
         self.readiness = readiness;
-        // The path of nearly every message is short: one read empties the socket, and one write sends the answer.
-        // Everything else takes the cold path.
+        // For nearly every message, one read empties the socket and one write sends the reply. Everything else takes
+        // the `#[cold]` path.
         if readiness.contains(Readiness::READABLE) && self.is_caught_up() && cx.has_memory() {
             let size = cx.common.read_size;
             let result = match stream.read(&mut scratch[..size]) {
@@ -253,7 +254,7 @@ where
                     if outcome != Outcome::Event {
                         return outcome;
                     }
-                    cx.received = true;
+                    cx.moved.received = true;
                     cx.used = cx.used.max(count);
                     Ok(())
                 }
@@ -285,13 +286,13 @@ where
         is_caught_up
     }
 
-    /// To be called when the state has changed, or buffers were added or freed.
+    /// To be called after the state has changed, or buffers were added or freed.
     fn update_caught_up(&mut self) {
         let is_caught_up = self.state == State::OPEN && self.buffers.is_none();
         self.flags.set(Flags::NOT_CAUGHT_UP, !is_caught_up);
     }
 
-    /// Whether output space is to be watched from now on; true once in a connection's life, at its first pending output.
+    /// Whether the stream is to be watched for output space from now on: true once, at the first pending output.
     fn start_watching_writable(&mut self) -> bool {
         let waits = Flags::WAITS_FOR_OUTPUT_SPACE | Flags::PENDING_OUTPUT;
         self.flags.intersects(waits) && self.set_new(Flags::WATCHES_WRITABLE)
@@ -303,10 +304,6 @@ where
 
     fn stop_waiting_for_memory(&mut self) {
         self.flags.remove(Flags::WAITS_FOR_MEMORY);
-    }
-
-    fn start_waiting_for_owner(&mut self) -> bool {
-        self.set_new(Flags::WAITS_FOR_OWNER)
     }
 
     /// Sets a flag; false if it was set already.

@@ -12,9 +12,9 @@
 //!
 //! No connection is evicted that holds less than its share.
 
-use super::CloseReason;
 use super::buffers::Buffers;
 use super::by_size::{BuffersId, BySize, Kind};
+use super::{CloseReason, Result};
 use crate::memory::OutOfMemory;
 use crate::net::Key;
 use crate::reactor::KeyQueue;
@@ -40,7 +40,7 @@ pub struct Pool {
     buffers: BySize,
     /// Connections that would read if there were memory.
     pub(super) waiting: KeyQueue,
-    /// How many of the waiting connections are driven although there is no memory.
+    /// The number of waiting connections that are driven although there is no memory.
     rechecks: usize,
     refuses: bool,
 }
@@ -74,12 +74,13 @@ impl Pool {
         self.release(id);
     }
 
-    /// What is set aside for each connection: one that holds less is read and never evicted.
+    /// The memory set aside for each connection: one that holds less is read and never evicted.
     pub(super) fn share(&self) -> usize {
         LARGEST_SHARE.min(self.limit / (2 * self.connections.max(1)))
     }
 
-    /// What may be held before memory is scarce. An eighth of the limit is left for what a read may bring beyond it.
+    /// The number of bytes from which on memory is scarce. At least an eighth of the limit stays free, since a read may
+    /// add more than was left.
     fn plenty(&self) -> usize {
         let set_aside = self.share().saturating_mul(self.connections);
         self.limit - set_aside.max(self.limit / 8).min(self.limit)
@@ -91,7 +92,7 @@ impl Pool {
         self.held >= self.limit
     }
 
-    /// Whether so much is held that only connections that hold less than their share are read.
+    /// Whether memory is scarce, so that only connections that hold less than their share are read.
     #[inline]
     #[must_use]
     pub fn is_scarce(&self) -> bool {
@@ -115,12 +116,12 @@ impl Pool {
         self.incomplete > self.held / 2
     }
 
-    /// Refuses memory from now on, as if the machine had none left, or no longer. For tests.
+    /// Sets whether every allocation is refused, as on a machine without free memory. For tests.
     pub fn refuse(&mut self, refuses: bool) {
         self.refuses = refuses;
     }
 
-    /// Whether memory may be allocated.
+    /// Fails if allocations are [refused](Pool::refuse).
     pub(super) fn grants(&self) -> Result<(), OutOfMemory> {
         if self.refuses {
             Err(OutOfMemory)
@@ -129,26 +130,21 @@ impl Pool {
         }
     }
 
-    /// Counts memory of the owner of the connections: it held `before` bytes of what they received, and holds `after`.
-    /// While it holds much, connections are not read.
+    /// Counts memory of the owner of the connections: it held `before` bytes of their input, and now holds `after`. While
+    /// that is much, connections are not read.
     pub fn account(&mut self, before: usize, after: usize) {
         debug_assert!(before <= self.owners, "more is freed than is held");
         self.owners = self.owners.saturating_sub(before).saturating_add(after);
         self.held = self.held.saturating_sub(before).saturating_add(after);
     }
 
-    /// Whether each connection may use up its share. The owner's memory has no share, so it slows down all of them.
-    fn grants_shares(&self) -> bool {
-        self.owners < self.plenty()
-    }
-
-    /// How many bytes a connection may still hold within its share.
+    /// The number of bytes that a connection may still hold within its share: none while the owner holds too much.
     pub(super) fn space_in_share(&self, id: BuffersId) -> usize {
-        if !self.grants_shares() {
+        if self.owners >= self.plenty() {
             return 0;
         }
-        self.share()
-            .saturating_sub(self.held_by(id).max(Buffers::LEAST))
+        let held = self.held_by(id).max(Buffers::LEAST);
+        self.share().saturating_sub(held)
     }
 
     /// The bytes of memory counted for one connection.
@@ -169,11 +165,7 @@ impl Pool {
     }
 
     /// The buffers of the connection that `key` names, allocated if it has none; [`update`](Pool::update) is to follow.
-    pub(super) fn hold(
-        &mut self,
-        id: &mut BuffersId,
-        key: Key,
-    ) -> Result<&mut Buffers, CloseReason> {
+    pub(super) fn hold(&mut self, id: &mut BuffersId, key: Key) -> Result<&mut Buffers> {
         self.grants().map_err(|_| CloseReason::NoMemory)?;
         if id.is_none() {
             *id = self.buffers.add(key).map_err(|_| CloseReason::NoMemory)?;
@@ -181,9 +173,8 @@ impl Pool {
         self.buffers.get_mut(*id).ok_or(CloseReason::NoMemory)
     }
 
-    /// Counts what a connection holds now, and frees its buffers if they are empty; `is_incomplete`: it holds only an
-    /// incomplete message.
-    pub(super) fn update(&mut self, id: &mut BuffersId, is_incomplete: bool) {
+    /// Counts the memory that a connection holds now, and frees its buffers if they are empty.
+    pub(super) fn update(&mut self, id: &mut BuffersId, kind: Kind) {
         let Some(buffers) = self.buffers.get_mut(*id) else {
             return;
         };
@@ -191,58 +182,52 @@ impl Pool {
             self.release(std::mem::replace(id, BuffersId::NONE));
             return;
         }
-        let after = buffers.footprint();
-        let (before, was_incomplete) = (buffers.counted, buffers.counted_incomplete);
-        if (before, was_incomplete) == (after, is_incomplete) {
-            return;
+        let before = (buffers.counted_as, buffers.counted);
+        let after = (kind, buffers.footprint());
+        if before != after {
+            (buffers.counted_as, buffers.counted) = after;
+            self.count(before, after);
+            self.buffers.relist(*id, kind, after.1);
         }
-        (buffers.counted, buffers.counted_incomplete) = (after, is_incomplete);
-        self.count(before, was_incomplete, after, is_incomplete);
-        let kind = if is_incomplete {
-            Kind::Incomplete
-        } else {
-            Kind::Pending
-        };
-        self.buffers.relist(*id, kind, after);
     }
 
-    fn count(&mut self, before: usize, was_incomplete: bool, after: usize, is_incomplete: bool) {
-        self.held = self.held.saturating_sub(before).saturating_add(after);
-        if was_incomplete {
-            self.incomplete = self.incomplete.saturating_sub(before);
+    fn count(&mut self, before: (Kind, usize), after: (Kind, usize)) {
+        self.held = self.held.saturating_sub(before.1).saturating_add(after.1);
+        if before.0 == Kind::Incomplete {
+            self.incomplete = self.incomplete.saturating_sub(before.1);
         }
-        if is_incomplete {
-            self.incomplete += after;
+        if after.0 == Kind::Incomplete {
+            self.incomplete += after.1;
         }
     }
 
     fn release(&mut self, id: BuffersId) {
         if let Some(buffers) = self.buffers.get(id) {
-            let (before, was_incomplete) = (buffers.counted, buffers.counted_incomplete);
-            self.count(before, was_incomplete, 0, false);
+            let before = (buffers.counted_as, buffers.counted);
+            self.count(before, (Kind::Pending, 0));
             self.buffers.remove(id);
         }
     }
 
-    /// The connection that holds most of this kind of memory of those not found in this round, if it may be more than
+    /// The connection that holds the most memory of this kind of those not found in this round, if that may be more than
     /// its share.
     pub(super) fn largest(&mut self, kind: Kind, round: u32) -> Option<Key> {
         let share = self.share();
         self.buffers.largest(kind, share, round)
     }
 
-    /// Drives so many of the waiting connections, even if there is no memory.
+    /// Lets [`places`](Pool::places) return `count` more, although there is no memory.
     pub(super) fn recheck(&mut self, count: usize) {
         self.rechecks = count;
     }
 
-    /// How many waiting connections may be driven now, if each reads so many bytes.
+    /// The number of waiting connections that may be driven now, if each reads `read_size` bytes.
     pub(super) fn places(&mut self, read_size: usize) -> usize {
-        self.room().div_ceil(read_size) + std::mem::take(&mut self.rechecks)
+        self.space().div_ceil(read_size) + std::mem::take(&mut self.rechecks)
     }
 
-    /// How many more bytes may be held before memory is scarce.
-    fn room(&self) -> usize {
+    /// The number of bytes that may still be held before memory is scarce.
+    fn space(&self) -> usize {
         self.plenty().saturating_sub(self.held)
     }
 }
@@ -259,14 +244,17 @@ mod tests {
     fn pool_is_scarce_an_eighth_before_it_is_full() {
         let mut pool = Pool::new(100);
         pool.account(0, 87);
-        assert_eq!((pool.held(), pool.room(), pool.is_scarce()), (87, 1, false));
+        assert_eq!(
+            (pool.held(), pool.space(), pool.is_scarce()),
+            (87, 1, false)
+        );
         pool.account(0, 1);
         assert_eq!(
-            (pool.room(), pool.is_scarce(), pool.is_full()),
+            (pool.space(), pool.is_scarce(), pool.is_full()),
             (0, true, false)
         );
         pool.account(8, 20);
-        assert_eq!((pool.room(), pool.is_full()), (0, true));
+        assert_eq!((pool.space(), pool.is_full()), (0, true));
     }
 
     #[test]
@@ -299,10 +287,11 @@ mod tests {
             let bytes = vec![0; 1000 * serial as usize];
             if serial == 3 {
                 buffers.input.push(&bytes).unwrap();
+                pool.update(id, Kind::Incomplete);
             } else {
                 buffers.output.push(&bytes).unwrap();
+                pool.update(id, Kind::Pending);
             }
-            pool.update(id, serial == 3);
         }
         let entry = Buffers::LEAST - super::super::fifo::SMALLEST;
         assert_eq!(pool.held(), 6000 + 3 * entry);
@@ -312,7 +301,7 @@ mod tests {
         let buffers = pool.buffers_mut(ids[1]).unwrap();
         buffers.output = super::super::Fifo::default();
         buffers.input.push(&[0; 10]).unwrap();
-        pool.update(&mut ids[1], true);
+        pool.update(&mut ids[1], Kind::Incomplete);
         assert_eq!(pool.held(), 4000 + 3 * entry);
         assert!(pool.is_mostly_incomplete());
         assert_eq!(pool.largest(Kind::Pending, 2), Some(key(1)));
@@ -333,10 +322,10 @@ mod tests {
             .output
             .push(b"abc")
             .unwrap();
-        pool.update(&mut id, false);
+        pool.update(&mut id, Kind::Pending);
         assert!(!id.is_none() && pool.held() > 0);
         pool.buffers_mut(id).unwrap().output.take(3);
-        pool.update(&mut id, false);
+        pool.update(&mut id, Kind::Pending);
         assert_eq!((id, pool.held()), (BuffersId::NONE, 0));
     }
 }

@@ -1,24 +1,21 @@
-//! From the socket to its connection: how much is read and when, and what a read returns.
+//! Reading from the socket: when, how much, and how the results are handled.
 
-use super::{CloseReason, Connection, DriveContext, Flags, Outcome, Pool};
+use super::{Connection, Cx, Flags, Outcome, Pool, Result};
 use crate::net::{Readiness, Stream};
-use crate::protocol::{Protocol, Session};
+use crate::protocol::Session;
 use std::io::{self, ErrorKind};
 
-/// How many bytes are read at once while memory is scarce.
+/// The size of a read while memory is scarce, in bytes.
 pub(super) const SMALL_READ: usize = 4096;
 
-impl<S: Session> Connection<S>
-where
-    S::Shared: Protocol<Session = S>,
-{
+impl<S: Session> Connection<S> {
     /// Reads and answers until there is no more input, the limit of pending output is reached, or the budget is used up.
     pub(super) fn read<T: Stream>(
         &mut self,
         stream: &mut T,
         scratch: &mut [u8],
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result<Outcome> {
         let limits = cx.common.limits;
         let size = cx.common.read_size.min(scratch.len());
         loop {
@@ -33,12 +30,9 @@ where
                     Outcome::Again
                 });
             }
-            if self.has_pending_output()
-                && self.pending_output(&cx.common.pool) + size > limits.max_pending
-            {
-                return Ok(Outcome::Event);
-            }
-            if !self.readiness.contains(Readiness::READABLE) {
+            let is_full = self.has_pending_output()
+                && self.pending_output(&cx.common.pool) + size > limits.max_pending;
+            if is_full || !self.readiness.contains(Readiness::READABLE) {
                 return Ok(Outcome::Event);
             }
             if cx.budget() == 0 {
@@ -47,27 +41,26 @@ where
             let Some(size) = self.size_of_read(size, stream, cx) else {
                 return self.wait_for_memory(stream, cx);
             };
-            let asked = size.min(cx.budget());
-            match stream.read(&mut scratch[..asked]) {
+            let size = size.min(cx.budget());
+            match stream.read(&mut scratch[..size]) {
                 Ok(count) if count > 0 => {
                     cx.charge(count);
-                    self.on_input(&scratch[..count], count < asked, stream, cx)?;
+                    self.on_input(&scratch[..count], count < size, stream, cx)?;
                 }
                 result => self.on_eof_or_error(result, stream, cx)?,
             }
         }
     }
 
-    /// How much may be read at once, at most `size`; `None` while there is no memory for it.
+    /// The number of bytes to read, at most `size`; `None` while there is no memory for them.
     ///
-    /// While memory is scarce, a connection is read as long as it holds less than its share, and no more than fits into
-    /// that. If a share is too small to hold anything, it is read a little at a time as long as it holds nothing and the
-    /// kernel accepts its output.
-    fn size_of_read<T: Stream, P>(
+    /// While memory is scarce, a connection is read as far as its share has space. If the share is too small to hold
+    /// anything, the connection is read in small steps while it holds nothing and the kernel accepts its output.
+    fn size_of_read<T: Stream>(
         &mut self,
         size: usize,
         stream: &mut T,
-        cx: &DriveContext<'_, P>,
+        cx: &Cx<'_, S>,
     ) -> Option<usize> {
         self.flags.remove(Flags::WAITS_FOR_OUTPUT_SPACE);
         if cx.has_memory() {
@@ -89,8 +82,8 @@ where
         None
     }
 
-    /// How much output a session may produce in one call. While memory is scarce that is no more than fits into the
-    /// connection's share, since the kernel may accept none of it.
+    /// The number of bytes that a session may write in one call. While memory is scarce, they fit into the connection's
+    /// share, since the kernel may accept none of them.
     #[inline]
     pub(super) fn output_space(&self, max_pending: usize, pool: &Pool) -> usize {
         let space = if self.has_pending_output() {
@@ -107,17 +100,15 @@ where
         }
     }
 
-    /// A connection that waits for memory is not read, but a peer that has reset it, or closed it with no input left, is
-    /// noticed.
+    /// Waits for memory without reading. A reset, and a FIN without unread input before it, are still detected.
     fn wait_for_memory<T: Stream>(
         &mut self,
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result<Outcome> {
         let error = stream.take_error();
         if let Some(error) = error.unwrap_or_else(Some) {
-            let reason = CloseReason::of_read_error(&error);
-            return Err(cx.close_with(error, reason));
+            return Err(cx.close_on_read_error(error));
         }
         if stream.is_at_fin() {
             self.on_eof(stream, cx)?;
@@ -126,15 +117,15 @@ where
         Ok(Outcome::Memory)
     }
 
-    /// Handles what a read returns rarely: the peer's FIN, no input, an error.
+    /// Handles the rare results of a read: the peer's FIN, no input, an error.
     #[cold]
     #[inline(never)]
     pub(super) fn on_eof_or_error<T: Stream>(
         &mut self,
         result: io::Result<usize>,
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result {
         match result {
             Ok(_) => self.on_eof(stream, cx),
             Err(error) => self.on_read_error(error, cx),
@@ -147,32 +138,24 @@ where
         }
     }
 
-    fn on_read_error(
-        &mut self,
-        error: io::Error,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+    fn on_read_error(&mut self, error: io::Error, cx: &mut Cx<'_, S>) -> Result {
         match error.kind() {
-            ErrorKind::WouldBlock => {
-                self.readiness
-                    .remove(Readiness::READABLE | Readiness::DRAIN);
-                Ok(())
-            }
-            ErrorKind::Interrupted => Ok(()),
-            _ => {
-                let reason = CloseReason::of_read_error(&error);
-                Err(cx.close_with(error, reason))
-            }
+            ErrorKind::WouldBlock => self
+                .readiness
+                .remove(Readiness::READABLE | Readiness::DRAIN),
+            ErrorKind::Interrupted => {}
+            _ => return Err(cx.close_on_read_error(error)),
         }
+        Ok(())
     }
 
-    /// After our FIN: reads and drops input until the peer's FIN, or an error, which ends the connection as well.
+    /// After our FIN: reads and drops input until the peer's FIN or an error ends the connection.
     pub(super) fn linger<T: Stream>(
         &mut self,
         stream: &mut T,
         scratch: &mut [u8],
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<Outcome, CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result<Outcome> {
         let mut budget = cx.common.limits.budget;
         while self.readiness.contains(Readiness::READABLE) {
             if budget == 0 {
@@ -192,7 +175,7 @@ where
     }
 }
 
-/// Whether a short read has emptied the socket: where the network promises that, and no event says otherwise.
+/// Whether a short read has emptied the socket: the network guarantees that, and no event requires a drain.
 #[inline]
 pub(super) fn short_read_drains<T: Stream>(readiness: Readiness) -> bool {
     T::SHORT_READ_DRAINS && !readiness.contains(Readiness::DRAIN)

@@ -5,41 +5,41 @@ use crate::protocol::Finish;
 use std::fmt;
 use std::io;
 
-/// Why a connection ended. One word for the log line, the counter and the way its socket is closed.
+/// Why a connection ended: for the log line, for the counter, and for the choice between FIN and RST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// The peer sent FIN, and got all that it was owed.
+    /// The peer sent FIN, and all output was sent to it.
     PeerClosed,
     /// The peer reset the connection.
     PeerReset,
-    /// The peer no longer answers: keepalive probes or retransmissions went unanswered, or no way leads to it.
+    /// The peer is unreachable: keepalive probes or retransmissions went unanswered, or there is no route.
     PeerLost,
-    /// No byte either way for the idle timeout.
+    /// No byte was received or acknowledged within the idle timeout.
     Idle,
-    /// The peer was owed bytes and took none for the stall timeout.
+    /// The peer acknowledged none of its pending output within the stall timeout.
     Stalled,
     /// A message was larger than allowed.
     TooLong,
-    /// The input broke the rules of the protocol.
+    /// The input violated the protocol.
     Malformed,
-    /// Writing failed for another reason than a reset.
+    /// A write failed with an error other than a reset.
     WriteFailed,
-    /// There was no memory for what the connection had to hold.
+    /// There was no memory for the connection's buffers, or the connection was evicted.
     NoMemory,
-    /// The session had said all that it had to say.
+    /// The session finished.
     SessionDone,
-    /// The server stopped, and the peer got all that it was owed.
+    /// The server stopped, and all output was sent before.
     Drained,
-    /// The server stopped, and the peer had not taken all that it was owed when the time for that was over.
+    /// The server stopped, and output was still pending when the drain timeout expired.
     DrainExpired,
-    /// A connection that was begun did not come to stand.
+    /// The connection could not be established.
     ConnectFailed,
-    /// A connection that was begun did not come to stand in time.
+    /// The connection was not established within the connect timeout.
     ConnectTimeout,
 }
 
 impl CloseReason {
-    /// How many reasons there are.
+    /// The number of reasons.
     pub const COUNT: usize = 14;
 
     /// All reasons, in the order of their [`index`](CloseReason::index).
@@ -60,13 +60,13 @@ impl CloseReason {
         CloseReason::ConnectTimeout,
     ];
 
-    /// The reason's place among [`ALL`](CloseReason::ALL), for an array of counters.
+    /// The index of the reason in [`ALL`](CloseReason::ALL), for an array of counters.
     #[must_use]
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// How the socket is closed: with RST where the peer did not get all and must not take it for all.
+    /// How the socket is closed: with RST if the peer has not received all output, and must not mistake it for complete.
     #[must_use]
     pub fn ending(self) -> Ending {
         match self {
@@ -79,7 +79,7 @@ impl CloseReason {
         }
     }
 
-    /// What an error of read(2) on the connection's socket means.
+    /// The reason for an error of read(2) on the connection's socket.
     pub(super) fn of_read_error(error: &io::Error) -> CloseReason {
         match error.kind() {
             io::ErrorKind::TimedOut
@@ -89,10 +89,10 @@ impl CloseReason {
         }
     }
 
-    /// What an error of send(2) on the connection's socket means.
+    /// The reason for an error of send(2) on the connection's socket.
     pub(super) fn of_write_error(error: &io::Error) -> CloseReason {
         match error.kind() {
-            // After the first word of a reset the kernel says EPIPE.
+            // The kernel reports a reset once; later writes fail with EPIPE.
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => CloseReason::PeerReset,
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
@@ -108,7 +108,7 @@ impl From<Finish> for CloseReason {
             Finish::Done => CloseReason::SessionDone,
             Finish::TooLong => CloseReason::TooLong,
             Finish::Malformed => CloseReason::Malformed,
-            // The peer sent FIN, and what it sent has been taken.
+            // The peer sent FIN, and its record was taken.
             Finish::Record => CloseReason::PeerClosed,
         }
     }
@@ -140,16 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_words_of_its_own() {
-        let words = CloseReason::ALL.map(|reason| reason.to_string());
-        assert_eq!(words[0], "peer closed");
-        for (index, text) in words.iter().enumerate() {
-            assert!(!text.is_empty() && !words[..index].contains(text), "{text}");
+    fn every_reason_has_a_distinct_text() {
+        let texts = CloseReason::ALL.map(|reason| reason.to_string());
+        assert_eq!(texts[0], "peer closed");
+        for (index, text) in texts.iter().enumerate() {
+            assert!(!text.is_empty() && !texts[..index].contains(text), "{text}");
         }
     }
 
     #[test]
-    fn who_did_not_get_all_is_reset_and_nobody_else() {
+    fn only_connections_with_undelivered_output_are_reset() {
         let reset = CloseReason::ALL.into_iter();
         let reset: Vec<_> = reset
             .filter(|reason| reason.ending() == Ending::Reset)
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_a_counter_of_its_own() {
+    fn every_reason_has_its_own_counter() {
         for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(reason.index(), index, "{reason}");
         }

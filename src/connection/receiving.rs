@@ -1,17 +1,14 @@
-//! From the connection to its session: passes input on, and applies what the session returns.
+//! From the connection to its session: passes input to the session and applies the results of its calls.
 
 use super::state::Event;
-use super::{CloseReason, Common, Connection, DriveContext, Flags, MESSAGE_COST, Outcome};
+use super::{CloseReason, Common, Connection, Cx, Flags, MESSAGE_COST, Outcome, Result};
 use crate::net::{Key, Stream};
-use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
+use crate::protocol::{Context, Finish, Outbox, Session};
 
-/// How many of the bytes received a line of the log shows.
+/// The number of received bytes that a log line shows.
 const TRACED_BYTES: usize = 64;
 
-impl<S: Session> Connection<S>
-where
-    S::Shared: Protocol<Session = S>,
-{
+impl<S: Session> Connection<S> {
     /// Counts and answers the input of one read; `short`: it did not fill the buffer.
     #[inline(never)]
     pub(super) fn on_input<T: Stream>(
@@ -19,15 +16,15 @@ where
         input: &[u8],
         short: bool,
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        cx.received = true;
+        cx: &mut Cx<'_, S>,
+    ) -> Result {
+        cx.moved.received = true;
         self.on_short_read::<T>(short);
         self.count_input(input, cx.key.serial);
         self.answer(input, stream, cx)
     }
 
-    /// As [`on_input`](Self::on_input), for a connection that is caught up: it holds no earlier input and no output.
+    /// As [`on_input`](Self::on_input), for a connection that is caught up: it has no kept input and no pending output.
     /// The outcome is `Input` if it is still caught up afterwards, else `Event` or `Closed`.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
@@ -35,7 +32,7 @@ where
         &mut self,
         input: &[u8],
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
+        cx: &mut Cx<'_, S>,
     ) -> Outcome {
         self.count_input(input, cx.key.serial);
         let mut outbox = Outbox::new(cx.write_buffer, cx.common.limits.max_pending);
@@ -47,8 +44,14 @@ where
         let consumed = self.session.receive(input, context, &mut outbox);
         if consumed < input.len() || !outbox.is_ordinary() {
             let consumed = consumed.min(input.len());
-            let result =
-                self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent);
+            let result = self.apply_outbox(
+                consumed,
+                &outbox,
+                stream,
+                cx.common,
+                cx.key,
+                &mut cx.moved.sent,
+            );
             return match result.and_then(|result| self.answer_rest(result, input, stream, cx)) {
                 Ok(()) => Outcome::Event,
                 Err(reason) => Outcome::Closed(reason),
@@ -66,7 +69,7 @@ where
         }
     }
 
-    /// Continues with input of which the session has not consumed all.
+    /// Continues after a call in which the session has not consumed all input.
     #[cold]
     #[inline(never)]
     fn answer_rest<T: Stream>(
@@ -74,9 +77,9 @@ where
         result: CallResult,
         input: &[u8],
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        cx.charge(input.len() + result.work());
+        cx: &mut Cx<'_, S>,
+    ) -> Result {
+        cx.charge(input.len() + result.work);
         let rest = &input[result.consumed..];
         if rest.is_empty() {
             return Ok(());
@@ -88,32 +91,26 @@ where
         self.keep_input(&rest[consumed..], cx)
     }
 
-    /// Passes `fresh` input to the session, after what it has not consumed so far.
-    fn answer<T: Stream>(
-        &mut self,
-        fresh: &[u8],
-        stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+    /// Passes `fresh` input to the session, after the input that it has not consumed so far.
+    fn answer<T: Stream>(&mut self, fresh: &[u8], stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
         let pool = &mut cx.common.pool;
         let buffers = pool.buffers(self.buffers);
         if buffers.is_none_or(|buffers| buffers.input.is_empty()) {
             let consumed = self.receive(fresh, stream, cx)?;
             return self.keep_input(&fresh[consumed..], cx);
         }
-        // It is counted when the session has seen it.
-        let buffers = pool.hold(&mut self.buffers, cx.key)?;
-        let kept = buffers.input.push(fresh);
+        // The pool counts it after the call of the session.
+        let kept = pool.hold(&mut self.buffers, cx.key)?.input.push(fresh);
         kept.map_err(|_| CloseReason::NoMemory)?;
         self.answer_kept_input(stream, cx)
     }
 
-    /// Passes the session once more what it has not consumed.
+    /// Passes the unconsumed input to the session again.
     pub(super) fn answer_kept_input<T: Stream>(
         &mut self,
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result {
         let mut input = self.take_input(&mut cx.common.pool);
         let consumed = self.receive(input.as_slice(), stream, cx);
         input.take(*consumed.as_ref().unwrap_or(&0));
@@ -122,17 +119,17 @@ where
         consumed.map(|_| ())
     }
 
-    /// Lets the session answer as much of `input` as it will; returns how many bytes are done with.
+    /// Calls the session until it consumes no more of `input`; returns the number of bytes not to be kept.
     fn receive<T: Stream>(
         &mut self,
         input: &[u8],
         stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<usize, CloseReason> {
+        cx: &mut Cx<'_, S>,
+    ) -> Result<usize> {
         let mut done = 0;
         loop {
             let result = self.call_session(&input[done..], stream, cx, S::receive)?;
-            cx.charge(result.work());
+            cx.charge(result.work);
             done += result.consumed;
             if done == input.len() {
                 return Ok(done);
@@ -143,14 +140,9 @@ where
         }
     }
 
-    /// Decides about the `rest` that the session has not consumed: `None` if it is to be called again at once, else how
-    /// many bytes of the rest to drop.
-    fn leave_rest(
-        &mut self,
-        result: CallResult,
-        rest: &[u8],
-        cx: &DriveContext<'_, S::Shared>,
-    ) -> Option<usize> {
+    /// Decides about the `rest` that the session has not consumed: `None` if the session is to be called again at once,
+    /// else the number of bytes to drop.
+    fn leave_rest(&mut self, result: CallResult, rest: &[u8], cx: &Cx<'_, S>) -> Option<usize> {
         if !self.state.can_receive() {
             // The session has ended the connection.
             return Some(rest.len());
@@ -159,18 +151,14 @@ where
         if result.filled_the_outbox && can_continue {
             return None;
         }
-        // It continues when the peer has read some of the output, or when other connections have been served.
+        // The session continues after output space, or after other connections were driven.
         self.flags
             .set(Flags::INPUT_BLOCKED, result.filled_the_outbox);
         Some(0)
     }
 
     /// The peer's FIN was read: the session is called for the last time.
-    pub(super) fn on_eof<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+    pub(super) fn on_eof<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
         let rest = self.take_input(&mut cx.common.pool);
         let mut is_record = false;
         let input = rest.as_slice();
@@ -191,17 +179,13 @@ where
         Ok(())
     }
 
-    /// Opens the session of an established connection, and sends what it writes.
-    pub(super) fn greet<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
-        let result = self.call_session(&[], stream, cx, |session, _, context, outbox| {
+    /// Opens the session of an established connection, and sends its output.
+    pub(super) fn greet<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
+        self.call_session(&[], stream, cx, |session, _, context, outbox| {
             session.open(context, outbox);
             0
-        });
-        result.map(|_| ())
+        })?;
+        Ok(())
     }
 
     /// Calls the session and applies its outbox.
@@ -209,9 +193,9 @@ where
         &mut self,
         input: &'a [u8],
         stream: &mut T,
-        cx: &'a mut DriveContext<'_, S::Shared>,
+        cx: &'a mut Cx<'_, S>,
         method: impl FnOnce(&mut S, &'a [u8], Context<'_, S::Shared>, &mut Outbox<'a>) -> usize,
-    ) -> Result<CallResult, CloseReason> {
+    ) -> Result<CallResult> {
         let space = self.output_space(cx.common.limits.max_pending, &cx.common.pool);
         let mut outbox = Outbox::new(cx.write_buffer, space);
         let shared = &mut cx.common.protocol;
@@ -224,10 +208,17 @@ where
         if outbox.is_empty() && outbox.is_ordinary() {
             return Ok(CallResult::of(consumed, &outbox));
         }
-        self.apply_outbox(consumed, &outbox, stream, cx.common, cx.key, &mut cx.sent)
+        self.apply_outbox(
+            consumed,
+            &outbox,
+            stream,
+            cx.common,
+            cx.key,
+            &mut cx.moved.sent,
+        )
     }
 
-    /// Sends what a session has written in a call that consumed so many bytes, and finishes if it asks for that.
+    /// Sends the output of a call in which the session consumed `consumed` bytes, and applies [`Outbox::finish`].
     #[inline(never)]
     fn apply_outbox<T: Stream>(
         &mut self,
@@ -237,7 +228,7 @@ where
         common: &mut Common<S::Shared>,
         key: Key,
         sent: &mut bool,
-    ) -> Result<CallResult, CloseReason> {
+    ) -> Result<CallResult> {
         if outbox.is_out_of_memory() {
             return Err(CloseReason::NoMemory);
         }
@@ -253,38 +244,31 @@ where
     }
 }
 
-/// What a call of a session came to.
+/// The result of a call of a session.
 #[derive(Clone, Copy)]
 pub(super) struct CallResult {
-    /// Bytes of the input that it consumed.
+    /// Bytes of input that the session consumed.
     consumed: usize,
-    /// Bytes of output that it produced.
-    produced: usize,
-    /// Messages that it answered.
-    messages: usize,
-    /// Whether it stopped because the outbox was full.
+    /// The work of the call beyond its input, as [`Limits::budget`](super::Limits::budget) counts it: input is counted
+    /// when it is read.
+    work: usize,
+    /// Whether the session stopped because the outbox was full.
     filled_the_outbox: bool,
 }
 
 impl CallResult {
     #[inline]
     fn of(consumed: usize, outbox: &Outbox<'_>) -> CallResult {
+        let additional = outbox.bytes().len().saturating_sub(consumed);
         CallResult {
             consumed,
-            produced: outbox.bytes().len(),
-            messages: outbox.messages(),
+            work: additional + MESSAGE_COST * outbox.messages(),
             filled_the_outbox: outbox.is_full(),
         }
     }
-
-    /// The work that the call was beyond its input, as [`Limits::budget`](super::Limits::budget) counts it: input is
-    /// counted when it is read.
-    fn work(self) -> usize {
-        self.produced.saturating_sub(self.consumed) + MESSAGE_COST * self.messages
-    }
 }
 
-/// Logs the beginning of the input, with everything but printable ASCII escaped, since logs are read in terminals.
+/// Logs the first bytes of the input, with everything but printable ASCII escaped, since logs are read in terminals.
 #[cold]
 #[inline(never)]
 fn trace(serial: u32, input: &[u8]) {

@@ -1,22 +1,19 @@
-//! From the session to the socket: writes, and what to do with output that the kernel does not accept.
+//! From the session to the socket: writes output, and keeps what the kernel does not accept.
 
-use super::{CloseReason, Common, Connection, DriveContext, Outcome};
+use super::{CloseReason, Common, Connection, Cx, DriveContext, Outcome, Result};
 use crate::net::{Key, Readiness, Stream};
-use crate::protocol::{Outbox, Protocol, Session};
+use crate::protocol::{Outbox, Session};
 use std::io::{self, ErrorKind};
 
-impl<S: Session> Connection<S>
-where
-    S::Shared: Protocol<Session = S>,
-{
-    /// Sends output: as much as the kernel accepts, the rest is pending.
+impl<S: Session> Connection<S> {
+    /// Sends as much output as the kernel accepts; the rest becomes pending.
     pub(super) fn deliver<T: Stream>(
         &mut self,
         output: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
         key: Key,
-    ) -> Result<(), CloseReason> {
+    ) -> Result {
         if self.state.is_fin_sent() {
             return Ok(());
         }
@@ -30,7 +27,7 @@ where
     }
 
     /// As [`deliver`](Self::deliver), for an established connection without pending output. The outcome is `Input` if the
-    /// kernel has accepted all, else `Event` or `Closed`: one byte, which is cheaper to test than a `Result`.
+    /// kernel has accepted all output, else `Event` or `Closed`: one byte, which is cheaper to test than a `Result`.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     pub(super) fn deliver_caught_up<T: Stream>(
@@ -63,8 +60,8 @@ where
         }
     }
 
-    /// Writes until all is sent or a write would block; only after that does an event report more space. `first` is the
-    /// result of a write of all the output, if there was one. Returns how many bytes were sent.
+    /// Writes until all output is sent or a write would block; no event reports more space before that. `first` is the
+    /// result of a write of all the output, if there was one. Returns the number of bytes sent.
     #[cold]
     #[inline(never)]
     fn write_until_blocked<T: Stream>(
@@ -73,13 +70,11 @@ where
         output: &[u8],
         stream: &mut T,
         common: &mut Common<S::Shared>,
-    ) -> Result<usize, CloseReason> {
+    ) -> Result<usize> {
         let mut sent = 0;
         while sent < output.len() {
-            match first
-                .take()
-                .unwrap_or_else(|| stream.write(&output[sent..]))
-            {
+            let result = first.take();
+            match result.unwrap_or_else(|| stream.write(&output[sent..])) {
                 Ok(count) if count > 0 => {
                     self.bytes_out += count as u64;
                     sent += count;
@@ -95,16 +90,12 @@ where
         Ok(sent)
     }
 
-    /// Writes pending output until it is sent or the kernel accepts no more; then the session continues.
-    pub(super) fn flush<T: Stream>(
-        &mut self,
-        stream: &mut T,
-        cx: &mut DriveContext<'_, S::Shared>,
-    ) -> Result<(), CloseReason> {
+    /// Writes pending output until it is sent or the kernel accepts no more. After all is sent, the session continues.
+    pub(super) fn flush<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
         if self.has_pending_output() {
             let before = self.bytes_out;
             self.write_pending(stream, cx.common)?;
-            cx.sent |= self.bytes_out != before;
+            cx.moved.sent |= self.bytes_out != before;
             if self.has_pending_output() {
                 return Ok(());
             }
@@ -125,8 +116,8 @@ where
         &mut self,
         stream: &mut T,
         common: &mut Common<S::Shared>,
-    ) -> Result<(), CloseReason> {
-        // Without an event since the last refusal a write would only cost a system call.
+    ) -> Result {
+        // Without an event since the last write that would block, another write only costs a system call.
         if !self.readiness.contains(Readiness::WRITABLE) {
             return Ok(());
         }
@@ -141,8 +132,8 @@ where
 
     /// Writes from outside a call of the session, as a client does.
     ///
-    /// Output that is written before the connection is established waits for that. When FIN was sent or queued, nothing
-    /// more can be written: then this is false, and `write` is not called.
+    /// Output written before the connection is established is sent afterwards. After FIN was sent or queued, nothing more
+    /// can be written: then the result is false, and `write` is not called.
     ///
     /// # Errors
     /// Why the connection has ended; its owner is to close it.
@@ -155,23 +146,23 @@ where
         if !self.state.can_send() {
             return Ok(false);
         }
-        let result = self.call_session(&[], stream, cx, |_, _, _, outbox| {
+        self.call_session(&[], stream, cx, |_, _, _, outbox| {
             write(outbox);
             0
-        });
-        result.map(|_| true)
+        })?;
+        Ok(true)
     }
 }
 
 impl<P> Common<P> {
-    /// Whether a write that sent nothing would block; false when it is to be repeated.
+    /// Whether a write that sent nothing would block; false if it is to be repeated.
     #[cold]
-    fn is_blocked(&mut self, refused: io::Result<usize>) -> Result<bool, CloseReason> {
+    fn is_blocked(&mut self, refused: io::Result<usize>) -> Result<bool> {
         let error = match refused {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
             Err(error) => error,
-            // The kernel does not do this for output that is not empty; repeating it might never end.
+            // The kernel does not return this for output that is not empty; repeating the write might never end.
             Ok(_) => ErrorKind::WriteZero.into(),
         };
         let reason = CloseReason::of_write_error(&error);

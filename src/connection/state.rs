@@ -2,17 +2,16 @@
 //!
 //! | receive side ╲ send side | open | FIN queued | FIN sent |
 //! |---|---|---|---|
-//! | open | serving | client has no more input; output is flushed | half-closed |
-//! | until drained | server drains: input that arrived before is answered | as before, for a client | – |
+//! | open | serving | a client has no more input; output is flushed | half-closed |
+//! | until drained | the server drains: input that arrived before is answered | as before, for a client | – |
 //! | discard | – | output is flushed, then FIN | lingering until the peer's FIN |
-//! | at EOF | half-open: a client still sends | output is flushed, then closed | closed at once |
+//! | at EOF | a client still sends | output is flushed, then closed | closed at once |
 //!
 //! Beside these: connecting, cancelled (a drain began while connecting), and record pending (the input up to the peer's
-//! FIN is a record, which the connection holds until the program has taken it).
+//! FIN is a record, which the connection holds until its owner has taken it).
 //!
-//! "Pending output" is not a state: in any of these but the last column the kernel may not have accepted all output yet.
-//! A connection with pending output is read only within [`Limits`](super::Limits), so the peer's own flow control slows
-//! it down.
+//! "Pending output" is not a state: in all columns but the last, the kernel may not have accepted all output yet. A
+//! connection with pending output is read only within [`Limits`](super::Limits), so TCP flow control slows the peer down.
 
 /// What a connection still accepts from its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +26,9 @@ pub(super) enum Rx {
     Discard,
     /// The peer's FIN was read.
     AtEof,
-    /// The peer's FIN was read, and all input is a record that the program is to take; then the connection closes.
+    /// The peer's FIN was read, and all input is a record that the owner is to take; then the connection closes.
     RecordPending,
-    /// Nothing: the server began to drain before the handshake ended. The connection is closed when it is driven next.
+    /// Nothing: a drain began before the handshake completed. The connection is closed when it is driven next.
     Cancelled,
 }
 
@@ -51,18 +50,18 @@ pub(super) struct State {
     pub(super) tx: Tx,
 }
 
-/// What changes the state of a connection.
+/// An event that may change the state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// The handshake has completed.
     Connected,
-    /// The owner writes no more: FIN is to follow the pending output.
+    /// The owner writes no more: FIN follows the pending output.
     HalfClose,
     /// FIN was sent.
     FinSent,
     /// The peer's FIN was read; with `half_open`, the owner still has output.
     Eof { half_open: bool },
-    /// The session has finished: its output is flushed, then FIN is sent.
+    /// The session has finished: output is flushed, then FIN is sent.
     Finished,
     /// The server drains.
     Drain,
@@ -73,7 +72,7 @@ pub(super) enum Event {
 }
 
 impl State {
-    /// Accepted: nothing restricts the connection.
+    /// Accepted, and not restricted.
     pub(super) const OPEN: State = State {
         rx: Rx::Open,
         tx: Tx::Open,
@@ -116,7 +115,7 @@ impl State {
             (Event::Drain, Rx::Connecting, tx) => (Rx::Cancelled, tx),
             (Event::Drain, Rx::Open, tx) => (Rx::UntilDrained, tx),
             (Event::Drain, Rx::AtEof, Tx::Open) => (Rx::AtEof, Tx::FinQueued),
-            // The end is already decided.
+            // The connection is closing already.
             (Event::HalfClose | Event::Drain, rx, tx) => (rx, tx),
             (Event::Drained, Rx::UntilDrained, _) => (Rx::Discard, Tx::FinQueued),
 
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_and_event_gives_the_state_of_the_table() {
+    fn every_event_in_every_state_matches_the_table() {
         for (state, row) in states() {
             for (event, next) in EVENTS.into_iter().zip(row) {
                 assert_eq!(state.after(event), parse(next), "{state:?}, {event:?}");
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_lists_exactly_the_states_that_can_be_reached() {
+    fn table_lists_exactly_the_reachable_states() {
         let mut reached = vec![State::CONNECTING, State::OPEN];
         let mut next = 0;
         while let Some(state) = reached.get(next).copied() {
@@ -244,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn predicates_hold_in_exactly_these_states() {
-        let which = |predicate: fn(State) -> bool| -> Vec<State> {
+    fn predicates_hold_in_exactly_the_expected_states() {
+        let states_with = |predicate: fn(State) -> bool| -> Vec<State> {
             let all = states().map(|(state, _)| state);
             all.filter(|state| predicate(*state)).collect()
         };
@@ -253,10 +252,10 @@ mod tests {
             let names = names.split_whitespace();
             names.map(|name| parse(name).unwrap()).collect()
         };
-        assert_eq!(which(State::is_connecting), expected("co cq"));
-        assert_eq!(which(State::can_receive), expected("oo oq os uo uq"));
-        assert_eq!(which(State::can_send), expected("co oo uo eo"));
-        assert_eq!(which(State::is_fin_sent), expected("os ds es"));
-        assert_eq!(which(State::is_lingering), expected("ds"));
+        assert_eq!(states_with(State::is_connecting), expected("co cq"));
+        assert_eq!(states_with(State::can_receive), expected("oo oq os uo uq"));
+        assert_eq!(states_with(State::can_send), expected("co oo uo eo"));
+        assert_eq!(states_with(State::is_fin_sent), expected("os ds es"));
+        assert_eq!(states_with(State::is_lingering), expected("ds"));
     }
 }

@@ -1,35 +1,35 @@
-//! For how long a connection may wait for what: the classes of deadlines, and their lengths.
+//! The deadlines of connections: their classes and lengths.
 
 use crate::net::Readiness;
 use crate::reactor::{CLASSES, Class};
 use std::time::Duration;
 
-/// For how long a connection is read after our FIN before it is closed all the same.
+/// The time after our FIN at which a connection is closed even without the peer's FIN.
 pub const LINGER: Duration = Duration::from_secs(2);
 
-/// After a deadline at which the peer turned out to have made progress, the next look comes after this part of the
-/// timeout. So a connection is closed at most that much late.
+/// If the peer has made progress when a deadline passes, it is checked again after this fraction of the timeout. So a
+/// connection is closed late by at most that fraction.
 const RECHECKS_PER_TIMEOUT: u32 = 8;
 
-/// The classes of deadlines. Those that a server has by default come first, since the others cost nothing then.
+/// The classes of deadlines. The classes that a server uses by default come first, so that unused ones cost nothing.
 #[derive(Debug)]
 pub struct Classes;
 
 impl Classes {
-    /// Open, no pending output: no byte received and none acknowledged for the idle timeout ends it.
+    /// Open, no pending output: closed after no byte was received or acknowledged for the idle timeout.
     pub const IDLE: Class = Class::new(3);
-    /// Pending output: not a byte of it acknowledged by the peer for the stall timeout ends it.
+    /// Pending output: closed after the peer has acknowledged none of it for the stall timeout.
     pub const STALLED: Class = Class::new(0);
-    /// After our FIN: [`LINGER`] ends it.
+    /// After our FIN: closed after [`LINGER`].
     pub const LINGER: Class = Class::new(1);
-    /// Connecting: the connect timeout ends it.
+    /// Connecting: closed after the connect timeout.
     pub const CONNECT: Class = Class::new(5);
-    /// As `IDLE`, after a deadline at which the peer had acknowledged bytes within the timeout.
+    /// As `IDLE`, after a deadline at which the peer had made progress within the timeout.
     const IDLE_RECHECK: Class = Class::new(4);
-    /// As `STALLED`, likewise.
+    /// As `STALLED`, after a deadline at which the peer had made progress within the timeout.
     const STALLED_RECHECK: Class = Class::new(2);
 
-    /// The class that decides what ends a connection of `class`.
+    /// The class without regard to rechecks.
     pub(super) fn base(class: Class) -> Class {
         match class {
             Classes::IDLE_RECHECK => Classes::IDLE,
@@ -38,7 +38,7 @@ impl Classes {
         }
     }
 
-    /// What a connection of `class` may be ready for, although no event has said so yet, when its deadline passes.
+    /// The readiness to assume when the deadline of a connection of `class` passes, since its event may still be queued.
     #[must_use]
     pub fn readiness_at_deadline(class: Class) -> Readiness {
         match Classes::base(class) {
@@ -47,7 +47,7 @@ impl Classes {
         }
     }
 
-    /// The class in which a connection of `class` is looked at again soon, if there is one.
+    /// The class in which a connection of `class` is checked again soon, if there is one.
     pub(super) fn recheck(class: Class) -> Option<Class> {
         match Classes::base(class) {
             Classes::IDLE => Some(Classes::IDLE_RECHECK),
@@ -57,10 +57,10 @@ impl Classes {
     }
 }
 
-/// The lengths of the classes; `None`: no deadline.
+/// The lengths of the deadlines; `None`: no deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection without pending output on which no byte moves.
+    /// For a connection without pending output on which no byte is received or acknowledged.
     pub idle: Option<Duration>,
     /// For a peer that acknowledges none of its pending output.
     pub stall: Option<Duration>,

@@ -91,7 +91,7 @@ pub struct Context<'a, Shared> {
 /// ```
 pub trait Session: Sized {
     /// The data that the sessions of a listener share.
-    type Shared;
+    type Shared: Protocol<Session = Self>;
 
     /// Whether the server's FIN is a receipt: it confirms to the peer that its record was taken ([`Finish::Record`]).
     ///

@@ -1,4 +1,4 @@
-//! Which connections are closed while memory is scarce. The rule is at the top of `pool.rs`.
+//! Eviction: which connections are closed while memory is scarce. The rule is at the top of `pool.rs`.
 
 use super::{Classes, Connections, Driver};
 use crate::connection::by_size::Kind;
@@ -7,38 +7,29 @@ use crate::protocol::{Protocol, Session};
 use crate::reactor::TICK;
 use std::time::Duration;
 
-/// For how long a peer may acknowledge none of its pending output while memory is scarce, and for how long no such peer
-/// was found before a message that is not complete is evicted for output that peers do read.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// While memory is scarce, a slow reader that acknowledges no pending output for this time is evicted. If no slow reader
+/// was evicted for this time, incomplete messages are evicted.
+const EVICT_AFTER: Duration = Duration::from_secs(1);
 
-/// How many connections are looked at in one iteration, and for how many of them the kernel is asked.
-const LOOKS: usize = 32;
-const QUESTIONS: usize = 4;
+/// The number of connections that are examined in one iteration.
+const CANDIDATES: usize = 32;
 
-/// What the search for a connection to evict remembers.
-#[derive(Debug)]
+/// The number of them for which the kernel is queried, since each query is a system call.
+const QUERIES: usize = 4;
+
+/// The state of the search for connections to evict.
+#[derive(Debug, Default)]
 pub(super) struct Eviction {
-    /// Since when memory has been scarce, or pending output was evicted last.
+    /// The time since which memory has been scarce, or the time of the last eviction of a slow reader after that.
     scarce_since: Option<Time>,
-    /// All that may be evicted are looked at once in a round, which may take several iterations.
+    /// The current round: in each, every candidate is examined once. It may take several iterations.
     round: u32,
-    looks: usize,
-    questions: usize,
-    /// When some of those that wait for memory are driven next although there is none: their share may have grown.
+    /// The candidates that may still be examined in this iteration.
+    candidates: usize,
+    /// The queries that are left in this iteration.
+    queries: usize,
+    /// When some of the connections that wait for memory are driven next without it, since their shares may have grown.
     recheck_at: Time,
-}
-
-impl Default for Eviction {
-    fn default() -> Eviction {
-        Eviction {
-            scarce_since: None,
-            // Nothing was found in it yet.
-            round: 1,
-            looks: 0,
-            questions: 0,
-            recheck_at: Time::ZERO,
-        }
-    }
 }
 
 impl<P: Protocol> Driver<P> {
@@ -51,15 +42,15 @@ impl<P: Protocol> Driver<P> {
             return false;
         }
         self.eviction.scarce_since.get_or_insert(now);
-        (self.eviction.looks, self.eviction.questions) = (LOOKS, QUESTIONS);
+        (self.eviction.candidates, self.eviction.queries) = (CANDIDATES, QUERIES);
         if now >= self.eviction.recheck_at {
             self.eviction.recheck_at = now + TICK;
-            self.common.pool.recheck(LOOKS);
+            self.common.pool.recheck(CANDIDATES);
         }
         true
     }
 
-    /// When to look for connections to evict even if nothing happens: while memory is scarce, every tick.
+    /// The time of the next search even if no event arrives: while memory is scarce, every tick.
     #[inline]
     pub fn evicts_at(&self) -> Option<Time> {
         let is_scarce = self.common.pool.is_scarce();
@@ -69,8 +60,8 @@ impl<P: Protocol> Driver<P> {
     /// A connection that is to be closed for [`CloseReason::NoMemory`](crate::connection::CloseReason::NoMemory) now;
     /// `None` when memory is no longer scarce, or no connection is to be evicted in this iteration.
     pub fn next_to_evict<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
-        while self.common.pool.is_scarce() && self.eviction.looks > 0 {
-            self.eviction.looks -= 1;
+        while self.common.pool.is_scarce() && self.eviction.candidates > 0 {
+            self.eviction.candidates -= 1;
             let Some(key) = self.common.pool.largest(Kind::Pending, self.eviction.round) else {
                 self.eviction.round = self.eviction.round.wrapping_add(1);
                 break;
@@ -83,12 +74,13 @@ impl<P: Protocol> Driver<P> {
         self.next_incomplete(reactor)
     }
 
+    /// The connection with the largest incomplete message, if it is to be evicted now.
     fn next_incomplete<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         let now = reactor.now();
         let scarce_since = self.eviction.scarce_since;
-        // Where records wait for the program, it is that which is slow, and no message need be lost for it.
+        // If FIN is a receipt, memory may be scarce because the owner takes records slowly; no message is lost for that.
         let is_lasting = !P::Session::FIN_IS_RECEIPT
-            && scarce_since.is_some_and(|since| now.since(since) >= PATIENCE);
+            && scarce_since.is_some_and(|since| now.since(since) >= EVICT_AFTER);
         let pool = &mut self.common.pool;
         if !pool.is_scarce() || !(is_lasting || pool.is_mostly_incomplete()) {
             return None;
@@ -97,35 +89,31 @@ impl<P: Protocol> Driver<P> {
         self.holds_its_share(reactor, key).then_some(key)
     }
 
-    /// Whether a connection holds as much as is set aside for it, or more.
+    /// Whether a connection holds at least its share.
     fn holds_its_share<N: Net>(&self, reactor: &mut Connections<N, P>, key: Key) -> bool {
         let pool = &self.common.pool;
-        let held = reactor
-            .find(key)
-            .map(|slot| pool.held_by(slot.tenant.buffers));
-        held >= Some(pool.share().max(1))
+        let slot = reactor.find(key);
+        slot.is_some_and(|slot| pool.held_by(slot.tenant.buffers) >= pool.share().max(1))
     }
 
-    /// Whether the peer of a connection has acknowledged none of its pending output for a while.
+    /// Whether the peer of a connection has acknowledged none of its pending output for [`EVICT_AFTER`].
     fn is_stalled<N: Net>(&mut self, reactor: &mut Connections<N, P>, key: Key) -> bool {
         let now = reactor.now();
-        if reactor.quiet_for(key) < PATIENCE {
+        if reactor.quiet_for(key) < EVICT_AFTER {
             return false;
         }
         let Some((slot, net)) = reactor.find_with_net(key) else {
             return false;
         };
-        // A record that waits to be taken is not the peer's doing.
-        if Classes::base(slot.class()) != Classes::STALLED || self.eviction.questions == 0 {
+        // A connection in another class holds a record, which waits for the owner and not for the peer.
+        if Classes::base(slot.class()) != Classes::STALLED || self.eviction.queries == 0 {
             return false;
         }
-        self.eviction.questions -= 1;
-        match net.progress(&slot.stream) {
-            Some(progress) => {
-                let pool = &mut self.common.pool;
-                slot.tenant.since_acknowledged(pool, progress, now) >= PATIENCE
-            }
-            None => true,
-        }
+        self.eviction.queries -= 1;
+        let (pool, connection) = (&mut self.common.pool, &mut slot.tenant);
+        let progress = net.progress(&slot.stream);
+        progress.is_none_or(|progress| {
+            connection.since_acknowledged(pool, progress, now) >= EVICT_AFTER
+        })
     }
 }

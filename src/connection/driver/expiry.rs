@@ -1,10 +1,10 @@
-//! What happens when a deadline passes: the connection is driven once more, the kernel is asked about the peer's
-//! progress, and only then the connection is to be closed.
+//! Deadlines: the connection is driven once more, the kernel is queried for the peer's progress, and only then the
+//! connection is closed.
 //!
-//! A deadline says that the program has seen no byte move, not that none did. After a pause of the whole process
-//! (SIGSTOP, a suspended machine) input may be unread and output space unused, with events that are still queued in the
-//! kernel. And a peer that reads steadily may get bytes from the kernel's send buffer for a long time before there is
-//! space for the program to write again.
+//! A passed deadline only means that this process has moved no byte. After a pause of the whole process (SIGSTOP, a
+//! suspended machine) there may be unread input and unused output space, whose events are still queued in the kernel. And
+//! a peer that reads slowly may receive bytes from the kernel's send buffer for a long time before there is space for the
+//! next write.
 
 use super::{Classes, CloseReason, Connections, Driver};
 use crate::net::{Key, Net};
@@ -23,7 +23,8 @@ impl<P: Protocol> Driver<P> {
         self.drive_if::<N, true>(reactor, key, Classes::readiness_at_deadline(class))
     }
 
-    /// Returns why a connection has ended, if its deadline has passed in spite of that and its peer has made no progress.
+    /// Returns why a connection is to be closed, if its deadline has still passed after
+    /// [`drive_at_deadline`](Driver::drive_at_deadline) and its peer has made no progress.
     pub fn check_deadline<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -42,7 +43,7 @@ impl<P: Protocol> Driver<P> {
         Some(reactor.find(key)?.tenant.expire())
     }
 
-    /// Whether the kernel knows of a byte that was acknowledged, or arrived, within the timeout of `class`.
+    /// Whether, according to the kernel, a byte was acknowledged or received within the timeout of `class`.
     fn has_progressed<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -59,7 +60,7 @@ impl<P: Protocol> Driver<P> {
         };
         let connection = &mut slot.tenant;
         if base == Classes::IDLE && connection.bytes_out() == 0 {
-            // Nothing was ever written that could be acknowledged.
+            // Nothing was written that could be acknowledged.
             return false;
         }
         let Some(progress) = net.progress(&slot.stream) else {
@@ -70,7 +71,7 @@ impl<P: Protocol> Driver<P> {
         } else {
             connection.since_acknowledged(&mut self.common.pool, progress, now)
         };
-        // At a recheck the tolerance has been granted already.
+        // At a recheck the tolerance was applied already.
         let tolerance = if class == base {
             tolerance(timeout)
         } else {
@@ -80,8 +81,8 @@ impl<P: Protocol> Driver<P> {
     }
 }
 
-/// By how much a deadline may be early with regard to the last acknowledgement, which follows the write that started the
-/// time by a round trip or a delayed ACK.
+/// The time by which a deadline may precede the end of the timeout as counted from the last acknowledgement, which follows
+/// the write that started the timer by a round trip or a delayed ACK.
 fn tolerance(timeout: Duration) -> Duration {
     TICK.min(timeout / 8)
 }

@@ -1,13 +1,14 @@
-//! Connections on a reactor: what servers and clients do alike with connections that are ready.
+//! Connections on a reactor: how servers and clients drive them.
 
 mod eviction;
 mod expiry;
 mod owner;
 mod records;
 
-use super::{Classes, CloseReason, Common, Connection, DriveContext, Outcome};
+use super::buffers::SlabEntry;
+use super::{Classes, CloseReason, Common, Connection, DriveContext, Flags, Moved, Outcome};
 use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
-use crate::protocol::{Outbox, Protocol, RawSession, Session};
+use crate::protocol::{Outbox, Protocol, RawSession};
 use crate::reactor::{Borrowed, KeyQueue, Reactor, Slot};
 use eviction::Eviction;
 pub use owner::Owner;
@@ -17,23 +18,16 @@ use std::net::SocketAddr;
 /// A reactor whose tenants are connections of the protocol `P`.
 pub type Connections<N, P> = Reactor<N, Connection<<P as Protocol>::Session>>;
 
-/// As the slab stores a slot: the index of the next vacant one, or the slot.
-#[expect(dead_code, reason = "only its size matters")]
-enum SlabEntry<T> {
-    Vacant(usize),
-    Occupied(T),
-}
-
 /// The cost of an idle connection.
 const _: () = {
     type RawSlot = Slot<<MioNet as Net>::Stream, Connection<RawSession>>;
     assert!(size_of::<SlabEntry<RawSlot>>() <= 56);
 };
 
-/// Drives connections, and arranges what they wait for afterwards.
+/// Drives connections, and applies their outcomes: timers, queues and watched events.
 #[derive(Debug)]
 pub struct Driver<P> {
-    /// What all connections share.
+    /// The data that all connections share.
     pub common: Common<P>,
     /// The buffer for output in several pieces.
     write_buffer: Vec<u8>,
@@ -43,7 +37,7 @@ pub struct Driver<P> {
 }
 
 impl<P: Protocol> Driver<P> {
-    /// For connections that share `common`.
+    /// A driver of connections that share `common`.
     pub fn new(common: Common<P>) -> Driver<P> {
         Driver {
             common,
@@ -59,8 +53,8 @@ impl<P: Protocol> Driver<P> {
         DriveContext::new(key, now, &mut self.common, &mut self.write_buffer)
     }
 
-    /// Drives the connection that `key` names, if it still exists. Returns why it has ended, if it has; then
-    /// [`close`](Driver::close) is to be called.
+    /// Drives a connection, if it still exists. Returns why it has ended, if it has; then [`close`](Driver::close) is to be
+    /// called.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     pub fn drive<N: Net>(
@@ -84,7 +78,7 @@ impl<P: Protocol> Driver<P> {
         let borrowed = reactor.borrow(key)?;
         let slot = &mut *borrowed.slot;
         if slot.is_queued() && !QUEUED {
-            // It runs once in an iteration.
+            // A connection runs once in an iteration.
             slot.tenant.add_readiness(readiness);
             return None;
         }
@@ -94,11 +88,11 @@ impl<P: Protocol> Driver<P> {
         if matches!(outcome, Outcome::Input) && borrowed.is_touched() {
             return None;
         }
-        let moved = Moved::of(&cx);
+        let moved = cx.moved;
         self.apply_outcome(reactor, key, outcome, moved)
     }
 
-    /// Arranges that the connection gets what it waits for, and sets its timer.
+    /// Queues the connection for what it waits for, and sets its timer.
     #[cold]
     #[inline(never)]
     fn apply_outcome<N: Net>(
@@ -118,14 +112,14 @@ impl<P: Protocol> Driver<P> {
                 let granted = pool.grants();
                 granted.and_then(|()| reactor.enqueue(&mut pool.waiting, key))
             }
-            Outcome::RecordReady if connection.start_waiting_for_owner() => {
+            Outcome::RecordReady if connection.set_new(Flags::WAITS_FOR_OWNER) => {
                 reactor.enqueue(&mut self.records, key)
             }
             Outcome::Input | Outcome::Event | Outcome::Memory | Outcome::RecordReady => Ok(()),
         };
         let slot = reactor.find(key)?;
         let class = slot.tenant.class();
-        // One that lingers only drops input; it need not be run again, since its deadline closes it in any case.
+        // A lingering connection only drops input, and its deadline closes it in any case.
         if queued.is_err() && class != Classes::LINGER {
             return Some(CloseReason::NoMemory);
         }
@@ -135,7 +129,7 @@ impl<P: Protocol> Driver<P> {
             _ => false,
         };
         let changes_class = class != Classes::base(slot.class());
-        // A byte has moved, so the rechecks of the connection are over.
+        // After a byte has moved, the timer starts in the base class.
         let ends_rechecks = restarts && class != slot.class();
         if changes_class || ends_rechecks {
             reactor.set_class(key, class);
@@ -151,8 +145,8 @@ impl<P: Protocol> Driver<P> {
 
     /// Runs connections that wait for memory, as many as there may be memory for. To be called once in an iteration.
     ///
-    /// Returns one that has ended meanwhile, and why. Its owner is to close it, and then to call this again for those
-    /// queued after it.
+    /// Returns a connection that has ended meanwhile, and why. Its owner is to close it, and then to call this again for
+    /// the connections queued after it.
     pub fn resume_waiting<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -164,7 +158,7 @@ impl<P: Protocol> Driver<P> {
         let mut places = self.common.pool.places(read_size);
         while places > 0 {
             let key = self.common.pool.waiting.pop()?;
-            // A closed connection takes no place. If it did, the last of those that wait might wait for ever.
+            // A closed connection takes no place. Otherwise the last waiting connection might never run.
             let Some(slot) = reactor.find(key) else {
                 continue;
             };
@@ -172,12 +166,12 @@ impl<P: Protocol> Driver<P> {
             slot.tenant.stop_waiting_for_memory();
             let class = slot.tenant.class();
             if class != Classes::base(slot.class()) {
-                // If it has pending output, it has waited for its peer all the time, and its timer goes on.
+                // A connection with pending output has been waiting for its peer, so its class and timer are unchanged.
                 reactor.set_class(key, class);
             }
             if reactor.run_again(key).is_err() {
-                // No memory to requeue it, so run it now; and since no iteration need follow, also those queued after
-                // it, as far as there is still memory.
+                // There is no memory to queue it, so it runs now. The next iteration may be far away, so the connections
+                // queued after it run as well, as far as there is still memory.
                 if let Some(reason) = self.drive(reactor, key, Readiness::NONE) {
                     return Some((key, reason));
                 }
@@ -199,12 +193,12 @@ impl<P: Protocol> Driver<P> {
         let slot = borrowed.slot;
         let mut cx = self.context(key, borrowed.now);
         match slot.tenant.write(&mut slot.stream, &mut cx, write) {
-            // The kernel accepted it at once, and its timer was restarted in this tick already.
+            // The kernel accepted the output at once, and the timer was restarted in this tick already.
             Ok(_) if is_touched && slot.tenant.is_caught_up() && slot.class() == Classes::IDLE => {
                 None
             }
             Ok(_) => {
-                let (outcome, moved) = (outcome_after_write(&slot.tenant), Moved::of(&cx));
+                let (outcome, moved) = (slot.tenant.outcome_after_write(), cx.moved);
                 self.apply_outcome(reactor, key, outcome, moved)
             }
             Err(reason) => Some(reason),
@@ -222,7 +216,7 @@ impl<P: Protocol> Driver<P> {
         slot.tenant.half_close(&mut slot.stream, &mut cx).err()
     }
 
-    /// The number of bytes that a connection has written and the kernel has not accepted; `None` if it is closed.
+    /// The number of bytes of a connection's pending output; `None` if it is closed.
     pub fn pending_output<N: Net>(
         &self,
         reactor: &mut Connections<N, P>,
@@ -232,11 +226,11 @@ impl<P: Protocol> Driver<P> {
         Some(slot.tenant.pending_output(&self.common.pool))
     }
 
-    /// Connects to `target`, from the address `local` if one is given. When the connection ends, its owner gets `tag`. The
+    /// Connects to `target`, from the address `local` if one is given. `tag` identifies the connection to its owner. The
     /// result of the handshake is an event.
     ///
     /// # Errors
-    /// What [`Net::connect`] returns at once, or that there is no memory for a slot.
+    /// The error that [`Net::connect`] returns at once, or that there is no memory for a slot.
     pub fn connect<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -260,7 +254,7 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
-    /// Opens the session of a connection that was accepted, and starts its deadlines.
+    /// Opens the session of a connection that was accepted, and starts its timer.
     pub fn open<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -273,15 +267,15 @@ impl<P: Protocol> Driver<P> {
             return Some(reason);
         }
         if slot.tenant.is_caught_up() {
-            // The usual case: the session wrote nothing, or the kernel accepted it.
+            // The usual case: the session wrote nothing, or the kernel accepted all output.
             reactor.set_class(key, Classes::IDLE);
             return None;
         }
-        let outcome = outcome_after_write(&slot.tenant);
+        let outcome = slot.tenant.outcome_after_write();
         self.apply_outcome(reactor, key, outcome, Moved::default())
     }
 
-    /// Removes a connection from the event loop and closes its socket in the way that the reason requires.
+    /// Removes a connection from the event loop, and closes its socket with FIN or RST, depending on the reason.
     pub fn close<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -293,7 +287,7 @@ impl<P: Protocol> Driver<P> {
         self.close_with(reactor, key, reason, ending)
     }
 
-    /// As [`close`](Driver::close), in a way of the caller's choice. The only place where connections close.
+    /// As [`close`](Driver::close), with the given [`Ending`]. The only place where connections close.
     pub fn close_with<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -315,47 +309,19 @@ impl<P: Protocol> Driver<P> {
     }
 }
 
-/// Whether bytes have moved, which may restart a connection's timer.
-#[derive(Clone, Copy, Default)]
-struct Moved {
-    received: bool,
-    sent: bool,
-}
-
-impl Moved {
-    fn of<P>(cx: &DriveContext<'_, P>) -> Moved {
-        Moved {
-            received: cx.received,
-            sent: cx.sent,
-        }
-    }
-}
-
-/// What a connection waits for when its session has written without having been driven.
-fn outcome_after_write<S: Session>(connection: &Connection<S>) -> Outcome
-where
-    S::Shared: Protocol<Session = S>,
-{
-    if connection.must_run_again() {
-        Outcome::Again
-    } else {
-        Outcome::Event
-    }
-}
-
 /// A connection that has closed.
 #[derive(Debug)]
 pub struct Closed {
     /// Why it ended.
     pub reason: CloseReason,
-    /// The number that its owner had given it ([`Connection::tagged`]).
+    /// The number that its owner had set ([`Connection::tagged`]).
     pub tag: u32,
     /// Bytes of output that the kernel had not accepted.
     pub pending_output: usize,
-    /// Bytes received from its peer.
+    /// Bytes received from the peer.
     pub bytes_in: u64,
-    /// Bytes that the kernel accepted for its peer.
+    /// Bytes that the kernel accepted for the peer.
     pub bytes_out: u64,
-    /// The error that ended it, if an error did.
+    /// The error that ended the connection, if there was one.
     pub error: Option<io::Error>,
 }

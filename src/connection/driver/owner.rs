@@ -1,5 +1,4 @@
-//! The owner of connections, such as a server or a client. Whatever ends a connection, it is closed in
-//! [`Owner::close`].
+//! The owner of connections, such as a server or a client. Every connection is closed in [`Owner::close`].
 
 use super::{Closed, Connections, Driver};
 use crate::connection::{CloseReason, Connection};
@@ -8,9 +7,9 @@ use crate::protocol::{Outbox, Protocol, Session};
 use crate::reactor::Handler;
 use std::io;
 
-/// Decides which connections there are, and is notified of what becomes of them.
+/// Opens connections, and is notified when they end.
 ///
-/// An owner is the [`Handler`] of the loop that its connections are on.
+/// An owner is the [`Handler`] of the event loop of its connections.
 pub trait Owner<N: Net, P: Protocol>: Sized {
     /// Whether connections are evicted while memory is scarce, as a server of many clients does.
     const EVICTS: bool = false;
@@ -30,7 +29,7 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
         ended
     }
 
-    /// The deadline of a connection has passed. Closes it, unless the owner restarts its timer instead.
+    /// The deadline of a connection has passed. Closes it, unless the owner restarts its timer.
     fn timed_out(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
         self.close(reactor, key, reason);
     }
@@ -43,17 +42,17 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     /// A connection was closed.
     fn closed(&mut self, reactor: &mut Connections<N, P>, key: Key, closed: Closed);
 
-    /// A listener or another source is ready, or it was to be handled again.
+    /// A listener or another source is ready, or is handled again.
     fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         let _ = (reactor, source);
     }
 
-    /// When the next iteration is to run even if nothing happens.
+    /// The time of the next iteration even if no event arrives.
     fn wake_at(&self) -> Option<Time> {
         None
     }
 
-    /// All events of an iteration were handled, and those that wait for memory are next.
+    /// All events of an iteration were handled; the connections that wait for memory run next.
     fn events_handled(&mut self, reactor: &mut Connections<N, P>) {
         let _ = reactor;
     }
@@ -81,11 +80,11 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
         ended.is_none()
     }
 
-    /// Runs one iteration of the loop. Afterwards connections are [evicted](Self::EVICTS), and those that wait for memory
-    /// continue.
+    /// Runs one iteration of the event loop. Afterwards connections are [evicted](Self::EVICTS), and those that wait for
+    /// memory continue.
     ///
     /// # Errors
-    /// What the selector returns; the loop cannot continue then.
+    /// The error of the selector, after which the loop cannot continue.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     fn run_iteration(&mut self, reactor: &mut Connections<N, P>) -> io::Result<()> {
@@ -103,13 +102,7 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     }
 }
 
-impl<N, S, O> Handler<N, Connection<S>> for O
-where
-    N: Net,
-    S: Session,
-    S::Shared: Protocol<Session = S>,
-    O: Owner<N, S::Shared>,
-{
+impl<N: Net, S: Session, O: Owner<N, S::Shared>> Handler<N, Connection<S>> for O {
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     fn ready(&mut self, reactor: &mut Connections<N, S::Shared>, key: Key, readiness: Readiness) {

@@ -1,4 +1,4 @@
-//! Records that wait for the program.
+//! Records that wait for the owner.
 
 use super::{Connections, Driver};
 use crate::connection::CloseReason;
@@ -13,7 +13,7 @@ impl<P: Protocol> Driver<P> {
         !self.records.is_empty()
     }
 
-    /// The connection that has held its record longest.
+    /// The connection whose record has waited longest.
     pub fn next_record<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         loop {
             let key = self.records.front()?;
@@ -24,11 +24,11 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
-    /// Passes the rest of a record to `take`, which returns how much of it it has taken. Returns that count, and why the
-    /// connection has ended if it was all; then [`close`](Driver::close) is to be called.
+    /// Passes the rest of a record to `take`, which returns the number of bytes taken. Returns that number, and why the
+    /// connection has ended if no bytes are left; then [`close`](Driver::close) is to be called.
     ///
     /// # Errors
-    /// What `take` returns.
+    /// The error of `take`.
     pub fn take_record<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,

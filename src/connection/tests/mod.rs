@@ -328,7 +328,7 @@ fn hold_output(pool: &mut Pool, bytes: usize) {
     let buffers = pool.hold(&mut id, key).unwrap();
     let entry = Buffers::LEAST - SMALLEST;
     buffers.output.push(&vec![0; bytes - entry]).unwrap();
-    pool.update(&mut id, false);
+    pool.update(&mut id, super::by_size::Kind::Pending);
     assert_eq!(pool.held_by(id), bytes);
 }
 
