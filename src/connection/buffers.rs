@@ -37,7 +37,7 @@ impl Buffers {
     /// The least memory of a connection that holds bytes outside its buffers' inline storage.
     pub(super) const LEAST: usize = size_of::<SlabEntry<Buffers>>() + SMALLEST;
 
-    /// Empty buffers of the connection that `key` names.
+    /// Empty buffers of the connection with this key.
     pub(super) fn of(key: Key) -> Buffers {
         Buffers {
             output: Fifo::default(),

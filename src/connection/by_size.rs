@@ -91,7 +91,7 @@ impl BySize {
         self.slab.get_mut(id.0 as usize)
     }
 
-    /// Adds empty buffers for the connection that `key` names.
+    /// Adds empty buffers for the connection with this key.
     pub(super) fn add(&mut self, key: Key) -> Result<BuffersId, OutOfMemory> {
         if !can_grow(&self.slab) {
             return Err(OutOfMemory);

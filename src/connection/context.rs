@@ -87,16 +87,16 @@ pub struct DriveContext<'a, P> {
     /// The part of the connection's [budget](Limits::budget) that is used up in this iteration.
     pub used: usize,
     /// Whether bytes have moved; not set if the outcome is [`Input`](super::Outcome::Input), which implies both.
-    pub moved: Moved,
+    pub(super) moved: Moved,
 }
 
 /// Whether bytes have moved, which may restart a connection's timer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Moved {
+pub(super) struct Moved {
     /// Input was received.
-    pub received: bool,
+    pub(super) received: bool,
     /// The kernel has accepted output.
-    pub sent: bool,
+    pub(super) sent: bool,
 }
 
 impl<'a, P> DriveContext<'a, P> {

@@ -23,7 +23,7 @@ enum Storage<const INLINE: usize> {
         length: u8,
         bytes: [u8; INLINE],
     },
-    /// A queue that was always empty has no allocation.
+    /// A new queue is a vector without an allocation.
     Heap(Vec<u8>),
 }
 

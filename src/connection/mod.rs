@@ -20,7 +20,7 @@ mod state;
 mod tests;
 mod timeouts;
 
-pub use context::{Common, DriveContext, Limits, MESSAGE_COST, Moved};
+pub use context::{Common, DriveContext, Limits, MESSAGE_COST};
 pub use driver::{Closed, Connections, Driver, Owner};
 pub use fifo::Fifo;
 pub use pool::Pool;

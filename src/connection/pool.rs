@@ -164,7 +164,7 @@ impl Pool {
         self.buffers.get_mut(id)
     }
 
-    /// The buffers of the connection that `key` names, allocated if it has none; [`update`](Pool::update) is to follow.
+    /// The buffers of the connection with this key, allocated if it has none; [`update`](Pool::update) is to follow.
     pub(super) fn hold(&mut self, id: &mut BuffersId, key: Key) -> Result<&mut Buffers> {
         self.grants().map_err(|_| CloseReason::NoMemory)?;
         if id.is_none() {

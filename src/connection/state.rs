@@ -2,10 +2,10 @@
 //!
 //! | receive side ╲ send side | open | FIN queued | FIN sent |
 //! |---|---|---|---|
-//! | open | serving | a client has no more input; output is flushed | half-closed |
-//! | until drained | the server drains: input that arrived before is answered | as before, for a client | – |
+//! | open | serving | half-close: output is flushed, then FIN | half-closed |
+//! | until drained | the server drains: input that arrived before is answered | the same, after a half-close | – |
 //! | discard | – | output is flushed, then FIN | lingering until the peer's FIN |
-//! | at EOF | a client still sends | output is flushed, then closed | closed at once |
+//! | at EOF | half-open: the owner still sends | output is flushed, then closed | closed at once |
 //!
 //! Beside these: connecting, cancelled (a drain began while connecting), and record pending (the input up to the peer's
 //! FIN is a record, which the connection holds until its owner has taken it).

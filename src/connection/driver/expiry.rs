@@ -3,7 +3,7 @@
 //!
 //! A passed deadline only means that this process has moved no byte. After a pause of the whole process (SIGSTOP, a
 //! suspended machine) there may be unread input and unused output space, whose events are still queued in the kernel. And
-//! a peer that reads slowly may receive bytes from the kernel's send buffer for a long time before there is space for the
+//! a peer that reads steadily may receive bytes from the kernel's send buffer for a long time before there is space for the
 //! next write.
 
 use super::{Classes, CloseReason, Connections, Driver};

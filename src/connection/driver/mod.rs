@@ -6,7 +6,8 @@ mod owner;
 mod records;
 
 use super::buffers::SlabEntry;
-use super::{Classes, CloseReason, Common, Connection, DriveContext, Flags, Moved, Outcome};
+use super::context::Moved;
+use super::{Classes, CloseReason, Common, Connection, DriveContext, Flags, Outcome};
 use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
 use crate::protocol::{Outbox, Protocol, RawSession};
 use crate::reactor::{Borrowed, KeyQueue, Reactor, Slot};
