@@ -109,10 +109,10 @@ impl<P: Protocol> Driver<P> {
     /// Whether the peer of a connection has acknowledged none of its pending output for a while.
     fn is_stalled<N: Net>(&mut self, reactor: &mut Connections<N, P>, key: Key) -> bool {
         let now = reactor.now();
-        if reactor.quiet_for(key) < PATIENCE {
+        if reactor.timer_age(key) < PATIENCE {
             return false;
         }
-        let Some((slot, net)) = reactor.find_with_net(key) else {
+        let Some((slot, net)) = reactor.slot_and_net(key) else {
             return false;
         };
         // A record that waits to be taken is not the peer's doing.
