@@ -6,6 +6,7 @@
 use super::buffers::Buffers;
 use crate::memory::{OutOfMemory, can_grow};
 use crate::net::Key;
+use crate::reactor::{Linked, Links, List};
 use slab::Slab;
 
 /// What a connection holds memory for.
@@ -23,16 +24,13 @@ const SIZES: usize = usize::BITS as usize + 1;
 /// An empty slab with a larger capacity is freed.
 const KEPT: usize = 256;
 
-/// The index that means none.
-const NONE: u32 = u32::MAX;
-
 /// Names the buffers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BuffersId(u32);
 
 impl BuffersId {
     /// The connection has no buffers.
-    pub(super) const NONE: BuffersId = BuffersId(NONE);
+    pub(super) const NONE: BuffersId = BuffersId(u32::MAX);
 
     #[inline]
     pub(super) fn is_none(self) -> bool {
@@ -48,8 +46,7 @@ pub(super) struct Link {
     /// The round in which they were found last.
     round: u32,
     list: u8,
-    previous: u32,
-    next: u32,
+    links: Links,
 }
 
 impl Link {
@@ -59,8 +56,7 @@ impl Link {
             key,
             round: 0,
             list: 0,
-            previous: NONE,
-            next: NONE,
+            links: Links::NONE,
         }
     }
 }
@@ -71,15 +67,15 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct BySize {
     slab: Slab<Buffers>,
-    /// First and last of each list; those of incomplete messages follow those of pending output.
-    lists: Box<[(u32, u32); 2 * SIZES]>,
+    /// The lists of pending output, then those of incomplete messages.
+    lists: Box<[List; 2 * SIZES]>,
 }
 
 impl BySize {
     pub(super) fn new() -> BySize {
         BySize {
             slab: Slab::new(),
-            lists: Box::new([(NONE, NONE); 2 * SIZES]),
+            lists: Box::new([List::EMPTY; 2 * SIZES]),
         }
     }
 
@@ -97,28 +93,29 @@ impl BySize {
             return Err(OutOfMemory);
         }
         let index = u32::try_from(self.slab.insert(Buffers::of(key))).map_err(|_| OutOfMemory)?;
-        self.append(index);
+        self.lists[0].append(&mut self.slab, index);
         Ok(BuffersId(index))
     }
 
     /// Moves buffers to the list of their kind and size.
     pub(super) fn relist(&mut self, id: BuffersId, kind: Kind, bytes: usize) {
         let list = list_of(kind, bytes);
-        if self
-            .get(id)
-            .is_some_and(|buffers| buffers.link.list != list)
-        {
-            self.unlink(id.0);
-            if let Some(buffers) = self.get_mut(id) {
-                buffers.link.list = list;
-            }
-            self.append(id.0);
+        let Some(buffers) = self.slab.get_mut(id.0 as usize) else {
+            return;
+        };
+        let old = std::mem::replace(&mut buffers.link.list, list);
+        if old != list {
+            self.lists[usize::from(old)].unlink(&mut self.slab, id.0);
+            self.lists[usize::from(list)].append(&mut self.slab, id.0);
         }
     }
 
     /// Frees buffers.
     pub(super) fn remove(&mut self, id: BuffersId) {
-        self.unlink(id.0);
+        if let Some(buffers) = self.get(id) {
+            let list = usize::from(buffers.link.list);
+            self.lists[list].unlink(&mut self.slab, id.0);
+        }
         self.slab.try_remove(id.0 as usize);
         if self.slab.is_empty() && self.slab.capacity() > KEPT {
             self.slab = Slab::new();
@@ -131,56 +128,27 @@ impl BySize {
         let smallest = usize::from(list_of(kind, at_least));
         let largest = usize::from(list_of(kind, usize::MAX));
         for list in (smallest..=largest).rev() {
-            let index = self.lists[list].0;
+            let list = &mut self.lists[list];
+            let index = list.first();
             // Those that were found go to the end, so if the first one was, all were.
             if let Some(buffers) = self.slab.get_mut(index as usize)
                 && buffers.link.round != round
             {
                 buffers.link.round = round;
                 let key = buffers.link.key;
-                self.unlink(index);
-                self.append(index);
+                list.unlink(&mut self.slab, index);
+                list.append(&mut self.slab, index);
                 return Some(key);
             }
         }
         None
     }
+}
 
-    fn link(&mut self, index: u32) -> Option<&mut Link> {
-        let buffers = self.slab.get_mut(index as usize);
-        buffers.map(|buffers| &mut buffers.link)
-    }
-
-    fn append(&mut self, index: u32) {
-        let Some(list) = self.link(index).map(|link| link.list) else {
-            return;
-        };
-        let (head, tail) = &mut self.lists[usize::from(list)];
-        let previous = std::mem::replace(tail, index);
-        if previous == NONE {
-            *head = index;
-        }
-        if let Some(link) = self.link(index) {
-            (link.previous, link.next) = (previous, NONE);
-        }
-        if let Some(previous) = self.link(previous) {
-            previous.next = index;
-        }
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let Some(gone) = self.link(index).map(|link| *link) else {
-            return;
-        };
-        let list = usize::from(gone.list);
-        match self.link(gone.previous) {
-            Some(previous) => previous.next = gone.next,
-            None => self.lists[list].0 = gone.next,
-        }
-        match self.link(gone.next) {
-            Some(next) => next.previous = gone.previous,
-            None => self.lists[list].1 = gone.previous,
-        }
+impl Linked for Slab<Buffers> {
+    fn links(&mut self, index: u32) -> Option<&mut Links> {
+        let buffers = self.get_mut(index as usize);
+        buffers.map(|buffers| &mut buffers.link.links)
     }
 }
 
