@@ -39,7 +39,7 @@ impl List {
 
     /// The index of the first entry, at which there is no entry if the list is empty.
     #[inline]
-    pub(crate) fn first(&self) -> u32 {
+    pub(crate) fn first(self) -> u32 {
         self.first
     }
 
