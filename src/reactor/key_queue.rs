@@ -10,8 +10,8 @@ const KEPT_CAPACITY: usize = 256;
 
 /// Keys in the order in which they were queued.
 ///
-/// The key of a connection that has closed stays in the queue, and finds no connection when it is popped. When such keys
-/// are the larger part of the queue, they are removed.
+/// The key of a connection that has closed stays in the queue, and finds no connection when it is popped. When such
+/// keys are the larger part of the queue, they are removed.
 #[derive(Debug, Default)]
 pub struct KeyQueue {
     keys: VecDeque<Key>,

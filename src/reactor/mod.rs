@@ -1,7 +1,8 @@
 //! The event loop: wait for events, handle them, expire deadlines, run the run queue.
 //!
-//! The loop stores the connections ([slots](Slot)), their deadlines, and the run queue: the connections that continue in
-//! the next iteration without an event. It contains no protocol and no policy, and reads no byte: it calls a [`Handler`].
+//! The loop stores the connections ([slots](Slot)), their deadlines, and the run queue: the connections that continue
+//! in the next iteration without an event. It contains no protocol and no policy, and reads no byte: it calls a
+//! [`Handler`].
 
 mod deadlines;
 mod key_queue;
@@ -49,8 +50,9 @@ pub trait Handler<N: Net, T> {
     /// A connection is ready; or, with [`Readiness::NONE`], it was in the run queue.
     fn ready(&mut self, reactor: &mut Reactor<N, T>, key: Key, readiness: Readiness);
 
-    /// A connection's deadline has passed. The handler must remove the connection, change its class or restart its timer,
-    /// or the loop reports it in every iteration. Input may have arrived whose event is still queued in the kernel.
+    /// A connection's deadline has passed. The handler must remove the connection, change its class or restart its
+    /// timer, or the loop reports it in every iteration. Input may have arrived whose event is still queued in the
+    /// kernel.
     fn expired(&mut self, reactor: &mut Reactor<N, T>, key: Key);
 
     /// A listener or another source is ready, or was to be handled again.
@@ -100,8 +102,8 @@ pub struct Reactor<N: Net, T> {
 }
 
 impl<N: Net, T> Reactor<N, T> {
-    /// Creates a loop on `net`. `timeouts` are those of the classes of deadlines, by index. The loop polls for the duration
-    /// `spin` before it blocks.
+    /// Creates a loop on `net`. `timeouts` are those of the classes of deadlines, by index. The loop polls for the
+    /// duration `spin` before it blocks.
     pub fn new(net: N, timeouts: [Option<Duration>; CLASSES], spin: Duration) -> Self {
         let now = net.now();
         Reactor {
@@ -144,7 +146,8 @@ impl<N: Net, T> Reactor<N, T> {
         self.slots.len() == 0
     }
 
-    /// An upper bound of the indices of all slots: with [`key_at`](Reactor::key_at), it allows to visit all connections.
+    /// An upper bound of the indices of all slots: with [`key_at`](Reactor::key_at), the range in which to visit all
+    /// connections.
     pub fn slots_end(&self) -> usize {
         self.slots.end()
     }
@@ -219,8 +222,8 @@ impl<N: Net, T> Reactor<N, T> {
         }
     }
 
-    /// Moves a connection into a class of deadlines to be rechecked, and restarts its timer. A byte that moves afterwards,
-    /// even in the same tick, must end the recheck.
+    /// Moves a connection into a class of deadlines to be rechecked, and restarts its timer. A byte that moves
+    /// afterwards, even in the same tick, must end the recheck.
     pub fn recheck(&mut self, key: Key, class: Class) {
         self.set_class(key, class);
         if let Some(slot) = self.slots.find(key) {
@@ -315,7 +318,8 @@ impl<N: Net, T> Reactor<N, T> {
         Ok(())
     }
 
-    /// Runs one iteration. Connections are handled before listeners, so established clients have priority over new ones.
+    /// Runs one iteration. Connections are handled before listeners, so established clients have priority over new
+    /// ones.
     ///
     /// # Errors
     /// The error of the selector; the loop cannot continue.
@@ -348,7 +352,7 @@ impl<N: Net, T> Reactor<N, T> {
             handler.source_ready(self, *source);
         }
         for source in ready.iter().filter_map(|event| event.key.source()) {
-            // A queued source was handled above, after the event: the handler has seen its cause.
+            // A queued source was handled above, after the wait, which covers its event.
             if !queued.contains(&source) {
                 handler.source_ready(self, source);
             }

@@ -55,8 +55,8 @@ impl<S, T> Slot<S, T> {
     }
 }
 
-/// The initial capacity. The kernel maps an allocation of this size page by page as slots are used, and the allocator can
-/// grow it in place. A smaller one would come from the heap and leave a hole there.
+/// The initial capacity. The kernel maps an allocation of this size page by page as slots are used, and the allocator
+/// can grow it in place. A smaller one would come from the heap and leave a hole there.
 const INITIAL_SLOTS: usize = 4096;
 
 /// The bit of a key's slot that names its set of slots.

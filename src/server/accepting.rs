@@ -123,8 +123,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Empties the accept queue of a listener and closes it. If file descriptors run out, it stays open until others are
-    /// closed: closing a listener resets the connections in its queue.
+    /// Empties the accept queue of a listener and closes it. If file descriptors run out, it stays open until others
+    /// are closed: closing a listener resets the connections in its queue.
     fn accept_rest_and_close(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         /// Far above any backlog: further connections have arrived since.
         const LIMIT: usize = 1 << 17;
@@ -209,7 +209,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Admits an accepted connection, or refuses it. `peer` is its address, if it [is needed](Self::needs_peer_address).
+    /// Admits an accepted connection, or refuses it. `peer` is its address,
+    /// [if needed](Self::needs_peer_address).
     fn admit(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -246,7 +247,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
         } else if self.drain.is_some() {
-            // It was in the accept queue when the drain began, and may have got a slot that the drain has visited already.
+            // It was in the accept queue when the drain began, and may have got a slot that the drain has visited
+            // already.
             self.drain_connection(reactor, key);
         }
     }

@@ -6,7 +6,8 @@ use crate::net::{Key, Net, Readiness, Signal, Time};
 use crate::protocol::Protocol;
 use std::time::Duration;
 
-/// The number of slots that the drain visits in one iteration, so that a million of them do not delay active connections.
+/// The number of slots that the drain visits in one iteration, so that a million of them do not delay active
+/// connections.
 const SLOTS_PER_ITERATION: usize = 1024;
 
 /// A second SIGTERM or SIGINT within this time of the first signal is the same request: GNU `timeout` signals its child

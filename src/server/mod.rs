@@ -161,7 +161,8 @@ impl<N: Net, P: Protocol> Server<N, P> {
         }
     }
 
-    /// Runs one iteration of the event loop. Returns why the server has stopped, if it has; then all connections are closed.
+    /// Runs one iteration of the event loop. Returns why the server has stopped, if it has; then all connections are
+    /// closed.
     ///
     /// # Errors
     /// As [`Server::run`].

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-/// The number of parts of the table. Each part grows separately, so an admission moves at most a thousandth of the table
-/// and not all of it.
+/// The number of parts of the table. Each part grows separately, so an admission moves at most a thousandth of the
+/// table and not all of it.
 const PARTS: usize = 1024;
 
-/// Counts connections per source: an IPv4 address, or the /64 of an IPv6 address, since a host may use any address of its
-/// /64 (RFC 6177).
+/// Counts connections per source: an IPv4 address, or the /64 of an IPv6 address, since a host may use any address of
+/// its /64 (RFC 6177).
 ///
 /// A connection stores the index of its source: after a reset, the kernel no longer returns the address of the peer.
 /// Invariant: a source is in the table while it has connections, so the memory is in proportion to the connections.
