@@ -29,7 +29,7 @@
 //!
 //!     // A server that runs until SIGTERM has `MioNet::with_signals()`, and calls `run` instead.
 //!     while server.counters().closed_in_all() == 0 {
-//!         server.turn()?;
+//!         server.run_iteration()?;
 //!     }
 //!     let mut replies = String::new();
 //!     client.read_to_string(&mut replies)?;

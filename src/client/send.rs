@@ -153,8 +153,8 @@ impl<N: StandardStreams> Sender<N> {
     }
 
     /// Denies memory for slots and the run queue from now on, or grants it again. For tests, as [`Pool::refuse`].
-    pub fn refuse_places(&mut self, refuses: bool) {
-        self.reactor.refuse(refuses);
+    pub fn set_out_of_memory(&mut self, is_out_of_memory: bool) {
+        self.reactor.set_out_of_memory(is_out_of_memory);
     }
 }
 

@@ -1,11 +1,12 @@
 //! The buffers of all connections, ordered by size, so that the largest are found without a search.
 //!
-//! There is one list for each power of two: adding, changing, removing and finding the largest take constant time, and
-//! "largest" is exact to a factor of two.
+//! They are listed by the power of two of their size: adding, changing, removing and finding the largest take constant
+//! time, and "largest" is exact to a factor of two.
 
 use super::buffers::Buffers;
 use crate::memory::{OutOfMemory, can_grow};
 use crate::net::Key;
+use crate::reactor::{Linked, Links, List};
 use slab::Slab;
 
 /// The kind of memory that a connection holds.
@@ -23,16 +24,13 @@ const SIZES: usize = usize::BITS as usize + 1;
 /// The largest capacity of an empty slab that is kept for reuse.
 const KEPT: usize = 256;
 
-/// The index of no entry.
-const NONE: u32 = u32::MAX;
-
 /// The index of the buffers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BuffersId(u32);
 
 impl BuffersId {
     /// The connection has no buffers.
-    pub(super) const NONE: BuffersId = BuffersId(NONE);
+    pub(super) const NONE: BuffersId = BuffersId(u32::MAX);
 
     #[inline]
     pub(super) fn is_none(self) -> bool {
@@ -40,7 +38,7 @@ impl BuffersId {
     }
 }
 
-/// The position of buffers in their list.
+/// The place of buffers in their list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
     /// The connection that the buffers belong to.
@@ -48,19 +46,17 @@ pub(super) struct Link {
     /// The round in which the buffers were found last.
     round: u32,
     list: u8,
-    previous: u32,
-    next: u32,
+    links: Links,
 }
 
 impl Link {
-    /// The link of buffers that are in no list, and were found in no round.
+    /// Of buffers that are in no list.
     pub(super) fn of(key: Key) -> Link {
         Link {
             key,
             round: u32::MAX,
             list: 0,
-            previous: NONE,
-            next: NONE,
+            links: Links::NONE,
         }
     }
 }
@@ -71,15 +67,15 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct BySize {
     slab: Slab<Buffers>,
-    /// The first and last entry of each list, first the lists of [`Kind::Pending`], then those of [`Kind::Incomplete`].
-    lists: Box<[(u32, u32); 2 * SIZES]>,
+    /// First the lists of [`Kind::Pending`], then those of [`Kind::Incomplete`].
+    lists: Box<[List; 2 * SIZES]>,
 }
 
 impl BySize {
     pub(super) fn new() -> BySize {
         BySize {
             slab: Slab::new(),
-            lists: Box::new([(NONE, NONE); 2 * SIZES]),
+            lists: Box::new([List::EMPTY; 2 * SIZES]),
         }
     }
 
@@ -91,28 +87,35 @@ impl BySize {
         self.slab.get_mut(id.0 as usize)
     }
 
-    /// Adds empty buffers for the connection with this key.
+    /// Adds empty buffers for the connection that `key` names.
     pub(super) fn add(&mut self, key: Key) -> Result<BuffersId, OutOfMemory> {
         if !can_grow(&self.slab) {
             return Err(OutOfMemory);
         }
         let index = u32::try_from(self.slab.insert(Buffers::of(key))).map_err(|_| OutOfMemory)?;
-        self.append(index, list_of(Kind::Pending, 0));
+        self.lists[0].append(&mut self.slab, index);
         Ok(BuffersId(index))
     }
 
     /// Moves buffers to the list of their kind and size.
     pub(super) fn relist(&mut self, id: BuffersId, kind: Kind, bytes: usize) {
         let list = list_of(kind, bytes);
-        if self.link(id.0).is_some_and(|link| link.list != list) {
-            self.unlink(id.0);
-            self.append(id.0, list);
+        let Some(buffers) = self.slab.get_mut(id.0 as usize) else {
+            return;
+        };
+        let old = std::mem::replace(&mut buffers.link.list, list);
+        if old != list {
+            self.lists[usize::from(old)].unlink(&mut self.slab, id.0);
+            self.lists[usize::from(list)].append(&mut self.slab, id.0);
         }
     }
 
     /// Frees buffers.
     pub(super) fn remove(&mut self, id: BuffersId) {
-        self.unlink(id.0);
+        if let Some(buffers) = self.get(id) {
+            let list = usize::from(buffers.link.list);
+            self.lists[list].unlink(&mut self.slab, id.0);
+        }
         self.slab.try_remove(id.0 as usize);
         if self.slab.is_empty() && self.slab.capacity() > KEPT {
             self.slab = Slab::new();
@@ -122,55 +125,30 @@ impl BySize {
     /// The connection with the largest buffers of at least `at_least` bytes (to a factor of two) that was not found in
     /// this round yet; `None` at the end of the round.
     pub(super) fn largest(&mut self, kind: Kind, at_least: usize, round: u32) -> Option<Key> {
-        let (smallest, largest) = (list_of(kind, at_least), list_of(kind, usize::MAX));
+        let smallest = usize::from(list_of(kind, at_least));
+        let largest = usize::from(list_of(kind, usize::MAX));
         for list in (smallest..=largest).rev() {
-            let index = self.lists[usize::from(list)].0;
+            let list = &mut self.lists[list];
+            let index = list.first();
             // A found entry moves to the end, so if the first one was found in this round, all were.
-            if let Some(link) = self.link(index)
-                && link.round != round
+            if let Some(buffers) = self.slab.get_mut(index as usize)
+                && buffers.link.round != round
             {
-                link.round = round;
-                let key = link.key;
-                self.unlink(index);
-                self.append(index, list);
+                buffers.link.round = round;
+                let key = buffers.link.key;
+                list.unlink(&mut self.slab, index);
+                list.append(&mut self.slab, index);
                 return Some(key);
             }
         }
         None
     }
+}
 
-    fn link(&mut self, index: u32) -> Option<&mut Link> {
-        let buffers = self.slab.get_mut(index as usize);
-        buffers.map(|buffers| &mut buffers.link)
-    }
-
-    fn append(&mut self, index: u32, list: u8) {
-        let (head, tail) = &mut self.lists[usize::from(list)];
-        let previous = std::mem::replace(tail, index);
-        if previous == NONE {
-            *head = index;
-        }
-        if let Some(link) = self.link(index) {
-            (link.list, link.previous, link.next) = (list, previous, NONE);
-        }
-        if let Some(previous) = self.link(previous) {
-            previous.next = index;
-        }
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let Some(gone) = self.link(index).map(|link| *link) else {
-            return;
-        };
-        let list = usize::from(gone.list);
-        match self.link(gone.previous) {
-            Some(previous) => previous.next = gone.next,
-            None => self.lists[list].0 = gone.next,
-        }
-        match self.link(gone.next) {
-            Some(next) => next.previous = gone.previous,
-            None => self.lists[list].1 = gone.previous,
-        }
+impl Linked for Slab<Buffers> {
+    fn links(&mut self, index: u32) -> Option<&mut Links> {
+        let buffers = self.get_mut(index as usize);
+        buffers.map(|buffers| &mut buffers.link.links)
     }
 }
 

@@ -1,17 +1,17 @@
-//! A queue of connections that wait for something.
+//! A queue of connections, by key.
 
 use crate::memory::OutOfMemory;
 use crate::net::Key;
 use std::collections::VecDeque;
 
-/// A queue that has become empty with a larger capacity is freed. It was allocated above the memory that connections
-/// hold, and would keep all of that from the kernel.
-const KEPT: usize = 256;
+/// The largest capacity that an empty queue keeps. A larger queue was allocated above the buffers of connections, and
+/// would stop the allocator from returning their memory to the kernel.
+const KEPT_CAPACITY: usize = 256;
 
 /// Keys in the order in which they were queued.
 ///
-/// The key of a connection that has closed stays in the queue until it is its turn; whoever pops it finds no
-/// connection. So that such keys do not pile up, they are removed when they are the larger part of the queue.
+/// The key of a connection that has closed stays in the queue, and finds no connection when it is popped. When such
+/// keys are the larger part of the queue, they are removed.
 #[derive(Debug, Default)]
 pub struct KeyQueue {
     keys: VecDeque<Key>,
@@ -25,7 +25,7 @@ impl KeyQueue {
         self.keys.is_empty()
     }
 
-    /// The number of keys, those of closed connections included.
+    /// The number of keys, including those of closed connections.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -37,17 +37,17 @@ impl KeyQueue {
         self.keys.front().copied()
     }
 
-    /// Queues a key, of `live` connections in all of which `is_live` knows each.
+    /// Appends a key. `live` is the number of open connections; `is_live` checks whether a key names one.
     ///
     /// # Errors
-    /// There is no memory for another key.
+    /// [`OutOfMemory`] if the queue cannot grow.
     pub(super) fn push(
         &mut self,
         key: Key,
         live: usize,
         is_live: impl Fn(Key) -> bool,
     ) -> Result<(), OutOfMemory> {
-        if self.keys.len() > 2 * live + KEPT {
+        if self.keys.len() > 2 * live + KEPT_CAPACITY {
             self.keys.retain(|key| is_live(*key));
         }
         self.keys.try_reserve(1).map_err(|_| OutOfMemory)?;
@@ -58,7 +58,7 @@ impl KeyQueue {
     /// Removes the key that was queued first.
     pub fn pop(&mut self) -> Option<Key> {
         let key = self.keys.pop_front();
-        if self.keys.is_empty() && self.keys.capacity() > KEPT {
+        if self.keys.is_empty() && self.keys.capacity() > KEPT_CAPACITY {
             self.keys = VecDeque::new();
         }
         key
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_out_in_order() {
+    fn keys_are_popped_in_order() {
         let mut queue = KeyQueue::default();
         for serial in 1..=3 {
             queue.push(key(serial), 3, |_| true).unwrap();
@@ -86,19 +86,19 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_closed_connections_are_removed_when_they_are_many() {
+    fn many_keys_of_closed_connections_are_removed() {
         let mut queue = KeyQueue::default();
         for serial in 1..=259 {
             queue.push(key(serial), 1, |key| key.serial == 200).unwrap();
         }
-        assert_eq!(queue.len(), 259, "not yet too many");
+        assert_eq!(queue.len(), 259, "at the limit, none is removed");
         queue.push(key(260), 1, |key| key.serial == 200).unwrap();
         let keys: Vec<u32> = std::iter::from_fn(|| queue.pop().map(|key| key.serial)).collect();
         assert_eq!(keys, [200, 260]);
     }
 
     #[test]
-    fn large_empty_queue_is_freed_and_a_small_one_kept() {
+    fn large_empty_queue_is_freed_and_small_one_is_kept() {
         let mut queue = KeyQueue::default();
         for serial in 1..=200 {
             queue.push(key(serial), 200, |_| true).unwrap();

@@ -1,22 +1,25 @@
-//! The loop: wait, handle what is ready, fire deadlines, run what asked to be run again.
+//! The event loop: wait for events, handle them, expire deadlines, run the run queue.
 //!
-//! It knows who is where (slots), who is due when (deadlines), and whose turn is not over (the run queue). It knows no
-//! protocol, reads no byte and decides nothing: a [`Handler`] is told, and does what is to be done.
+//! The loop stores the connections ([slots](Slot)), their deadlines, and the run queue: the connections that continue
+//! in the next iteration without an event. It contains no protocol and no policy, and reads no byte: it calls a
+//! [`Handler`].
 
 mod deadlines;
 mod key_queue;
+mod list;
 mod slots;
 #[cfg(test)]
 mod tests;
 
 pub use deadlines::{CLASSES, Class, TICK};
 pub use key_queue::KeyQueue;
+pub(crate) use list::{Linked, Links, List};
 pub use slots::Slot;
 
 use crate::memory::OutOfMemory;
 use crate::net::{Ending, Key, Net, Readiness, Ready, Source, Time};
 use deadlines::{Deadlines, Tick};
-use slots::{QUEUED, RECHECKED, Slots};
+use slots::{Flags, Slots};
 use std::io;
 use std::time::Duration;
 
@@ -26,62 +29,63 @@ pub const SCRATCH_SIZE: usize = 64 * 1024;
 /// The buffer that all connections read into.
 pub type Scratch = [u8; SCRATCH_SIZE];
 
-/// A new buffer to read into.
+/// Allocates a buffer to read into.
 #[must_use]
 #[expect(
     clippy::large_stack_arrays,
-    reason = "made once, by a thread that has megabytes"
+    reason = "called once, on a stack of megabytes"
 )]
 pub fn scratch() -> Box<Scratch> {
     Box::new([0; SCRATCH_SIZE])
 }
 
-/// How many deadlines one turn fires at most, so that many that fall due together do not hold up everybody else.
-const DEADLINES_PER_TURN: usize = 32;
+/// The most deadlines that expire in one iteration, so that many at the same time do not delay other connections.
+const DEADLINES_PER_ITERATION: usize = 32;
 
-/// How many entries of the run queue have their turn within one turn of the loop, for the same reason.
-const RUNS_PER_TURN: usize = 256;
+/// The most connections of the run queue that run in one iteration, for the same reason.
+const RUNS_PER_ITERATION: usize = 256;
 
-/// Who handles what the loop finds. Each method may do with the loop what it likes.
+/// Handles events. Each method may call any method of the loop.
 pub trait Handler<N: Net, T> {
-    /// A connection is ready; or, with [`Readiness::NONE`], it is its turn again.
+    /// A connection is ready; or, with [`Readiness::NONE`], it was in the run queue.
     fn ready(&mut self, reactor: &mut Reactor<N, T>, key: Key, readiness: Readiness);
 
-    /// A connection's deadline has passed. It must leave its class or its timer must restart, or the loop will report it
-    /// again and again. Its input may not have been read yet: events may still be queued in the kernel.
+    /// A connection's deadline has passed. The handler must remove the connection, change its class or restart its
+    /// timer, or the loop reports it in every iteration. Input may have arrived whose event is still queued in the
+    /// kernel.
     fn expired(&mut self, reactor: &mut Reactor<N, T>, key: Key);
 
-    /// A listener or another source is ready, or it is its turn again.
+    /// A listener or another source is ready, or was to be handled again.
     fn source_ready(&mut self, reactor: &mut Reactor<N, T>, source: Source);
 
-    /// When the handler wants a turn even if nothing happens.
+    /// The time of the next iteration, even if there is no event before.
     fn wake_at(&self) -> Option<Time>;
 }
 
-/// What is needed to drive one connection, borrowed apart.
+/// What a handler needs to drive one connection, borrowed separately.
 pub struct Borrowed<'a, N: Net, T> {
     /// The connection's slot.
     pub slot: &'a mut Slot<N::Stream, T>,
     /// The buffer to read into.
     pub scratch: &'a mut Scratch,
-    /// When this turn began.
+    /// The time at which this iteration began.
     pub now: Time,
     tick: &'a Tick,
 }
 
 impl<N: Net, T> Borrowed<'_, N, T> {
-    /// Whether the connection's timer was restarted in this tick already. Never true while it is in no class, nor while
-    /// it is rechecked: a byte ends the rechecks, also in the tick in which they began.
+    /// Whether the connection's timer was started in this tick. Always false without a class, and during a recheck: a
+    /// byte that moves must end the recheck, even in the tick in which it began.
     #[inline]
     #[must_use]
     pub fn is_touched(&self) -> bool {
-        self.slot.link.is_since(*self.tick) && self.slot.marks == 0
+        self.slot.timer_start == *self.tick && self.slot.flags.is_empty()
     }
 }
 
-/// One thread's loop over many connections, with a tenant of type `T` in each slot.
+/// The event loop of one thread. Each connection has a tenant of type `T`.
 pub struct Reactor<N: Net, T> {
-    /// The world that the loop waits on.
+    /// The network and the clock.
     pub net: N,
     slots: Slots<N::Stream, T>,
     deadlines: Deadlines,
@@ -93,12 +97,13 @@ pub struct Reactor<N: Net, T> {
     spin: Duration,
     now: Time,
     tick: Tick,
-    refuses: bool,
+    /// Allocations fail, for a test.
+    is_out_of_memory: bool,
 }
 
 impl<N: Net, T> Reactor<N, T> {
-    /// A loop over `net`. `timeouts` are the lengths of the classes of deadlines, by index; `spin` is for how long to
-    /// poll without sleeping before each sleep.
+    /// Creates a loop on `net`. `timeouts` are those of the classes of deadlines, by index. The loop polls for the
+    /// duration `spin` before it blocks.
     pub fn new(net: N, timeouts: [Option<Duration>; CLASSES], spin: Duration) -> Self {
         let now = net.now();
         Reactor {
@@ -112,27 +117,26 @@ impl<N: Net, T> Reactor<N, T> {
             spin,
             now,
             tick: Tick::of(now),
-            refuses: false,
+            is_out_of_memory: false,
         }
     }
 
-    /// From now on grants no memory for a slot or for another turn, as if the machine had none left, or does again. For
-    /// tests, which cannot make a machine run out of it.
-    pub fn refuse(&mut self, refuses: bool) {
-        self.refuses = refuses;
+    /// Makes the allocation of slots and queue entries fail, or succeed again. For tests.
+    pub fn set_out_of_memory(&mut self, is_out_of_memory: bool) {
+        self.is_out_of_memory = is_out_of_memory;
     }
 
-    /// The next connection gets the number after this one. For tests.
-    pub fn number_after(&mut self, serial: u32) {
-        self.slots.number_after(serial);
+    /// The next connection gets the serial number after this one. For tests.
+    pub fn set_last_serial(&mut self, serial: u32) {
+        self.slots.set_last_serial(serial);
     }
 
-    /// When this turn began.
+    /// The time at which this iteration began.
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -142,7 +146,8 @@ impl<N: Net, T> Reactor<N, T> {
         self.slots.len() == 0
     }
 
-    /// An index that every slot lies below; with [`key_at`](Reactor::key_at), to visit all connections in steps.
+    /// An upper bound of the indices of all slots: with [`key_at`](Reactor::key_at), the range in which to visit all
+    /// connections.
     pub fn slots_end(&self) -> usize {
         self.slots.end()
     }
@@ -152,10 +157,10 @@ impl<N: Net, T> Reactor<N, T> {
         self.slots.key_at(index)
     }
 
-    /// Gives a stream a slot, and asks for its events; with `writable`, also for room for output.
+    /// Inserts a stream into a slot and registers it for events; with `writable`, also for space for output.
     ///
     /// # Errors
-    /// The stream and why it was not taken: no memory for a slot, or the selector's words.
+    /// The stream, and the reason: no memory for a slot, or the error of the selector.
     pub fn insert(
         &mut self,
         stream: N::Stream,
@@ -163,7 +168,7 @@ impl<N: Net, T> Reactor<N, T> {
         writable: bool,
     ) -> Result<Key, (N::Stream, io::Error)> {
         let key = match self.slots.next_key() {
-            Ok(key) if !self.refuses => key,
+            Ok(key) if !self.is_out_of_memory => key,
             _ => return Err((stream, io::ErrorKind::OutOfMemory.into())),
         };
         if let Err(error) = self.net.register(&stream, key, writable) {
@@ -173,7 +178,7 @@ impl<N: Net, T> Reactor<N, T> {
         Ok(key)
     }
 
-    /// Closes a connection's stream and gives its tenant back.
+    /// Removes a connection, closes its stream and returns its tenant.
     pub fn remove(&mut self, key: Key, ending: Ending) -> Option<T> {
         self.slots.find(key)?;
         self.deadlines.leave(&mut self.slots, key.slot);
@@ -182,19 +187,19 @@ impl<N: Net, T> Reactor<N, T> {
         Some(slot.tenant)
     }
 
-    /// The slot that `key` names, unless its connection is gone.
+    /// The slot of `key`, unless its connection has closed.
     #[inline]
     pub fn find(&mut self, key: Key) -> Option<&mut Slot<N::Stream, T>> {
         self.slots.find(key)
     }
 
-    /// The slot that `key` names, and the world beside it.
-    pub fn find_with_net(&mut self, key: Key) -> Option<(&mut Slot<N::Stream, T>, &mut N)> {
+    /// The slot of `key`, and the network.
+    pub fn slot_and_net(&mut self, key: Key) -> Option<(&mut Slot<N::Stream, T>, &mut N)> {
         let slot = self.slots.find(key)?;
         Some((slot, &mut self.net))
     }
 
-    /// The slot that `key` names, and what is needed to drive it.
+    /// The slot of `key`, and what a handler needs to drive it.
     #[inline]
     pub fn borrow(&mut self, key: Key) -> Option<Borrowed<'_, N, T>> {
         let slot = self.slots.find(key)?;
@@ -206,10 +211,10 @@ impl<N: Net, T> Reactor<N, T> {
         })
     }
 
-    /// Asks for events about room for output too.
+    /// Registers a connection for events about space for output, too.
     ///
     /// # Errors
-    /// What the selector says.
+    /// The error of the selector.
     pub fn watch_writable(&mut self, key: Key) -> io::Result<()> {
         match self.slots.find(key) {
             Some(slot) => self.net.watch_writable(&slot.stream, key),
@@ -217,25 +222,25 @@ impl<N: Net, T> Reactor<N, T> {
         }
     }
 
-    /// Puts a connection into a class of deadlines, in which it is rechecked; its timer starts now. A byte that moves
-    /// afterwards, even in the same tick, is to end the rechecks.
+    /// Moves a connection into a class of deadlines to be rechecked, and restarts its timer. A byte that moves
+    /// afterwards, even in the same tick, must end the recheck.
     pub fn recheck(&mut self, key: Key, class: Class) {
         self.set_class(key, class);
         if let Some(slot) = self.slots.find(key) {
-            slot.marks |= RECHECKED;
+            slot.flags |= Flags::RECHECKED;
         }
     }
 
-    /// Puts a connection into a class of deadlines; its time starts now.
+    /// Moves a connection into a class of deadlines, and restarts its timer.
     pub fn set_class(&mut self, key: Key, class: Class) {
         if let Some(slot) = self.slots.find(key) {
-            slot.marks &= !RECHECKED;
+            slot.flags -= Flags::RECHECKED;
             self.deadlines
                 .enter(&mut self.slots, key.slot, class, self.tick);
         }
     }
 
-    /// Restarts a connection's timer, whenever it was restarted last.
+    /// Restarts a connection's timer, even if it was started in this tick.
     pub fn restart_timer(&mut self, key: Key) {
         if let Some(slot) = self.slots.find(key) {
             let class = slot.class;
@@ -250,76 +255,77 @@ impl<N: Net, T> Reactor<N, T> {
         slot.is_some_and(|slot| self.deadlines.is_expired(slot, now))
     }
 
-    /// For how long at least a connection's timer has not restarted; zero for one that has none.
-    pub fn quiet_for(&mut self, key: Key) -> Duration {
+    /// The time since a connection's timer was started, at least; zero without a timer.
+    pub fn timer_age(&mut self, key: Key) -> Duration {
         let now = self.now;
         let slot = self.slots.find(key);
-        slot.map_or(Duration::ZERO, |slot| now.since(slot.link.started_before()))
+        slot.map_or(Duration::ZERO, |slot| now.since(slot.timer_start.end()))
     }
 
-    /// The timeout of a class; `None` if its connections have no deadline.
+    /// The timeout of a class, if it has one.
     pub fn timeout(&self, class: Class) -> Option<Duration> {
         self.deadlines.timeout(class)
     }
 
-    /// Starts a connection's time anew, within its class.
+    /// Restarts a connection's timer, unless it was started in this tick.
     #[inline]
     pub fn touch(&mut self, key: Key) {
         self.deadlines.touch(&mut self.slots, key.slot, self.tick);
     }
 
-    /// Runs a connection in the next iteration without an event, because none need come.
+    /// Runs a connection in the next iteration without an event.
     ///
     /// # Errors
-    /// There is no memory to remember it.
+    /// [`OutOfMemory`] if the run queue cannot grow.
     pub fn run_again(&mut self, key: Key) -> Result<(), OutOfMemory> {
-        match self.slots.find(key) {
-            Some(slot) if slot.is_queued() => return Ok(()),
-            None => return Ok(()),
-            Some(_) if self.refuses => return Err(OutOfMemory),
-            Some(slot) => slot.marks |= QUEUED,
+        if self.slots.find(key).is_none_or(|slot| slot.is_queued()) {
+            return Ok(());
         }
-        let mut queue = std::mem::take(&mut self.run_queue);
-        let queued = self.enqueue(&mut queue, key);
-        self.run_queue = queue;
-        if let (Err(_), Some(slot)) = (queued, self.slots.find(key)) {
-            slot.marks &= !QUEUED;
+        if self.is_out_of_memory {
+            return Err(OutOfMemory);
         }
-        queued
+        let slots = &self.slots;
+        let is_live = |key| slots.contains(key);
+        self.run_queue.push(key, slots.len(), is_live)?;
+        if let Some(slot) = self.slots.find(key) {
+            slot.flags |= Flags::QUEUED;
+        }
+        Ok(())
     }
 
     /// Appends a connection to a queue.
     ///
     /// # Errors
-    /// There is no memory to remember it.
+    /// [`OutOfMemory`] if the queue cannot grow.
     pub fn enqueue(&self, queue: &mut KeyQueue, key: Key) -> Result<(), OutOfMemory> {
         let slots = &self.slots;
         queue.push(key, slots.len(), |key| slots.contains(key))
     }
 
-    /// Handles a source in the next iteration without an event, because none need come. It is handled once there,
-    /// whether it has an event as well or not, so that its budget holds for each iteration.
+    /// Handles a source in the next iteration without an event. If it also has an event then, it is still handled once,
+    /// so that its budget applies to each iteration.
     ///
     /// # Errors
-    /// There is no memory to remember it.
+    /// [`OutOfMemory`] if the source cannot be queued.
     pub fn run_source_again(&mut self, source: Source) -> Result<(), OutOfMemory> {
         if self.source_queue.contains(&source) {
             return Ok(());
         }
-        if self.refuses || self.source_queue.try_reserve(1).is_err() {
+        if self.is_out_of_memory || self.source_queue.try_reserve(1).is_err() {
             return Err(OutOfMemory);
         }
         self.source_queue.push(source);
         Ok(())
     }
 
-    /// One turn. Connections are handled before listeners, so that who is served goes before who wants to be.
+    /// Runs one iteration. Connections are handled before listeners, so established clients have priority over new
+    /// ones.
     ///
     /// # Errors
-    /// What the selector says; the loop cannot go on then.
-    pub fn turn(&mut self, handler: &mut impl Handler<N, T>) -> io::Result<()> {
+    /// The error of the selector; the loop cannot continue.
+    pub fn run_iteration(&mut self, handler: &mut impl Handler<N, T>) -> io::Result<()> {
         self.wait(handler.wake_at())?;
-        // Who asks to be run again in this turn is run again in the next.
+        // Connections that are queued during this iteration run in the next.
         let again = self.run_queue.len();
         let ready = std::mem::take(&mut self.ready);
         let mut sources = !self.source_queue.is_empty();
@@ -339,27 +345,27 @@ impl<N: Net, T> Reactor<N, T> {
         Ok(())
     }
 
-    /// Handles each source that has an event or was to be handled again, once.
+    /// Handles each source that has an event or is queued, once.
     fn handle_sources(&mut self, ready: &[Ready], handler: &mut impl Handler<N, T>) {
         let queued = std::mem::take(&mut self.source_queue);
         for source in &queued {
             handler.source_ready(self, *source);
         }
         for source in ready.iter().filter_map(|event| event.key.source()) {
-            // What has arrived was there when the queued ones were handled, since the wait came before.
+            // A queued source was handled above, after the wait, which covers its event.
             if !queued.contains(&source) {
                 handler.source_ready(self, source);
             }
         }
     }
 
-    /// Waits until something is ready or due, and reads the clock.
+    /// Waits for events or the next deadline, and reads the clock.
     fn wait(&mut self, wake_at: Option<Time>) -> io::Result<()> {
         if !self.run_queue.is_empty() || !self.source_queue.is_empty() {
             self.poll(Some(Duration::ZERO))?;
             return Ok(());
         }
-        if self.spin > Duration::ZERO && self.spin_for_a_while(wake_at)? {
+        if self.spin > Duration::ZERO && self.busy_poll(wake_at)? {
             return Ok(());
         }
         let due = self.deadlines.next(&mut self.slots);
@@ -368,8 +374,8 @@ impl<N: Net, T> Reactor<N, T> {
         self.poll(timeout)
     }
 
-    /// Polls without sleeping; true when something was found or fell due.
-    fn spin_for_a_while(&mut self, wake_at: Option<Time>) -> io::Result<bool> {
+    /// Polls without blocking for the duration `spin`; true if there was an event or a deadline has passed.
+    fn busy_poll(&mut self, wake_at: Option<Time>) -> io::Result<bool> {
         let end = self.net.now() + self.spin;
         let due = self.deadlines.next(&mut self.slots);
         let due = due.into_iter().chain(wake_at).min();
@@ -392,7 +398,7 @@ impl<N: Net, T> Reactor<N, T> {
     }
 
     fn fire_deadlines(&mut self, handler: &mut impl Handler<N, T>) {
-        for _ in 0..DEADLINES_PER_TURN {
+        for _ in 0..DEADLINES_PER_ITERATION {
             match self.deadlines.expired(&mut self.slots, self.now) {
                 Some(key) => handler.expired(self, key),
                 None => return,
@@ -402,19 +408,17 @@ impl<N: Net, T> Reactor<N, T> {
 
     fn run_queued(&mut self, mut count: usize, handler: &mut impl Handler<N, T>) {
         let mut runs = 0;
-        while count > 0 && runs < RUNS_PER_TURN {
+        while count > 0 && runs < RUNS_PER_ITERATION {
             count -= 1;
             let Some(key) = self.run_queue.pop() else {
                 return;
             };
+            // The key of a closed connection does not count as a run, or such keys could accumulate.
             if let Some(slot) = self.slots.find(key) {
-                slot.marks &= !QUEUED;
+                slot.flags -= Flags::QUEUED;
                 handler.ready(self, key, Readiness::NONE);
-            } else {
-                // It has closed since. That costs no turn, or keys of the dead could pile up.
-                continue;
+                runs += 1;
             }
-            runs += 1;
         }
     }
 }

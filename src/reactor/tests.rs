@@ -165,7 +165,7 @@ fn insert(reactor: &mut Reactor<FakeNet, ()>) -> Key {
 }
 
 fn run_iteration(reactor: &mut Reactor<FakeNet, ()>, handler: &mut RecordingHandler) {
-    reactor.turn(handler).unwrap();
+    reactor.run_iteration(handler).unwrap();
 }
 
 fn ready(key: Key) -> Ready {
@@ -314,16 +314,16 @@ fn a_queued_source_with_an_event_is_handled_once() {
 #[test]
 fn deadlines_per_iteration_are_bounded() {
     let mut reactor = reactor(Duration::ZERO);
-    for _ in 0..=DEADLINES_PER_TURN {
+    for _ in 0..=DEADLINES_PER_ITERATION {
         let key = insert(&mut reactor);
         reactor.set_class(key, CLASS);
     }
     reactor.net.now.set(2_000_000_000);
     let mut handler = RecordingHandler::default();
     run_iteration(&mut reactor, &mut handler);
-    assert_eq!(handler.calls.len(), DEADLINES_PER_TURN);
+    assert_eq!(handler.calls.len(), DEADLINES_PER_ITERATION);
     run_iteration(&mut reactor, &mut handler);
-    assert_eq!(handler.calls.len(), DEADLINES_PER_TURN + 1);
+    assert_eq!(handler.calls.len(), DEADLINES_PER_ITERATION + 1);
     assert!(reactor.is_empty());
     assert_eq!(waits(&reactor), [POLL, POLL], "deadlines are due");
 }
@@ -331,7 +331,7 @@ fn deadlines_per_iteration_are_bounded() {
 #[test]
 fn queue_runs_are_bounded_not_counting_removed_keys() {
     let mut reactor = reactor(Duration::ZERO);
-    let keys: Vec<Key> = (0..=RUNS_PER_TURN + 10)
+    let keys: Vec<Key> = (0..=RUNS_PER_ITERATION + 10)
         .map(|_| insert(&mut reactor))
         .collect();
     for key in &keys {
@@ -342,9 +342,9 @@ fn queue_runs_are_bounded_not_counting_removed_keys() {
     }
     let mut handler = RecordingHandler::default();
     run_iteration(&mut reactor, &mut handler);
-    assert_eq!(handler.calls.len(), RUNS_PER_TURN);
+    assert_eq!(handler.calls.len(), RUNS_PER_ITERATION);
     run_iteration(&mut reactor, &mut handler);
-    assert_eq!(handler.calls.len(), RUNS_PER_TURN + 1);
+    assert_eq!(handler.calls.len(), RUNS_PER_ITERATION + 1);
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn without_memory_insert_fails_and_queued_entries_stay() {
     let mut reactor = reactor(Duration::ZERO);
     let [queued, other] = std::array::from_fn(|_| insert(&mut reactor));
     reactor.run_again(queued).unwrap();
-    reactor.refuse(true);
+    reactor.set_out_of_memory(true);
     let (stream, error) = reactor.insert(NoStream, (), false).unwrap_err();
     assert_eq!(
         (stream, error.kind()),
@@ -384,7 +384,7 @@ fn without_memory_insert_fails_and_queued_entries_stay() {
     );
     assert_eq!(reactor.run_again(other), Err(OutOfMemory));
     assert_eq!(reactor.run_again(queued), Ok(()), "it is queued already");
-    reactor.refuse(false);
+    reactor.set_out_of_memory(false);
     let mut handler = RecordingHandler::default();
     run_iteration(&mut reactor, &mut handler);
     assert_eq!(handler.calls, [Call::RunAgain(queued.serial)]);

@@ -1,4 +1,4 @@
-//! Taking connections in: who is let in, and what happens when nobody can be.
+//! Accepting and admission of connections, and pauses while file descriptors or memory are exhausted.
 
 use super::throttle::Throttle;
 use super::{Refusal, Service, Shortage};
@@ -9,16 +9,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long accepting pauses when descriptors are exhausted, unless a connection closes before.
+/// How long accepting pauses when file descriptors are exhausted, unless a connection closes earlier.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The listeners, and whether they may be listened to.
+/// The listeners, and whether accepting is paused.
 pub(super) struct Accepting<N: Net> {
-    /// By the index of the source; `None` once closed.
+    /// By the index of the source; `None` after it was closed.
     listeners: Vec<Option<N::Listener>>,
-    /// Each listener is closed as soon as its queue is empty.
+    /// Each listener is closed when its accept queue is empty.
     is_closing: bool,
-    /// Accepting is paused until then; the edge that told of waiting connections is used up.
+    /// The end of a pause of accepting. No further event reports the connections that are queued already.
     pub(super) paused_until: Option<Time>,
     exhausted: Throttle,
     refused: Throttle,
@@ -49,7 +49,7 @@ impl<N: Net> Accepting<N> {
         Ok(address)
     }
 
-    /// Closes all listeners. The kernel resets the connections that are queued on them.
+    /// Closes all listeners. The kernel resets the connections in their accept queues.
     pub(super) fn close_all(&mut self) {
         self.listeners.fill_with(|| None);
         self.paused_until = None;
@@ -62,14 +62,13 @@ impl<N: Net> Accepting<N> {
 
     fn close(&mut self, source: Source) {
         let index = source.listener_index();
-        let index = index.and_then(|index| usize::try_from(index).ok());
-        if let Some(listener) = index.and_then(|index| self.listeners.get_mut(index)) {
+        if let Some(listener) = index.and_then(|index| self.listeners.get_mut(index as usize)) {
             *listener = None;
         }
     }
 
-    /// A connection has closed, so a paused listener may try again at once.
-    pub(super) fn a_descriptor_is_free(&mut self) {
+    /// A connection has closed, so a pause ends in this iteration.
+    pub(super) fn on_fd_released(&mut self) {
         if self.paused_until.is_some() {
             self.paused_until = Some(Time::ZERO);
         }
@@ -85,52 +84,51 @@ impl<N: Net> Accepting<N> {
     }
 }
 
-/// What there is to do after one attempt to accept.
+/// How to continue after an attempt to accept.
 enum Accepted {
-    /// Try again: there may be more in the queue.
+    /// Try again: the accept queue may contain more connections.
     More,
-    /// The queue is empty: wait for an event.
+    /// The accept queue is empty: wait for an event.
     Empty,
-    /// Wait for the end of a pause.
+    /// Wait for the end of the pause.
     Paused,
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
-    /// Takes in what waits on a listener, within the budget.
+    /// Accepts the connections in the queue of a listener, within its budget.
     pub(super) fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         if self.accepting.is_closing {
-            self.empty_and_close(reactor, source);
+            self.accept_rest_and_close(reactor, source);
             return;
         }
-        for taken in 0..self.config.accepts_per_turn {
-            if taken > 0 && !self.has_waiting(reactor, source) {
+        for accepted in 0..self.config.accepts_per_iteration {
+            if accepted > 0 && !self.has_waiting(reactor, source) {
                 return;
             }
-            match self.accept_one(reactor, source) {
-                Accepted::More => {}
-                Accepted::Empty | Accepted::Paused => return,
-            }
+            let Accepted::More = self.accept_one(reactor, source) else {
+                return;
+            };
         }
         if reactor.run_source_again(source).is_err() {
             self.accepting.paused_until = Some(reactor.now() + PAUSE);
         }
     }
 
-    /// Accepts what is queued on each listener and closes it, one listener after the other: while the queue of one is
-    /// accepted, those of the others fill.
+    /// Empties the accept queue of each listener and closes it, one listener after the other: the queues of the others
+    /// fill meanwhile.
     pub(super) fn close_listeners(&mut self, reactor: &mut Connections<N, P>) {
         self.accepting.is_closing = true;
         for source in self.accepting.sources() {
-            self.empty_and_close(reactor, source);
+            self.accept_rest_and_close(reactor, source);
         }
     }
 
-    /// Accepts what is queued on a listener and closes it. If file descriptors run out, it stays open until others are
-    /// closed: closing a listener resets its queue.
-    fn empty_and_close(&mut self, reactor: &mut Connections<N, P>, source: Source) {
-        /// Far above any backlog: connections beyond it have come since.
-        const MOST: usize = 1 << 17;
-        for _ in 0..MOST {
+    /// Empties the accept queue of a listener and closes it. If file descriptors run out, it stays open until others
+    /// are closed: closing a listener resets the connections in its queue.
+    fn accept_rest_and_close(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+        /// Far above any backlog: further connections have arrived since.
+        const LIMIT: usize = 1 << 17;
+        for _ in 0..LIMIT {
             match self.accept_one(reactor, source) {
                 Accepted::More => {}
                 Accepted::Empty => break,
@@ -149,7 +147,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
         let Some(listener) = self.accepting.listener(source) else {
             return Accepted::Empty;
         };
-        let accepted = if self.wants_peers() {
+        let accepted = if self.needs_peer_address() {
             let accepted = reactor.net.accept_from(listener);
             accepted.map(|(stream, peer)| (stream, Some(peer)))
         } else {
@@ -163,12 +161,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
             Err(AcceptError::Empty) => Accepted::Empty,
             Err(AcceptError::ThisConnection(error)) => {
                 self.counters.accept_failed += 1;
-                if let Some(unsaid) = self.accepting.failed.occur(reactor.now()) {
-                    log::warn!(
-                        "a connection failed before it was accepted: {error}{}",
-                        more(unsaid)
-                    );
-                }
+                warn(&mut self.accepting.failed, reactor.now(), || {
+                    format!("a connection failed before it was accepted: {error}")
+                });
                 Accepted::More
             }
             Err(AcceptError::Exhausted(error)) => {
@@ -182,26 +177,25 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Whether anybody wants to know where connections come from: the limit per source, or a reader of the log.
-    fn wants_peers(&self) -> bool {
+    /// Whether the limit per source or the log needs the addresses of clients.
+    fn needs_peer_address(&self) -> bool {
         self.sources.is_some() || log::log_enabled!(log::Level::Debug)
     }
 
     fn pause_accepting(&mut self, now: Time, error: &io::Error) {
         self.accepting.paused_until = Some(now + PAUSE);
         self.counters.accept_paused += 1;
-        if let Some(unsaid) = self.accepting.exhausted.occur(now) {
+        warn(&mut self.accepting.exhausted, now, || {
             let limit = Limit::behind(error).unwrap_or(Limit::Memory);
-            log::warn!(
+            format!(
                 "accepting pauses until a connection closes or the limit is raised: {error}; \
-                 new connections wait{}{}",
-                (self.config.advice)(Shortage::Paused(limit)),
-                more(unsaid)
-            );
-        }
+                 new connections wait{}",
+                (self.config.advice)(Shortage::Paused(limit))
+            )
+        });
     }
 
-    /// Goes on accepting when a pause is over.
+    /// Resumes accepting at the end of a pause.
     pub(super) fn resume_accepting(&mut self, reactor: &mut Connections<N, P>) {
         let paused_until = self.accepting.paused_until;
         if paused_until.is_none_or(|until| reactor.now() < until) {
@@ -215,7 +209,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Decides whether a connection may be, and gives it its place. `peer` is given where it is wanted.
+    /// Admits an accepted connection, or refuses it. `peer` is its address,
+    /// [if needed](Self::needs_peer_address).
     fn admit(
         &mut self,
         reactor: &mut Connections<N, P>,
@@ -227,7 +222,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
             return;
         }
         let counted = self.sources.as_mut().zip(peer);
-        let source = match counted.map(|(sources, peer)| sources.enter(peer.ip())) {
+        let source = match counted.map(|(sources, peer)| sources.admit(peer.ip())) {
             None => 0,
             Some(Ok(source)) => source,
             Some(Err(refusal)) => {
@@ -241,7 +236,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
             Ok(key) => key,
             Err((stream, _)) => {
                 if let Some(sources) = &mut self.sources {
-                    sources.leave(source);
+                    sources.release(source);
                 }
                 self.refuse(reactor, stream, peer, Refusal::NoMemory);
                 return;
@@ -252,7 +247,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
         } else if self.drain.is_some() {
-            // It was queued when the drain began, and may have got a slot that the drain has passed already.
+            // It was in the accept queue when the drain began, and may have got a slot that the drain has visited
+            // already.
             self.drain_connection(reactor, key);
         }
     }
@@ -271,35 +267,42 @@ impl<N: Net, P: Protocol> Service<N, P> {
         };
         reactor.net.close(stream, ending);
         self.counters.count_refused(refusal);
-        let why = || {
+        let cause = || {
             let advice = (self.config.advice)(Shortage::Refused(refusal));
             format!("{}{advice}", refusal.text())
         };
-        log::debug!("refused {}: {}", shown(peer), why());
-        if let Some(unsaid) = self.accepting.refused.occur(reactor.now()) {
-            log::warn!("refused a connection: {}{}", why(), more(unsaid));
-        }
+        log::debug!("refused {}: {}", shown(peer), cause());
+        warn(&mut self.accepting.refused, reactor.now(), || {
+            format!("refused a connection: {}", cause())
+        });
     }
 }
 
-/// A peer's address as people know it: an IPv4 client of a `[::]` listener is shown as IPv4.
+/// The usual form of a peer's address: an IPv4 client of a `[::]` listener has an IPv4 address.
 pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     match peer.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, peer.port()),
-        // As it is: a link-local address means nothing without the interface (`%2`) that it carries beside the IP.
+        // Unchanged: a link-local address needs its interface (`%2`), which is not a part of the IP address.
         _ => peer,
     }
 }
 
-/// A peer in the log, where its address was asked for.
+/// The address of a peer for the log.
 fn shown(peer: Option<SocketAddr>) -> String {
     peer.map(canonical)
         .map_or_else(|| "unknown".into(), |peer| peer.to_string())
 }
 
-/// The count of what was left unsaid, for the end of a warning.
-fn more(unsaid: u64) -> String {
-    match unsaid {
+/// Logs a warning, unless the throttle suppresses it.
+fn warn(throttle: &mut Throttle, now: Time, text: impl FnOnce() -> String) {
+    if let Some(suppressed) = throttle.count(now) {
+        log::warn!("{}{}", text(), more(suppressed));
+    }
+}
+
+/// The number of suppressed warnings, for the end of a log line.
+fn more(suppressed: u64) -> String {
+    match suppressed {
         0 => String::new(),
         count => format!(" ({count} more since the last such line)"),
     }
@@ -310,13 +313,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_tells_how_many_were_left_unsaid() {
+    fn number_of_suppressed_warnings_ends_the_line() {
         assert_eq!(more(0), "");
         assert_eq!(more(17), " (17 more since the last such line)");
     }
 
     #[test]
-    fn an_ipv4_client_of_an_ipv6_listener_is_shown_as_ipv4() {
+    fn ipv4_client_of_ipv6_listener_is_shown_as_ipv4() {
         let shown = |text: &str| shown(Some(text.parse().unwrap()));
         assert_eq!(shown("[::ffff:10.1.2.3]:80"), "10.1.2.3:80");
         assert_eq!(shown("[2001:db8::1]:80"), "[2001:db8::1]:80");
@@ -324,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_client_is_shown_with_its_interface() {
+    fn link_local_client_is_shown_with_its_interface() {
         let shown = shown(Some("[fe80::1%2]:80".parse().unwrap()));
         assert_eq!(shown, "[fe80::1%2]:80");
     }

@@ -1,21 +1,21 @@
-//! What the server counts. Plain numbers: one thread, no locks, no atomics.
+//! The counters of the server. Plain integers: with one thread, no atomics are needed.
 
 use crate::connection::{CloseReason, Closed};
 use crate::net::Limit;
 
-/// Why a connection was refused: accepted and closed at once, so that its peer sees it. It was never open.
+/// Why a connection was refused: accepted and closed immediately, so that the client is notified. It never had a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There are as many connections as are allowed.
+    /// The limit of connections is reached.
     MaxConnections,
-    /// There are as many connections from its source as are allowed from one.
+    /// The limit of connections from its source is reached.
     MaxPerSource,
-    /// There is no memory for another, in the process or in the kernel's selector.
+    /// There is no memory for another connection, in the process or in the kernel's epoll instance.
     NoMemory,
 }
 
 impl Refusal {
-    /// How many causes there are.
+    /// The number of causes.
     pub const COUNT: usize = 3;
 
     /// The limit that was reached, for the log.
@@ -29,33 +29,33 @@ impl Refusal {
     }
 }
 
-/// A limit that keeps new connections out: [`Config::advice`](super::Config::advice) gives the remedy for it.
+/// A limit that prevents new connections; [`Config::advice`](super::Config::advice) returns the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// A connection was refused.
     Refused(Refusal),
-    /// Accepting is paused, because a limit of the process or the machine is reached.
+    /// Accepting is paused, because a limit of the process or the system is reached.
     Paused(Limit),
 }
 
-/// Counts since the server began.
+/// Counters since the start of the server.
 ///
-/// Invariant: `opened` = the sum of `closed` + the connections that are live.
+/// Invariant: `opened` = the sum of `closed` + the number of open connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Connections that were taken.
+    /// Connections that were accepted and admitted.
     pub opened: u64,
-    /// Connections that have ended, by the [`index`](CloseReason::index) of the reason.
+    /// Connections that were closed, by the [`index`](CloseReason::index) of the reason.
     pub closed: [u64; CloseReason::COUNT],
     /// Connections that were refused, by cause.
     pub refused: [u64; Refusal::COUNT],
-    /// Connections that failed before they were accepted, such as those reset in the queue.
+    /// Connections that failed before they were accepted, such as those reset in the accept queue.
     pub accept_failed: u64,
-    /// How often accepting had to pause because descriptors or memory were exhausted.
+    /// Pauses of accepting, because file descriptors or memory were exhausted.
     pub accept_paused: u64,
-    /// Bytes read from connections that have ended.
+    /// Bytes received on closed connections.
     pub bytes_in: u64,
-    /// Bytes sent on connections that have ended.
+    /// Bytes sent on closed connections.
     pub bytes_out: u64,
 }
 
@@ -70,25 +70,25 @@ impl Counters {
         self.refused[refusal as usize] += 1;
     }
 
-    /// How many connections have ended, whatever the reason.
+    /// The number of closed connections, for all reasons.
     #[must_use]
     pub fn closed_in_all(&self) -> u64 {
         self.closed.iter().sum()
     }
 
-    /// How many connections were refused, whatever the cause.
+    /// The number of refused connections, for all causes.
     #[must_use]
     pub fn refused_in_all(&self) -> u64 {
         self.refused.iter().sum()
     }
 
-    /// How many connections were refused for `refusal`.
+    /// The number of connections refused because of `refusal`.
     #[must_use]
     pub fn refused_for(&self, refusal: Refusal) -> u64 {
         self.refused[refusal as usize]
     }
 
-    /// How many connections have ended for `reason`.
+    /// The number of connections closed for `reason`.
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
         self.closed[reason.index()]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_is_counted_under_its_reason_and_in_all() {
+    fn closes_are_counted_by_reason_and_in_total() {
         let mut counters = Counters::default();
         counters.count_closed(&closed(CloseReason::PeerClosed, 5, 3));
         counters.count_closed(&closed(CloseReason::PeerClosed, 20, 10));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_is_counted_under_its_cause() {
+    fn refusals_are_counted_by_cause() {
         let mut counters = Counters::default();
         counters.count_refused(Refusal::MaxPerSource);
         counters.count_refused(Refusal::MaxPerSource);

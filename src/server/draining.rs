@@ -1,4 +1,4 @@
-//! How the server stops: take in who waits, answer what has come, flush, FIN; and after a while cut short what is left.
+//! The drain: empty the accept queues, answer the received input, flush, send FIN; at the deadline, close what remains.
 
 use super::{Exit, Service};
 use crate::connection::{CloseReason, Connections, Owner};
@@ -6,29 +6,29 @@ use crate::net::{Key, Net, Readiness, Signal, Time};
 use crate::protocol::Protocol;
 use std::time::Duration;
 
-/// How many slots one turn tells of the end, so that a million of them do not hold up those who are served.
-const SLOTS_PER_TURN: usize = 1024;
+/// The number of slots that the drain visits in one iteration, so that a million of them do not delay active
+/// connections.
+const SLOTS_PER_ITERATION: usize = 1024;
 
 /// A second SIGTERM or SIGINT within this time of the first signal is the same request: GNU `timeout` signals its child
-/// and then the process group, and a terminal or a service manager may signal both too.
+/// and then the process group, and a terminal or a service manager may also signal both.
 const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 
-/// A drain under way.
+/// A drain in progress.
 #[derive(Debug)]
 pub(super) struct Drain {
-    /// When what is left is cut short.
+    start: Time,
+    /// The time at which the remaining connections are closed.
     deadline: Time,
-    /// Slots below this index have been told. No connection is accepted any more, so none is missed.
-    told: usize,
-    /// Whether all have been told.
-    all_told: bool,
-    began: Time,
+    /// The index of the next slot to visit. A connection accepted later is drained when it is admitted.
+    next_slot: usize,
+    has_visited_all: bool,
 }
 
 impl Drain {
-    /// When the drain wants a turn.
+    /// The time of the next iteration that the drain needs.
     pub(super) fn wake_at(&self) -> Time {
-        if self.all_told {
+        if self.has_visited_all {
             self.deadline
         } else {
             Time::ZERO
@@ -37,14 +37,14 @@ impl Drain {
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
-    /// Applies the signals that have come: the first starts a drain, a later one may end the server.
+    /// Handles the received signals: the first starts a drain, a later one may stop the server.
     pub(super) fn on_signals(&mut self, reactor: &mut Connections<N, P>) {
         while let Some(signal) = reactor.net.take_signal() {
             if let Some(drain) = &self.drain {
-                let since_first = reactor.now().since(drain.began);
+                let since_first = reactor.now().since(drain.start);
                 if self.exit.is_none() && ends_drain(signal, since_first) {
                     log::warn!(
-                        "{}: a second signal, ending at once with {}",
+                        "{}: second signal, exiting immediately with {}",
                         signal.name(),
                         connections(reactor.len() as u64)
                     );
@@ -54,42 +54,42 @@ impl<N: Net, P: Protocol> Service<N, P> {
             }
             self.close_listeners(reactor);
             log::info!(
-                "{}: draining {} for at most {:?}; another SIGTERM or SIGINT ends at once",
+                "{}: draining {} for at most {:?}; another SIGTERM or SIGINT exits immediately",
                 signal.name(),
                 connections(reactor.len() as u64),
                 self.config.drain_timeout
             );
-            let began = reactor.now();
+            let start = reactor.now();
             self.drain = Some(Drain {
-                deadline: began + self.config.drain_timeout,
-                told: 0,
-                all_told: false,
-                began,
+                start,
+                deadline: start + self.config.drain_timeout,
+                next_slot: 0,
+                has_visited_all: false,
             });
         }
     }
 
-    /// Tells the next few connections of the end, and ends the server when none is left or the time is over.
-    pub(super) fn go_on_draining(&mut self, reactor: &mut Connections<N, P>) {
+    /// Drains the next connections. Stops the server when all have closed, at the latest at the deadline.
+    pub(super) fn continue_drain(&mut self, reactor: &mut Connections<N, P>) {
         let Some(drain) = &mut self.drain else { return };
         let now = reactor.now();
         let end = reactor.slots_end();
-        let from = drain.told;
-        let to = end.min(from + SLOTS_PER_TURN);
-        (drain.told, drain.all_told) = (to, to == end);
-        let (deadline, began) = (drain.deadline, drain.began);
-        for index in from..to {
+        let first = drain.next_slot;
+        drain.next_slot = end.min(first + SLOTS_PER_ITERATION);
+        drain.has_visited_all = drain.next_slot == end;
+        let (start, deadline) = (drain.start, drain.deadline);
+        for index in first..drain.next_slot {
             if let Some(key) = reactor.key_at(index) {
                 self.drain_connection(reactor, key);
             }
         }
         if now >= deadline {
-            self.cut_short(reactor);
+            self.expire_drain(reactor);
         }
         if reactor.is_empty() && !self.accepting.is_open() && self.exit.is_none() {
             log::info!(
                 "drained in {:.1} s: {} served, {} refused, {} bytes in, {} out",
-                now.since(began).as_secs_f64(),
+                now.since(start).as_secs_f64(),
                 connections(self.counters.opened),
                 self.counters.refused_in_all(),
                 self.counters.bytes_in,
@@ -99,7 +99,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Has a connection answer what has arrived, flush and send FIN.
+    /// Makes a connection answer the received input, flush and send FIN.
     pub(super) fn drain_connection(&mut self, reactor: &mut Connections<N, P>, key: Key) {
         if let Some(slot) = reactor.find(key) {
             slot.tenant.drain();
@@ -109,36 +109,35 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Closes what is left. The kernel would do it when the process ends, but by FIN, and so those who were owed bytes
-    /// would take what they have for all.
+    /// Closes the remaining connections. At exit the kernel would close them with FIN, and a client with pending output
+    /// would take its truncated input for complete.
     pub(super) fn close_all(&mut self, reactor: &mut Connections<N, P>) {
         for index in 0..reactor.slots_end() {
-            let Some(key) = reactor.key_at(index) else {
-                continue;
-            };
-            if let Some(slot) = reactor.find(key) {
+            if let Some(key) = reactor.key_at(index)
+                && let Some(slot) = reactor.find(key)
+            {
                 let reason = slot.tenant.cut_short();
                 self.close(reactor, key, reason);
             }
         }
     }
 
-    /// The time to drain is over.
-    fn cut_short(&mut self, reactor: &mut Connections<N, P>) {
+    /// Closes everything at the deadline of the drain.
+    fn expire_drain(&mut self, reactor: &mut Connections<N, P>) {
         self.accepting.close_all();
         self.close_all(reactor);
-        let cut = self.counters.closed_for(CloseReason::DrainExpired);
-        if cut > 0 {
+        let reset = self.counters.closed_for(CloseReason::DrainExpired);
+        if reset > 0 {
             log::warn!(
-                "drain expired after {:?}: {} closed before all that was owed had been taken",
+                "drain expired after {:?}: {} reset",
                 self.config.drain_timeout,
-                connections(cut)
+                connections(reset)
             );
         }
     }
 }
 
-/// Whether a signal that comes this long after the first one cuts the drain short; if not, it is logged here.
+/// Whether a signal ends the drain, this long after the first signal; if not, logs why.
 fn ends_drain(signal: Signal, since_first: Duration) -> bool {
     let name = signal.name();
     if signal == Signal::Hangup {
@@ -154,7 +153,7 @@ fn ends_drain(signal: Signal, since_first: Duration) -> bool {
     true
 }
 
-/// So many connections, in words.
+/// The number and the noun.
 fn connections(count: u64) -> String {
     match count {
         1 => "1 connection".to_owned(),
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_ends_a_drain_after_500_ms_unless_it_is_sighup() {
+    fn signal_other_than_sighup_ends_drain_after_500_ms() {
         let at = Duration::from_millis;
         for signal in [Signal::Terminate, Signal::Interrupt] {
             assert!(!ends_drain(signal, at(0)), "{signal:?}");
@@ -178,8 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_is_not_several() {
-        let said = [0, 1, 2].map(connections);
-        assert_eq!(said, ["0 connections", "1 connection", "2 connections"]);
+    fn one_connection_is_singular() {
+        let texts = [0, 1, 2].map(connections);
+        assert_eq!(texts, ["0 connections", "1 connection", "2 connections"]);
     }
 }

@@ -1,6 +1,6 @@
-//! The server: listeners, who is let in, what is counted, and how it stops.
+//! The server: listeners, admission, counters and the drain.
 //!
-//! In come a [`Net`], a [`Protocol`] and a [`Config`]; [`Server::run`] then serves until a signal has drained it.
+//! A [`Server`] consists of a [`Net`], a [`Protocol`] and a [`Config`]; [`Server::run`] serves until a signal stops it.
 
 mod accepting;
 mod counters;
@@ -27,28 +27,29 @@ use std::time::Duration;
 /// How the server treats its connections. The defaults are those of `echoloop serve`.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// How many connections there may be; further ones are refused.
+    /// The most connections at a time; further ones are refused.
     pub max_connections: usize,
-    /// How many connections there may be from one source (an IPv4 address, or an IPv6 /64); `None`: any number.
+    /// The most connections from one source (an IPv4 address or an IPv6 /64) at a time; `None`: unlimited.
     pub max_per_source: Option<usize>,
     /// Bytes of pending output per peer above which the server stops reading from it.
     pub max_pending: usize,
-    /// Bytes of memory that all connections hold together; near it those with much are not read, and some are evicted.
+    /// Bytes of buffer memory of all connections. Near the limit the server stops reading from the connections with the
+    /// largest buffers, and evicts some of them.
     pub max_buffered: usize,
     /// Close a connection on which no byte was received and none acknowledged for this long; `None`: never.
     pub idle_timeout: Option<Duration>,
     /// Close a connection whose peer acknowledged no byte of its pending output for this long; `None`: never.
     pub stall_timeout: Option<Duration>,
-    /// How long a drain may take before what is left is cut short.
+    /// The most time that a drain takes; then the server closes the remaining connections.
     pub drain_timeout: Duration,
-    /// For how long to poll without sleeping before each sleep.
+    /// The time to poll before each blocking wait.
     pub spin: Duration,
     /// Work that one connection may cause in one iteration ([`Limits::budget`]).
     pub budget: usize,
-    /// Connections that one listener takes in one turn, before it is the connections' turn.
-    pub accepts_per_turn: usize,
-    /// The remedy for a shortage, appended to the warning in the log. The library knows none, since it has no flags;
-    /// a program installs its own.
+    /// The most connections that one listener accepts in one iteration.
+    pub accepts_per_iteration: usize,
+    /// The remedy for a shortage, appended to the warning in the log. The library has no flags to name, so the program
+    /// provides the text.
     pub advice: fn(Shortage) -> String,
 }
 
@@ -64,43 +65,33 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             spin: Duration::ZERO,
             budget: Limits::default().budget,
-            accepts_per_turn: 256,
+            accepts_per_iteration: 256,
             advice: |_| String::new(),
         }
     }
 }
 
-impl Config {
-    fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            idle: self.idle_timeout,
-            stall: self.stall_timeout,
-            connect: None,
-        }
-    }
-}
-
-/// How a server came to its end.
+/// Why a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// A signal came, and all connections were closed in good order or by the drain's time limit.
+    /// A signal started a drain, and all connections have closed, at the latest when the drain expired.
     Drained,
-    /// A second SIGTERM or SIGINT came while the server drained, more than 500 ms after the first signal.
+    /// A second SIGTERM or SIGINT arrived during the drain, more than 500 ms after the first signal.
     Interrupted,
 }
 
-/// A server that speaks `P` over `N`.
+/// A server of the protocol `P` on the network `N`.
 pub struct Server<N: Net, P: Protocol> {
     reactor: Connections<N, P>,
     service: Service<N, P>,
 }
 
-/// All of the server but the loop, which calls it.
+/// The state of the server beside the event loop.
 struct Service<N: Net, P: Protocol> {
     driver: Driver<P>,
     accepting: Accepting<N>,
     counters: Counters,
-    /// Counted only where there is a limit.
+    /// `None` if connections per source are not limited.
     sources: Option<Sources>,
     config: Config,
     drain: Option<Drain>,
@@ -109,15 +100,20 @@ struct Service<N: Net, P: Protocol> {
 }
 
 impl<N: Net, P: Protocol> Server<N, P> {
-    /// A server that does not listen yet.
+    /// Creates a server without listeners.
     pub fn new(net: N, protocol: P, config: Config) -> Self {
         let limits = Limits {
             max_pending: config.max_pending,
             budget: config.budget,
         };
         let common = Common::new(protocol, limits, config.max_buffered);
+        let timeouts = Timeouts {
+            idle: config.idle_timeout,
+            stall: config.stall_timeout,
+            connect: None,
+        };
         Server {
-            reactor: Reactor::new(net, config.timeouts().by_class(), config.spin),
+            reactor: Reactor::new(net, timeouts.by_class(), config.spin),
             service: Service {
                 driver: Driver::new(common),
                 accepting: Accepting::new(),
@@ -131,10 +127,10 @@ impl<N: Net, P: Protocol> Server<N, P> {
         }
     }
 
-    /// Listens on one more address; returns it with the port that was picked if 0 was asked for.
+    /// Listens on an address. Returns it, with the port that the kernel has chosen if 0 was given.
     ///
     /// # Errors
-    /// What `socket`, `bind` or `listen` say: the address is in use, not permitted, not of this machine.
+    /// The error of `socket`, `bind` or `listen`, such as an address that is in use or not local.
     pub fn listen(&mut self, options: &ListenOptions) -> io::Result<SocketAddr> {
         let net = &mut self.reactor.net;
         let address = self.service.accepting.listen(net, options)?;
@@ -151,30 +147,31 @@ impl<N: Net, P: Protocol> Server<N, P> {
         self.service.records.sink = sink;
     }
 
-    /// Serves until a signal has drained it.
+    /// Serves until a signal stops the server.
     ///
     /// # Errors
-    /// What the selector or a listener says when the server cannot go on.
+    /// The error of the selector or of a listener with which the server cannot continue.
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     pub fn run(&mut self) -> io::Result<Exit> {
         loop {
-            if let Some(exit) = self.turn()? {
+            if let Some(exit) = self.run_iteration()? {
                 return Ok(exit);
             }
         }
     }
 
-    /// One turn of the loop; says how the server ended if this was its last. Then no connection is left.
+    /// Runs one iteration of the event loop. Returns why the server has stopped, if it has; then all connections are
+    /// closed.
     ///
     /// # Errors
     /// As [`Server::run`].
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
-    pub fn turn(&mut self) -> io::Result<Option<Exit>> {
+    pub fn run_iteration(&mut self) -> io::Result<Option<Exit>> {
         self.service.run_iteration(&mut self.reactor)?;
         self.service.resume_accepting(&mut self.reactor);
-        self.service.go_on_draining(&mut self.reactor);
+        self.service.continue_drain(&mut self.reactor);
         let exit = self.service.exit.take();
         if exit.is_some() {
             self.service.close_all(&mut self.reactor);
@@ -182,53 +179,47 @@ impl<N: Net, P: Protocol> Server<N, P> {
         exit.transpose()
     }
 
-    /// What has been counted since the server began.
+    /// The counters since the start of the server.
     pub fn counters(&self) -> &Counters {
         &self.service.counters
     }
 
-    /// How many connections are live.
+    /// The number of open connections.
     pub fn live(&self) -> usize {
         self.reactor.len()
     }
 
-    /// Bytes of memory held for what connections owe, all together.
+    /// Bytes of buffer memory of all connections.
     pub fn buffered(&self) -> usize {
         self.service.driver.common.pool.held()
     }
 
-    /// The same, counted connection by connection, for tests.
+    /// As [`buffered`](Server::buffered), but added up over the connections. For tests.
     pub fn count_buffered(&mut self) -> usize {
-        let mut held = 0;
-        for index in 0..self.reactor.slots_end() {
-            let key = self.reactor.key_at(index);
-            if let Some(slot) = key.and_then(|key| self.reactor.find(key)) {
-                held += slot.tenant.footprint(&self.service.driver.common.pool);
-            }
-        }
-        held
+        let slots = 0..self.reactor.slots_end();
+        let footprint = |index| {
+            let slot = self.reactor.find(self.reactor.key_at(index)?)?;
+            Some(slot.tenant.footprint(&self.service.driver.common.pool))
+        };
+        slots.filter_map(footprint).sum()
     }
 
-    /// The next connection gets the number after this one. For tests, in which numbers are to wrap soon.
-    pub fn number_after(&mut self, serial: u32) {
-        self.reactor.number_after(serial);
+    /// The next connection gets the serial number after this one. For tests.
+    pub fn set_last_serial(&mut self, serial: u32) {
+        self.reactor.set_last_serial(serial);
     }
 
-    /// The memory that connections hold, all together.
+    /// The buffer memory of all connections.
     pub fn pool(&mut self) -> &mut Pool {
         &mut self.service.driver.common.pool
     }
 
-    /// From now on grants no memory for slots and further turns, as if the machine had none left, or does again. For
-    /// tests, as [`Pool::refuse`].
-    pub fn refuse_places(&mut self, refuses: bool) {
-        self.reactor.refuse(refuses);
-    }
-
-    /// The same, for sources from which there is no connection yet.
-    pub fn refuse_sources(&mut self, refuses: bool) {
-        if let Some(sources) = &mut self.service.sources {
-            sources.refuse(refuses);
+    /// Makes the allocation of slots and queue entries fail, and that of entries for new sources; or succeed again. For
+    /// tests.
+    pub fn set_out_of_memory(&mut self, slots: bool, sources: bool) {
+        self.reactor.set_out_of_memory(slots);
+        if let Some(table) = &mut self.service.sources {
+            table.is_out_of_memory = sources;
         }
     }
 
@@ -273,17 +264,17 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
     fn closed(&mut self, _: &mut Connections<N, P>, key: Key, closed: Closed) {
         self.counters.count_closed(&closed);
         if let Some(sources) = &mut self.sources {
-            sources.leave(closed.tag);
+            sources.release(closed.tag);
         }
-        self.accepting.a_descriptor_is_free();
+        self.accepting.on_fd_released();
         self.records.on_closed(key);
-        let (serial, reason) = (key.serial, closed.reason);
-        let (bytes_in, bytes_out) = (closed.bytes_in, closed.bytes_out);
-        match closed.error {
-            None => log::debug!("#{serial} closed: {reason}, {bytes_in} bytes in, {bytes_out} out"),
-            Some(error) => log::debug!(
-                "#{serial} closed: {reason}, {bytes_in} bytes in, {bytes_out} out ({error})"
-            ),
-        }
+        let (reason, bytes_in, bytes_out) = (closed.reason, closed.bytes_in, closed.bytes_out);
+        log::debug!(
+            "#{} closed: {reason}, {bytes_in} bytes in, {bytes_out} out{}",
+            key.serial,
+            closed
+                .error
+                .map_or_else(String::new, |error| format!(" ({error})"))
+        );
     }
 }

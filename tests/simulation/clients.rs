@@ -170,7 +170,7 @@ impl<const DRAINS: bool> Clients<DRAINS> {
         ];
         let [buffers, queue_entries] = chances.map(|chance| network.fault(chance));
         self.owner.driver.common.pool.refuse(buffers);
-        self.reactor.refuse(queue_entries);
+        self.reactor.set_out_of_memory(queue_entries);
     }
 
     /// Checks that no client is connecting for longer than the connect timeout. To be called when the program sleeps.

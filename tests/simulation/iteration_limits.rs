@@ -88,7 +88,7 @@ impl Network {
         // A drain empties the accept queues in one iteration.
         if !self.stopping {
             for listener in &self.listeners {
-                let (accepted, most) = (listener.accepted, config.accepts_per_turn);
+                let (accepted, most) = (listener.accepted, config.accepts_per_iteration);
                 assert!(
                     accepted <= most,
                     "{accepted} connections accepted in one iteration"

@@ -106,7 +106,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
             "the run does not end: {config:?}"
         );
         if wake_if_due(&network, SERVER) {
-            server.turn().unwrap();
+            server.run_iteration().unwrap();
         }
         if wake_if_due(&network, CLIENTS) {
             load.run_iteration().unwrap();

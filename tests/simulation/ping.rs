@@ -114,7 +114,7 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
             "the run does not end: {config:?}"
         );
         if wake_if_due(&network, SERVER) {
-            server.turn().unwrap();
+            server.run_iteration().unwrap();
         }
         let has_stdio_event = stdout.borrow().is_pending();
         if wake_if_due(&network, CLIENTS) || has_stdio_event {
@@ -170,7 +170,7 @@ fn text(printed: &[u8], output_closed: bool) -> String {
 fn stop<const DRAINS: bool>(network: &SharedNetwork, server: &mut Server<SimNet<DRAINS>, Raw>) {
     let drain_timeout = Config::default().drain_timeout.as_nanos();
     network.borrow_mut().stop(drain_timeout as u64);
-    while !wake_if_due(network, SERVER) || server.turn().unwrap().is_none() {
+    while !wake_if_due(network, SERVER) || server.run_iteration().unwrap().is_none() {
         advance(network, u64::MAX);
     }
     let network = network.borrow();

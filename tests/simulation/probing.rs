@@ -51,7 +51,7 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
     let mut load = Load::new(net(CLIENTS), config, StageWatch(Rc::clone(&stage)));
     while stage.get() != Stage::Probing {
         if wake_if_due(&network, SERVER) {
-            server.turn().unwrap();
+            server.run_iteration().unwrap();
         }
         if wake_if_due(&network, CLIENTS) {
             load.run_iteration().unwrap();
@@ -63,7 +63,7 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
     while !load.is_done() {
         if next_iteration_at <= network.borrow().now {
             next_iteration_at += every.unwrap();
-            server.turn().unwrap();
+            server.run_iteration().unwrap();
         }
         if wake_if_due(&network, CLIENTS) {
             load.run_iteration().unwrap();

@@ -123,7 +123,7 @@ fn draw_config(rng: &mut Rng, max_message: usize) -> Config {
         stall_timeout: Some(time(rng)),
         drain_timeout: time(rng),
         budget: size(rng, 200_000).max(64),
-        accepts_per_turn: size(rng, 20),
+        accepts_per_iteration: size(rng, 20),
         ..Config::default()
     }
 }
@@ -302,7 +302,7 @@ impl<const DRAINS: bool, P: Protocol> ProtocolRun<DRAINS, P> {
             network.fault(chance)
         };
         self.server.pool().refuse(refused);
-        self.exit = self.server.turn().unwrap();
+        self.exit = self.server.run_iteration().unwrap();
         self.network.borrow().check_iteration_limits(&self.config);
         let is_scarce = self.server.pool().is_scarce();
         let held = self.server.buffered();

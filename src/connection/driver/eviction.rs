@@ -99,10 +99,10 @@ impl<P: Protocol> Driver<P> {
     /// Whether the peer of a connection has acknowledged none of its pending output for [`EVICT_AFTER`].
     fn is_stalled<N: Net>(&mut self, reactor: &mut Connections<N, P>, key: Key) -> bool {
         let now = reactor.now();
-        if reactor.quiet_for(key) < EVICT_AFTER {
+        if reactor.timer_age(key) < EVICT_AFTER {
             return false;
         }
-        let Some((slot, net)) = reactor.find_with_net(key) else {
+        let Some((slot, net)) = reactor.slot_and_net(key) else {
             return false;
         };
         // A connection in another class holds a record, which waits for the owner and not for the peer.

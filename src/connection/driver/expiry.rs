@@ -55,7 +55,7 @@ impl<P: Protocol> Driver<P> {
         let Some(timeout) = reactor.timeout(base) else {
             return false;
         };
-        let Some((slot, net)) = reactor.find_with_net(key) else {
+        let Some((slot, net)) = reactor.slot_and_net(key) else {
             return false;
         };
         let connection = &mut slot.tenant;

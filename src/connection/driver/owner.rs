@@ -88,7 +88,7 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     fn run_iteration(&mut self, reactor: &mut Connections<N, P>) -> io::Result<()> {
-        reactor.turn(self)?;
+        reactor.run_iteration(self)?;
         self.events_handled(reactor);
         if Self::EVICTS && self.driver().begin_eviction(reactor.now()) {
             while let Some(key) = self.driver().next_to_evict(reactor) {

@@ -35,7 +35,7 @@ impl<P: Protocol> Driver<P> {
         key: Key,
         take: impl FnOnce(&mut N, &[u8]) -> io::Result<usize>,
     ) -> io::Result<(usize, Option<CloseReason>)> {
-        let Some((slot, net)) = reactor.find_with_net(key) else {
+        let Some((slot, net)) = reactor.slot_and_net(key) else {
             return Ok((0, None));
         };
         let pool = &mut self.common.pool;

@@ -16,7 +16,7 @@ fn memory_waiters_run_at_once_if_they_cannot_be_queued() {
     for key in [first, last] {
         harness.set_steps(key, &[input(b"x"), accepts(b"x")]);
     }
-    harness.reactor.refuse(true);
+    harness.reactor.set_out_of_memory(true);
     assert_eq!(
         harness.resume_waiting(),
         Some((closing, CloseReason::PeerClosed))
@@ -32,7 +32,7 @@ fn memory_waiters_run_at_once_if_they_cannot_be_queued() {
 fn connection_that_cannot_be_queued_closes() {
     let mut harness = Harness::new(budget(2), 1 << 20);
     let key = harness.open();
-    harness.reactor.refuse(true);
+    harness.reactor.set_out_of_memory(true);
     let reason = harness.drive(key, READABLE, &[input(b"ab"), accepts(b"ab")]);
     assert_eq!(reason, Some(CloseReason::NoMemory));
 
@@ -48,7 +48,7 @@ fn connection_that_cannot_be_queued_closes() {
 fn unqueued_lingering_connection_closes_at_its_deadline() {
     let mut harness = Harness::new(budget(SCRATCH_SIZE), 1 << 20);
     let key = harness.open();
-    harness.reactor.refuse(true);
+    harness.reactor.set_out_of_memory(true);
     harness.reactor.find(key).unwrap().tenant.drain();
     let flood = vec![b'x'; SCRATCH_SIZE];
     let steps = [Step::ReadWouldBlock, Step::Shutdown, input(&flood)];

@@ -150,7 +150,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         }
         if rng.chance(300) {
             // Serial numbers wrap after a few connections.
-            server.number_after(u32::MAX - rng.index(20) as u32);
+            server.set_last_serial(u32::MAX - rng.index(20) as u32);
         }
         Run {
             clients: Clients::new(&network, &mut rng, scenario.most_clients, scenario.step),
@@ -309,7 +309,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             network.begin_iteration();
         }
         self.inject_alloc_faults();
-        self.exit = self.server.turn().unwrap();
+        self.exit = self.server.run_iteration().unwrap();
         let mut network = self.network.borrow_mut();
         network.check_iteration_limits(&self.config);
         network.record_refused_requeues(self.has_queue_alloc_fault);
@@ -334,8 +334,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         ];
         let [buffers, queues, sources] = chances.map(|chance| network.fault(chance));
         self.server.pool().refuse(buffers);
-        self.server.refuse_places(queues);
-        self.server.refuse_sources(sources);
+        self.server.set_out_of_memory(queues, sources);
         self.has_alloc_fault = buffers || queues || sources;
         self.has_queue_alloc_fault = queues;
     }

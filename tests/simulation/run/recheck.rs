@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Runs the server up to the time `until` and until it sleeps.
 fn run(server: &mut Server<SimNet<true>, Raw>, network: &SharedNetwork, until: u64) {
     loop {
-        server.turn().unwrap();
+        server.run_iteration().unwrap();
         let mut network = network.borrow_mut();
         let is_ready = network.is_anything_ready(SERVER);
         let asleep = network.hosts[SERVER].asleep_until.take_if(|_| !is_ready);

@@ -53,7 +53,7 @@ fn draw_config(rng: &mut Rng) -> Config {
         } else {
             size(rng, 300_000)
         },
-        accepts_per_turn: size(rng, 20),
+        accepts_per_iteration: size(rng, 20),
         ..Config::default()
     }
 }

@@ -226,9 +226,8 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             chances.map(|chance| network.fault(chance))
         };
         self.server.pool().refuse(memory);
-        self.server.refuse_places(places);
-        self.server.refuse_sources(sources);
-        self.exit = self.server.turn().unwrap();
+        self.server.set_out_of_memory(places, sources);
+        self.exit = self.server.run_iteration().unwrap();
     }
 
     fn run_client_iteration(&mut self) -> Option<Result<SendReport, Failure>> {
@@ -244,7 +243,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             chances.map(|chance| network.fault(chance))
         };
         self.sender.pool().refuse(memory);
-        self.sender.refuse_places(places);
+        self.sender.set_out_of_memory(places);
         let result = self.sender.run_iteration();
         self.check_progress();
         self.check_bounds();

@@ -176,7 +176,7 @@ fn reset_on_resumed_reading_without_queue_memory_is_reported() {
     let (mut client, sent) = LoneClient::with_blocked_output(Faults::default());
     let peer = client.peer_socket();
     client.network.borrow_mut().close(peer, true);
-    client.sender.refuse_places(true);
+    client.sender.set_out_of_memory(true);
     let result = client.run(3 * SECOND);
     assert!(is_lost(&result), "{result:?}");
     assert_eq!(client.stdout.borrow().written.len(), sent);
