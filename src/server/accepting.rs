@@ -184,7 +184,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
 
     /// Whether anybody wants to know where connections come from: the limit per source, or a reader of the log.
     fn wants_peers(&self) -> bool {
-        self.sources.is_some() || log::log_enabled!(log::Level::Debug)
+        P::WANTS_PEER || self.sources.is_some() || log::log_enabled!(log::Level::Debug)
     }
 
     fn pause_accepting(&mut self, now: Time, error: &io::Error) {
@@ -249,6 +249,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         };
         self.counters.opened += 1;
         log::debug!("#{} open {}", key.serial, shown(peer));
+        let peer = peer.filter(|_| P::WANTS_PEER).map(canonical);
+        self.driver.common.protocol.opened(key.into(), peer);
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
         } else if self.drain.is_some() {

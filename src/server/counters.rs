@@ -42,6 +42,7 @@ pub enum Shortage {
 ///
 /// Invariant: `opened` = the sum of `closed` + the connections that are live.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Connections that were taken.
     pub opened: u64,

@@ -52,21 +52,33 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 }
                 continue;
             }
-            self.close_listeners(reactor);
-            log::info!(
-                "{}: draining {} for at most {:?}; another SIGTERM or SIGINT ends at once",
-                signal.name(),
-                connections(reactor.len() as u64),
-                self.config.drain_timeout
-            );
-            let began = reactor.now();
-            self.drain = Some(Drain {
-                deadline: began + self.config.drain_timeout,
-                told: 0,
-                all_told: false,
-                began,
-            });
+            let now = reactor.now();
+            self.begin_drain(reactor, signal.name(), now);
         }
+    }
+
+    /// Starts a drain for `cause`, unless one has started already.
+    pub(super) fn begin_drain(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        cause: &str,
+        began: Time,
+    ) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.close_listeners(reactor);
+        log::info!(
+            "{cause}: draining {} for at most {:?}; another SIGTERM or SIGINT ends at once",
+            connections(reactor.len() as u64),
+            self.config.drain_timeout
+        );
+        self.drain = Some(Drain {
+            deadline: began + self.config.drain_timeout,
+            told: 0,
+            all_told: false,
+            began,
+        });
     }
 
     /// Tells the next few connections of the end, and ends the server when none is left or the time is over.
