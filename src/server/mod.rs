@@ -8,6 +8,8 @@ mod draining;
 mod messages;
 mod records;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 pub use counters::{Counters, Refusal, Shortage};
