@@ -27,6 +27,9 @@ use crate::time::Time;
 use core::net::SocketAddr;
 
 /// The protocol of a listener: its settings, and the data that its sessions share.
+///
+/// Only a [`Server`](crate::server::Server) calls the provided methods; a client has an
+/// [`Owner`](crate::connection::Owner) instead.
 pub trait Protocol: Sized {
     /// The state of the protocol on one connection.
     type Session: Session<Shared = Self>;

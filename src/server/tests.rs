@@ -186,7 +186,7 @@ fn context_opened_and_closed_have_the_same_id() {
 }
 
 #[test]
-fn peer_address_is_passed_to_a_protocol_that_wants_it() {
+fn peer_address_is_passed_if_wants_peer_is_true() {
     let mut fixture = Fixture::<true>::with_config(Config::default());
     let (client, _) = fixture.connect();
     assert_eq!(fixture.state().peers, [client.local_addr().ok()]);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Kills the example when the test ends.
 struct Running(Child);
@@ -166,4 +166,18 @@ fn graceful_stop_drains_all_connections_and_exits() {
     let status = running.0.wait().unwrap();
     assert!(status.success(), "{status}");
     assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn timer_replies_when_the_last_number_has_passed() {
+    let (_running, address) = start("timer");
+    let mut client = connect(&address);
+    let mut other = connect(&address);
+    let start = Instant::now();
+    other.get_mut().write_all(b"1\n").unwrap();
+    client.get_mut().write_all(b"60000\n").unwrap();
+    client.get_mut().write_all(b"50\n").unwrap();
+    assert_eq!(receive_line(&mut other), "time is up\n");
+    assert_eq!(receive_line(&mut client), "time is up\n");
+    assert!(start.elapsed() >= Duration::from_millis(50));
 }

@@ -45,13 +45,14 @@ const SERVER: &str = "echoloop serve >/dev/null 2>&1 &\nuntil_listening 0\n";
 const END: &str = "mark 999\nread -r _ <&3\nkill $(jobs -p) 2>/dev/null\nwait\n";
 
 /// The example programs.
-const EXAMPLES: [&str; 6] = [
+const EXAMPLES: [&str; 7] = [
     "calculator",
     "chat",
     "client",
     "graceful_stop",
     "shout",
     "stateful_framing",
+    "timer",
 ];
 
 /// `cargo run` of the documents, with the programs that are built already.
