@@ -1,8 +1,11 @@
 //! A test harness that calls a session as a connection does: unconsumed input is passed again before new input, and a
 //! session that has filled its outbox is called again.
 
-use echoloop::protocol::{Context, Finish, Outbox, Protocol, Session};
+use echoloop::protocol::{ConnectionId, Context, Finish, Outbox, Protocol, Session};
 use echoloop::time::Time;
+
+/// The connection of the session.
+const ID: ConnectionId = ConnectionId::new(0, 1);
 
 /// The output of a session, and why it finished.
 pub type Output = (Vec<u8>, Option<Finish>);
@@ -17,10 +20,7 @@ pub fn run_session<P: Protocol>(mut protocol: P, pieces: &[Vec<u8>], capacity: u
         unconsumed.extend(piece);
         loop {
             let mut outbox = Outbox::new(&mut write_buffer, capacity);
-            let context = Context {
-                now: Time::ZERO,
-                shared: &mut protocol,
-            };
+            let context = Context::new(ID, Time::ZERO, &mut protocol);
             let consumed = session.receive(&unconsumed, context, &mut outbox);
             assert!(!outbox.is_out_of_memory());
             output.extend(outbox.bytes());
@@ -39,10 +39,7 @@ pub fn run_session<P: Protocol>(mut protocol: P, pieces: &[Vec<u8>], capacity: u
         }
     }
     let mut outbox = Outbox::new(&mut write_buffer, capacity);
-    let context = Context {
-        now: Time::ZERO,
-        shared: &mut protocol,
-    };
+    let context = Context::new(ID, Time::ZERO, &mut protocol);
     session.end(&unconsumed, context, &mut outbox);
     output.extend(outbox.bytes());
     (output, outbox.finished())

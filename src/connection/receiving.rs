@@ -37,10 +37,7 @@ impl<S: Session> Connection<S> {
         self.count_input(input, cx.key.serial);
         let mut outbox = Outbox::new(cx.write_buffer, cx.common.limits.max_pending);
         let shared = &mut cx.common.protocol;
-        let context = Context {
-            now: cx.now,
-            shared,
-        };
+        let context = Context::new(cx.key.into(), cx.now, shared);
         let consumed = self.session.receive(input, context, &mut outbox);
         if consumed < input.len() || !outbox.is_ordinary() {
             let consumed = consumed.min(input.len());
@@ -199,10 +196,7 @@ impl<S: Session> Connection<S> {
         let space = self.output_space(cx.common.limits.max_pending, &cx.common.pool);
         let mut outbox = Outbox::new(cx.write_buffer, space);
         let shared = &mut cx.common.protocol;
-        let context = Context {
-            now: cx.now,
-            shared,
-        };
+        let context = Context::new(cx.key.into(), cx.now, shared);
         let consumed = method(&mut self.session, input, context, &mut outbox);
         let consumed = consumed.min(input.len());
         if outbox.is_empty() && outbox.is_ordinary() {

@@ -1,5 +1,7 @@
 //! The events that [`Net::wait`](super::Net::wait) reports: which connection or source is ready, and for what.
 
+use crate::protocol::ConnectionId;
+
 /// Identifies a connection by its slot and its serial number.
 ///
 /// Events, deadlines and queues carry keys. The serial of a closed connection does not match that of its slot, so its
@@ -82,6 +84,23 @@ impl Key {
         Key {
             slot: number as u32,
             serial: (number >> 32) as u32,
+        }
+    }
+}
+
+impl From<Key> for ConnectionId {
+    #[inline]
+    fn from(key: Key) -> ConnectionId {
+        ConnectionId::new(key.slot, key.serial)
+    }
+}
+
+impl From<ConnectionId> for Key {
+    #[inline]
+    fn from(id: ConnectionId) -> Key {
+        Key {
+            slot: id.slot(),
+            serial: id.serial(),
         }
     }
 }

@@ -34,6 +34,7 @@ impl Session for DiscardSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ConnectionId;
     use crate::time::Time;
 
     #[test]
@@ -41,10 +42,8 @@ mod tests {
         assert_eq!(Discard.name(), "discard");
         let mut write_buffer = Vec::new();
         let mut outbox = Outbox::new(&mut write_buffer, 64);
-        let context = Context {
-            now: Time::ZERO,
-            shared: &mut Discard,
-        };
+        let mut shared = Discard;
+        let context = Context::new(ConnectionId::new(0, 1), Time::ZERO, &mut shared);
         let mut session = Discard.session();
         assert_eq!(session.receive(b"hello", context, &mut outbox), 5);
         assert!(outbox.is_empty() && outbox.finished().is_none());

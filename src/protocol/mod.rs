@@ -7,6 +7,7 @@ mod collect;
 mod discard;
 mod frame;
 mod line;
+mod message;
 mod outbox;
 mod raw;
 mod reply;
@@ -17,13 +18,18 @@ pub use collect::{Collect, CollectSession};
 pub use discard::{Discard, DiscardSession};
 pub use frame::{Frame, FrameSession, Width};
 pub use line::{Line, LineSession};
+pub use message::{ConnectionId, Message};
 pub use outbox::{Finish, Outbox};
 pub use raw::{Raw, RawSession};
 pub use reply::{Echo, Handler, Reply};
 
 use crate::time::Time;
+use core::net::SocketAddr;
 
 /// The protocol of a listener: its settings, and the data that its sessions share.
+///
+/// Only a [`Server`](crate::server::Server) calls the provided methods; a client has an
+/// [`Owner`](crate::connection::Owner) instead.
 pub trait Protocol: Sized {
     /// The state of the protocol on one connection.
     type Session: Session<Shared = Self>;
@@ -33,15 +39,62 @@ pub trait Protocol: Sized {
 
     /// Creates the session of a new connection.
     fn session(&mut self) -> Self::Session;
+
+    /// Whether [`opened`](Protocol::opened) gets the peer's address. It costs a thirtieth of accepting a connection.
+    const WANTS_PEER: bool = false;
+
+    /// A server has admitted a connection, and opens its session next. `peer` is given if
+    /// [`WANTS_PEER`](Protocol::WANTS_PEER) is true; the address of an IPv4 client is IPv4 on each listener.
+    fn opened(&mut self, _id: ConnectionId, _peer: Option<SocketAddr>) {}
+
+    /// A connection that was [`opened`](Protocol::opened) has closed. Messages to it are dropped from now on.
+    fn closed(&mut self, _id: ConnectionId) {}
+
+    /// The next message to send to a connection; `None` if there is none.
+    ///
+    /// A server calls this at the end of each iteration of the event loop until it returns `None`, so the messages of
+    /// one iteration are sent in it. A message to a connection that is closed, or has sent FIN, is dropped.
+    ///
+    /// A message to a slow reader closes its connection instead, with RST: the stream would have a gap, and kept
+    /// messages would take memory without bound. A slow reader has
+    /// [`max_pending`](crate::connection::Limits::max_pending) bytes of pending output or more, or, while memory is
+    /// scarce, its share of the memory. So a connection holds at most `max_pending` bytes and one message.
+    #[inline]
+    fn next_message(&mut self) -> Option<Message> {
+        None
+    }
+
+    /// When to call [`on_wake`](Protocol::on_wake); `None`: not at all.
+    ///
+    /// It is called once or twice in each iteration, so it returns a stored value or the first of an ordered
+    /// collection.
+    #[inline]
+    fn wake_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// The time [`wake_at`](Protocol::wake_at) has come. That time is to change, or the next iteration follows at once.
+    fn on_wake(&mut self, _now: Time) {}
 }
 
 /// The environment of a session during a call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Context<'a, Shared> {
+    /// The connection of the session.
+    pub id: ConnectionId,
     /// The time of the current iteration of the event loop, in which the input was received.
     pub now: Time,
     /// The data that all sessions of the listener share.
     pub shared: &'a mut Shared,
+}
+
+impl<'a, Shared> Context<'a, Shared> {
+    /// The context of a call, for the tests of a session.
+    #[inline]
+    pub fn new(id: ConnectionId, now: Time, shared: &'a mut Shared) -> Self {
+        Context { id, now, shared }
+    }
 }
 
 /// The state of a protocol on one connection.
@@ -54,7 +107,8 @@ pub struct Context<'a, Shared> {
 /// The reply is the input in capitals:
 ///
 /// ```
-/// use echoloop::protocol::{Context, Outbox, Protocol, Session};
+/// use echoloop::protocol::{ConnectionId, Context, Outbox, Protocol, Session};
+/// use echoloop::time::Time;
 ///
 /// struct Shout;
 /// struct ShoutSession;
@@ -82,10 +136,8 @@ pub struct Context<'a, Shared> {
 ///
 /// let mut write_buffer = Vec::new();
 /// let mut outbox = Outbox::new(&mut write_buffer, 1024);
-/// let context = Context {
-///     now: echoloop::time::Time::ZERO,
-///     shared: &mut Shout,
-/// };
+/// let mut shared = Shout;
+/// let context = Context::new(ConnectionId::new(0, 1), Time::ZERO, &mut shared);
 /// assert_eq!(Shout.session().receive(b"hello", context, &mut outbox), 5);
 /// assert_eq!(outbox.bytes(), b"HELLO");
 /// ```

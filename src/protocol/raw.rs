@@ -40,6 +40,7 @@ impl Session for RawSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ConnectionId;
     use crate::time::Time;
 
     #[test]
@@ -47,10 +48,8 @@ mod tests {
         assert_eq!(Raw.name(), "raw");
         let mut write_buffer = Vec::new();
         let mut outbox = Outbox::new(&mut write_buffer, 64);
-        let context = Context {
-            now: Time::ZERO,
-            shared: &mut Raw,
-        };
+        let mut shared = Raw;
+        let context = Context::new(ConnectionId::new(0, 1), Time::ZERO, &mut shared);
         let input = b"hello";
         assert_eq!(Raw.session().receive(input, context, &mut outbox), 5);
         assert!(std::ptr::eq(outbox.bytes(), input.as_slice()));

@@ -177,9 +177,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Whether the limit per source or the log needs the addresses of clients.
+    /// Whether the protocol, the limit per source or the log needs the addresses of clients.
     fn needs_peer_address(&self) -> bool {
-        self.sources.is_some() || log::log_enabled!(log::Level::Debug)
+        P::WANTS_PEER || self.sources.is_some() || log::log_enabled!(log::Level::Debug)
     }
 
     fn pause_accepting(&mut self, now: Time, error: &io::Error) {
@@ -244,6 +244,8 @@ impl<N: Net, P: Protocol> Service<N, P> {
         };
         self.counters.opened += 1;
         log::debug!("#{} open {}", key.serial, shown(peer));
+        let peer = peer.filter(|_| P::WANTS_PEER).map(canonical);
+        self.driver.common.protocol.opened(key.into(), peer);
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
         } else if self.drain.is_some() {

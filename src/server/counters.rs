@@ -42,6 +42,7 @@ pub enum Shortage {
 ///
 /// Invariant: `opened` = the sum of `closed` + the number of open connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Connections that were accepted and admitted.
     pub opened: u64,

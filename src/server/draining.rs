@@ -52,21 +52,33 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 }
                 continue;
             }
-            self.close_listeners(reactor);
-            log::info!(
-                "{}: draining {} for at most {:?}; another SIGTERM or SIGINT exits immediately",
-                signal.name(),
-                connections(reactor.len() as u64),
-                self.config.drain_timeout
-            );
-            let start = reactor.now();
-            self.drain = Some(Drain {
-                start,
-                deadline: start + self.config.drain_timeout,
-                next_slot: 0,
-                has_visited_all: false,
-            });
+            let now = reactor.now();
+            self.begin_drain(reactor, signal.name(), now);
         }
+    }
+
+    /// Starts a drain for `cause`, unless one has started already.
+    pub(super) fn begin_drain(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        cause: &str,
+        start: Time,
+    ) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.close_listeners(reactor);
+        log::info!(
+            "{cause}: draining {} for at most {:?}; another SIGTERM or SIGINT exits immediately",
+            connections(reactor.len() as u64),
+            self.config.drain_timeout
+        );
+        self.drain = Some(Drain {
+            deadline: start + self.config.drain_timeout,
+            start,
+            next_slot: 0,
+            has_visited_all: false,
+        });
     }
 
     /// Drains the next connections. Stops the server when all have closed, at the latest at the deadline.

@@ -5,8 +5,11 @@
 mod accepting;
 mod counters;
 mod draining;
+mod messages;
 mod records;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 pub use counters::{Counters, Refusal, Shortage};
@@ -172,11 +175,21 @@ impl<N: Net, P: Protocol> Server<N, P> {
         self.service.run_iteration(&mut self.reactor)?;
         self.service.resume_accepting(&mut self.reactor);
         self.service.continue_drain(&mut self.reactor);
+        while self.service.send_messages(&mut self.reactor) {
+            self.service.continue_drain(&mut self.reactor);
+        }
         let exit = self.service.exit.take();
         if exit.is_some() {
             self.service.close_all(&mut self.reactor);
         }
         exit.transpose()
+    }
+
+    /// Starts a drain, as the first SIGTERM does: the next iterations answer the input that has arrived, flush the output,
+    /// send FIN, and then return [`Exit::Drained`]. No effect if the server is draining already.
+    pub fn drain(&mut self) {
+        let now = self.reactor.net.now();
+        self.service.begin_drain(&mut self.reactor, "stop", now);
     }
 
     /// The counters since the start of the server.
@@ -249,6 +262,7 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
         if self.driver.has_records() {
             self.deliver_records(reactor);
         }
+        self.fire_timer(reactor.now());
     }
 
     fn wake_at(&self) -> Option<Time> {
@@ -258,7 +272,11 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
         }
         let evicts = self.driver.evicts_at();
         let others = self.accepting.paused_until.into_iter().chain(evicts);
-        drain.into_iter().chain(others).min()
+        let due = drain.into_iter().chain(others).min();
+        match self.driver.common.protocol.wake_at() {
+            None => due,
+            Some(at) => Some(due.map_or(at, |due| due.min(at))),
+        }
     }
 
     fn closed(&mut self, _: &mut Connections<N, P>, key: Key, closed: Closed) {
@@ -268,6 +286,7 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
         }
         self.accepting.on_fd_released();
         self.records.on_closed(key);
+        self.driver.common.protocol.closed(key.into());
         let (reason, bytes_in, bytes_out) = (closed.reason, closed.bytes_in, closed.bytes_out);
         log::debug!(
             "#{} closed: {reason}, {bytes_in} bytes in, {bytes_out} out{}",

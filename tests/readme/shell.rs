@@ -44,6 +44,17 @@ const SERVER: &str = "echoloop serve >/dev/null 2>&1 &\nuntil_listening 0\n";
 /// The servers of an example run until all their log lines are read.
 const END: &str = "mark 999\nread -r _ <&3\nkill $(jobs -p) 2>/dev/null\nwait\n";
 
+/// The example programs.
+const EXAMPLES: [&str; 7] = [
+    "calculator",
+    "chat",
+    "client",
+    "graceful_stop",
+    "shout",
+    "stateful_framing",
+    "timer",
+];
+
 /// `cargo run` of the documents, with the programs that are built already.
 const CARGO: &str = r#"#!/bin/sh
 [ "$1" = run ] && shift || exit 125
@@ -71,7 +82,7 @@ impl Programs {
         let programs = Programs(tempfile::tempdir().unwrap());
         let built = Path::new(env!("CARGO_BIN_EXE_echoloop"));
         programs.copy(built, "echoloop");
-        for example in ["shout", "calculator"] {
+        for example in EXAMPLES {
             programs.copy(&built.with_file_name("examples").join(example), example);
         }
         let cargo = programs.0.path().join("cargo");

@@ -227,6 +227,24 @@ impl<P: Protocol> Driver<P> {
         Some(slot.tenant.pending_output(&self.common.pool))
     }
 
+    /// Why a connection is to be closed instead of being sent output that its session did not write; `None` if its peer
+    /// reads fast enough. Output of a session needs no such limit, since input is not read while output is pending.
+    pub fn overload_reason<N: Net>(
+        &self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+    ) -> Option<CloseReason> {
+        let pending = self.pending_output(reactor, key)?;
+        let Common { limits, pool, .. } = &self.common;
+        if pending >= limits.max_pending {
+            Some(CloseReason::Stalled)
+        } else if pending > 0 && pending >= pool.share() && pool.is_scarce() {
+            Some(CloseReason::NoMemory)
+        } else {
+            None
+        }
+    }
+
     /// Connects to `target`, from the address `local` if one is given. `tag` identifies the connection to its owner. The
     /// result of the handshake is an event.
     ///
@@ -312,6 +330,7 @@ impl<P: Protocol> Driver<P> {
 
 /// A connection that has closed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Closed {
     /// Why it ended.
     pub reason: CloseReason,

@@ -4,8 +4,10 @@
 mod frame;
 mod line;
 
-use super::{Context, Finish, Outbox, Protocol, Session};
+use super::{ConnectionId, Context, Finish, Outbox, Protocol, Session};
 use crate::time::Time;
+
+const ID: ConnectionId = ConnectionId::new(0, 1);
 
 /// A harness that calls a session as a connection does: unconsumed input is passed again before new input, and a
 /// session that has filled its outbox is called again.
@@ -40,10 +42,7 @@ impl<P: Protocol> Harness<P> {
             let input = std::mem::take(&mut self.unconsumed);
             let mut write_buffer = Vec::new();
             let mut outbox = Outbox::new(&mut write_buffer, self.capacity);
-            let context = Context {
-                now: Time::ZERO,
-                shared: &mut self.protocol,
-            };
+            let context = Context::new(ID, Time::ZERO, &mut self.protocol);
             let consumed = self.session.receive(&input, context, &mut outbox);
             let is_full = outbox.is_full();
             let is_borrowed = input.as_ptr_range().contains(&outbox.bytes().as_ptr());
@@ -69,10 +68,7 @@ impl<P: Protocol> Harness<P> {
         }
         let mut write_buffer = Vec::new();
         let mut outbox = Outbox::new(&mut write_buffer, self.capacity);
-        let context = Context {
-            now: Time::ZERO,
-            shared: &mut self.protocol,
-        };
+        let context = Context::new(ID, Time::ZERO, &mut self.protocol);
         self.session.end(&self.unconsumed, context, &mut outbox);
         self.output.extend(outbox.bytes());
         self.finished = outbox.finished();

@@ -1,0 +1,347 @@
+//! What a protocol gets from the server beside the calls of its sessions, over real sockets in one thread.
+
+use super::{Config, Exit, Server};
+use crate::connection::CloseReason;
+use crate::net::{ListenOptions, MioNet, Net, Time};
+use crate::protocol::{ConnectionId, Context, Message, Outbox, Protocol, Session};
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the server has passed to the protocol, and what the protocol returns.
+#[derive(Default)]
+struct State {
+    opened: Vec<ConnectionId>,
+    peers: Vec<Option<SocketAddr>>,
+    closed: Vec<ConnectionId>,
+    /// The connections that have received input.
+    received: Vec<ConnectionId>,
+    messages: VecDeque<Message>,
+    /// Queued when a connection closes.
+    farewell: Option<Message>,
+    /// Queued by the timer.
+    reminder: Option<Message>,
+    wake_at: Option<Time>,
+    woken: Option<Time>,
+}
+
+/// An echo protocol whose state the test shares.
+struct Hub<const WANTS_PEER: bool>(Rc<RefCell<State>>);
+
+struct HubSession<const WANTS_PEER: bool>;
+
+impl<const WANTS_PEER: bool> Protocol for Hub<WANTS_PEER> {
+    type Session = HubSession<WANTS_PEER>;
+
+    const WANTS_PEER: bool = WANTS_PEER;
+
+    fn name(&self) -> &'static str {
+        "hub"
+    }
+
+    fn session(&mut self) -> Self::Session {
+        HubSession
+    }
+
+    fn opened(&mut self, id: ConnectionId, peer: Option<SocketAddr>) {
+        let mut state = self.0.borrow_mut();
+        state.opened.push(id);
+        state.peers.push(peer);
+    }
+
+    fn closed(&mut self, id: ConnectionId) {
+        let mut state = self.0.borrow_mut();
+        state.closed.push(id);
+        let farewell = state.farewell.take();
+        state.messages.extend(farewell);
+    }
+
+    fn next_message(&mut self) -> Option<Message> {
+        self.0.borrow_mut().messages.pop_front()
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        self.0.borrow().wake_at
+    }
+
+    fn on_wake(&mut self, now: Time) {
+        let mut state = self.0.borrow_mut();
+        state.wake_at = None;
+        state.woken = Some(now);
+        let reminder = state.reminder.take();
+        state.messages.extend(reminder);
+    }
+}
+
+impl<const WANTS_PEER: bool> Session for HubSession<WANTS_PEER> {
+    type Shared = Hub<WANTS_PEER>;
+
+    fn receive<'a>(
+        &mut self,
+        input: &'a [u8],
+        context: Context<'_, Self::Shared>,
+        outbox: &mut Outbox<'a>,
+    ) -> usize {
+        context.shared.0.borrow_mut().received.push(context.id);
+        outbox.send(input);
+        input.len()
+    }
+}
+
+struct Fixture<const WANTS_PEER: bool = false> {
+    server: Server<MioNet, Hub<WANTS_PEER>>,
+    state: Rc<RefCell<State>>,
+    address: SocketAddr,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture::with_config(Config::default())
+    }
+}
+
+impl<const WANTS_PEER: bool> Fixture<WANTS_PEER> {
+    fn with_config(config: Config) -> Self {
+        let state = Rc::<RefCell<State>>::default();
+        let hub = Hub(Rc::clone(&state));
+        let mut server = Server::new(MioNet::new().unwrap(), hub, config);
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = server.listen(&ListenOptions::new(any_port)).unwrap();
+        Fixture {
+            server,
+            state,
+            address,
+        }
+    }
+
+    fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    /// Runs an iteration that does not wait for events.
+    fn run_iteration(&mut self) -> Option<Exit> {
+        self.state().wake_at = Some(Time::ZERO);
+        self.server.run_iteration().unwrap()
+    }
+
+    /// Runs iterations until the condition is true.
+    #[track_caller]
+    fn run_until(&mut self, condition: impl Fn(&State) -> bool) {
+        let deadline = self.server.net().now() + PATIENCE;
+        while !condition(&self.state()) {
+            assert!(self.server.net().now() < deadline, "time is over");
+            assert_eq!(self.run_iteration(), None);
+        }
+    }
+
+    /// A client whose connection is open.
+    #[track_caller]
+    fn connect(&mut self) -> (TcpStream, ConnectionId) {
+        let client = TcpStream::connect(self.address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let count = self.state().opened.len() + 1;
+        self.run_until(|state| state.opened.len() == count);
+        let id = self.state().opened[count - 1];
+        (client, id)
+    }
+
+    fn send(&mut self, message: Message) {
+        self.state().messages.push_back(message);
+        assert_eq!(self.run_iteration(), None);
+    }
+}
+
+#[track_caller]
+fn assert_receives(client: &mut TcpStream, expected: &[u8]) {
+    let mut received = vec![0; expected.len()];
+    client.read_exact(&mut received).unwrap();
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn context_opened_and_closed_have_the_same_id() {
+    // The server has the peer's address in any case.
+    let mut fixture = Fixture::<false>::with_config(Config {
+        max_per_source: Some(5),
+        ..Config::default()
+    });
+    let (mut first, first_id) = fixture.connect();
+    let (_second, second_id) = fixture.connect();
+    assert_ne!(first_id, second_id);
+    first.write_all(b"x").unwrap();
+    fixture.run_until(|state| !state.received.is_empty());
+    drop(first);
+    fixture.run_until(|state| !state.closed.is_empty());
+    let state = fixture.state();
+    assert_eq!(
+        (&state.received[..], &state.closed[..]),
+        (&[first_id][..], &[first_id][..])
+    );
+    assert_eq!(state.peers, [None, None], "not wanted");
+}
+
+#[test]
+fn peer_address_is_passed_if_wants_peer_is_true() {
+    let mut fixture = Fixture::<true>::with_config(Config::default());
+    let (client, _) = fixture.connect();
+    assert_eq!(fixture.state().peers, [client.local_addr().ok()]);
+}
+
+#[test]
+fn message_reaches_its_connection_alone() {
+    let mut fixture = Fixture::new();
+    let (mut first, first_id) = fixture.connect();
+    let (mut second, second_id) = fixture.connect();
+    fixture.send(Message::new(second_id, *b"one"));
+    fixture.send(Message::new(first_id, *b"two"));
+    assert_receives(&mut second, b"one");
+    assert_receives(&mut first, b"two");
+}
+
+#[test]
+fn message_that_closes_is_sent_before_fin() {
+    let mut fixture = Fixture::new();
+    let (mut client, id) = fixture.connect();
+    fixture.send(Message::new(id, *b"bye").then_close());
+    // Its output is complete, so this is not sent.
+    fixture.send(Message::new(id, *b"more"));
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"bye");
+    drop(client);
+    fixture.run_until(|state| state.closed == [id]);
+    let counters = fixture.server.counters();
+    assert_eq!(counters.closed_for(CloseReason::SessionDone), 1);
+}
+
+#[test]
+fn message_to_a_closed_connection_is_dropped() {
+    let mut fixture = Fixture::new();
+    let (client, stale) = fixture.connect();
+    drop(client);
+    fixture.run_until(|state| !state.closed.is_empty());
+    let (mut client, id) = fixture.connect();
+    assert_eq!(stale.slot(), id.slot(), "the slot is used again");
+    fixture.send(Message::new(stale, *b"stale").then_close());
+    fixture.send(Message::new(ConnectionId::new(7, 99), *b"unknown"));
+    fixture.send(Message::new(id, *b"x"));
+    assert_receives(&mut client, b"x");
+    client.set_nonblocking(true).unwrap();
+    let error = client.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    assert_eq!(fixture.server.live(), 1);
+}
+
+/// Sends messages to a client that reads nothing until the server closes its connection. Returns the most memory that
+/// was held.
+#[track_caller]
+fn flood(fixture: &mut Fixture, expected: CloseReason) -> usize {
+    const MOST: usize = 100_000;
+    let (mut client, id) = fixture.connect();
+    let (mut other, other_id) = fixture.connect();
+    let message = Message::new(id, vec![7; 16 * 1024]);
+    let mut held = 0;
+    for _ in 0..MOST {
+        fixture.send(message.clone());
+        held = held.max(fixture.server.buffered());
+        if fixture.server.live() < 2 {
+            break;
+        }
+    }
+    assert_eq!(fixture.state().closed, [id]);
+    assert_eq!(fixture.server.counters().closed_for(expected), 1);
+    let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    fixture.send(Message::new(other_id, *b"x"));
+    assert_receives(&mut other, b"x");
+    held
+}
+
+#[test]
+fn slow_reader_of_messages_is_closed_at_max_pending() {
+    let mut fixture = Fixture::with_config(Config {
+        max_pending: 100_000,
+        ..Config::default()
+    });
+    let held = flood(&mut fixture, CloseReason::Stalled);
+    // Twice as much, since buffers grow by doubling.
+    assert!((100_000..250_000).contains(&held), "{held} bytes");
+}
+
+#[test]
+fn slow_reader_of_messages_is_closed_when_memory_is_scarce() {
+    let mut fixture = Fixture::with_config(Config {
+        max_pending: 1 << 30,
+        max_buffered: 200_000,
+        ..Config::default()
+    });
+    let held = flood(&mut fixture, CloseReason::NoMemory);
+    assert!(held < 500_000, "{held} bytes");
+}
+
+#[test]
+fn message_of_closed_is_sent_without_another_event() {
+    let mut fixture = Fixture::new();
+    let (mut first, first_id) = fixture.connect();
+    let (second, second_id) = fixture.connect();
+    fixture.state().farewell = Some(Message::new(first_id, *b"left"));
+    drop(second);
+    fixture.run_until(|state| state.closed == [second_id]);
+    assert_receives(&mut first, b"left");
+}
+
+#[test]
+fn timer_wakes_the_protocol_at_its_time() {
+    let mut fixture = Fixture::new();
+    let (mut client, id) = fixture.connect();
+    let at = fixture.server.net().now() + Duration::from_millis(30);
+    {
+        let mut state = fixture.state();
+        (state.wake_at, state.woken) = (Some(at), None);
+        state.reminder = Some(Message::new(id, *b"time"));
+    }
+    while fixture.state().woken.is_none() {
+        assert_eq!(fixture.server.run_iteration().unwrap(), None);
+    }
+    assert!(fixture.state().woken >= Some(at));
+    assert_receives(&mut client, b"time");
+}
+
+#[test]
+fn drain_without_signal_answers_input_and_exits() {
+    let mut fixture = Fixture::new();
+    let (mut client, id) = fixture.connect();
+    let (other, other_id) = fixture.connect();
+    fixture.state().farewell = Some(Message::new(other_id, *b"late"));
+    client.write_all(b"hello").unwrap();
+    fixture.server.drain();
+    fixture.server.drain();
+    assert!(TcpStream::connect(fixture.address).is_err());
+    // The FIN of the clients ends the connections, so nothing waits for the drain timeout.
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    other.shutdown(std::net::Shutdown::Write).unwrap();
+    let exit = loop {
+        if let Some(exit) = fixture.server.run_iteration().unwrap() {
+            break exit;
+        }
+    };
+    assert_eq!(exit, Exit::Drained);
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"hello");
+    let mut closed = fixture.state().closed.clone();
+    closed.sort();
+    assert_eq!(closed, [id, other_id]);
+}
+
+#[test]
+fn drain_without_connections_exits_in_the_next_iteration() {
+    let mut fixture = Fixture::new();
+    fixture.server.drain();
+    assert_eq!(fixture.server.run_iteration().unwrap(), Some(Exit::Drained));
+}
