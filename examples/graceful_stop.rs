@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
     let address = server.listen(&ListenOptions::new(address))?;
     println!("listening on {address}");
     loop {
-        if server.turn()?.is_some() {
+        if server.run_iteration()?.is_some() {
             return Ok(());
         }
         if stop_requested.get() {
