@@ -1,7 +1,8 @@
-//! Standard output that never blocks the event loop: a writer that tracks readiness, and a queue in front of it.
+//! A queue of bytes in front of standard output, which never blocks the event loop.
 //!
-//! Both take the function that writes, which is [`Net::write_stdout`](crate::net::Net::write_stdout); readiness is
-//! reported as [`Source::STDOUT`](crate::net::Source::STDOUT).
+//! It takes the function that writes, which is
+//! [`StandardStreams::write_stdout`](crate::net::StandardStreams::write_stdout); readiness is reported as
+//! [`Source::STDOUT`](crate::net::Source::STDOUT).
 
 use crate::connection::Fifo;
 use crate::net::NonBlockingWriter;
