@@ -101,8 +101,8 @@ impl MioNet {
         Ok(())
     }
 
-    /// Opens standard input for [`read_stdin`](StandardStreams::read_stdin), and reports its readiness. It takes one file
-    /// descriptor.
+    /// Opens standard input for [`read_stdin`](StandardStreams::read_stdin), and reports its readiness. It takes one
+    /// file descriptor.
     ///
     /// # Errors
     /// Standard input cannot be inspected, or not be registered with the selector.
@@ -111,8 +111,8 @@ impl MioNet {
         Ok(())
     }
 
-    /// Opens standard output for [`write_stdout`](StandardStreams::write_stdout), and reports its readiness. It takes one file
-    /// descriptor.
+    /// Opens standard output for [`write_stdout`](StandardStreams::write_stdout), and reports its readiness. It takes
+    /// one file descriptor.
     ///
     /// # Errors
     /// As for [`open_stdin`](MioNet::open_stdin).

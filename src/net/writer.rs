@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-/// Writes to standard output or the like without blocking, and only while it may accept bytes.
+/// Writes without blocking, and only while the output may accept bytes: for standard output and the like.
 #[derive(Debug, Default)]
 pub struct NonBlockingWriter {
     /// The last write failed, and no event has come since.
@@ -10,14 +10,14 @@ pub struct NonBlockingWriter {
 }
 
 impl NonBlockingWriter {
-    /// Whether the next [`write`](NonBlockingWriter::write) would fail without a call: the event that ends this comes under
-    /// [`Source::STDOUT`](crate::net::Source::STDOUT).
+    /// Whether the next [`write`](NonBlockingWriter::write) fails without a call, as it does until the event that reports
+    /// output space, such as [`Source::STDOUT`](crate::net::Source::STDOUT).
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.is_blocked
     }
 
-    /// Standard output may accept bytes again.
+    /// The output may accept bytes again.
     pub fn on_writable(&mut self) {
         self.is_blocked = false;
     }

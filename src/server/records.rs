@@ -44,7 +44,7 @@ impl<N> Records<N> {
     pub(super) fn on_closed(&mut self, closed: Key) {
         if let Some((key, bytes)) = self.delivered.take_if(|(key, _)| *key == closed) {
             log::warn!(
-                "#{} closes with only {bytes} bytes of its record on standard output",
+                "#{} closes with only {bytes} bytes of its record delivered",
                 key.serial
             );
         }
