@@ -56,6 +56,21 @@ impl Harness<Frames> {
 }
 
 #[test]
+fn incomplete_lines_of_300_000_clients_fit_into_default_memory() {
+    const CLIENTS: usize = 300_000;
+    /// The default of a server.
+    const MAX_BUFFERED: usize = 256 << 20;
+    let line = Line::echo(1 << 16, b"");
+    let mut harness = Harness::with_protocol(line, Limits::default(), MAX_BUFFERED);
+    for _ in 0..CLIENTS {
+        let key = harness.open();
+        assert_eq!(harness.drive(key, READABLE, &[input(&[b'x'; 64])]), None);
+    }
+    assert!(harness.pool().held() <= 192 * CLIENTS);
+    assert!(!harness.pool().is_scarce(), "no connection is evicted");
+}
+
+#[test]
 fn no_eviction_while_memory_is_available() {
     let mut harness = harness();
     let big = harness.with_unfinished(40_000);
