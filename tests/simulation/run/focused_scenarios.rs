@@ -17,8 +17,10 @@ impl Scenario {
     /// Draws scarce memory: peers that never read send until the server stops reading, input of other peers waits in
     /// the kernel, and then the former reset or are evicted. In some runs SIGTERM is sent shortly before.
     pub(super) fn draw_scarce(rng: &mut Rng) -> Scenario {
-        // The output for one peer fills its window first, and then the memory.
-        let size = rng.between(5_000, 60_000) as usize;
+        // The output for one peer fills its window first, and then the memory. Where the memory is small, no share is
+        // large enough for the buffers of a connection.
+        let most = if rng.chance(500) { 3_000 } else { 60_000 };
+        let size = rng.between(most / 12, most) as usize;
         let millis = |rng: &mut Rng, least, most| Duration::from_millis(rng.between(least, most));
         let reset_at = rng.between(WAITING_START_MS + 100, 1_500) * MILLISECOND;
         let drains_early = rng.chance(400);
