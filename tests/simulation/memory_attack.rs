@@ -19,7 +19,7 @@ pub const MAX_MESSAGE: usize = 100_000;
 const SHARE: usize = 9_000;
 
 /// The longest time from a complete message of a well-behaved client to its reply.
-const MAX_REPLY_TIME: u64 = 3_000 * MILLISECOND;
+const MAX_REPLY_TIME: u64 = 1_000 * MILLISECOND;
 
 /// The attack of one run.
 #[derive(Debug)]
