@@ -62,8 +62,9 @@
 //! |---|---|
 //! | [`time`] | points in time as plain numbers |
 //! | [`memory`] | allocations that can fail |
+//! | [`histogram`] | counts of values by their size |
 //! | [`protocol`] | [`Protocol`](protocol::Protocol) and [`Session`](protocol::Session): bytes in, bytes out; the protocols |
-//! | [`net`] | sockets, clock and signals behind the [`Net`](net::Net) trait; the only module that makes system calls on file descriptors |
+//! | [`net`] | sockets, clock and signals behind the [`Net`](net::Net) trait; the only module of the library that makes system calls on file descriptors |
 //! | [`reactor`] | the event loop: slots, deadlines, run queue; no protocol, no policy |
 //! | [`connection`] | one connection: session, state, pending output |
 //! | [`server`] | listeners, admission, counters, drain |
@@ -71,9 +72,11 @@
 //! # Features
 //!
 //! The feature `program` is on by default. It adds the program `echoloop`, with its modules, which are not part of the
-//! library's interface, and their dependencies. `default-features = false` builds the library alone.
+//! library's interface, and their dependencies; `lab`, also on by default, adds the command `lab` to it.
+//! `default-features = false` builds the library alone.
 
 pub mod connection;
+pub mod histogram;
 pub mod memory;
 pub mod net;
 pub mod protocol;
@@ -82,6 +85,9 @@ pub mod server;
 pub mod time;
 
 // The modules of the program. They are public for its binary, tests and benches only. Lints require their documentation.
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod admin;
 #[cfg(feature = "program")]
 #[cfg_attr(doc, doc(hidden))]
 pub mod cli;
@@ -96,6 +102,12 @@ pub mod doctor;
 pub mod echo;
 #[cfg(feature = "program")]
 #[cfg_attr(doc, doc(hidden))]
+pub mod json;
+#[cfg(feature = "lab")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod lab;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
 pub mod load;
 #[cfg(feature = "program")]
 #[cfg_attr(doc, doc(hidden))]
@@ -105,7 +117,31 @@ pub mod logging;
 pub mod numbers;
 #[cfg(feature = "program")]
 #[cfg_attr(doc, doc(hidden))]
+pub mod proxy;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
 pub mod report;
 #[cfg(feature = "program")]
 #[cfg_attr(doc, doc(hidden))]
+pub mod sorting;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod stdio;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
 pub mod stdout;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod tls;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod trace;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod upgrade;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod userspace;
+#[cfg(feature = "program")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod wrap;

@@ -4,44 +4,64 @@
 //! newline in two calls, so that lines of programs on one pipe interleave; it blocks while stderr is full; it panics
 //! when stderr is closed. So this module formats the line, in the same form, and writes it with one write(2).
 
-use crate::load::WallTime;
-use crate::net;
+mod block;
+mod format;
+
+pub use format::Format;
+
+use format::with_newline;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use simple_logger::SimpleLogger;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The longest line in bytes, with its newline: a pipe accepts that much atomically (pipe(7), 4,096 on Linux).
-const LONGEST_LINE: usize = libc::PIPE_BUF;
-
-/// The end of a truncated line.
-const TRUNCATED: &str = "...";
-
 /// The logger: writes the records that `simple_logger` selects, if stderr accepts them without blocking.
 struct NonBlockingLogger {
     filter: SimpleLogger,
+    format: Format,
+    /// Lines that were dropped since the last notice.
     dropped: AtomicU64,
+}
+
+/// All lines that were dropped.
+static DROPPED_IN_ALL: AtomicU64 = AtomicU64::new(0);
+
+/// The number of lines that were dropped since the start.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    DROPPED_IN_ALL.load(Ordering::Relaxed)
 }
 
 /// Starts logging to stderr, with times in UTC.
 ///
 /// # Errors
 /// A logger is installed already.
-pub fn start(level: LevelFilter) -> Result<(), SetLoggerError> {
+pub fn start(level: LevelFilter, format: Format) -> Result<(), SetLoggerError> {
     make_stderr_non_blocking();
     let filter = SimpleLogger::new().with_level(level);
     // mio logs every file descriptor that it registers; the numbers appear nowhere else in this log.
     let filter = filter.with_module_level("mio", LevelFilter::Warn.min(level));
     let dropped = AtomicU64::new(0);
-    log::set_boxed_logger(Box::new(NonBlockingLogger { filter, dropped }))?;
+    log::set_boxed_logger(Box::new(NonBlockingLogger {
+        filter,
+        format,
+        dropped,
+    }))?;
     log::set_max_level(level);
     Ok(())
+}
+
+impl NonBlockingLogger {
+    /// Writes a log line to stderr; false if stderr does not accept it.
+    fn write(&self, level: Level, message: fmt::Arguments<'_>) -> bool {
+        stderr_accepts_a_line() && write_line(&self.format.line(level, message))
+    }
 }
 
 impl Log for NonBlockingLogger {
@@ -54,33 +74,19 @@ impl Log for NonBlockingLogger {
             return;
         }
         let mut dropped = self.dropped.swap(0, Ordering::Relaxed);
-        let target = record.target();
         if dropped > 0 {
             let notice = format_args!("{dropped} log lines dropped: stderr did not accept them");
-            if write(Level::Warn, target, notice) {
+            if self.write(Level::Warn, notice) {
                 dropped = 0;
             }
         }
-        if dropped > 0 || !write(record.level(), target, *record.args()) {
+        if dropped > 0 || !self.write(record.level(), *record.args()) {
             self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
+            DROPPED_IN_ALL.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn flush(&self) {}
-}
-
-/// Enough for most lines, so that formatting does not reallocate.
-const USUAL_LINE: usize = 256;
-
-/// Writes a log line to stderr; false if stderr does not accept it.
-fn write(level: Level, target: &str, message: fmt::Arguments<'_>) -> bool {
-    if !stderr_accepts_a_line() {
-        return false;
-    }
-    let time = WallTime(net::time_of_day());
-    let mut line = String::with_capacity(USUAL_LINE);
-    let formatted = write!(line, "{time} {level:<5} [{target}] {message}");
-    formatted.is_ok() && write_once(&with_newline(line))
 }
 
 /// Writes a line of progress to stderr, without time and level; false if stderr does not accept it now.
@@ -89,7 +95,53 @@ fn write(level: Level, target: &str, message: fmt::Arguments<'_>) -> bool {
     reason = "a lost progress line needs no action"
 )]
 pub fn print_line(line: &str) -> bool {
-    stderr_accepts_a_line() && write_once(&with_newline(line.to_owned()))
+    stderr_accepts_a_line() && write_line(&with_newline(line.to_owned()))
+}
+
+/// Writes all of a text to stderr, and waits while stderr does not accept more.
+///
+/// # Errors
+/// stderr cannot be written.
+pub fn print_text(text: &str) -> io::Result<()> {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match io::stderr().write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let stderr = io::stderr();
+                let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut fds, PollTimeout::NONE)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes a line above the [block](set_block), if there is one.
+fn write_line(line: &str) -> bool {
+    if block::is_drawn() {
+        write_once(&block::above(line, stderr_width()))
+    } else {
+        write_once(line)
+    }
+}
+
+/// Replaces the block of lines at the end of the terminal. Each line that is written appears above it. If stderr, which
+/// must be a terminal, does not accept it now, the old block remains; no lines erase it in any case.
+pub fn set_block(lines: Vec<String>) {
+    if lines.is_empty() || stderr_accepts_a_line() {
+        write_once(&block::replace(lines, stderr_width()));
+    }
+}
+
+/// The width of the terminal in columns, if stderr is one.
+#[must_use]
+pub fn stderr_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(size.ws_col.into()).filter(|columns| *columns > 0)
 }
 
 /// Writes a line by one write(2); false if stderr does not accept all of it.
@@ -134,33 +186,4 @@ fn reopen_stderr() -> io::Result<File> {
         .write(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(STDERR)
-}
-
-/// Appends a newline, after truncating the line to [`LONGEST_LINE`].
-fn with_newline(mut line: String) -> String {
-    let longest = LONGEST_LINE - 1;
-    if line.len() > longest {
-        let mut ends = (0..=longest - TRUNCATED.len()).rev();
-        let end = ends.find(|end| line.is_char_boundary(*end));
-        line.truncate(end.unwrap_or_default());
-        line.push_str(TRUNCATED);
-    }
-    line.push('\n');
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_is_truncated_at_a_character_to_pipe_buf() {
-        for text in ["é".repeat(LONGEST_LINE), "x".repeat(LONGEST_LINE)] {
-            let line = with_newline(text);
-            assert!((LONGEST_LINE - 1..=LONGEST_LINE).contains(&line.len()));
-            assert!(line.ends_with("...\n"));
-        }
-        let longest = "x".repeat(LONGEST_LINE - 1);
-        assert_eq!(with_newline(longest.clone()), longest + "\n");
-    }
 }

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         }
     };
     // Fails only if a logger is installed already; then that one is used.
-    let _ = logging::start(level);
+    let _ = logging::start(level, cli.log_format());
     cli.run().unwrap_or_else(|failure| print_failure(&failure))
 }
 

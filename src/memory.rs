@@ -1,10 +1,22 @@
-//! Fallible allocation: the error, and a check that a slab can grow.
+//! Fallible allocation: the error, and a check that a slab can grow; the size of its entries.
 
 use slab::Slab;
 
 /// An allocation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
+
+/// The size in bytes of an entry of a slab of `T`.
+#[must_use]
+pub const fn slab_entry_size<T>() -> usize {
+    /// As `slab` has it: the index of the next vacant entry, or a value.
+    #[expect(dead_code, reason = "only its size matters")]
+    enum Entry<T> {
+        Vacant(usize),
+        Occupied(T),
+    }
+    size_of::<Entry<T>>()
+}
 
 /// Whether a slab has space for one more entry, or there is memory to double it.
 ///

@@ -1,8 +1,6 @@
 //! A queue of bytes in front of standard output, which never blocks the event loop.
 //!
-//! It takes the function that writes, which is
-//! [`StandardStreams::write_stdout`](crate::net::StandardStreams::write_stdout); readiness is reported as
-//! [`Source::STDOUT`](crate::net::Source::STDOUT).
+//! It takes the function that writes; readiness is reported as [`Source::STDOUT`](crate::net::Source::STDOUT).
 
 use crate::connection::Fifo;
 use crate::net::NonBlockingWriter;

@@ -50,6 +50,12 @@ impl Add<Duration> for Time {
     }
 }
 
+/// A duration as the command line takes it, with the largest unit of at most its length: `10s`, `1.5ms`, `131us`.
+#[must_use]
+pub fn in_units(duration: Duration) -> String {
+    format!("{duration:?}").replace('\u{b5}', "u")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +75,17 @@ mod tests {
             (Time::ZERO + Duration::from_millis(3)).since(Time::ZERO),
             Duration::from_millis(3)
         );
+    }
+
+    #[test]
+    fn durations_have_ascii_units() {
+        for (nanoseconds, text) in [
+            (0, "0ns"),
+            (131_000, "131us"),
+            (1_500_000, "1.5ms"),
+            (10_000_000_000, "10s"),
+        ] {
+            assert_eq!(in_units(Duration::from_nanos(nanoseconds)), text);
+        }
     }
 }

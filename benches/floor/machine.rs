@@ -15,7 +15,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn detect() -> Machine {
-        let limit = echoloop::net::raise_fd_limit().unwrap();
+        let limit = echoloop::doctor::raise_fd_limit().unwrap();
         let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
         let cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
         Machine {
@@ -40,8 +40,8 @@ impl Machine {
         &self.cores
     }
 
-    /// The line under every table.
-    pub(crate) fn description(&self) -> String {
+    /// The line under every table, with the versions of the programs that are compared.
+    pub(crate) fn description(&self, versions: &[String]) -> String {
         let cores = match std::thread::available_parallelism().map_or(1, usize::from) {
             1 => "1 core".to_string(),
             several => format!("{several} cores"),
@@ -58,11 +58,11 @@ impl Machine {
             std::env::consts::ARCH,
             cpu_model()
         );
-        let versions = ["rustc", "cc"].map(|compiler| version(compiler, "--version"));
-        let [rust, c] = versions;
-        let parts = [machine, rust, c, version("go", "version"), pinned];
-        let known = parts.into_iter().filter(|part| !part.is_empty());
-        known.collect::<Vec<_>>().join("; ")
+        let mut parts = vec![machine, version("rustc", "--version")];
+        parts.extend_from_slice(versions);
+        parts.push(pinned);
+        parts.retain(|part| !part.is_empty());
+        parts.join("; ")
     }
 }
 
@@ -98,7 +98,7 @@ fn cpu_model() -> String {
 }
 
 /// The name and version that a compiler prints, without date and builder; empty if it is not installed.
-fn version(compiler: &str, option: &str) -> String {
+pub(crate) fn version(compiler: &str, option: &str) -> String {
     let output = Command::new(compiler).arg(option).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();

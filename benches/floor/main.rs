@@ -18,7 +18,10 @@
 //! - `idle_crowd`: a few active connections among many idle ones.
 //! - `spin`: one connection, with and without `--spin`.
 //! - `reuse_port`: two processes on one port.
-//! - `start`: the time until the server listens, and the size of the program.
+//! - `admin`: echoes while the admin listener is scraped, and while `wrk` requests its metrics as fast as it can.
+//! - `trace`: the CPU time per echo with and without `--trace`.
+//! - `start`: the time until the server listens, and the size of the program as `cargo build --release`
+//!   makes it, in about 100 s.
 //!
 //! Required beside Rust: a C compiler (baseline), Go, and valgrind (instruction counts).
 #![allow(
@@ -27,6 +30,8 @@
     reason = "a bench ends where it fails"
 )]
 
+#[path = "../common/arguments.rs"]
+mod arguments;
 mod bench;
 mod cpu;
 mod generator;
@@ -39,21 +44,17 @@ mod row;
 mod stats;
 mod svg;
 
+use arguments::Arguments;
 use bench::Bench;
+use machine::version;
 use parts::PARTS;
 use report::Report;
 use std::fs;
 use std::process::ExitCode;
 
-/// The command line of the bench.
-#[derive(Default)]
-struct Options {
-    quick: bool,
-    json: Option<String>,
-    markdown: Option<String>,
-    svg: Option<String>,
-    parts: Vec<&'static parts::Part>,
-}
+/// The line above the table.
+const LEGEND: &str =
+    "baseline: a minimal epoll server in C; best tokio: the better of its two servers in that row";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -61,59 +62,32 @@ fn main() -> ExitCode {
         Some("--generate") => generator::run(arguments),
         Some("--tokio-shared-buffer") => rivals::tokio::serve(rivals::tokio::Buffer::Shared),
         Some("--tokio-own-buffer") => rivals::tokio::serve(rivals::tokio::Buffer::PerConnection),
-        _ => match parse(arguments) {
-            Ok(options) => return run(&options),
-            Err(error) => {
-                let parts = PARTS.map(|(name, _)| format!("[{name}]")).join(" ");
-                eprintln!(
-                    "{error}: {parts} [--quick] [--json FILE] [--markdown FILE] [--svg FILE]"
-                );
-                return ExitCode::from(2);
-            }
+        _ => match arguments::read(&PARTS, &["--json", "--markdown", "--svg"]) {
+            Ok(arguments) => return run(&arguments),
+            Err(code) => return code,
         },
     }
     ExitCode::SUCCESS
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options::default();
-    while let Some(argument) = arguments.next() {
-        let mut file = || arguments.next().ok_or(format!("{argument} needs a file"));
-        match argument.as_str() {
-            "--quick" => options.quick = true,
-            // Cargo passes this to every bench.
-            "--bench" => {}
-            "--json" => options.json = Some(file()?),
-            "--markdown" => options.markdown = Some(file()?),
-            "--svg" => options.svg = Some(file()?),
-            name => {
-                let part = PARTS.iter().find(|(part, _)| *part == name);
-                options.parts.push(part.ok_or(format!("no part {name}"))?);
-            }
-        }
-    }
-    if options.parts.is_empty() {
-        options.parts.extend(&PARTS);
-    }
-    Ok(options)
-}
-
-fn run(options: &Options) -> ExitCode {
+fn run(arguments: &Arguments<Bench>) -> ExitCode {
     self_check();
-    let mut bench = Bench::new(options.quick);
-    let machine = bench.machine.description();
-    Report::print_header(&machine);
-    for (_, run) in &options.parts {
+    let mut bench = Bench::new(arguments.quick);
+    let machine = bench
+        .machine
+        .description(&[version("cc", "--version"), version("go", "version")]);
+    Report::print_header(&machine, LEGEND);
+    for (_, run) in &arguments.parts {
         run(&mut bench);
     }
     let report = &bench.report;
-    if let Some(path) = &options.json {
+    if let Some(path) = arguments.file("--json") {
         fs::write(path, report.json(&machine)).unwrap();
     }
-    if let Some(path) = &options.markdown {
+    if let Some(path) = arguments.file("--markdown") {
         fs::write(path, report.markdown(&machine)).unwrap();
     }
-    if let Some(path) = &options.svg {
+    if let Some(path) = arguments.file("--svg") {
         match svg::picture(report, &machine) {
             Some(picture) => fs::write(path, picture).unwrap(),
             None => eprintln!("no picture: it needs the parts pingpong and memory"),
@@ -127,6 +101,7 @@ fn self_check() {
     cpu::self_check();
     generator::self_check();
     load::self_check();
+    rivals::against::self_check();
     row::self_check();
     stats::self_check();
 }

@@ -20,12 +20,10 @@ impl Report {
         }
     }
 
-    /// Prints the description of the machine and the names of the columns.
-    pub(crate) fn print_header(machine: &str) {
+    /// Prints the description of the machine, what the rivals are, and the names of the columns.
+    pub(crate) fn print_header(machine: &str, legend: &str) {
         println!("{machine}");
-        println!(
-            "baseline: a minimal epoll server in C; best tokio: the better of its two servers in that row"
-        );
+        println!("{legend}");
         let ratios = Against::COLUMNS.map(|against| format!("ratio to {}", against.name()));
         print_line("", &COLUMNS.map(String::from), &ratios, "bar");
     }

@@ -19,6 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Clients<'a> {
     daemon: &'a Daemon,
     streams: Vec<TcpStream>,
+    /// Sent first on each connection.
+    header: &'static [u8],
     /// Distinguishes the sources of several generations of clients.
     opened: usize,
 }
@@ -28,8 +30,14 @@ impl<'a> Clients<'a> {
         Clients {
             daemon,
             streams: Vec::new(),
+            header: b"",
             opened: 0,
         }
+    }
+
+    /// Clients that send a header, which has no reply, before all else.
+    pub(crate) fn with_header(self, header: &'static [u8]) -> Clients<'a> {
+        Clients { header, ..self }
     }
 
     /// Opens connections until there are `count`. Each echoes one message and then sends `rest`. Returns the daemon's
@@ -40,6 +48,7 @@ impl<'a> Clients<'a> {
             let source = Ipv4Addr::new(127, 0, host, 1);
             let mut stream = connect(source, self.daemon.address).unwrap();
             self.opened += 1;
+            stream.write_all(self.header).unwrap();
             exchange(&mut stream, MESSAGE, MESSAGE).unwrap();
             stream.write_all(rest).unwrap();
             self.streams.push(stream);

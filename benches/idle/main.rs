@@ -1,23 +1,30 @@
 //! The cost of connections that wait, in user memory of the daemon and in wake-ups.
 //!
-//! `cargo bench --bench idle` loads release builds of `echoloop serve`: idle connections that have echoed once, and
+//! `cargo bench --bench idle -- [idle] [layers] [unfinished] [--quick]` runs the named parts, or all. They load release
+//! builds of `echoloop serve`: idle connections that have echoed once, raw, of other protocols and behind a proxy; and
 //! connections in the middle of a line or frame. Memory per connection is the slope of PSS between two counts. With
-//! `-- --quick` there are fewer connections. Exits with 1 when a bar is missed.
+//! `--quick` there are fewer connections. Exits with 1 when a bar is missed. Idle connections over TLS are measured by the
+//! bench `tls`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a bench ends where it fails"
 )]
 
+#[path = "../common/arguments.rs"]
+#[allow(dead_code, reason = "shared with other benches, which use more of it")]
+mod arguments;
 mod clients;
 #[path = "../common/daemon.rs"]
 #[allow(dead_code, reason = "shared with other benches, which use more of it")]
 mod daemon;
+mod layers;
 #[path = "../common/report.rs"]
 #[allow(dead_code, reason = "shared with other benches, which use more of it")]
 mod report;
 mod unfinished;
 
+use arguments::Part;
 use clients::Clients;
 use daemon::Daemon;
 use report::{Report, as_f64, mib};
@@ -28,14 +35,22 @@ use std::time::Duration;
 /// The most bytes of user memory per idle connection.
 const MOST_BYTES: f64 = 64.0;
 
+const PARTS: [Part<Report>; 3] = [
+    ("idle", idle),
+    ("layers", layers::run),
+    ("unfinished", unfinished::run),
+];
+
 fn main() -> ExitCode {
-    let quick = std::env::args().any(|argument| argument == "--quick");
-    echoloop::net::raise_fd_limit().unwrap();
-    let mut report = Report::new(quick);
-    idle(&mut report);
-    unfinished::memory_per_connection(&mut report);
-    unfinished::memory_after_disconnect(&mut report);
-    unfinished::no_eviction(&mut report);
+    let arguments = match arguments::read(&PARTS, &[]) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    echoloop::doctor::raise_fd_limit().unwrap();
+    let mut report = Report::new(arguments.quick);
+    for (_, run) in arguments.parts {
+        run(&mut report);
+    }
     report.verdict()
 }
 

@@ -56,7 +56,13 @@ const CASES: [Case; 3] = [
     },
 ];
 
-pub(crate) fn memory_per_connection(report: &mut Report) {
+pub(crate) fn run(report: &mut Report) {
+    memory_per_connection(report);
+    memory_after_disconnect(report);
+    no_eviction(report);
+}
+
+fn memory_per_connection(report: &mut Report) {
     report.part("unfinished", "connections in the middle of a message");
     let (few, many) = counts(report.quick);
     for case in &CASES {
@@ -72,7 +78,7 @@ pub(crate) fn memory_per_connection(report: &mut Report) {
     }
 }
 
-pub(crate) fn memory_after_disconnect(report: &mut Report) {
+fn memory_after_disconnect(report: &mut Report) {
     let what = format!("memory after {LEAVING} clients have reset in the middle of a message");
     report.part("disconnected", &what);
     for case in &CASES {
@@ -105,7 +111,7 @@ fn memory_returned(daemon: &Daemon, start: i64) -> i64 {
     }
 }
 
-pub(crate) fn no_eviction(report: &mut Report) {
+fn no_eviction(report: &mut Report) {
     let what = format!("{ONE_BYTE_CLIENTS} lines of one byte under --max-buffered 1MiB");
     report.part("limit", &what);
     let flags = [LINE, &["--max-buffered", "1MiB"]].concat();

@@ -71,7 +71,11 @@ fn held_memory(server: &Server, count: i64) -> i64 {
         "-o",
         "jsonl",
     ];
-    let mut running = Running::start(server.address, &arguments);
+    memory_while_held(Running::start(server.address, &arguments))
+}
+
+/// The memory of a load with `-o jsonl` while its connections are held, none of which may be dead at its end.
+pub(crate) fn memory_while_held(mut running: Running) -> i64 {
     let mut stdout = running.0.stdout.take().unwrap();
     // The line of the first second: all connections are established then.
     wait_for_lines(&mut stdout, 2);

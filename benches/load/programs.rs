@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 /// The program of this build, independent of the environment.
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echoloop"));
     command
         .args(arguments)
@@ -80,10 +80,11 @@ impl Running {
         result
     }
 
-    /// The proportional set size in bytes.
+    /// The anonymous part of the proportional set size in bytes: pages of the program's file are not counted, since how
+    /// many processes share them changes from moment to moment.
     pub(crate) fn memory(&self) -> i64 {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
         let kibibytes: i64 = line
             .unwrap()
             .trim()

@@ -58,7 +58,7 @@ pub(crate) fn run(report: &mut Report) {
             min_pause: Duration::from_millis(20),
         }
     } else {
-        let allowed = usize::try_from(echoloop::net::raise_fd_limit().unwrap());
+        let allowed = usize::try_from(echoloop::doctor::raise_fd_limit().unwrap());
         Plan {
             clients: (allowed.unwrap().saturating_sub(RESERVE)).min(19_000),
             seconds: 60,

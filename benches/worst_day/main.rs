@@ -19,6 +19,9 @@
     reason = "a bench ends where it fails"
 )]
 
+#[path = "../common/arguments.rs"]
+#[allow(dead_code, reason = "shared with other benches, which use more of it")]
+mod arguments;
 mod churn;
 mod client_loop;
 mod clients;
@@ -34,13 +37,11 @@ mod pingers;
 mod report;
 mod timeouts;
 
+use arguments::Part;
 use report::Report;
 use std::process::ExitCode;
 
-/// A part: its name and its function.
-type Part = (&'static str, fn(&mut Report));
-
-const PARTS: [Part; 5] = [
+const PARTS: [Part<Report>; 5] = [
     ("churn", churn::run),
     ("hogs", non_readers::run),
     ("exhausted", exhausted::run),
@@ -49,30 +50,13 @@ const PARTS: [Part; 5] = [
 ];
 
 fn main() -> ExitCode {
-    let mut quick = false;
-    let mut chosen = Vec::new();
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            "--quick" => quick = true,
-            // Cargo passes this to every bench.
-            "--bench" => {}
-            name => {
-                let Some(part) = PARTS.iter().find(|(part, _)| *part == name) else {
-                    eprintln!(
-                        "no part {name}: [churn] [hogs] [exhausted] [timeouts] [floods] [--quick]"
-                    );
-                    return ExitCode::from(2);
-                };
-                chosen.push(part);
-            }
-        }
-    }
-    if chosen.is_empty() {
-        chosen.extend(&PARTS);
-    }
-    echoloop::net::raise_fd_limit().unwrap();
-    let mut report = Report::new(quick);
-    for (_, run) in chosen {
+    let arguments = match arguments::read(&PARTS, &[]) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    echoloop::doctor::raise_fd_limit().unwrap();
+    let mut report = Report::new(arguments.quick);
+    for (_, run) in arguments.parts {
         run(&mut report);
     }
     report.verdict()

@@ -5,7 +5,7 @@ use echoloop::protocol::{ConnectionId, Context, Finish, Outbox, Protocol, Sessio
 use echoloop::time::Time;
 
 /// The connection of the session.
-const ID: ConnectionId = ConnectionId::new(0, 1);
+const ID: ConnectionId = ConnectionId { slot: 0, serial: 1 };
 
 /// The output of a session, and why it finished.
 pub type Output = (Vec<u8>, Option<Finish>);

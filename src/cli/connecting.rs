@@ -1,10 +1,11 @@
 //! The flags that all clients share: the server, and the local address and IP version to connect with.
 
-use super::units::{self, TargetAddress};
+use super::addresses::{self, TargetAddress};
+use super::units;
 use super::{Failure, unresolved};
+use crate::cli::value::by;
 use crate::client::{self, Target};
-use crate::doctor::hint;
-use crate::net::Limit;
+use crate::doctor::{Limit, hint};
 use clap::Args;
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +15,14 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(super) struct Connecting {
     /// Connect to this server; all addresses of a name are tried in order
-    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8000", value_parser = TargetAddress::parse)]
+    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8000", value_parser = by(TargetAddress::parse))]
     target: TargetAddress,
 
     #[command(flatten)]
     addresses: AddressFlags,
 
-    /// Give up an address after D, counted from when the name is resolved
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
+    /// Give up connecting to an address after D, and its TLS handshake after D more
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = by(units::positive_duration))]
     connect_timeout: Duration,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct Connecting {
 #[derive(Debug, Args)]
 pub(super) struct AddressFlags {
     /// Connect from this address of this machine, with or without a port
-    #[arg(long, value_name = "ADDR", value_parser = units::local_address)]
+    #[arg(long, value_name = "ADDR", value_parser = by(addresses::local_address))]
     pub(super) bind: Option<SocketAddr>,
 
     /// Use IPv4 addresses only
@@ -45,6 +46,11 @@ impl Connecting {
     /// Checks the flags together, as far as possible without resolving a name.
     pub(super) fn check(&self) -> Result<(), String> {
         self.addresses.check(&self.target).map(|_| ())
+    }
+
+    /// The server, as typed.
+    pub(super) fn target(&self) -> &TargetAddress {
+        &self.target
     }
 
     /// Resolves the name, which blocks.

@@ -57,7 +57,7 @@ impl Afterword {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use clap::{CommandFactory, Parser};
+    use clap::Parser;
 
     /// The other programs that examples run.
     const OTHERS: [&str; 4] = ["printf", "nc", "ssh", "man"];
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_subcommand_has_two_explained_examples() {
-        for command in Cli::command().get_subcommands() {
+        for command in crate::cli::command().get_subcommands() {
             let name = command.get_name();
             let help = command.get_after_help().unwrap_or_else(|| panic!("{name}"));
             let examples = Afterword::parse(&help.to_string()).examples;
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_example_parses() {
-        for command in Cli::command().get_subcommands() {
+        for command in crate::cli::command().get_subcommands() {
             let help = command.get_after_help().unwrap().to_string();
             for example in Afterword::parse(&help).examples {
                 for words in pipeline(&example.command) {

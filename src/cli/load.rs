@@ -1,26 +1,50 @@
 //! `echoloop load`: the load tester.
 
+mod block;
+mod clock;
 mod conclusion;
+mod find;
+mod interval_line;
+mod jobs;
 mod output;
+mod part;
+mod script;
+mod trace;
 mod usage;
+mod userspace;
+mod values;
 mod watcher;
 
+use super::addresses::TargetAddress;
 use super::connecting::{AddressFlags, cannot_start};
-use super::output::{open_stdout, try_file};
-use super::units::{self, TargetAddress};
+use super::output::{is_stdout, open_stdout, try_file};
+use super::tls::LoadTlsArgs;
+use super::trace::{TraceFile, Tracer};
+use super::units;
+use super::userspace::UserspaceFlags;
 use super::{Failure, raise_fd_limit, scheduling_net};
+use crate::cli::value::by;
 use crate::client::find_reachable;
 use crate::load::{
-    Child, Condition, Config, DEFAULT_WINDOW, Load, Machine, Sources, WallTime, ephemeral_ports,
+    Child, Condition, Config, EchoClient, Load, Machine, Observer, Script, Sources, WallTime,
+    ephemeral_ports,
 };
-use crate::net::{Ending, MioNet, time_of_day};
-use clap::{Args, ValueEnum};
-use ipnet::IpNet;
+use crate::net::{Ending, MioNet, Traced};
+use crate::stdio::StandardStream;
+use crate::tls::MaybeTls;
+use clap::Args;
+use clock::{Clock, ClockFlags};
+use jobs::JobArgs;
 use output::Output;
-use std::net::{IpAddr, SocketAddr};
+use script::ScriptFlags;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+use trace::TraceFlags;
+use userspace::Userspace;
+use values::{ChurnArg, RateArg, SourcesArg, default_spin, probe, sources, to_u32};
 use watcher::Watcher;
 
 const EXAMPLES: &str = "\
@@ -31,7 +55,15 @@ Examples:
   echoloop load :8000 --idle 19k --active 50    latency beside 19,000 idle ones
   echoloop load :8000 --idle 10k --ramp 1k --duration 1h --expect alive=100%
                                                 hold for an hour, then probe all
+  echoloop load :8000 --find rate --while 'p99<5ms'
+                                                the most per second below 5 ms
+  echoloop load :8000 --find idle               the most idle connections
   echoloop load :8000 --churn reset             reconnect after every echo
+  echoloop load :8000 --tls --ca ca.pem --resume --churn fin
+                                                TLS handshakes, most resumed
+  echoloop load :8000 --idle 40k --jobs 4       four processes, one result
+  echoloop load :8000 --idle 40k --part 2/4 --save part-2.json
+                                                one of four hosts: part 2 of 4
   echoloop load :8000 -o json --save run.json   for scripts, and to be merged
   echoloop load :8000 --report run.html         one HTML page with charts
 
@@ -39,74 +71,87 @@ Response time runs from when a message was due, service time from when it was
 sent. Ctrl-C ends the run early and reports what was measured; a second Ctrl-C
 skips the rest.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold was missed.";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a connection failed or was lost,
+a reply was wrong or missing, an idle connection was dead, or an --expect was
+missed. An --expect on one of these figures replaces its default.";
 
 /// Hold many idle connections and measure echo latency among them
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    #[arg(value_name = "HOST:PORT", value_parser = TargetAddress::parse,
+    #[arg(value_name = "HOST:PORT", value_parser = by(TargetAddress::parse),
         help = "Load HOST:PORT, [V6]:PORT, or :PORT of this machine [default: a server started for the run]")]
     target: Option<TargetAddress>,
 
     /// Hold N idle connections
-    #[arg(long, value_name = "N", default_value = "0", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = by(units::count))]
     idle: usize,
 
+    #[command(flatten)]
+    userspace: UserspaceFlags,
+
     /// Echo on N active connections [default: 50, or 0 if --idle is given]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(short = 'c', long, value_name = "N", value_parser = by(units::count))]
     active: Option<usize>,
 
     /// Send R messages per second over all active connections, on schedule; max: each sends when its reply is in
-    #[arg(long, value_name = "R", default_value = "max", value_parser = units::rate)]
+    #[arg(short, long, value_name = "R", default_value = "max", value_parser = by(units::rate))]
     rate: RateArg,
 
+    #[command(flatten)]
+    script: ScriptFlags,
+
     /// Send messages of SIZE bytes
-    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = units::message_size)]
+    #[arg(short, long, value_name = "SIZE", default_value = "128", value_parser = by(units::message_size))]
     size: usize,
 
     /// Keep N messages in flight per connection
-    #[arg(long, value_name = "N", default_value = "1", value_parser = units::positive_count)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = by(units::positive_count))]
     pipeline: usize,
 
     /// Measure for D
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
+    #[arg(short, long, value_name = "D", default_value = "10s", value_parser = by(units::positive_duration))]
     duration: Duration,
 
     /// Run for D before measuring
-    #[arg(long, value_name = "D", default_value = "1s", value_parser = units::duration)]
+    #[arg(long, value_name = "D", default_value = "1s", value_parser = by(units::duration))]
     warmup: Duration,
 
     /// Open at most R connections per second
-    #[arg(long, value_name = "R", default_value = "max", value_parser = units::rate)]
+    #[arg(long, value_name = "R", default_value = "max", value_parser = by(units::rate))]
     ramp: RateArg,
 
     #[command(flatten)]
     addresses: AddressFlags,
 
-    /// Give up a connect after D, and the probes D after the last reply
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
+    /// Give up a connect, a TLS handshake, and probes without any reply, after D
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = by(units::positive_duration))]
     connect_timeout: Duration,
 
-    /// Keep at most N connections that the server has not accepted; stay below its backlog
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_WINDOW as usize, value_parser = units::positive_count)]
-    window: usize,
+    /// Let at most N connections wait to be accepted [default: adaptive]
+    #[arg(long, value_name = "N", value_parser = by(units::positive_count))]
+    window: Option<usize>,
 
     /// Reconnect after every echo, closing with FIN or RST (reset leaves no `TIME_WAIT`)
     #[arg(long, value_name = "HOW")]
     churn: Option<ChurnArg>,
 
-    /// Start measuring at TIME (RFC 3339, or +D from now), so that several hosts start together
-    #[arg(long, value_name = "TIME", value_parser = start_time)]
-    start_at: Option<WallTime>,
+    #[command(flatten)]
+    tls: LoadTlsArgs,
+
+    #[command(flatten)]
+    clock: ClockFlags,
 
     /// Connect from all addresses of a local network such as 127.0.0.0/8; auto spreads over 127/8 for a loopback target
-    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = sources, conflicts_with = "bind")]
+    #[arg(long, value_name = "CIDR", default_value = "auto", value_parser = by(sources), conflicts_with = "bind")]
     sources: SourcesArg,
 
     /// At the end, verify an echo on idle connections: on all, on N, or off
-    #[arg(long, value_name = "all|N|off", default_value = "all", value_parser = probe)]
+    #[arg(long, value_name = "all|N|off", default_value = "all", value_parser = by(probe))]
     probe: u32,
+
+    #[command(flatten)]
+    find: find::FindFlags,
 
     /// Exit with 3 unless EXPR holds: p99<5ms (response time), rate>100k, lost=0, mismatched=0, alive=100% (repeatable)
     #[arg(long, value_name = "EXPR")]
@@ -118,73 +163,44 @@ pub(super) struct Flags {
 
     /// Poll without sleeping for up to D before each sleep: a more punctual schedule, more CPU [default: 100us from 20k
     /// messages a second on, else 0]
-    #[arg(long, value_name = "D", value_parser = units::duration)]
+    #[arg(long, value_name = "D", value_parser = by(units::duration))]
     spin: Option<Duration>,
+
+    #[command(flatten)]
+    jobs: JobArgs,
+
+    #[command(flatten)]
+    part: part::PartFlags,
 
     /// Print the result in this format; jsonl: a line at the start, per second, and at the end
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Output,
 
-    /// Save the result, histograms included, for `echoloop report`
+    /// Save the result, histograms included, for `echoloop report`; -: as one line on stdout, text then goes to stderr
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
 
     /// Write one self-contained HTML page with charts
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-}
 
-/// Per second, or `None` for no limit. An alias, since clap takes a plain `Option` for a flag that may be absent.
-type RateArg = std::option::Option<f64>;
-
-/// A network, or `None` for automatic; an alias, see [`RateArg`].
-type SourcesArg = std::option::Option<IpNet>;
-
-/// A network such as `127.0.0.0/8`, or one address.
-fn sources(text: &str) -> Result<SourcesArg, String> {
-    if text == "auto" {
-        return Ok(None);
-    }
-    let network = text.parse::<IpNet>();
-    network
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map(|network| Some(network.trunc()))
-        .map_err(|_| "not a network: write 127.0.0.0/8, 10.1.2.3 or auto".to_owned())
-}
-
-fn probe(text: &str) -> Result<u32, String> {
-    match text {
-        "all" => Ok(u32::MAX),
-        "off" => Ok(0),
-        _ => match units::count(text).map(u32::try_from) {
-            Ok(Ok(count)) => Ok(count),
-            _ => Err("not a number of probes: write all, off or 500".to_owned()),
-        },
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ChurnArg {
-    Fin,
-    Reset,
-}
-
-/// A time of RFC 3339, or `+D` from now.
-fn start_time(text: &str) -> Result<WallTime, String> {
-    match text.strip_prefix('+') {
-        Some(delay) => Ok(WallTime(time_of_day()) + units::duration(delay)?),
-        None => text.parse(),
-    }
+    #[command(flatten)]
+    trace: TraceFlags,
 }
 
 impl Flags {
     /// Runs the load and reports the result.
     pub(super) fn run(self: Box<Self>) -> Result<ExitCode, Failure> {
         raise_fd_limit();
+        if let Some((share, target)) = self.jobs.own_share() {
+            return self.run_share(share, target);
+        }
         // Before the run, so that a long one does not end without its result.
-        for path in self.save.iter().chain(&self.report) {
+        let save = self.save.iter().filter(|path| !is_stdout(path));
+        for path in save.chain(&self.report) {
             try_file(path)?;
         }
+        let trace = self.trace.open()?;
         if let Some(pid) = self.server_pid {
             require_process(pid)?;
         }
@@ -193,31 +209,92 @@ impl Flags {
                 "{flag} has no effect, since all connections are idle: add some with --active"
             );
         }
+        let userspace = self.open_userspace()?;
         let (child, target) = if let Some(target) = &self.target {
             (None, self.find_target(target)?)
         } else {
-            let child = start_child()?;
+            let child = self.start_child(userspace.as_ref())?;
             let address = child.address();
             (Some(child), address)
         };
         let server = self.server_pid.or(child.as_ref().map(Child::pid));
-        let begun = WallTime(time_of_day());
-        let config = self.config(target, begun);
-        let mut net = scheduling_net()?;
-        let prints_lines = self.output == Output::Jsonl;
-        if prints_lines {
-            open_stdout(&mut net)?;
+        if let Some(plan) = self.find.plan() {
+            let found = self.find_limit(&plan, target, server);
+            drop(child);
+            return found;
         }
-        let watcher = Watcher::new(server, self.output, config.active > 0);
-        let mut load = Load::new(net, config.clone(), watcher);
-        if prints_lines {
-            load.write_first(&output::start_line(&config, begun)?);
-        }
-        load.run()
-            .map_err(|error| Failure(format!("the event loop failed: {error}")))?;
-        let concluded = self.conclude(load, &config, begun);
+        let clock = self.clock.measure(self.connect_timeout)?;
+        let config = self.config(target, clock.now(), std::process::id())?;
+        let jobs = self.jobs.count(config.connections() as usize);
+        let concluded = if jobs > 1 {
+            self.run_jobs(jobs, config, server, clock)
+        } else {
+            self.run_alone(&config, server, clock, trace, userspace)
+        };
         drop(child);
         concluded
+    }
+
+    /// Runs the load in this process.
+    fn run_alone(
+        &self,
+        config: &Config,
+        server: Option<u32>,
+        clock: Clock,
+        trace: Option<TraceFile>,
+        userspace: Option<Userspace>,
+    ) -> Result<ExitCode, Failure> {
+        let mut net = scheduling_net()?;
+        let tracer = trace.map(|file| file.start(&mut net, "echoloop load"));
+        let prints_lines = self.output == Output::Jsonl;
+        let stdout = prints_lines
+            .then(|| open_stdout(net.inner_mut()))
+            .transpose()?;
+        let watcher = Watcher::new(server, config.target, self.output, config.active > 0);
+        let watcher: Box<dyn Observer> = Box::new(watcher);
+        let whole = config.clone();
+        match config.tls.clone() {
+            None => {
+                let mut load = Load::new(net, whole, watcher);
+                if let Some(userspace) = userspace {
+                    userspace.attach(&mut load, config)?;
+                }
+                self.run_load(load, (stdout, tracer), config, clock)
+            }
+            Some(tls) => {
+                let load = Load::over_tls(net, whole, tls, watcher);
+                self.run_load(load, (stdout, tracer), config, clock)
+            }
+        }
+    }
+
+    fn run_load<C: MaybeTls<EchoClient>>(
+        &self,
+        mut load: Load<Traced<MioNet>, Box<dyn Observer>, C>,
+        (stdout, tracer): (Option<StandardStream>, Option<Tracer>),
+        config: &Config,
+        clock: Clock,
+    ) -> Result<ExitCode, Failure> {
+        let begun = load.align(|| clock.now(), self.clock.start(clock));
+        if let Some(stdout) = stdout {
+            load.write_lines(stdout, &output::start_line(config, begun)?);
+        }
+        let ended = load.run();
+        // Before the connections are closed: events of closing would displace those of the run.
+        if let Some(tracer) = tracer {
+            tracer.write();
+        }
+        ended.map_err(|error| Failure(format!("the event loop failed: {error}")))?;
+        self.conclude(load, config, begun, clock)
+    }
+
+    /// Starts a server for the run.
+    fn start_child(&self, userspace: Option<&Userspace>) -> Result<Child, Failure> {
+        let remedy = "give the address of a running server";
+        let connections = to_u32(self.idle.saturating_add(self.active()));
+        let listening = userspace.map(|userspace| userspace.listening(connections));
+        Child::start(listening.unwrap_or_default())
+            .map_err(|error| Failure::new("cannot start a server", error, remedy))
     }
 
     /// The first address of the target that accepts a connection.
@@ -229,31 +306,25 @@ impl Flags {
             local.set_port(0);
         }
         let net = MioNet::new().map_err(|error| cannot_start(&error))?;
-        Ok(find_reachable(net, target)?)
+        Ok(find_reachable(Traced::new(net), target)?)
     }
 
     /// The number of active connections.
     fn active(&self) -> usize {
-        let default = if self.idle > 0 { 0 } else { 50 };
-        self.active.unwrap_or(default)
+        let default = if self.idle > 0 || self.script.is_passive() {
+            0
+        } else {
+            50
+        };
+        self.active
+            .unwrap_or_else(|| self.find.default_active().unwrap_or(default))
     }
 
-    fn config(&self, target: SocketAddr, now: WallTime) -> Config {
-        let (idle, active) = (to_u32(self.idle), to_u32(self.active()));
-        let sources = match (self.addresses.bind, self.sources) {
-            (Some(local), _) => Sources::from_address(local),
-            (_, Some(network)) => Sources::of(network),
-            (None, None) => Sources::automatic(
-                target.ip(),
-                idle.saturating_add(active),
-                self.churn.is_some(),
-                ephemeral_ports(),
-                std::process::id(),
-            ),
-        };
-        Config {
-            idle,
-            active,
+    /// The configuration of this part; automatic source addresses are those of this `process`.
+    fn config(&self, target: SocketAddr, now: WallTime, process: u32) -> Result<Config, Failure> {
+        let whole = Config {
+            idle: to_u32(self.idle),
+            active: to_u32(self.active()),
             rate: self.rate,
             size: self.size,
             pipeline: self.pipeline,
@@ -265,30 +336,49 @@ impl Flags {
                 ChurnArg::Fin => Ending::Fin,
                 ChurnArg::Reset => Ending::Reset,
             }),
-            sources,
             probe: self.probe,
-            window: to_u32(self.window),
-            start_in: self.start_at.map(|start| start.since(now)),
-            spin: self.spin.unwrap_or_else(|| default_spin(self.rate)),
+            window: self.window.map(to_u32),
+            max_message: self.script.max_message,
+            script: self.script_for(target, now)?,
+            tls: self.tls.settings(self.target.as_ref())?,
             ..Config::new(target)
-        }
+        };
+        let own = self.own_part(&whole).map_err(Failure)?;
+        Ok(Config {
+            sources: self.local_addresses(target, own.connections(), process),
+            spin: self.spin.unwrap_or_else(|| default_spin(own.rate)),
+            ..own
+        })
+    }
+
+    /// The script for the run that begins now; its `{run}` differs from that of any other.
+    fn script_for(
+        &self,
+        target: SocketAddr,
+        now: WallTime,
+    ) -> Result<Option<Arc<Script>>, Failure> {
+        let name = self.target.as_ref().map(TargetAddress::host_and_port);
+        let name = name.unwrap_or_else(|| target.to_string());
+        let run = script::run_number(now.0);
+        self.script.resolve(run, &name).map_err(Failure)
     }
 }
 
-/// The default of `--spin`: positive when messages are due so often that a sleep with its wake-up takes longer than the
-/// time between two of them.
-fn default_spin(rate: RateArg) -> Duration {
-    let is_often = rate.is_some_and(|per_second| per_second >= 20_000.0);
-    Duration::from_micros(if is_often { 100 } else { 0 })
-}
-
-fn to_u32(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn start_child() -> Result<Child, Failure> {
-    let remedy = "give the address of a running server";
-    Child::start().map_err(|error| Failure::new("cannot start a server", error, remedy))
+impl Flags {
+    /// The local addresses for this many connections; different ones for each `process` if they are automatic.
+    fn local_addresses(&self, target: SocketAddr, connections: u32, process: u32) -> Sources {
+        match (self.addresses.bind, self.sources) {
+            (Some(local), _) => Sources::from_address(local),
+            (_, Some(network)) => self.part.sources(Sources::of(network)),
+            (None, None) => Sources::automatic(
+                target.ip(),
+                connections,
+                self.churn.is_some(),
+                ephemeral_ports(),
+                process,
+            ),
+        }
+    }
 }
 
 /// Fails without this process, whose figures would be missing from the result.
@@ -300,21 +390,4 @@ fn require_process(server: u32) -> Result<(), Failure> {
     };
     let found = Machine::new(Some(server)).snapshot().server;
     found.map(drop).ok_or_else(missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sources_are_a_network_an_address_or_auto() {
-        let parsed = |text| sources(text).unwrap().map(|network| network.to_string());
-        assert_eq!(parsed("127.1.2.3/8").unwrap(), "127.0.0.0/8");
-        assert_eq!(parsed("10.1.2.3").unwrap(), "10.1.2.3/32");
-        assert_eq!(parsed("fd00::7/64").unwrap(), "fd00::/64");
-        assert_eq!(parsed("auto"), None);
-        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129"] {
-            assert!(sources(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -2,11 +2,10 @@
 //!
 //! Both are hidden from the help, since they run once, at installation.
 
-use super::Cli;
 use super::Failure;
 use super::examples::Afterword;
 use super::output::{to_file, to_stdout};
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
@@ -56,8 +55,7 @@ impl ManualFlags {
         })?;
         let mut program = visible_command();
         program.build();
-        let pages = program.get_subcommands().chain([&program]);
-        for command in pages {
+        for command in with_subcommands(&program) {
             let man = Man::new(command.clone())
                 .source(format!("echoloop {}", env!("CARGO_PKG_VERSION")))
                 .manual("echoloop manual");
@@ -81,26 +79,31 @@ impl CompletionsFlags {
 
 /// The command line without hidden subcommands and flags.
 fn visible_command() -> Command {
-    let all = Cli::command();
-    let visible = all.get_subcommands().filter(|sub| !sub.is_hide_set());
-    without_hidden_flags(&all)
+    visible(&super::command())
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
         .subcommand_required(true)
         .subcommand_value_name("COMMAND")
         .subcommand_help_heading("COMMANDS")
         .disable_help_subcommand(true)
-        .subcommands(visible.map(without_hidden_flags))
 }
 
-/// A copy of `command` without its hidden flags: clap cannot remove a flag, and most completion generators ignore that
+/// A command and all its subcommands, with theirs.
+fn with_subcommands(command: &Command) -> Vec<&Command> {
+    let below = command.get_subcommands().flat_map(with_subcommands);
+    std::iter::once(command).chain(below).collect()
+}
+
+/// A copy of `command` without hidden flags and subcommands: clap cannot remove a flag, and most completion generators ignore that
 /// one is hidden.
-fn without_hidden_flags(command: &Command) -> Command {
-    let visible = command.get_arguments().filter(|flag| !flag.is_hide_set());
+fn visible(command: &Command) -> Command {
+    let subcommands = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
     Command::new(command.get_name().to_owned())
         .about(command.get_about().cloned().unwrap_or_default())
         .after_help(command.get_after_help().cloned().unwrap_or_default())
-        .args(visible.cloned())
+        .args(flags.cloned())
+        .subcommands(subcommands.map(visible))
 }
 
 /// A page, in the order of man-pages(7).

@@ -2,9 +2,14 @@
 //!
 //! One file per subcommand: its flags, its help, and the call that runs it. The work is done by the other modules.
 
+mod addresses;
 mod connecting;
 mod doctor;
+mod environment;
 mod examples;
+mod hints;
+#[cfg(feature = "lab")]
+mod lab;
 mod load;
 mod manual;
 mod output;
@@ -13,13 +18,20 @@ mod protocol;
 mod report;
 mod send;
 mod serve;
+mod tls;
+mod trace;
 mod units;
+mod upgrade;
+mod userspace;
+mod value;
 
-use crate::net::{self, MioNet};
+use crate::logging;
+use crate::net::{MioNet, Traced};
 use clap::error::ErrorKind;
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use connecting::cannot_start;
 use log::LevelFilter;
+use nix::sys::signal::Signal;
 use std::fmt::{self, Display};
 use std::process::ExitCode;
 
@@ -55,12 +67,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Flags),
+    Serve(Box<serve::Flags>),
+    Upgrade(upgrade::Flags),
     Send(send::Flags),
     Ping(ping::Flags),
     Doctor(doctor::Flags),
     Load(Box<load::Flags>),
     Report(report::Flags),
+    #[cfg(feature = "lab")]
+    Lab(lab::Flags),
     #[command(hide = true)]
     Manual(manual::ManualFlags),
     #[command(hide = true)]
@@ -87,7 +102,14 @@ impl Cli {
     /// Parses the arguments. Wrong usage ends the program with exit code 2 and a message that names it.
     #[must_use]
     pub fn from_arguments() -> Cli {
-        let cli = Cli::parse();
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let matches = command().try_get_matches_from(&arguments);
+        let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        let cli = parsed.unwrap_or_else(|mut error| {
+            hints::add_tip(&mut error, &arguments);
+            environment::name_source(&mut error, &arguments);
+            error.exit()
+        });
         if let Err(wrong) = cli.check() {
             clap::Error::raw(ErrorKind::ArgumentConflict, wrong + "\n").exit();
         }
@@ -102,7 +124,12 @@ impl Cli {
             Command::Ping(flags) => flags.check(),
             Command::Load(flags) => flags.check(),
             Command::Report(flags) => flags.check(),
-            Command::Doctor(_) | Command::Manual(_) | Command::Completions(_) => Ok(()),
+            Command::Upgrade(_)
+            | Command::Doctor(_)
+            | Command::Manual(_)
+            | Command::Completions(_) => Ok(()),
+            #[cfg(feature = "lab")]
+            Command::Lab(_) => Ok(()),
         }
     }
 
@@ -126,6 +153,15 @@ impl Cli {
         }
     }
 
+    /// The form of log lines.
+    #[must_use]
+    pub fn log_format(&self) -> logging::Format {
+        match &self.command {
+            Command::Serve(flags) => flags.log_format(),
+            _ => logging::Format::Text,
+        }
+    }
+
     /// Runs the command and returns the exit code.
     ///
     /// # Errors
@@ -133,29 +169,50 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Serve(flags) => flags.run(),
+            Command::Upgrade(flags) => flags.run(),
             Command::Send(flags) => flags.run(),
             Command::Ping(flags) => flags.run(self.quiet),
             Command::Doctor(flags) => flags.run(),
             Command::Load(flags) => flags.run(),
             Command::Report(flags) => flags.run(),
+            #[cfg(feature = "lab")]
+            Command::Lab(flags) => flags.run(),
             Command::Manual(flags) => flags.run(),
             Command::Completions(flags) => flags.run(),
         }
     }
 }
 
+/// The command line, with environment variables for flags.
+fn command() -> clap::Command {
+    environment::with_variables(Cli::command())
+}
+
 /// Raises the soft limit of file descriptors to the hard limit and returns it; on failure, its usual value.
 fn raise_fd_limit() -> u64 {
-    net::raise_fd_limit().unwrap_or_else(|error| {
+    crate::doctor::raise_fd_limit().unwrap_or_else(|error| {
         log::warn!("cannot raise the limit of open file descriptors: {error}");
         1024
     })
 }
 
+/// Has `signal` sent to this process when its parent ends (prctl(2), `PR_SET_PDEATHSIG`).
+fn end_with_parent(signal: Signal) -> Result<(), Failure> {
+    let parent = nix::unistd::getppid();
+    nix::sys::prctl::set_pdeathsig(signal)
+        .map_err(|error| Failure(format!("cannot watch the parent process: {error}")))?;
+    // The parent may have ended before the call; then this process has another one now.
+    if nix::unistd::getppid() == parent {
+        Ok(())
+    } else {
+        Err(Failure("the parent process has ended".to_owned()))
+    }
+}
+
 /// The network of a client that sends on schedule and ends on a signal.
-fn scheduling_net() -> Result<MioNet, Failure> {
+fn scheduling_net() -> Result<Traced<MioNet>, Failure> {
     MioNet::with_signals()
-        .and_then(|mut net| net.use_precise_timer().map(|()| net))
+        .and_then(|mut net| net.use_precise_timer().map(|()| Traced::new(net)))
         .map_err(|error| cannot_start(&error))
 }
 
@@ -175,16 +232,15 @@ fn exit_code(has_met_thresholds: bool) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn flag_definitions_are_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn help_of_every_subcommand_fits_80_columns() {
-        let mut cli = Cli::command();
+        let mut cli = command();
         cli.build();
         for command in cli.get_subcommands_mut() {
             // As written too, since clap wraps a longer line, and with it the columns of an example.

@@ -2,8 +2,10 @@
 
 use super::Failure;
 use crate::load::Saved;
+use crate::logging;
 use crate::net::MioNet;
 use crate::report;
+use crate::stdio::StandardStream;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fs::File;
@@ -33,12 +35,51 @@ pub(super) fn to_stdout(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     }
 }
 
+/// Whether a file's name stands for stdout.
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Writes text to stdout, or to stderr if stdout is for something else.
+pub(super) fn to_stream(text: &str, is_stdout_taken: bool) -> Result<(), Failure> {
+    if !is_stdout_taken {
+        return to_stdout(text);
+    }
+    // Stdout has the result even if stderr is closed.
+    let _ = logging::print_text(text);
+    Ok(())
+}
+
+/// Writes a saved result to stdout as one line, with one write(2) if the kernel takes it at once: so that lines of
+/// several processes do not mix. Nothing else has the result, so a closed pipe is a failure.
+fn save_to_stdout(line: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(line.as_bytes())
+        .and_then(|()| stdout.flush());
+    written.map_err(|error| {
+        let remedy = "check where it is redirected to, or save to a file";
+        Failure::new("cannot save the result to stdout", error, remedy)
+    })
+}
+
 /// A result as text, with sparklines if the terminal shows them.
 pub(super) fn text(saved: &Saved) -> String {
     let mut pieces = vec![report::text(&saved.result)];
+    if let Some(part) = saved.part {
+        pieces.push(format!("{:16}{} of {}\n", "part", part.number, part.of));
+    }
     if !saved.parts.is_empty() {
         let (parts, host) = (saved.parts.len(), &saved.host);
-        pieces.push(format!("merged          {parts} loads, on {host}\n"));
+        let hosts = report::host_count(&saved.parts);
+        let names = host.split(", ").count();
+        // Hosts may share a name.
+        let count = match hosts {
+            _ if hosts == names => String::new(),
+            1 => " (1 host)".to_owned(),
+            _ => format!(" ({hosts} hosts)"),
+        };
+        pieces.push(format!("merged          {parts} loads, on {host}{count}\n"));
     }
     if can_draw() {
         pieces.push(report::sparklines(saved));
@@ -69,7 +110,7 @@ pub(super) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
 
 /// A value as indented JSON, with a newline at the end.
 pub(super) fn pretty_json(value: &impl Serialize) -> Result<String, Failure> {
-    with_newline(serde_json::to_string_pretty(value))
+    with_newline(crate::json::pretty(value))
 }
 
 pub(super) fn with_newline(json: serde_json::Result<String>) -> Result<String, Failure> {
@@ -77,10 +118,9 @@ pub(super) fn with_newline(json: serde_json::Result<String>) -> Result<String, F
         .map_err(|error| Failure(format!("cannot write the result as JSON: {error}")))
 }
 
-/// Lets the event loop write to stdout.
-pub(super) fn open_stdout(net: &mut MioNet) -> Result<(), Failure> {
-    let taken = net.open_stdout();
-    taken.map_err(|error| cannot_use("output", &error))
+/// Opens stdout for writes that do not block the event loop.
+pub(super) fn open_stdout(net: &mut MioNet) -> Result<StandardStream, Failure> {
+    StandardStream::stdout(net).map_err(|error| cannot_use("output", &error))
 }
 
 /// Standard input or output that the event loop cannot use.
@@ -89,24 +129,35 @@ pub(super) fn cannot_use(stream: &str, error: &io::Error) -> Failure {
     Failure::new(what, error, "use a file, a pipe or a terminal")
 }
 
-/// Writes the files of `--save` and `--report`.
+/// Writes the files of `--save` and `--report`; `-` is stdout.
 pub(super) fn save_files(
     save: Option<&PathBuf>,
     report: Option<&PathBuf>,
     saved: &Saved,
 ) -> Result<(), Failure> {
-    if let Some(path) = save {
-        to_file(path, &json_line(saved)?)?;
+    match save {
+        Some(path) if is_stdout(path) => save_to_stdout(&json_line(saved)?)?,
+        Some(path) => to_file(path, &json_line(saved)?)?,
+        None => {}
     }
     report.map_or(Ok(()), |path| to_file(path, &report::html(saved)))
 }
 
 /// Whether stdout is a terminal that shows Unicode.
 fn can_draw() -> bool {
+    io::stdout().is_terminal() && !is_dumb_terminal() && shows_unicode()
+}
+
+/// Whether terminals do not move their cursor.
+pub(super) fn is_dumb_terminal() -> bool {
+    std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb")
+}
+
+/// Whether terminals show Unicode.
+pub(super) fn shows_unicode() -> bool {
     // The first variable that is set decides (locale(7)).
     let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
     let locale = locale.unwrap_or_default().to_lowercase();
-    let is_dumb = std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb");
-    io::stdout().is_terminal() && !is_dumb && (locale.contains("utf-8") || locale.contains("utf8"))
+    locale.contains("utf-8") || locale.contains("utf8")
 }

@@ -2,7 +2,9 @@
 
 use super::connecting::Connecting;
 use super::output::{Format, open_stdout};
+use super::tls::TlsArgs;
 use super::{Failure, scheduling_net, units};
+use crate::cli::value::by;
 use crate::client::{PingConfig, PingReport, Pinger, Style};
 use clap::Args;
 use std::process::ExitCode;
@@ -15,6 +17,7 @@ Examples:
   echoloop ping -c 1000 -i 1ms -q      1,000 in a second, summary only
   echoloop ping -s 64KiB -c 3          larger echoes
   echoloop ping -c 10 -o json          the summary as one JSON object
+  echoloop ping --tls example.org:7    over TLS, with the time of the handshake
 
 All echoes use one connection. Each has its own bytes, and every byte received
 is verified. An echo is sent when it is due, even if earlier ones are
@@ -28,19 +31,19 @@ echo, or the connection ended; 2 wrong usage.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
     /// Stop after N echoes [default: until Ctrl-C]
-    #[arg(short, long, value_name = "N", value_parser = units::positive_count)]
+    #[arg(short, long, value_name = "N", value_parser = by(units::positive_count))]
     count: Option<usize>,
 
     /// Send an echo every D
-    #[arg(short, long, value_name = "D", default_value = "1s", value_parser = units::positive_duration)]
+    #[arg(short, long, value_name = "D", default_value = "1s", value_parser = by(units::positive_duration))]
     interval: Duration,
 
-    /// Send SIZE bytes per echo, at most 64MiB
-    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::message_size)]
+    /// Send SIZE bytes each, at most 64MiB
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = by(units::message_size))]
     size: usize,
 
     /// Count an echo as lost after D
-    #[arg(short = 'W', long, value_name = "D", default_value = "2s", value_parser = units::positive_duration)]
+    #[arg(short = 'W', long, value_name = "D", default_value = "2s", value_parser = by(units::positive_duration))]
     timeout: Duration,
 
     /// Print a line per echo and a summary, or (json) the summary only
@@ -49,16 +52,21 @@ pub(super) struct Flags {
 
     #[command(flatten)]
     connecting: Connecting,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Flags {
     /// Checks the flags against each other.
     pub(super) fn check(&self) -> Result<(), String> {
-        self.connecting.check()
+        self.connecting.check()?;
+        self.tls.check()
     }
 
     /// Sends echoes until the count is reached or a signal arrives.
     pub(super) fn run(self, quiet: bool) -> Result<ExitCode, Failure> {
+        let tls = self.tls.settings(self.connecting.target(), false)?;
         let config = PingConfig {
             target: self.connecting.resolve()?,
             count: self.count.map(|count| count as u64),
@@ -72,8 +80,8 @@ impl Flags {
             },
         };
         let mut net = scheduling_net()?;
-        open_stdout(&mut net)?;
-        check_echoes(Pinger::new(net, config)?.run()?)
+        let stdout = Box::new(open_stdout(net.inner_mut())?);
+        check_echoes(Pinger::over_transport(net, config, tls, stdout)?.run()?)
     }
 }
 

@@ -17,13 +17,17 @@ pub(super) enum ProtocolArg {
     Frame4,
     Discard,
     Collect,
+    Clock,
 }
 
 impl ProtocolArg {
-    /// How a client of this protocol frames messages. `discard` and `collect` take bytes, as `raw` does.
+    /// How a client of this protocol frames messages. `discard`, `collect` and `clock` take bytes, as `raw`
+    /// does.
     pub(super) fn framing(self) -> Framing {
         match self {
-            ProtocolArg::Raw | ProtocolArg::Discard | ProtocolArg::Collect => Framing::Raw,
+            ProtocolArg::Raw | ProtocolArg::Discard | ProtocolArg::Collect | ProtocolArg::Clock => {
+                Framing::Raw
+            }
             ProtocolArg::Line => Framing::Line,
             ProtocolArg::Frame1 => Framing::Frame(Width::One),
             ProtocolArg::Frame2 => Framing::Frame(Width::Two),
@@ -40,6 +44,7 @@ mod tests {
     fn protocol_names_are_exact() {
         let parse = |name| ProtocolArg::from_str(name, false).map(ProtocolArg::framing);
         assert_eq!(parse("collect"), Ok(Framing::Raw));
+        assert_eq!(parse("clock"), Ok(Framing::Raw));
         assert_eq!(parse("line"), Ok(Framing::Line));
         assert_eq!(parse("frame:4"), Ok(Framing::Frame(Width::Four)));
         for wrong in ["frame", "frame:3", "Raw", ""] {

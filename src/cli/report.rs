@@ -1,12 +1,14 @@
-//! `echoloop report`: saved results merged into one report.
+//! `echoloop report`: saved results merged into one report, or two of them compared.
 
-use super::output::{pretty_json, save_files, text, to_stdout};
+mod compare;
+mod input;
+
+use super::output::{is_stdout, pretty_json, save_files, text, to_file, to_stdout, to_stream};
 use super::{Failure, exit_code};
-use crate::load::Condition;
-use crate::report::{self, Input, Targets};
+use crate::load::Saved;
+use crate::report::{self, Expected, Targets};
 use clap::{Args, ValueEnum};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -18,6 +20,9 @@ Examples:
                                           merge the results of two loads
   echoloop report run-*.json --expect 'p99<5ms' --expect lost=0
                                           exit with 3 unless both hold
+  echoloop report --compare old.json new.json --expect 'p99<+10%'
+                                          what differs, and what is noise
+  echoloop report part-*.json --parts 4   four parts of one load, or exit 1
   ssh host cat run.json | echoloop report - -o html > page.html
                                           a remote run as an HTML page
 
@@ -31,29 +36,40 @@ process that several loads on its host watched is counted once.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Flags {
-    /// Read files written by `echoloop load --save`; - is stdin
+    /// Read files written by `echoloop load --save`, with one result or one per line; - is stdin
     #[arg(value_name = "FILE.json", required = true)]
     files: Vec<PathBuf>,
 
-    /// Print the result in this format
-    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    /// Print the result in this format; csv: a line per second
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
 
     /// Also write one self-contained HTML page with charts
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
 
-    /// Save the merged result, histograms included, for another `echoloop report`
+    /// Save the merged result, histograms included, for another `echoloop report`; -: as one line on stdout, text then
+    /// goes to stderr
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
 
     /// Exit with 3 unless EXPR holds for the merged result: p99<5ms, rate>100k, lost=0 (repeatable)
     #[arg(long, value_name = "EXPR")]
-    expect: Vec<Condition>,
+    expect: Vec<Expected>,
 
     /// Add up results of different targets: several servers, or one with several addresses
     #[arg(long)]
     across_targets: bool,
+
+    /// Also write the response times as a percentile distribution, in milliseconds
+    #[arg(long, value_name = "FILE.hgrm")]
+    hgrm: Option<PathBuf>,
+
+    #[command(flatten)]
+    parts: input::PartsFlags,
+
+    #[command(flatten)]
+    comparing: compare::CompareFlags,
 }
 
 /// The format of the result.
@@ -62,27 +78,36 @@ enum Output {
     Text,
     Json,
     Html,
+    Csv,
 }
 
 impl Flags {
     /// Checks the flags against each other.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.files.iter().filter(|path| is_stdin(path)).count() > 1 {
-            return Err("stdin can be read once only: give - once, and files beside it".to_owned());
+        self.check_stdin()?;
+        if self.saves_to_stdout() && self.output != Output::Text {
+            return Err("--save - and -o both write to stdout: leave one of them out".to_owned());
         }
-        Ok(())
+        compare::check(self)
     }
 
     /// Merges the files and reports the result.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let inputs = self.files.iter().map(|path| read(path));
-        let inputs: Vec<Input> = inputs.collect::<Result<_, _>>()?;
+        let mut inputs = self.read()?;
+        if self.comparing.is_wanted() {
+            return compare::run(&self, inputs.require_all()?);
+        }
+        let missing = inputs.check_parts(&self.parts)?;
         let targets = if self.across_targets {
             Targets::Several
         } else {
             Targets::One
         };
-        let mut saved = report::merge(inputs, targets).map_err(Failure)?;
+        let all = std::mem::take(&mut inputs.all);
+        let mut saved = report::merge(all, targets).map_err(Failure)?;
+        if let Some(missing) = &missing {
+            report::put_first(&mut saved, missing);
+        }
         let conditions = self.expect.iter();
         let checked: Vec<_> = conditions
             .map(|condition| condition.check(&saved.result))
@@ -92,31 +117,27 @@ impl Flags {
         if !checked.is_empty() {
             saved.result.expect = checked;
         }
-        to_stdout(match self.output {
-            Output::Text => text(&saved),
-            Output::Json => pretty_json(&saved.result)?,
-            Output::Html => report::html(&saved),
-        })?;
-        save_files(self.save.as_ref(), self.report.as_ref(), &saved)?;
-        Ok(exit_code(is_met))
+        self.publish(&saved)?;
+        match missing {
+            Some(missing) => Err(inputs.incomplete(&missing)),
+            None => Ok(exit_code(is_met)),
+        }
     }
-}
 
-fn is_stdin(path: &Path) -> bool {
-    path == Path::new("-")
-}
+    fn saves_to_stdout(&self) -> bool {
+        self.save.as_deref().is_some_and(is_stdout)
+    }
 
-fn read(path: &Path) -> Result<Input, Failure> {
-    let (name, result) = if is_stdin(path) {
-        let text = io::read_to_string(io::stdin());
-        ("stdin".to_owned(), text.map(String::into_bytes))
-    } else {
-        (path.display().to_string(), std::fs::read(path))
-    };
-    let bytes = result.map_err(|error| {
-        let remedy = "give a file written by `echoloop load --save`";
-        Failure::new(format!("cannot read {name}"), error, remedy)
-    })?;
-    Input::read(&name, &bytes)
-        .map_err(|why| Failure(report::printable(&format!("cannot use {name}: {why}"))))
+    /// Writes the result to stdout and to all files.
+    fn publish(&self, saved: &Saved) -> Result<(), Failure> {
+        match self.output {
+            Output::Text => to_stream(&text(saved), self.saves_to_stdout())?,
+            Output::Json => to_stdout(pretty_json(&saved.result)?)?,
+            Output::Html => to_stdout(report::html(saved))?,
+            Output::Csv => to_stdout(report::csv(saved))?,
+        }
+        save_files(self.save.as_ref(), self.report.as_ref(), saved)?;
+        let hgrm = self.hgrm.as_ref();
+        hgrm.map_or(Ok(()), |path| to_file(path, &report::hgrm(saved)))
+    }
 }

@@ -3,10 +3,14 @@
 use super::connecting::{Connecting, cannot_start};
 use super::output::{cannot_use, open_stdout};
 use super::protocol::ProtocolArg;
+use super::tls::TlsArgs;
 use super::{Failure, units};
+use crate::cli::value::by;
 use crate::client::{Framing, Input, SendConfig, Sender};
 use crate::net::MioNet;
+use crate::stdio::StandardStream;
 use clap::Args;
+use std::io::{self, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +21,7 @@ Examples:
   echoloop send -p line --message hello           one line and its reply
   echoloop send -p frame:2 -m a -m b              two frames and replies
   echoloop send --timeout 5s </dev/null           send nothing, only receive
+  echoloop send --tls --ca ca.pem example.org:7   over TLS
 
 At the end of the input it half-closes, then reads until the server's FIN. If
 the server sends FIN first, input that was already read is still sent.
@@ -40,27 +45,32 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "TEXT")]
     message: Vec<String>,
 
-    /// Limit frames sent or received to SIZE
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::positive_size)]
+    /// Limit each frame to SIZE
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = by(units::positive_size))]
     max_message: usize,
 
     /// Fail after D without a byte sent or received [default: never]
-    #[arg(long, value_name = "D", value_parser = units::positive_duration)]
+    #[arg(long, value_name = "D", value_parser = by(units::positive_duration))]
     timeout: Option<Duration>,
 
     #[command(flatten)]
     connecting: Connecting,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Flags {
     /// Sends and receives until both sides have sent FIN.
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let tls = self.tls.settings(self.connecting.target(), false)?;
         let target = self.connecting.resolve()?;
         let mut net = MioNet::new().map_err(|error| cannot_start(&error))?;
-        open_stdout(&mut net)?;
+        let stdout = Box::new(open_stdout(&mut net)?);
+        let mut stdin: Box<dyn Read> = Box::new(io::empty());
         let input = if self.message.is_empty() {
-            net.open_stdin()
-                .map_err(|error| cannot_use("input", &error))?;
+            let stream = StandardStream::stdin(&mut net);
+            stdin = Box::new(stream.map_err(|error| cannot_use("input", &error))?);
             Input::Stdin
         } else {
             let messages = self.message.into_iter().map(String::into_bytes);
@@ -73,7 +83,7 @@ impl Flags {
             max_message: self.max_message,
             timeout: self.timeout,
         };
-        let sent = Sender::new(net, config).run()?;
+        let sent = Sender::over_transport(net, config, tls, stdin, stdout).run()?;
         log::debug!(
             "done: bytes_sent={} bytes_received={}",
             sent.sent,
@@ -88,6 +98,7 @@ impl Flags {
     /// Checks the flags against each other, and the length of messages before any is sent.
     pub(super) fn check(&self) -> Result<(), String> {
         self.connecting.check()?;
+        self.tls.check()?;
         let framing = self.protocol.framing();
         let most = match framing {
             Framing::Raw | Framing::Line => usize::MAX,

@@ -1,21 +1,22 @@
-//! The units that users type: durations, sizes, counts, rates, addresses.
+//! The units that users type: durations, sizes, counts, rates. Addresses are in [`addresses`](super::addresses).
 
 use crate::net::SocketBuffer;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-/// In nanoseconds.
-const DURATIONS: [(&str, u64); 6] = [
+/// In nanoseconds. A number without a unit is in seconds, as for sleep(1) and ping(8).
+const DURATIONS: [(&str, u64); 8] = [
+    ("", 1_000_000_000),
     ("ns", 1),
     ("us", 1_000),
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
 ];
 
-/// In bytes.
-const SIZES: [(&str, u64); 8] = [
+/// In bytes. A single letter is a power of 1024, as for dd(1) and nginx.
+const SIZES: [(&str, u64); 14] = [
     ("", 1),
     ("B", 1),
     ("KiB", 1 << 10),
@@ -24,15 +25,28 @@ const SIZES: [(&str, u64); 8] = [
     ("kB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
+    ("k", 1 << 10),
+    ("K", 1 << 10),
+    ("m", 1 << 20),
+    ("M", 1 << 20),
+    ("g", 1 << 30),
+    ("G", 1 << 30),
 ];
 
-const COUNTS: [(&str, u64); 3] = [("", 1), ("k", 1_000), ("m", 1_000_000)];
+const COUNTS: [(&str, u64); 7] = [
+    ("", 1),
+    ("k", 1_000),
+    ("K", 1_000),
+    ("m", 1_000_000),
+    ("M", 1_000_000),
+    ("g", 1_000_000_000),
+    ("G", 1_000_000_000),
+];
 
-/// A duration such as `100us`, `500ms`, `30s`, `5m`, `1h`, or `0`.
+/// A duration such as `100us`, `500ms`, `30s`, `5m`, `1h`, `1d`, or `30` in seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let text = if text == "0" { "0s" } else { text };
     let nanoseconds = with_unit(text, &DURATIONS).map(Duration::from_nanos);
-    nanoseconds.ok_or_else(|| "not a duration: write 100us, 500ms, 30s, 5m or 1h".to_owned())
+    nanoseconds.ok_or_else(|| "not a duration: write 100us, 500ms, 30s, 5m, 1h or 1d".to_owned())
 }
 
 /// A duration that is not zero.
@@ -48,10 +62,10 @@ pub(super) fn keepalive(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A size in bytes such as `4096`, `64KiB`, `1MiB`, `2GiB`; also `10kB` and `1MB`, which are powers of ten.
+/// A size in bytes such as `4096`, `64KiB` or `64k`, `1MiB` or `1M`; also `10kB` and `1MB`, which are powers of ten.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let bytes = with_unit(text, &SIZES);
-    bytes.ok_or_else(|| "not a size: write 4096, 64KiB, 1MiB or 2GiB".to_owned())
+    bytes.ok_or_else(|| "not a size: write 4096, 64k, 64KiB, 1MiB or 2GiB".to_owned())
 }
 
 /// A size in bytes that is not zero.
@@ -78,7 +92,7 @@ pub(super) fn socket_buffer(text: &str) -> Result<SocketBuffer, String> {
     }
 }
 
-/// A count such as `500`, `10k`, `1m`.
+/// A count such as `500`, `10k`, `10K`, `1m`.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     let count = with_unit(text, &COUNTS);
     count.ok_or_else(|| "not a count: write 500, 10k or 1m".to_owned())
@@ -94,8 +108,11 @@ pub(super) fn rate(text: &str) -> Result<Option<f64>, String> {
     if text == "max" {
         return Ok(None);
     }
-    let suffixes = [('k', 1e3), ('m', 1e6)].into_iter();
-    let mut matching = suffixes.filter_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let suffixes = [("kK", 1e3), ("mM", 1e6), ("gG", 1e9)].into_iter();
+    let mut matching = suffixes.filter_map(|(units, scale)| {
+        let number = text.strip_suffix(|c: char| units.contains(c))?;
+        Some((number, scale))
+    });
     let (number, scale) = matching.next().unwrap_or((text, 1.0));
     let is_plain = number.bytes().all(|c| c.is_ascii_digit() || c == b'.');
     match number.parse::<f64>() {
@@ -117,103 +134,6 @@ fn positive<T: Default + PartialEq>(value: T) -> Result<T, String> {
         return Err("must be more than zero".to_owned());
     }
     Ok(value)
-}
-
-/// An address to listen on, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for all interfaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ListenAddress(String);
-
-impl ListenAddress {
-    /// Checks the form only: resolving a name may block.
-    pub(super) fn parse(text: &str) -> Result<ListenAddress, String> {
-        let (host, port) = text.rsplit_once(':').unwrap_or_default();
-        let is_host = if host.starts_with('[') && host.ends_with(']') {
-            text.parse::<SocketAddr>().is_ok()
-        } else {
-            !host.contains(|c: char| c == ':' || c.is_whitespace())
-        };
-        if is_host && port_number(port).is_some() {
-            Ok(ListenAddress(text.to_owned()))
-        } else {
-            Err("not an address: write HOST:PORT, [V6]:PORT or :PORT".to_owned())
-        }
-    }
-
-    /// All its addresses; resolves a name, which may block.
-    pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let all_interfaces = if self.0.starts_with(':') { "[::]" } else { "" };
-        let addresses = format!("{all_interfaces}{}", self.0).to_socket_addrs()?;
-        Ok(addresses.collect())
-    }
-
-    /// As typed.
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// An address to connect to, as typed: `HOST:PORT`, `[V6]:PORT`, or `:PORT` for this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TargetAddress(String);
-
-impl TargetAddress {
-    /// As [`ListenAddress::parse`], without port 0.
-    pub(super) fn parse(text: &str) -> Result<TargetAddress, String> {
-        let ListenAddress(text) = ListenAddress::parse(text)?;
-        let port = text.rsplit_once(':').map(|(_, port)| port_number(port));
-        if port == Some(Some(0)) {
-            return Err("port 0 cannot be connected to: write HOST:PORT".to_owned());
-        }
-        Ok(TargetAddress(text))
-    }
-
-    /// The server that `load` starts on 127.0.0.1, with a port that is not known yet.
-    pub(super) fn own_server() -> TargetAddress {
-        TargetAddress("127.0.0.1:0".to_owned())
-    }
-
-    /// All its addresses, in the order of the resolver; resolves a name, which may block.
-    pub(super) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        match self.literal_addresses() {
-            Some(addresses) => Ok(addresses),
-            None => Ok(self.0.to_socket_addrs()?.collect()),
-        }
-    }
-
-    /// All its addresses, unless it is a name; this machine's in place of the unspecified address.
-    pub(super) fn literal_addresses(&self) -> Option<Vec<SocketAddr>> {
-        let all_interfaces = if self.0.starts_with(':') { "[::]" } else { "" };
-        let address: SocketAddr = format!("{all_interfaces}{}", self.0).parse().ok()?;
-        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
-        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
-        Some(match (address.ip().is_unspecified(), address.is_ipv4()) {
-            (false, _) => vec![address],
-            (true, true) => vec![v4],
-            (true, false) => vec![v4, v6],
-        })
-    }
-
-    /// As typed.
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// An address to connect from, as typed: an IP address, with or without a port.
-pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
-    let with_port_0 = |ip: IpAddr| SocketAddr::new(ip, 0);
-    text.parse()
-        .or_else(|_| bare.unwrap_or(text).parse().map(with_port_0))
-        .map_err(|_| "not an address: write IP or IP:PORT, such as 127.0.0.2".to_owned())
-}
-
-/// A port as typed: digits, and no sign.
-fn port_number(text: &str) -> Option<u16> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_plain)
 }
 
 /// A decimal number followed by one of `units`, as a multiple of the smallest; it must be whole.
@@ -238,17 +158,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_need_a_unit_unless_they_are_0() {
+    fn durations_take_units_and_plain_seconds() {
         assert_eq!(duration("100us"), Ok(Duration::from_micros(100)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         for wrong in [
             "",
             "s",
-            "5",
             "5parsecs",
+            "5D",
             "-5s",
             "1.s",
             "5 s",
@@ -274,6 +197,9 @@ mod tests {
         assert_eq!(rate("max"), Ok(None));
         assert_eq!(rate("0.5"), Ok(Some(0.5)));
         assert_eq!(rate("20k"), Ok(Some(20_000.0)));
+        for (text, per_second) in [("20K", 2e4), ("1m", 1e6), ("1.5M", 1.5e6), ("1g", 1e9)] {
+            assert_eq!(rate(text), Ok(Some(per_second)), "{text}");
+        }
         for wrong in ["", "0", "-1", "fast", "5s", "1e3", "k", "+1", "inf"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
@@ -289,56 +215,21 @@ mod tests {
         assert_eq!(count("10k"), Ok(10_000));
         assert_eq!(count("1m"), Ok(1_000_000));
         assert_eq!(count("1.5k"), Ok(1500));
+        for (text, bytes, number) in [
+            ("64k", 64 << 10, 64_000),
+            ("64K", 64 << 10, 64_000),
+            ("3m", 3 << 20, 3_000_000),
+            ("3M", 3 << 20, 3_000_000),
+            ("2g", 2 << 30, 2_000_000_000),
+            ("2G", 2 << 30, 2_000_000_000),
+        ] {
+            assert_eq!((size(text), count(text)), (Ok(bytes), Ok(number)), "{text}");
+        }
         for wrong in ["", "abc", "1QiB", "-1", "0.3B", "99999999999GiB"] {
             assert!(size(wrong).is_err(), "{wrong}");
             assert!(count(wrong).is_err(), "{wrong}");
         }
         assert!(message_size("64MiB").is_ok() && message_size("65MiB").is_err());
         assert!(backlog("0").is_err() && backlog("4096") == Ok(4096));
-    }
-
-    #[test]
-    fn addresses_take_a_host_and_a_port() {
-        for right in [
-            "127.0.0.1:8000",
-            "[::1]:8000",
-            ":8000",
-            "localhost:0",
-            "*:1",
-        ] {
-            assert!(ListenAddress::parse(right).is_ok(), "{right}");
-        }
-        for wrong in [
-            "nonsense",
-            "8000",
-            "::1:8000",
-            "[::1]",
-            "[nonsense]:1",
-            "a b:1",
-            "x:+1",
-            "x:65536",
-        ] {
-            assert!(ListenAddress::parse(wrong).is_err(), "{wrong}");
-        }
-        for address in [":8000", "localhost:1", "[::1]:8000"] {
-            assert!(TargetAddress::parse(address).is_ok(), "{address}");
-        }
-        for port_0 in ["localhost:0", "localhost:00", ":0", "[::1]:000"] {
-            assert!(TargetAddress::parse(port_0).is_err(), "{port_0}");
-        }
-        let here = TargetAddress::parse(":7000").unwrap().resolve().unwrap();
-        assert_eq!(here[0], "127.0.0.1:7000".parse().unwrap());
-        for (typed, address) in [
-            ("127.0.0.2", "127.0.0.2:0"),
-            ("127.0.0.2:5", "127.0.0.2:5"),
-            ("::1", "[::1]:0"),
-            ("[::1]", "[::1]:0"),
-            ("[::1]:5", "[::1]:5"),
-        ] {
-            assert_eq!(local_address(typed), Ok(address.parse().unwrap()));
-        }
-        assert!(local_address("localhost").is_err());
-        let all = ListenAddress::parse(":7000").unwrap().resolve().unwrap();
-        assert_eq!(all, ["[::]:7000".parse().unwrap()]);
     }
 }

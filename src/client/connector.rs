@@ -1,9 +1,10 @@
 //! Connecting to a server by name: its addresses are tried in order until one accepts.
 
 use super::Failure;
-use crate::connection::{Closed, Connections, Driver};
+use crate::connection::{CloseReason, Closed, Connections, Driver};
 use crate::net::{Key, Net};
 use crate::protocol::Protocol;
+use crate::tls::{MaybeTls, TlsError};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -79,6 +80,29 @@ impl Connector {
             timeout: self.target.connect_timeout,
             is_bound: self.target.local.is_some(),
         })
+    }
+
+    /// As [`on_connect_error`](Connector::on_connect_error), of a client of `protocol`: over TLS, the handshake may have
+    /// failed.
+    pub(super) fn on_not_established<P>(
+        &mut self,
+        mut closed: Closed,
+        protocol: &impl MaybeTls<P>,
+        key: Key,
+    ) {
+        let failure = protocol.tls_failure(key).cloned();
+        let is_handshaking = |reason| {
+            !matches!(
+                reason,
+                CloseReason::ConnectFailed | CloseReason::ConnectTimeout
+            )
+        };
+        if let Some(error) = failure {
+            closed.error = Some(io::Error::other(error));
+        } else if is_handshaking(closed.reason) && protocol.has_handshake() {
+            closed.error = Some(io::Error::other(TlsError::of_close(closed.reason)));
+        }
+        self.on_connect_error(closed);
     }
 
     /// Records why the last attempt failed.

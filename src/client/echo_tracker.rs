@@ -74,6 +74,8 @@ pub struct EchoTracker {
     pub surplus: u64,
     /// Round trips in nanoseconds of the echoes [`received`](EchoTracker::received).
     pub round_trips: Histogram<u64>,
+    /// The shortest and the longest of them, exactly.
+    pub extremes: Option<(Duration, Duration)>,
 }
 
 impl EchoTracker {
@@ -95,6 +97,7 @@ impl EchoTracker {
             mismatched: 0,
             surplus: 0,
             round_trips: Histogram::new_with_bounds(1, nanoseconds(LONGEST), 3)?,
+            extremes: None,
         })
     }
 
@@ -161,6 +164,8 @@ impl EchoTracker {
         } else {
             self.received += 1;
             self.round_trips.saturating_record(nanoseconds(round_trip));
+            let (shortest, longest) = self.extremes.unwrap_or((round_trip, round_trip));
+            self.extremes = Some((shortest.min(round_trip), longest.max(round_trip)));
         }
         EchoEvent::Received {
             number,
@@ -200,7 +205,7 @@ impl EchoTracker {
     }
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -4,8 +4,9 @@ use super::connector::describe;
 use super::decoder::Malformed;
 use super::framing::TooLong;
 use crate::connection::{CloseReason, Closed};
-use crate::doctor::hint;
-use crate::net::Limit;
+use crate::doctor::{Limit, hint};
+use crate::time::in_units;
+use crate::tls::TlsError;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -31,6 +32,13 @@ pub enum Failure {
         end: End,
         /// The error, if there was one.
         error: Option<io::Error>,
+    },
+    /// The TLS session of an established connection failed.
+    Tls {
+        /// The connection.
+        end: End,
+        /// Why.
+        error: TlsError,
     },
     /// No byte moved within the timeout.
     Timeout {
@@ -58,6 +66,13 @@ pub enum Failure {
     Interrupted {
         /// The address that was being tried.
         peer: String,
+    },
+    /// The server does not reply as a clock.
+    Clock {
+        /// The server as the user named it.
+        name: String,
+        /// What it did instead.
+        reason: String,
     },
     /// There was no memory for the bytes received.
     OutOfMemory,
@@ -136,6 +151,12 @@ impl fmt::Display for Failure {
                 is_bound,
             } => write_attempts(f, name, attempts, *timeout, *is_bound),
             Failure::Lost { end, error } => write_lost(f, end, error.as_ref()),
+            Failure::Tls { end, error } => write!(
+                f,
+                "TLS with {} failed ({end}): {error}; the reply may be incomplete; {}",
+                end.peer,
+                error.remedy()
+            ),
             Failure::Timeout {
                 end,
                 awaited,
@@ -170,6 +191,10 @@ impl fmt::Display for Failure {
                 f,
                 "interrupted before {peer} accepted the connection; check that a server listens there"
             ),
+            Failure::Clock { name, reason } => write!(
+                f,
+                "cannot read the clock of {name}: {reason}; start a clock there (echoloop serve -p clock)"
+            ),
             Failure::OutOfMemory => write!(f, "out of memory for the bytes received; free some"),
             Failure::Loop(error) => write!(
                 f,
@@ -197,14 +222,19 @@ fn write_attempts(
             write!(f, "{address}: ")?;
         }
         match (error.kind(), timeout) {
-            (ErrorKind::TimedOut, Some(timeout)) => write!(f, "no answer within {timeout:?}")?,
+            (ErrorKind::TimedOut, Some(timeout)) => {
+                write!(f, "no answer within {}", in_units(timeout))?;
+            }
             _ => f.write_str(&describe(error))?,
         }
     }
     let all = |kind| attempts.iter().all(|(_, error)| error.kind() == kind);
     let any = |kind| attempts.iter().any(|(_, error)| error.kind() == kind);
     let limit = attempts.iter().find_map(|(_, error)| Limit::behind(error));
-    let remedy = if all(ErrorKind::ConnectionRefused) {
+    let mut handshakes = attempts.iter().filter_map(|(_, error)| tls_error(error));
+    let remedy = if let Some(error) = handshakes.next() {
+        error.remedy()
+    } else if all(ErrorKind::ConnectionRefused) {
         "nothing listens there: check the port, or start a server (echoloop serve)"
     } else if any(ErrorKind::ConnectionReset) {
         "the server resets new connections; it may be overloaded or failing: see its log"
@@ -218,6 +248,11 @@ fn write_attempts(
         "check the address and the route (ip route get)"
     };
     write!(f, "; {remedy}")
+}
+
+/// The error of TLS that an error of a connection contains.
+fn tls_error(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
 }
 
 fn write_lost(f: &mut fmt::Formatter<'_>, end: &End, error: Option<&io::Error>) -> fmt::Result {
@@ -254,21 +289,21 @@ fn write_timeout(
     awaited: Awaited,
     timeout: Duration,
 ) -> fmt::Result {
-    let peer = &end.peer;
+    let (peer, timeout) = (&end.peer, in_units(timeout));
     match awaited {
         Awaited::InputOrReply => write!(
             f,
-            "no bytes from standard input or {peer} for {timeout:?} ({end}): \
+            "no bytes from standard input or {peer} for {timeout} ({end}): \
              end the input, or wait longer with --timeout"
         ),
         Awaited::Reply => write!(
             f,
-            "no reply or FIN from {peer} for {timeout:?} ({end}): \
+            "no reply or FIN from {peer} for {timeout} ({end}): \
              it may hang, or use another protocol; wait longer with --timeout"
         ),
         Awaited::Acceptance(pending) => write!(
             f,
-            "{peer} has read nothing for {timeout:?}, with {pending} bytes pending ({end}): \
+            "{peer} has read nothing for {timeout}, with {pending} bytes pending ({end}): \
              it may hang; wait longer with --timeout"
         ),
     }

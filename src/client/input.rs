@@ -2,9 +2,8 @@
 
 use super::Failure;
 use super::framing::{Encoder, TooLong};
-use crate::net::StandardStreams;
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 
 /// The most bytes read from standard input at once.
 const READ_SIZE: usize = 32 * 1024;
@@ -30,8 +29,8 @@ pub(super) enum Piece<'a> {
 }
 
 /// Reads and encodes the input.
-#[derive(Debug)]
 pub(super) struct InputReader {
+    stdin: Box<dyn Read>,
     /// The messages to send; `None`: standard input is read.
     messages: Option<VecDeque<Vec<u8>>>,
     encoder: Encoder,
@@ -43,12 +42,13 @@ pub(super) struct InputReader {
 }
 
 impl InputReader {
-    pub(super) fn new(input: Input, encoder: Encoder) -> InputReader {
+    pub(super) fn new(input: Input, stdin: Box<dyn Read>, encoder: Encoder) -> InputReader {
         let (messages, buffer) = match input {
             Input::Stdin => (None, READ_SIZE),
             Input::Messages(messages) => (Some(messages.into()), 0),
         };
         InputReader {
+            stdin,
             messages,
             encoder,
             buffer: vec![0; buffer].into_boxed_slice(),
@@ -76,7 +76,7 @@ impl InputReader {
     }
 
     /// Reads and encodes the next piece.
-    pub(super) fn next(&mut self, net: &mut impl StandardStreams) -> Result<Piece<'_>, Failure> {
+    pub(super) fn next(&mut self) -> Result<Piece<'_>, Failure> {
         if self.has_ended {
             return Ok(Piece::Last(&[]));
         }
@@ -90,7 +90,7 @@ impl InputReader {
             return piece(framed, self.has_ended);
         }
         while self.is_ready {
-            match net.read_stdin(&mut self.buffer) {
+            match self.stdin.read(&mut self.buffer) {
                 Ok(0) => {
                     self.has_ended = true;
                     return piece(self.encoder.finish(&mut self.framed), true);

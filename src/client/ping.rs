@@ -6,20 +6,22 @@
 use super::connector::{Connector, Target};
 use super::echo_tracker::EchoTracker;
 use super::failure::{Awaited, End, Failure};
+use super::handshake::HandshakeTimer;
 use super::ping_session::PingProtocol;
 use super::summary::{Style, json_of, text_of};
 use crate::connection::{
     CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
 };
-use crate::net::{Key, Source, StandardStreams, Time};
+use crate::net::{Key, Net, Source, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
 use crate::stdout::StdoutQueue;
-use std::fmt::Write;
-use std::io::ErrorKind;
+use crate::tls::{ClientSettings, MaybeTls, Transport};
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 /// The event loop.
-type Loop<N> = Connections<N, PingProtocol>;
+type Loop<N, P> = Connections<N, P>;
 
 /// The configuration of [`Pinger`].
 #[derive(Clone, Debug)]
@@ -51,10 +53,10 @@ pub struct PingReport {
     pub output_closed: bool,
 }
 
-/// Sends echoes to one server.
-pub struct Pinger<N: StandardStreams> {
-    reactor: Loop<N>,
-    state: PingerState,
+/// Sends echoes to one server. `P` is the protocol of the connection: alone, or over TLS.
+pub struct Pinger<N: Net, P: MaybeTls<PingProtocol> = PingProtocol> {
+    reactor: Loop<N, P>,
+    state: PingerState<P>,
     /// The first connection attempt has been made.
     has_started: bool,
     /// The connection is closed and the summary queued.
@@ -62,9 +64,10 @@ pub struct Pinger<N: StandardStreams> {
 }
 
 /// Everything but the event loop, which calls it.
-struct PingerState {
-    driver: Driver<PingProtocol>,
+struct PingerState<P> {
+    driver: Driver<P>,
     connector: Connector,
+    stdout: Box<dyn Write>,
     /// How many echoes are still to be sent.
     left: Option<u64>,
     /// When the next echo is due; `None` before the connection is established.
@@ -74,22 +77,53 @@ struct PingerState {
     failure: Option<Failure>,
     /// An echo is due but waits for the connection to accept it.
     is_send_blocked: bool,
+    handshake: HandshakeTimer,
     /// Nothing is left to do but to print.
     is_over: bool,
     output_closed: bool,
     signals: u32,
 }
 
-impl<N: StandardStreams> Pinger<N> {
-    /// A pinger on `net`, which needs standard output, signals and precise timers.
+impl<N: Net> Pinger<N> {
+    /// A pinger on `net`, which needs signals and precise timers, and reports the readiness of `stdout`; its calls do not
+    /// block.
     ///
     /// # Errors
     /// There is no memory for the histogram.
-    pub fn new(net: N, config: PingConfig) -> Result<Pinger<N>, Failure> {
+    pub fn new(net: N, config: PingConfig, stdout: Box<dyn Write>) -> Result<Pinger<N>, Failure> {
+        Pinger::with(net, config, stdout, |protocol| protocol)
+    }
+}
+
+impl<N: Net> Pinger<N, Transport<PingProtocol>> {
+    /// As [`Pinger::new`], over TLS if there are settings.
+    ///
+    /// # Errors
+    /// There is no memory for the histogram.
+    pub fn over_transport(
+        net: N,
+        config: PingConfig,
+        settings: Option<ClientSettings>,
+        stdout: Box<dyn Write>,
+    ) -> Result<Self, Failure> {
+        Pinger::with(net, config, stdout, |protocol| {
+            Transport::of_client(protocol, settings)
+        })
+    }
+}
+
+impl<N: Net, P: MaybeTls<PingProtocol>> Pinger<N, P> {
+    fn with(
+        net: N,
+        config: PingConfig,
+        stdout: Box<dyn Write>,
+        wrap: impl FnOnce(PingProtocol) -> P,
+    ) -> Result<Self, Failure> {
         let timeouts = Timeouts {
             idle: None,
             stall: Some(config.timeout),
             connect: config.target.connect_timeout,
+            handshake: config.target.connect_timeout,
         };
         let limits = Limits {
             // Input is read while output is pending, or client and server might each wait for the other to read.
@@ -97,18 +131,20 @@ impl<N: StandardStreams> Pinger<N> {
             ..Limits::default()
         };
         let (connector, left) = (Connector::new(config.target.clone()), config.count);
-        let protocol = PingProtocol::new(config)?;
+        let protocol = wrap(PingProtocol::new(config)?);
         let reactor = Reactor::new(net, timeouts.by_class(), Duration::ZERO);
         Ok(Pinger {
             state: PingerState {
                 driver: Driver::new(Common::new(protocol, limits, usize::MAX)),
                 connector,
+                stdout,
                 left,
                 due: None,
                 started_at: reactor.now(),
                 key: None,
                 failure: None,
                 is_send_blocked: false,
+                handshake: HandshakeTimer::default(),
                 is_over: false,
                 output_closed: false,
                 signals: 0,
@@ -139,7 +175,7 @@ impl<N: StandardStreams> Pinger<N> {
         if std::mem::replace(&mut self.has_started, true) {
             state.run_iteration(reactor).map_err(Failure::Loop)?;
             if state.is_over {
-                state.flush_output(reactor);
+                state.flush_output();
             } else {
                 state.run_schedule(reactor);
             }
@@ -154,7 +190,7 @@ impl<N: StandardStreams> Pinger<N> {
 
     /// Whether everything is done and printed. A second signal ends it even if standard output is blocked.
     pub fn is_done(&self) -> bool {
-        let output = &self.state.driver.common.protocol.output;
+        let output = &self.state.driver.common.protocol.plain().output;
         self.has_concluded && (output.is_empty() || self.state.signals >= 2)
     }
 
@@ -163,27 +199,27 @@ impl<N: StandardStreams> Pinger<N> {
     /// # Errors
     /// No connection was established.
     pub fn finish(self) -> Result<PingReport, Failure> {
-        let state = self.state;
-        let protocol = state.driver.common.protocol;
+        let mut state = self.state;
+        let protocol = state.driver.common.protocol.plain_mut();
         if !protocol.is_established {
             let peer = state.connector.peer();
             return Err(state.failure.unwrap_or(Failure::Interrupted { peer }));
         }
         Ok(PingReport {
-            peer: protocol.peer,
-            echoes: protocol.echoes,
+            peer: std::mem::take(&mut protocol.peer),
+            echoes: protocol.echoes.clone(),
             failure: state.failure,
             output_closed: state.output_closed,
         })
     }
 }
 
-impl PingerState {
+impl<P: MaybeTls<PingProtocol>> PingerState<P> {
     fn protocol(&mut self) -> &mut PingProtocol {
-        &mut self.driver.common.protocol
+        self.driver.common.protocol.plain_mut()
     }
 
-    fn connect<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
+    fn connect<N: Net>(&mut self, reactor: &mut Loop<N, P>) {
         match self.connector.connect_next(&mut self.driver, reactor) {
             Ok(key) => {
                 self.key = Some(key);
@@ -199,7 +235,7 @@ impl PingerState {
     }
 
     /// Sends the echo that is due, expires those that are late, and ends when nothing is left to wait for.
-    fn run_schedule<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
+    fn run_schedule<N: Net>(&mut self, reactor: &mut Loop<N, P>) {
         if self.is_over || !self.protocol().is_established {
             return;
         }
@@ -221,14 +257,14 @@ impl PingerState {
                 self.close(reactor, key, CloseReason::Idle);
             }
         }
-        self.flush_output(reactor);
+        self.flush_output();
     }
 
     fn has_no_echo_in_flight(&self) -> bool {
-        self.driver.common.protocol.echoes.in_flight() == 0
+        self.driver.common.protocol.plain().echoes.in_flight() == 0
     }
 
-    fn send_if_due<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
+    fn send_if_due<N: Net>(&mut self, reactor: &mut Loop<N, P>) {
         let (Some(key), Some(due)) = (self.key, self.due) else {
             return;
         };
@@ -253,32 +289,34 @@ impl PingerState {
     }
 
     /// Closes the connection and queues the summary.
-    fn conclude<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
+    fn conclude<N: Net>(&mut self, reactor: &mut Loop<N, P>) {
         let took = reactor.net.now().since(self.started_at);
         if let Some(key) = self.key.take() {
             self.driver.close(reactor, key, CloseReason::SessionDone);
         }
-        let protocol = &mut self.driver.common.protocol;
+        let handshake = self.handshake.took;
+        let protocol = self.driver.common.protocol.plain_mut();
         if !protocol.is_established || self.output_closed {
             return;
         }
         let (echoes, peer) = (&protocol.echoes, &protocol.peer);
         let mut text = match protocol.config.style {
-            Style::Json => json_of(echoes, protocol.config.size, peer, took)
+            Style::Json => json_of(echoes, protocol.config.size, peer, took, handshake)
                 .unwrap_or_else(|error| format!("cannot write JSON: {error}\n")),
-            Style::Lines | Style::Summary => text_of(echoes, peer, took),
+            Style::Lines => "\n".to_owned() + &text_of(echoes, peer, took, handshake),
+            Style::Summary => text_of(echoes, peer, took, handshake),
         };
         if protocol.lines_left_out > 0 {
             let count = protocol.lines_left_out;
             let _ = writeln!(text, "{count} lines left out: standard output was too slow");
         }
         protocol.output.push(text.as_bytes());
-        self.flush_output(reactor);
+        self.flush_output();
     }
 
-    fn flush_output<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
-        let output = &mut self.protocol().output;
-        if let Err(error) = output.flush(|bytes| reactor.net.write_stdout(bytes)) {
+    fn flush_output(&mut self) {
+        let output = &mut self.driver.common.protocol.plain_mut().output;
+        if let Err(error) = output.flush(|bytes| self.stdout.write(bytes)) {
             *output = StdoutQueue::default();
             self.is_over = true;
             self.output_closed = true;
@@ -296,16 +334,31 @@ fn next_due(due: Time, now: Time, interval: Duration) -> Time {
     due + interval.saturating_mul(steps)
 }
 
-impl<N: StandardStreams> Owner<N, PingProtocol> for PingerState {
-    fn driver(&mut self) -> &mut Driver<PingProtocol> {
+impl<N: Net, P: MaybeTls<PingProtocol>> Owner<N, P> for PingerState<P> {
+    fn driver(&mut self) -> &mut Driver<P> {
         &mut self.driver
     }
 
+    fn driven(
+        &mut self,
+        reactor: &mut Loop<N, P>,
+        key: Key,
+        ended: Option<CloseReason>,
+    ) -> Option<CloseReason> {
+        if self.driver.common.protocol.has_handshake() {
+            let is_established = self.protocol().is_established;
+            self.handshake
+                .on_driven::<N, P>(reactor, key, is_established);
+        }
+        ended
+    }
+
     /// Tries the next address, concludes, or fails.
-    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, closed: Closed) {
+    fn closed(&mut self, reactor: &mut Loop<N, P>, key: Key, closed: Closed) {
         self.key = None;
         if !self.protocol().is_established {
-            self.connector.on_connect_error(closed);
+            self.connector
+                .on_not_established(closed, &self.driver.common.protocol, key);
             return self.connect(reactor);
         }
         if self.left == Some(0) && self.has_no_echo_in_flight() {
@@ -318,11 +371,14 @@ impl<N: StandardStreams> Owner<N, PingProtocol> for PingerState {
             pending => Awaited::Acceptance(pending),
         };
         let end = End::of(&closed, self.connector.peer());
+        if let Some(error) = self.driver.common.protocol.tls_failure(key).cloned() {
+            return self.fail(Failure::Tls { end, error });
+        }
         let timeout = Some(self.protocol().config.timeout);
         self.fail(Failure::of_end(end, closed.error, awaited, timeout));
     }
 
-    fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
+    fn source_ready(&mut self, reactor: &mut Loop<N, P>, source: Source) {
         match source {
             Source::STDOUT => self.protocol().output.on_writable(),
             Source::SIGNALS => {
@@ -341,7 +397,8 @@ impl<N: StandardStreams> Owner<N, PingProtocol> for PingerState {
         }
         let can_send = self.left != Some(0) && !self.is_send_blocked;
         let due = self.due.filter(|_| can_send);
-        let deadline = self.driver.common.protocol.echoes.next_deadline();
+        let protocol = self.driver.common.protocol.plain();
+        let deadline = protocol.echoes.next_deadline();
         due.into_iter().chain(deadline).min()
     }
 }

@@ -6,24 +6,23 @@
 
 use super::connector::{Connector, Target};
 use super::decoder::Decoder;
-use super::failure::{Awaited, End, Failure};
+use super::failure::Failure;
 use super::framing::{Encoder, Framing};
-use super::input::{Input, InputReader, Piece};
+use super::input::{Input, InputReader};
 use super::send_session::SendProtocol;
-use crate::connection::{
-    CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Pool, Timeouts,
-};
-use crate::net::{Key, Source, StandardStreams, Stream};
-use crate::reactor::{Borrowed, Reactor, SCRATCH_SIZE};
-use crate::stdout::StdoutQueue;
-use std::io::ErrorKind;
+use super::send_state::SenderState;
+use crate::connection::{Common, Connections, Driver, Limits, Owner, Pool, Timeouts};
+use crate::net::Net;
+use crate::reactor::{Reactor, SCRATCH_SIZE};
+use crate::tls::{ClientSettings, MaybeTls, Transport};
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// Bytes queued for standard output above which the server is not read; one iteration may add what it reads.
 const MAX_QUEUED: usize = 256 * 1024;
 
 /// The event loop.
-type Loop<N> = Connections<N, SendProtocol>;
+pub(super) type Loop<N, P> = Connections<N, P>;
 
 /// The configuration of [`Sender`].
 #[derive(Clone, Debug)]
@@ -51,43 +50,60 @@ pub struct SendReport {
     pub output_closed: bool,
 }
 
-/// Exchanges data with one server.
-pub struct Sender<N: StandardStreams> {
-    reactor: Loop<N>,
-    state: SenderState,
+/// Exchanges data with one server. `P` is the protocol of the connection: alone, or over TLS.
+pub struct Sender<N: Net, P: MaybeTls<SendProtocol> = SendProtocol> {
+    reactor: Loop<N, P>,
+    state: SenderState<P>,
 }
 
-/// Everything but the event loop, which calls it.
-struct SenderState {
-    driver: Driver<SendProtocol>,
-    connector: Connector,
-    input: InputReader,
-    timeout: Option<Duration>,
-    key: Option<Key>,
-    /// The first connection attempt has been made.
-    has_started: bool,
-    /// All input has been written to the connection, then FIN.
-    is_half_closed: bool,
-    /// Bytes of queued output that the pool counts.
-    accounted: usize,
-    /// Bytes read from a connection after a write had failed.
-    salvaged: u64,
-    /// Bytes sent and received when the last connection was closed.
-    moved: SendReport,
-    end: Option<Result<SendReport, Failure>>,
+impl<N: Net> Sender<N> {
+    /// A sender on `net`, which reports the readiness of `stdin` and `stdout`; their calls do not block.
+    pub fn new(
+        net: N,
+        config: SendConfig,
+        stdin: Box<dyn Read>,
+        stdout: Box<dyn Write>,
+    ) -> Sender<N> {
+        Sender::with(net, config, stdin, stdout, |protocol| protocol)
+    }
 }
 
-impl<N: StandardStreams> Sender<N> {
-    /// A sender on `net`, which needs standard output, and standard input if that is sent.
-    pub fn new(net: N, config: SendConfig) -> Sender<N> {
+impl<N: Net> Sender<N, Transport<SendProtocol>> {
+    /// As [`Sender::new`], over TLS if there are settings.
+    pub fn over_transport(
+        net: N,
+        config: SendConfig,
+        settings: Option<ClientSettings>,
+        stdin: Box<dyn Read>,
+        stdout: Box<dyn Write>,
+    ) -> Self {
+        Sender::with(net, config, stdin, stdout, |protocol| {
+            Transport::of_client(protocol, settings)
+        })
+    }
+}
+
+impl<N: Net, P: MaybeTls<SendProtocol>> Sender<N, P> {
+    fn with(
+        net: N,
+        config: SendConfig,
+        stdin: Box<dyn Read>,
+        stdout: Box<dyn Write>,
+        wrap: impl FnOnce(SendProtocol) -> P,
+    ) -> Self {
         let timeouts = Timeouts {
             idle: config.timeout,
             stall: config.timeout,
             connect: config.target.connect_timeout,
+            handshake: config.target.connect_timeout,
         };
         let encoder = Encoder::new(config.framing, config.max_message);
-        let input = InputReader::new(config.input, encoder);
-        let max_pending = input.max_piece();
+        let input = InputReader::new(config.input, stdin, encoder);
+        let protocol = wrap(SendProtocol::new(Decoder::new(
+            config.framing,
+            config.max_message,
+        )));
+        let max_pending = with_records(&protocol, input.max_piece());
         let limits = Limits {
             // Input is read while output is pending, or client and server might each wait for the other to read.
             max_pending: max_pending.saturating_add(2 * SCRATCH_SIZE),
@@ -95,22 +111,16 @@ impl<N: StandardStreams> Sender<N> {
         };
         // Pending output alone never fills the pool: when the pool is full, standard output is slow.
         let max_buffered = max_pending.saturating_mul(2).saturating_add(MAX_QUEUED);
-        let protocol = SendProtocol::new(Decoder::new(config.framing, config.max_message));
+        let driver = Driver::new(Common::new(protocol, limits, max_buffered));
         Sender {
             reactor: Reactor::new(net, timeouts.by_class(), Duration::ZERO),
-            state: SenderState {
-                driver: Driver::new(Common::new(protocol, limits, max_buffered)),
-                connector: Connector::new(config.target),
+            state: SenderState::new(
+                driver,
+                Connector::new(config.target),
                 input,
-                timeout: config.timeout,
-                key: None,
-                has_started: false,
-                is_half_closed: false,
-                accounted: 0,
-                salvaged: 0,
-                moved: SendReport::default(),
-                end: None,
-            },
+                stdout,
+                config.timeout,
+            ),
         }
     }
 
@@ -158,211 +168,11 @@ impl<N: StandardStreams> Sender<N> {
     }
 }
 
-impl SenderState {
-    fn protocol(&mut self) -> &mut SendProtocol {
-        &mut self.driver.common.protocol
-    }
-
-    fn connect<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
-        match self.connector.connect_next(&mut self.driver, reactor) {
-            Ok(key) => {
-                if let Some(slot) = reactor.find(key) {
-                    // After the server's FIN, input is still sent.
-                    slot.tenant.allow_half_open();
-                }
-                self.key = Some(key);
-            }
-            Err(failure) => self.end = Some(Err(failure)),
-        }
-    }
-
-    /// Moves data in both directions.
-    fn pump<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
-        self.flush_output(reactor);
-        self.pump_input(reactor);
-    }
-
-    fn flush_output<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
-        let common = &mut self.driver.common;
-        let output = &mut common.protocol.output;
-        let flushed = output.flush(|bytes| reactor.net.write_stdout(bytes));
-        if flushed.is_err() {
-            *output = StdoutQueue::default();
-        }
-        let queued = output.len();
-        common.pool.account(self.accounted, queued);
-        self.accounted = queued;
-        match flushed {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.close_early(reactor, CloseReason::SessionDone);
-                self.end = Some(Ok(SendReport {
-                    output_closed: true,
-                    ..self.moved.clone()
-                }));
-            }
-            Err(error) => self.abort(reactor, Failure::Output(error)),
-        }
-    }
-
-    /// Writes the next piece of the input to the connection, if no output is pending.
-    fn pump_input<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
-        let Some(key) = self.key else { return };
-        let has_pending = self.driver.pending_output(reactor, key) != Some(0);
-        if has_pending || self.is_half_closed || !self.protocol().is_established {
-            return;
-        }
-        let is_at_fin = self.protocol().is_at_fin;
-        if is_at_fin {
-            // After the server's FIN, input that is available now is sent; later input is not waited for.
-            self.input.on_readable();
-        }
-        let driver = &mut self.driver;
-        let mut ended = None;
-        match self.input.next(&mut reactor.net) {
-            Ok(Piece::More(bytes)) => {
-                ended = driver.write(reactor, key, |outbox| outbox.write(bytes));
-                // The connection runs between two pieces, so that neither direction waits for the other.
-                if reactor.run_again(key).is_err() {
-                    return self.abort(reactor, Failure::OutOfMemory);
-                }
-            }
-            Ok(Piece::Last(bytes)) => {
-                self.is_half_closed = true;
-                if !bytes.is_empty() {
-                    ended = driver.write(reactor, key, |outbox| outbox.write(bytes));
-                }
-                ended = ended.or_else(|| driver.half_close(reactor, key));
-            }
-            Ok(Piece::NotReady) if is_at_fin => {
-                self.is_half_closed = true;
-                ended = driver.half_close(reactor, key);
-            }
-            Ok(Piece::NotReady) => {}
-            Err(failure) => return self.abort(reactor, failure),
-        }
-        if let Some(reason) = ended {
-            self.close(reactor, key, reason);
-        }
-    }
-
-    /// The result of an established connection that has closed.
-    fn conclude(&mut self, closed: Closed) -> Result<SendReport, Failure> {
-        let awaited = match closed.pending_output {
-            0 if self.input.has_ended() => Awaited::Reply,
-            0 => Awaited::InputOrReply,
-            pending => Awaited::Acceptance(pending),
-        };
-        let end = End::of(&closed, self.connector.peer());
-        let protocol = self.protocol();
-        if protocol.output.is_out_of_memory() {
-            return Err(Failure::OutOfMemory);
-        }
-        if let Some(violation) = protocol.malformed {
-            return Err(Failure::Malformed { end, violation });
-        }
-        if closed.reason == CloseReason::PeerClosed {
-            return Ok(self.moved.clone());
-        }
-        Err(Failure::of_end(end, closed.error, awaited, self.timeout))
-    }
-
-    /// Fails and resets the connection, so that the server does not take the input for complete.
-    fn abort<N: StandardStreams>(&mut self, reactor: &mut Loop<N>, failure: Failure) {
-        self.close_early(reactor, CloseReason::DrainExpired);
-        self.end = Some(Err(failure));
-    }
-
-    /// Closes the connection before it has ended.
-    fn close_early<N: StandardStreams>(&mut self, reactor: &mut Loop<N>, reason: CloseReason) {
-        let key = self.key.take();
-        if let Some(closed) = key.and_then(|key| self.driver.close(reactor, key, reason)) {
-            self.count_moved(&closed);
-        }
-    }
-
-    fn count_moved(&mut self, closed: &Closed) {
-        self.moved = SendReport {
-            sent: closed.bytes_out,
-            received: closed.bytes_in,
-            output_closed: false,
-        };
-    }
-}
-
-impl<N: StandardStreams> Owner<N, SendProtocol> for SenderState {
-    fn driver(&mut self) -> &mut Driver<SendProtocol> {
-        &mut self.driver
-    }
-
-    fn driven(
-        &mut self,
-        reactor: &mut Loop<N>,
-        key: Key,
-        ended: Option<CloseReason>,
-    ) -> Option<CloseReason> {
-        if std::mem::take(&mut self.protocol().has_received) {
-            // With pending output, only acknowledged bytes restart the timer; here received bytes count too.
-            reactor.touch(key);
-        }
-        // After malformed input the server's FIN is not awaited.
-        let malformed = self.protocol().malformed.is_some();
-        let ended = ended.or(malformed.then_some(CloseReason::Malformed));
-        if ended.is_none() {
-            self.pump(reactor);
-        }
-        ended
-    }
-
-    fn timed_out(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        if self.protocol().output.is_empty() {
-            self.close(reactor, key, reason);
-        } else {
-            // Standard output is slow, not the server.
-            reactor.restart_timer(key);
-        }
-    }
-
-    /// Reads what the server sent before it reset the connection, such as an error message: a server that closes
-    /// without reading all input resets. The kernel still holds at most one receive buffer of it.
-    fn closing(&mut self, reactor: &mut Loop<N>, key: Key, reason: CloseReason) {
-        if !matches!(reason, CloseReason::PeerReset | CloseReason::WriteFailed) {
-            return;
-        }
-        let Some(Borrowed { slot, scratch, .. }) = reactor.borrow(key) else {
-            return;
-        };
-        loop {
-            match slot.stream.read(scratch) {
-                Ok(count) if count > 0 => {
-                    self.salvaged += count as u64;
-                    self.driver.common.protocol.decode(&scratch[..count]);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                _ => return,
-            }
-        }
-    }
-
-    /// Tries the next address, or concludes.
-    fn closed(&mut self, reactor: &mut Loop<N>, _: Key, mut closed: Closed) {
-        self.key = None;
-        closed.bytes_in += std::mem::take(&mut self.salvaged);
-        self.count_moved(&closed);
-        if !self.protocol().is_established {
-            self.connector.on_connect_error(closed);
-            return self.connect(reactor);
-        }
-        self.end = Some(self.conclude(closed));
-        self.flush_output(reactor);
-    }
-
-    fn source_ready(&mut self, reactor: &mut Loop<N>, source: Source) {
-        match source {
-            Source::STDIN => self.input.on_readable(),
-            Source::STDOUT => self.protocol().output.on_writable(),
-            _ => {}
-        }
-        self.pump(reactor);
+/// The bytes that a piece becomes: a record of TLS adds 22 bytes to at most 16 KiB.
+fn with_records(protocol: &impl MaybeTls<SendProtocol>, piece: usize) -> usize {
+    if protocol.has_handshake() {
+        piece.saturating_add(piece / 512)
+    } else {
+        piece
     }
 }

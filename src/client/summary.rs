@@ -1,8 +1,9 @@
 //! The output of `ping`: a line for each echo and a summary, as text or as JSON.
 
-use super::echo_tracker::{EchoEvent, EchoTracker};
+use super::echo_tracker::{EchoEvent, EchoTracker, nanoseconds};
 use crate::echo::Summary;
 use crate::numbers::percent;
+use crate::time::in_units;
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
@@ -40,7 +41,10 @@ pub fn line_of(event: EchoEvent, size: usize, peer: &str, timeout: Duration) -> 
             "{size} bytes from {peer}: seq={number} mismatch: byte {at} is {found:#04x}, expected {expected:#04x}\n"
         ),
         EchoEvent::Lost { number } => {
-            format!("no echo from {peer}: seq={number} not received within {timeout:?}\n")
+            format!(
+                "no echo from {peer}: seq={number} not received within {}\n",
+                in_units(timeout)
+            )
         }
         EchoEvent::Surplus(count) => {
             format!("{count} bytes from {peer}: unexpected, no echo is missing\n")
@@ -48,16 +52,41 @@ pub fn line_of(event: EchoEvent, size: usize, peer: &str, timeout: Duration) -> 
     }
 }
 
-/// The summary of all echoes as text.
+/// The figures of the round trips in nanoseconds. The histogram rounds to a thousandth, which would differ from the line of
+/// the fastest and of the slowest echo, so those are exact.
+fn round_trips(echoes: &EchoTracker) -> Summary {
+    let rounded = Summary::of(&echoes.round_trips);
+    let Some((shortest, longest)) = echoes.extremes else {
+        return rounded;
+    };
+    let (min, max) = (nanoseconds(shortest), nanoseconds(longest));
+    Summary {
+        min,
+        p50: rounded.p50.clamp(min, max),
+        p90: rounded.p90.clamp(min, max),
+        p99: rounded.p99.clamp(min, max),
+        p99_9: rounded.p99_9.clamp(min, max),
+        p99_99: rounded.p99_99.clamp(min, max),
+        max,
+        ..rounded
+    }
+}
+
+/// The summary of all echoes as text; over TLS, with the time of the handshake.
 #[must_use]
-pub fn text_of(echoes: &EchoTracker, peer: &str, took: Duration) -> String {
+pub fn text_of(
+    echoes: &EchoTracker,
+    peer: &str,
+    took: Duration,
+    handshake: Option<Duration>,
+) -> String {
     let EchoTracker {
         sent,
         received,
         lost,
         ..
     } = echoes;
-    let mut text = format!("\n--- {peer} echo statistics ---\n");
+    let mut text = format!("--- {peer} echo statistics ---\n");
     let _ = write!(
         text,
         "{sent} sent, {received} received, {lost} lost ({:.1}%)",
@@ -75,7 +104,11 @@ pub fn text_of(echoes: &EchoTracker, peer: &str, took: Duration) -> String {
         }
     }
     let _ = writeln!(text, ", in {:.3} s", took.as_secs_f64());
-    let times = Summary::of(&echoes.round_trips).in_units_of(1e6);
+    if let Some(handshake) = handshake {
+        let milliseconds = handshake.as_secs_f64() * 1e3;
+        let _ = writeln!(text, "TLS handshake = {milliseconds:.3} ms");
+    }
+    let times = round_trips(echoes).in_units_of(1e6);
     if times.count > 0 {
         let _ = writeln!(
             text,
@@ -102,6 +135,8 @@ struct Document<'a> {
     mismatched: u64,
     surplus_bytes: u64,
     round_trip_us: Summary<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handshake_us: Option<f64>,
 }
 
 /// The summary of all echoes as one JSON object on one line, with times in microseconds. The keys are stable: scripts
@@ -114,6 +149,7 @@ pub fn json_of(
     size: usize,
     peer: &str,
     took: Duration,
+    handshake: Option<Duration>,
 ) -> serde_json::Result<String> {
     let document = Document {
         schema: SCHEMA,
@@ -126,7 +162,8 @@ pub fn json_of(
         late: echoes.late,
         mismatched: echoes.mismatched,
         surplus_bytes: echoes.surplus,
-        round_trip_us: Summary::of(&echoes.round_trips).in_units_of(1e3),
+        round_trip_us: round_trips(echoes).in_units_of(1e3),
+        handshake_us: handshake.map(|handshake| (handshake.as_secs_f64() * 1e9).round() / 1e3),
     };
     serde_json::to_string(&document).map(|json| json + "\n")
 }
@@ -152,8 +189,9 @@ mod tests {
 
     #[test]
     fn text_has_counts_and_times() {
-        let text = text_of(&three_echoes(), "127.0.0.1:7", Duration::from_millis(2500));
-        let expected = "\n--- 127.0.0.1:7 echo statistics ---\n\
+        let took = Duration::from_millis(2500);
+        let text = text_of(&three_echoes(), "127.0.0.1:7", took, None);
+        let expected = "--- 127.0.0.1:7 echo statistics ---\n\
             3 sent, 2 received, 1 lost (33.3%), in 2.500 s\n\
             round trip min/avg/p50/p99/max = 0.100/0.200/0.100/0.300/0.300 ms\n";
         assert_eq!(text, expected);
@@ -162,13 +200,23 @@ mod tests {
     #[test]
     fn json_is_one_object_on_one_line() {
         let took = Duration::from_millis(2500);
-        let json = json_of(&three_echoes(), 8, "[::1]:7", took).unwrap();
+        let json = json_of(&three_echoes(), 8, "[::1]:7", took, None).unwrap();
         let target = "{\"schema\":1,\"target\":\"[::1]:7\",\"size\":8,\"seconds\":2.5";
         assert!(json.starts_with(target), "{json}");
         let counts = "\"sent\":3,\"received\":2,\"lost\":1,";
         assert!(json.contains(counts), "{json}");
-        let times = "\"count\":2,\"min\":99.968,\"mean\":";
+        let times = "\"count\":2,\"min\":100.0,\"mean\":";
         assert!(json.contains(times), "{json}");
         assert!(json.ends_with("}}\n") && json.lines().count() == 1);
+    }
+
+    #[test]
+    fn handshake_of_tls_is_shown_once() {
+        let (echoes, took) = (three_echoes(), Duration::from_secs(1));
+        let handshake = Some(Duration::from_nanos(1_234_567));
+        let text = text_of(&echoes, "[::1]:7", took, handshake);
+        assert!(text.contains("\nTLS handshake = 1.235 ms\n"), "{text}");
+        let json = json_of(&echoes, 8, "[::1]:7", took, handshake).unwrap();
+        assert!(json.ends_with(",\"handshake_us\":1234.567}\n"), "{json}");
     }
 }

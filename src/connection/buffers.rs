@@ -3,6 +3,7 @@
 use super::by_size::{Kind, Link};
 use super::fifo::SMALLEST;
 use super::{CloseReason, Connection, Cx, Fifo, Flags, Pool, Result};
+use crate::memory::slab_entry_size;
 use crate::net::{Key, Progress, Time};
 use crate::protocol::Session;
 use std::time::Duration;
@@ -15,7 +16,9 @@ pub(super) struct Buffers {
     /// Input that the session has not consumed.
     pub(super) input: Fifo<64>,
     /// The bytes that the peer had acknowledged at the last check, and a time since which that has not changed.
-    acknowledged: Option<(u64, Time)>,
+    pub(super) acknowledged: Option<(u64, Time)>,
+    /// The bytes that the session holds.
+    pub(super) session: usize,
     /// The bytes of memory that the pool has counted.
     pub(super) counted: usize,
     /// The kind of memory that the pool has counted them as.
@@ -23,19 +26,12 @@ pub(super) struct Buffers {
     pub(super) link: Link,
 }
 
-/// An entry of a slab: the index of the next vacant entry, or a value.
-#[expect(dead_code, reason = "only its size matters")]
-pub(super) enum SlabEntry<T> {
-    Vacant(usize),
-    Occupied(T),
-}
-
 /// The cost of a connection in the middle of a short message, beside its slot.
-const _: () = assert!(size_of::<SlabEntry<Buffers>>() <= 192);
+const _: () = assert!(slab_entry_size::<Buffers>() <= 192);
 
 impl Buffers {
     /// The least memory of a connection that holds bytes outside its buffers' inline storage.
-    pub(super) const LEAST: usize = size_of::<SlabEntry<Buffers>>() + SMALLEST;
+    pub(super) const LEAST: usize = slab_entry_size::<Buffers>() + SMALLEST;
 
     /// Empty buffers of the connection with this key.
     pub(super) fn of(key: Key) -> Buffers {
@@ -43,6 +39,7 @@ impl Buffers {
             output: Fifo::default(),
             input: Fifo::default(),
             acknowledged: None,
+            session: 0,
             counted: 0,
             counted_as: Kind::Pending,
             link: Link::of(key),
@@ -51,15 +48,26 @@ impl Buffers {
 
     /// The bytes of memory that the buffers take.
     pub(super) fn footprint(&self) -> usize {
-        size_of::<SlabEntry<Buffers>>() + self.output.allocated() + self.input.allocated()
+        let allocated = self.output.allocated() + self.input.allocated();
+        slab_entry_size::<Buffers>() + allocated + self.session
+    }
+
+    /// Whether there is nothing to hold.
+    pub(super) fn is_empty(&self) -> bool {
+        self.output.is_empty() && self.input.is_empty() && self.session == 0
     }
 }
 
 impl<S: Session> Connection<S> {
-    /// The number of bytes of pending output.
+    /// The number of bytes of pending output. During a handshake, what the session holds counts as well, since it may be
+    /// output that is to follow.
     pub fn pending_output(&self, pool: &Pool) -> usize {
-        let buffers = pool.buffers(self.buffers);
-        buffers.map_or(0, |buffers| buffers.output.len())
+        let buffers = pool.buffers.get(self.buffers);
+        let output = buffers.map_or(0, |buffers| buffers.output.len());
+        if self.session.is_handshaking() {
+            return output + self.session.held_bytes();
+        }
+        output
     }
 
     /// Whether there is output that the kernel has not accepted.
@@ -82,13 +90,18 @@ impl<S: Session> Connection<S> {
         } else {
             Kind::Incomplete
         };
+        if S::HOLDS_BYTES
+            && let Some(buffers) = pool.buffers.get_mut(self.buffers)
+        {
+            buffers.session = self.session.held_bytes();
+        }
         pool.update(&mut self.buffers, kind);
         self.update_caught_up();
     }
 
     /// The bytes of memory that the connection takes beside its slot, counted now.
     pub fn footprint(&self, pool: &Pool) -> usize {
-        pool.buffers(self.buffers).map_or(0, Buffers::footprint)
+        pool.buffers.get(self.buffers).map_or(0, Buffers::footprint)
     }
 
     /// Keeps output until the kernel accepts it.
@@ -106,7 +119,7 @@ impl<S: Session> Connection<S> {
 
     /// Takes `count` bytes of the pending output, which the kernel has accepted.
     pub(super) fn take_output(&mut self, output: Fifo<0>, count: usize, pool: &mut Pool) {
-        if let Some(buffers) = pool.buffers_mut(self.buffers) {
+        if let Some(buffers) = pool.buffers.get_mut(self.buffers) {
             buffers.output = output;
             buffers.output.take(count);
             let is_pending = !buffers.output.is_empty();
@@ -130,14 +143,16 @@ impl<S: Session> Connection<S> {
     /// Removes the input that the session has not consumed.
     pub(super) fn take_input(&mut self, pool: &mut Pool) -> Fifo<64> {
         self.flags.remove(Flags::INPUT_BLOCKED);
-        let buffers = pool.buffers_mut(self.buffers);
+        let buffers = pool.buffers.get_mut(self.buffers);
         buffers.map_or_else(Fifo::default, |buffers| std::mem::take(&mut buffers.input))
     }
 
     /// Puts back input that was [taken](Self::take_input), and counts it.
     pub(super) fn restore_input(&mut self, input: Fifo<64>, cx: &mut Cx<'_, S>) -> Result {
         let pool = &mut cx.common.pool;
-        match pool.buffers_mut(self.buffers) {
+        match pool.buffers.get_mut(self.buffers) {
+            // A record that the session has held.
+            Some(buffers) if S::HOLDS_BYTES && !buffers.input.is_empty() => {}
             Some(buffers) => buffers.input = input,
             None if input.is_empty() => {}
             None => pool.hold(&mut self.buffers, cx.key)?.input = input,
@@ -148,7 +163,7 @@ impl<S: Session> Connection<S> {
 
     /// Drops the input that the session has not consumed: no more input follows.
     pub(super) fn drop_input(&mut self, pool: &mut Pool) {
-        self.take_input(pool);
+        self.take_input(pool).shrink_before_drop();
         self.account(pool);
     }
 
@@ -162,7 +177,7 @@ impl<S: Session> Connection<S> {
         progress: Progress,
         now: Time,
     ) -> Duration {
-        let Some(buffers) = pool.buffers_mut(self.buffers) else {
+        let Some(buffers) = pool.buffers.get_mut(self.buffers) else {
             return progress.since_acknowledged;
         };
         let acknowledged = self.bytes_out.saturating_sub(progress.unacknowledged);

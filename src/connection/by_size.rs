@@ -71,18 +71,22 @@ pub(super) struct BySize {
     lists: Box<[List; 2 * SIZES]>,
 }
 
-impl BySize {
-    pub(super) fn new() -> BySize {
+impl Default for BySize {
+    fn default() -> BySize {
         BySize {
             slab: Slab::new(),
             lists: Box::new([List::EMPTY; 2 * SIZES]),
         }
     }
+}
 
+impl BySize {
+    #[inline]
     pub(super) fn get(&self, id: BuffersId) -> Option<&Buffers> {
         self.slab.get(id.0 as usize)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: BuffersId) -> Option<&mut Buffers> {
         self.slab.get_mut(id.0 as usize)
     }
@@ -112,7 +116,9 @@ impl BySize {
 
     /// Frees buffers.
     pub(super) fn remove(&mut self, id: BuffersId) {
-        if let Some(buffers) = self.get(id) {
+        if let Some(buffers) = self.get_mut(id) {
+            buffers.input.shrink_before_drop();
+            buffers.output.shrink_before_drop();
             let list = usize::from(buffers.link.list);
             self.lists[list].unlink(&mut self.slab, id.0);
         }
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn largest_returns_each_connection_once_per_round() {
-        let mut all = BySize::new();
+        let mut all = BySize::default();
         for (serial, bytes) in [(1, 100), (2, 5_000), (3, 5_100), (4, 70_000)] {
             add(&mut all, serial, Kind::Pending, bytes);
         }
@@ -194,7 +200,7 @@ mod tests {
     proptest! {
         #[test]
         fn lists_agree_with_a_search(steps in proptest::collection::vec((0_u8..3, 0_usize..8, any::<bool>(), 0_usize..5_000), 1..200)) {
-            let mut all = BySize::new();
+            let mut all = BySize::default();
             let mut model: Vec<Option<(BuffersId, Kind, usize)>> = vec![None; 8];
             for (round, (step, index, pending, bytes)) in (1..).zip(steps) {
                 let kind = if pending { Kind::Pending } else { Kind::Incomplete };

@@ -48,6 +48,12 @@ pub struct Common<P> {
     pub limits: Limits,
     /// Bytes that arrived after our FIN and were dropped.
     pub bytes_dropped: u64,
+    /// Bytes received on all connections since the start, also on those that are open.
+    pub bytes_in: u64,
+    /// Bytes that the kernel has accepted on all connections since the start.
+    pub bytes_out: u64,
+    /// Deadlines that have passed.
+    pub deadlines: u64,
     /// The error that ended the connection driven last, if there was one.
     pub last_error: Option<io::Error>,
     /// [`Limits::read_size`], computed once.
@@ -67,10 +73,30 @@ impl<P> Common<P> {
             pool: Pool::new(max_buffered),
             limits,
             bytes_dropped: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            deadlines: 0,
             last_error: None,
             read_size: limits.read_size(),
         }
     }
+}
+
+/// What a connection waits for after it was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Input only: the connection has answered input, and is caught up again.
+    Input,
+    /// An event of any kind.
+    Event,
+    /// The next iteration: the budget for this one is used up, and no further event may arrive.
+    Again,
+    /// Memory: there may be input, but all connections together hold too much.
+    Memory,
+    /// The owner, which is to take the record that the connection holds.
+    RecordReady,
+    /// Nothing: the connection has ended, and its owner is to close it.
+    Closed(CloseReason),
 }
 
 /// The context in which a connection is driven.
@@ -142,7 +168,7 @@ impl<'a, P> DriveContext<'a, P> {
 
     /// As [`close_with`](Self::close_with), for an error of read(2).
     pub(super) fn close_on_read_error(&mut self, error: io::Error) -> CloseReason {
-        let reason = CloseReason::of_read_error(&error);
+        let reason = CloseReason::of_error(&error, CloseReason::PeerReset);
         self.close_with(error, reason)
     }
 }

@@ -1,6 +1,7 @@
 //! A contiguous queue of bytes: appended at the end, taken from the front.
 
 use crate::memory::OutOfMemory;
+use smallvec::SmallVec;
 
 /// The smallest capacity that is allocated, in bytes.
 pub(super) const SMALLEST: usize = 64;
@@ -9,66 +10,46 @@ pub(super) const SMALLEST: usize = 64;
 /// against the connection's share.
 const DOUBLES_FROM: usize = 6 * 1024;
 
+/// A larger allocation is shrunk before it is freed.
+///
+/// The C library maps each allocation of 128 KiB or more, and unmaps it when it is freed. Freeing a large one raises that
+/// threshold (mallopt(3), `M_MMAP_THRESHOLD`): from then on large buffers would fragment the heap.
+const LARGEST_FREED: usize = 64 * 1024;
+
 /// A contiguous queue of bytes, so that one write can send all of it. Up to `INLINE` bytes need no allocation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fifo<const INLINE: usize> {
-    storage: Storage<INLINE>,
+    /// The bytes, including those taken since they were moved last.
+    bytes: SmallVec<[u8; INLINE]>,
     taken: usize,
 }
 
-/// The bytes, including those taken since they were moved last.
-#[derive(Debug)]
-enum Storage<const INLINE: usize> {
-    Inline {
-        length: u8,
-        bytes: [u8; INLINE],
-    },
-    /// A new queue is a vector without an allocation.
-    Heap(Vec<u8>),
-}
-
-impl<const INLINE: usize> Default for Fifo<INLINE> {
-    fn default() -> Self {
-        const { assert!(INLINE <= u8::MAX as usize) };
-        Fifo {
-            storage: Storage::Heap(Vec::new()),
-            taken: 0,
-        }
-    }
-}
-
 impl<const INLINE: usize> Fifo<INLINE> {
-    fn stored(&self) -> &[u8] {
-        match &self.storage {
-            Storage::Inline { length, bytes } => &bytes[..usize::from(*length)],
-            Storage::Heap(bytes) => bytes,
-        }
-    }
-
     /// All bytes, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.stored()[self.taken..]
+        &self.bytes[self.taken..]
     }
 
     /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.as_slice().len()
+        self.bytes.len() - self.taken
     }
 
     /// Whether the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
+        self.len() == 0
     }
 
     /// The number of bytes allocated, in use or not.
     #[must_use]
     pub fn allocated(&self) -> usize {
-        match &self.storage {
-            Storage::Inline { .. } => 0,
-            Storage::Heap(bytes) => bytes.capacity(),
+        if self.bytes.spilled() {
+            self.bytes.capacity()
+        } else {
+            0
         }
     }
 
@@ -77,42 +58,31 @@ impl<const INLINE: usize> Fifo<INLINE> {
     /// # Errors
     /// There is no memory for it; the queue is unchanged.
     pub fn push(&mut self, more: &[u8]) -> Result<(), OutOfMemory> {
-        let length = self.len();
-        let needed = length + more.len();
-        match &mut self.storage {
-            Storage::Heap(bytes) if bytes.capacity() > 0 => {
-                if more.len() > bytes.capacity() - bytes.len() {
-                    // Amortized, each byte is moved at most once.
-                    if self.taken >= bytes.len() / 2 {
-                        bytes.drain(..self.taken);
-                        self.taken = 0;
-                    }
-                    reserve(bytes, more.len())?;
-                }
-                bytes.extend_from_slice(more);
-                return Ok(());
+        if more.len() > self.bytes.capacity() - self.bytes.len() {
+            // Amortized, each byte is moved at most once.
+            if self.taken >= self.bytes.len() / 2 {
+                self.bytes.drain(..self.taken);
+                self.taken = 0;
             }
-            _ if needed > INLINE => {
-                let mut bytes = Vec::new();
-                reserve(&mut bytes, needed.max(INLINE + INLINE / 2))?;
-                bytes.extend_from_slice(self.as_slice());
-                bytes.extend_from_slice(more);
-                self.storage = Storage::Heap(bytes);
-            }
-            Storage::Inline { length: end, bytes } => {
-                bytes.copy_within(self.taken..usize::from(*end), 0);
-                bytes[length..needed].copy_from_slice(more);
-                *end = u8::try_from(needed).unwrap_or(*end);
-            }
-            Storage::Heap(_) => {
-                let mut bytes = [0; INLINE];
-                bytes[..needed].copy_from_slice(more);
-                let length = u8::try_from(needed).unwrap_or(0);
-                self.storage = Storage::Inline { length, bytes };
+            if more.len() > self.bytes.capacity() - self.bytes.len() {
+                self.reserve(more.len())?;
             }
         }
-        self.taken = 0;
+        self.bytes.extend_from_slice(more);
         Ok(())
+    }
+
+    /// Reserves memory for `more` bytes.
+    fn reserve(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let growth = if capacity < DOUBLES_FROM {
+            capacity / 2
+        } else {
+            capacity
+        };
+        let least = (length + growth).max(SMALLEST) - length;
+        let reserved = self.bytes.try_reserve_exact(more.max(least));
+        reserved.map_err(|_| OutOfMemory)
     }
 
     /// Takes `count` bytes from the front, or all if there are fewer.
@@ -120,10 +90,7 @@ impl<const INLINE: usize> Fifo<INLINE> {
         self.taken += count.min(self.len());
         if self.is_empty() {
             self.taken = 0;
-            match &mut self.storage {
-                Storage::Inline { length, .. } => *length = 0,
-                Storage::Heap(bytes) => bytes.clear(),
-            }
+            self.bytes.clear();
         }
     }
 
@@ -142,22 +109,19 @@ impl<const INLINE: usize> Fifo<INLINE> {
     fn reallocate(&mut self) {
         let mut smaller = Fifo::default();
         if smaller.push(self.as_slice()).is_ok() {
+            self.shrink_before_drop();
             *self = smaller;
         }
     }
-}
 
-/// Reserves memory for `more` bytes.
-fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), OutOfMemory> {
-    let capacity = bytes.capacity();
-    let growth = if capacity < DOUBLES_FROM {
-        capacity / 2
-    } else {
-        capacity
-    };
-    let least = (bytes.len() + growth).max(SMALLEST) - bytes.len();
-    let reserved = bytes.try_reserve_exact(more.max(least));
-    reserved.map_err(|_| OutOfMemory)
+    /// Shrinks a large allocation, whose bytes are not used any more. To be called before the queue is dropped.
+    pub(super) fn shrink_before_drop(&mut self) {
+        if self.allocated() > LARGEST_FREED {
+            // Longer than `INLINE`, so that this is a reallocation.
+            self.bytes.resize(INLINE.max(SMALLEST) + 1, 0);
+            self.bytes.shrink_to_fit();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +170,18 @@ mod tests {
         );
         assert_eq!(with(80_000, 10_000), 10_000);
         assert_eq!(with(4_104, 20), SMALLEST);
+    }
+
+    #[test]
+    fn queue_that_is_never_empty_does_not_grow() {
+        let mut fifo = Fifo::<16>::default();
+        fifo.push(&[7; 3_000]).unwrap();
+        for _ in 0..100_000 {
+            fifo.push(&[7; 1_000]).unwrap();
+            fifo.take(1_000);
+        }
+        assert_eq!(fifo.len(), 3_000);
+        assert!(fifo.allocated() <= 4 * 4_000, "{}", fifo.allocated());
     }
 
     proptest! {

@@ -51,12 +51,11 @@ impl<S: Session> Connection<S> {
         cx: &mut DriveContext<'_, S::Shared>,
     ) -> Result<(), CloseReason> {
         self.on(Event::HalfClose);
-        if self.has_pending_output() {
-            return Ok(());
-        }
         match (self.state.rx, self.state.tx) {
-            (Rx::Open, Tx::FinQueued) => self.send_fin(stream, cx),
-            (Rx::AtEof, Tx::FinQueued) => Err(self.reason),
+            (Rx::Open, Tx::FinQueued) if !self.session.is_handshaking() => {
+                self.send_fin(stream, cx)
+            }
+            (Rx::AtEof, Tx::FinQueued) if !self.has_pending_output() => Err(self.reason),
             _ => Ok(()),
         }
     }
@@ -108,17 +107,26 @@ impl<S: Session> Connection<S> {
         match (self.state.rx, self.state.tx) {
             // FIN would acknowledge a record, and none was delivered.
             (Rx::Discard, Tx::FinQueued) if S::FIN_IS_RECEIPT => Err(self.reason),
-            (Rx::Discard, Tx::FinQueued) if !is_pending => {
+            (Rx::Discard, Tx::FinQueued) => {
                 self.send_fin(stream, cx)?;
+                if !self.state.is_fin_sent() {
+                    return Ok(Outcome::Event);
+                }
                 self.add_readiness(Readiness::READABLE | Readiness::DRAIN);
                 self.linger(stream, scratch, cx)
             }
             (Rx::Discard, Tx::FinSent) => self.linger(stream, scratch, cx),
-            (Rx::Open, Tx::FinQueued) if !is_pending => {
+            (Rx::Open, Tx::FinQueued) if !self.session.is_handshaking() => {
                 self.send_fin(stream, cx)?;
                 Ok(outcome)
             }
-            (Rx::AtEof, Tx::FinQueued | Tx::FinSent) if !is_pending => Err(self.reason),
+            (Rx::AtEof, Tx::FinQueued | Tx::FinSent) if !is_pending => {
+                self.before_fin(stream, cx)?;
+                if self.has_pending_output() {
+                    return Ok(Outcome::Event);
+                }
+                Err(self.reason)
+            }
             (Rx::RecordPending, _) if !is_pending => Ok(Outcome::RecordReady),
             (Rx::Connecting | Rx::Open | Rx::UntilDrained, _) | (Rx::AtEof, Tx::Open) => {
                 Ok(outcome)
@@ -153,7 +161,25 @@ impl<S: Session> Connection<S> {
         Ok(connected)
     }
 
+    /// Sends the last output of the session: its peer's FIN follows, or the connection closes. If FIN is a receipt, so is
+    /// that output.
+    pub(super) fn before_fin<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
+        if !S::HOLDS_BYTES || (S::FIN_IS_RECEIPT && !self.is_record_taken(&cx.common.pool)) {
+            return Ok(());
+        }
+        self.call_session(&[], stream, cx, |session, _, context, outbox| {
+            session.before_fin(context, outbox);
+            0
+        })?;
+        Ok(())
+    }
+
+    /// Sends the last output of the session, and FIN as soon as the kernel has accepted all output.
     fn send_fin<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
+        self.before_fin(stream, cx)?;
+        if self.has_pending_output() {
+            return Ok(());
+        }
         let sent = stream.shutdown_write();
         sent.map_err(|error| cx.close_with(error, CloseReason::PeerReset))?;
         self.on(Event::FinSent);

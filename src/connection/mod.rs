@@ -14,48 +14,42 @@ mod pool;
 mod reading;
 mod reason;
 mod receiving;
+mod saved;
 mod sending;
 mod state;
 #[cfg(test)]
 mod tests;
 mod timeouts;
 
-pub use context::{Common, DriveContext, Limits, MESSAGE_COST};
-pub use driver::{Closed, Connections, Driver, Owner};
+pub use context::{Common, Limits};
+pub use driver::{Closed, Connections, Driver, Owner, SavedQueues};
 pub use fifo::Fifo;
 pub use pool::Pool;
 pub use reason::CloseReason;
-pub use timeouts::{Classes, LINGER, Timeouts};
+pub use saved::SavedConnection;
+pub(crate) use saved::{MAX_COUNT, is_handshaking};
+pub use timeouts::{Classes, Timeouts};
 
 use crate::net::{Ending, Readiness, Stream};
 use crate::protocol::Session;
 use crate::reactor::{Class, Scratch};
 use by_size::BuffersId;
+use context::{DriveContext, MESSAGE_COST, Outcome};
 use reading::short_read_drains;
 use state::{Rx, State};
+
+/// What only tests, benches and fuzz targets need.
+#[doc(hidden)]
+pub mod testing {
+    pub use super::context::{DriveContext, MESSAGE_COST, Outcome};
+    pub use super::timeouts::LINGER;
+}
 
 /// The result of a step that may end the connection.
 type Result<T = (), E = CloseReason> = std::result::Result<T, E>;
 
 /// The context in which a connection with a session `S` is driven.
 type Cx<'a, S> = DriveContext<'a, <S as Session>::Shared>;
-
-/// What a connection waits for after it was driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Input only: the connection has answered input, and is caught up again.
-    Input,
-    /// An event of any kind.
-    Event,
-    /// The next iteration: the budget for this one is used up, and no further event may arrive.
-    Again,
-    /// Memory: there may be input, but all connections together hold too much.
-    Memory,
-    /// The owner, which is to take the record that the connection holds.
-    RecordReady,
-    /// Nothing: the connection has ended, and its owner is to close it.
-    Closed(CloseReason),
-}
 
 bitflags::bitflags! {
     /// Facts about a connection, such as the queues that it is in.
@@ -75,9 +69,13 @@ bitflags::bitflags! {
         const PENDING_OUTPUT = 32;
         /// The kept input is not an incomplete message: the session stopped because its outbox was full, or the input
         /// is a record.
+        ///
+        /// Or the session has deferred its work.
         const INPUT_BLOCKED = 64;
-        /// The state is not open, or the connection has buffers.
+        /// The state is not open, or the connection has buffers, or a handshake or other work of the session is pending.
         const NOT_CAUGHT_UP = 128;
+        /// The queues that the connection is in.
+        const QUEUES = Self::WAITS_FOR_MEMORY.bits() | Self::WAITS_FOR_OWNER.bits();
     }
 }
 
@@ -103,7 +101,9 @@ pub struct Connection<S> {
 impl<S: Session> Connection<S> {
     /// A connection that was accepted.
     pub fn open(session: S) -> Self {
-        Connection::in_state(State::OPEN, Flags::empty(), session)
+        let mut flags = Flags::empty();
+        flags.set(Flags::NOT_CAUGHT_UP, session.is_handshaking());
+        Connection::in_state(State::OPEN, flags, session)
     }
 
     /// A connection that is connecting; output waits until it is established.
@@ -135,6 +135,11 @@ impl<S: Session> Connection<S> {
         Connection { tag, ..self }
     }
 
+    /// Replaces the number for the owner's use.
+    pub(crate) fn set_tag(&mut self, tag: u32) {
+        self.tag = tag;
+    }
+
     /// The number that the owner has set.
     pub fn tag(&self) -> u32 {
         self.tag
@@ -156,12 +161,19 @@ impl<S: Session> Connection<S> {
         match self.state.rx {
             Rx::Connecting => Classes::CONNECT,
             _ if self.state.is_lingering() => Classes::LINGER,
+            _ if self.is_handshaking() => Classes::HANDSHAKE,
             _ if self.has_pending_output() => Classes::STALLED,
             // The peer has sent everything, or its input waits in the kernel: it is not idle.
             Rx::RecordPending => Class::NONE,
             _ if self.waits_with_input() => Class::NONE,
             _ => Classes::IDLE,
         }
+    }
+
+    /// Whether the handshake of the session is in progress.
+    #[inline]
+    fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking() && self.state.can_receive()
     }
 
     /// Whether the connection waits for memory to read input that may have arrived.
@@ -175,6 +187,7 @@ impl<S: Session> Connection<S> {
         match self.state.rx {
             Rx::Connecting => CloseReason::ConnectTimeout,
             _ if self.state.is_lingering() => self.reason,
+            _ if self.is_handshaking() => CloseReason::HandshakeTimeout,
             _ if self.has_pending_output() => CloseReason::Stalled,
             _ => CloseReason::Idle,
         }
@@ -194,21 +207,27 @@ impl<S: Session> Connection<S> {
     ///
     /// If FIN is a receipt, only a connection whose record was taken closes with FIN.
     fn ending(&self, reason: CloseReason, pool: &Pool) -> Ending {
-        let was_taken = self.record(pool).is_some_and(<[u8]>::is_empty);
-        if S::FIN_IS_RECEIPT && !was_taken {
+        if S::FIN_IS_RECEIPT && !self.is_record_taken(pool) {
             return Ending::Reset;
         }
         match reason.ending() {
+            // FIN would declare the output complete.
+            Ending::Fin if self.has_pending_output() => Ending::Reset,
             Ending::Fin if self.bytes_out == 0 => Ending::Empty,
             ending => ending,
         }
+    }
+
+    /// Whether the owner has taken the whole record of the connection.
+    fn is_record_taken(&self, pool: &Pool) -> bool {
+        self.record(pool).is_some_and(<[u8]>::is_empty)
     }
 
     /// The part of the record that the owner has not taken, if the connection holds a record.
     pub fn record<'p>(&self, pool: &'p Pool) -> Option<&'p [u8]> {
         let is_record = self.state.rx == Rx::RecordPending;
         is_record.then(|| {
-            let buffers = pool.buffers(self.buffers);
+            let buffers = pool.buffers.get(self.buffers);
             buffers.map_or(&[][..], |buffers| buffers.input.as_slice())
         })
     }
@@ -216,12 +235,11 @@ impl<S: Session> Connection<S> {
     /// Removes `count` bytes of the record. Returns why the connection has ended, if no bytes are left; its owner is to
     /// close it.
     fn take_record(&mut self, count: usize, pool: &mut Pool) -> Option<CloseReason> {
-        if let Some(buffers) = pool.buffers_mut(self.buffers) {
+        if let Some(buffers) = pool.buffers.get_mut(self.buffers) {
             buffers.input.take(count);
         }
         self.account(pool);
-        let is_taken = self.record(pool).is_some_and(<[u8]>::is_empty);
-        is_taken.then_some(self.reason)
+        self.is_record_taken(pool).then_some(self.reason)
     }
 
     /// Keeps readiness until the connection is driven.
@@ -245,12 +263,13 @@ impl<S: Session> Connection<S> {
         self.readiness = readiness;
         // For nearly every message, one read empties the socket and one write sends the reply. Everything else takes
         // the `#[cold]` path.
-        if readiness.contains(Readiness::READABLE) && self.is_caught_up() && cx.has_memory() {
+        let is_usual = self.is_caught_up() && cx.common.pool.is_usual();
+        if readiness.contains(Readiness::READABLE) && is_usual {
             let size = cx.common.read_size;
-            let result = match stream.read(&mut scratch[..size]) {
+            let result = match stream.read_unrecorded(&mut scratch.0[..size]) {
                 Ok(count) if 0 < count && count < size && short_read_drains::<T>(readiness) => {
                     self.readiness = readiness.difference(Readiness::READABLE);
-                    let outcome = self.on_input_caught_up(&scratch[..count], stream, cx);
+                    let outcome = self.on_input_caught_up(&scratch.0[..count], stream, cx);
                     if outcome != Outcome::Event {
                         return outcome;
                     }
@@ -260,7 +279,7 @@ impl<S: Session> Connection<S> {
                 }
                 Ok(count) if count > 0 => {
                     cx.charge(count);
-                    self.on_input(&scratch[..count], count < size, stream, cx)
+                    self.on_input(&scratch.0[..count], count < size, stream, cx)
                 }
                 result => self.on_eof_or_error(result, stream, cx),
             };
@@ -271,7 +290,7 @@ impl<S: Session> Connection<S> {
                 return Outcome::Event;
             }
         }
-        self.drive_slow_path(stream, scratch.as_mut_slice(), cx)
+        self.drive_slow_path(stream, scratch.0.as_mut_slice(), cx)
             .unwrap_or_else(Outcome::Closed)
     }
 
@@ -279,16 +298,19 @@ impl<S: Session> Connection<S> {
     #[inline]
     fn is_caught_up(&self) -> bool {
         let is_caught_up = !self.flags.contains(Flags::NOT_CAUGHT_UP);
-        debug_assert_eq!(
-            is_caught_up,
-            self.state == State::OPEN && self.buffers.is_none()
-        );
+        debug_assert_eq!(is_caught_up, self.has_nothing_to_do());
         is_caught_up
     }
 
-    /// To be called after the state has changed, or buffers were added or freed.
+    fn has_nothing_to_do(&self) -> bool {
+        let is_deferred = S::HOLDS_BYTES && self.is_input_blocked();
+        let waits = is_deferred || self.session.is_handshaking();
+        self.state == State::OPEN && self.buffers.is_none() && !waits
+    }
+
+    /// To be called after the state has changed, buffers were added or freed, or the session was called.
     fn update_caught_up(&mut self) {
-        let is_caught_up = self.state == State::OPEN && self.buffers.is_none();
+        let is_caught_up = self.has_nothing_to_do();
         self.flags.set(Flags::NOT_CAUGHT_UP, !is_caught_up);
     }
 
@@ -296,14 +318,6 @@ impl<S: Session> Connection<S> {
     fn start_watching_writable(&mut self) -> bool {
         let waits = Flags::WAITS_FOR_OUTPUT_SPACE | Flags::PENDING_OUTPUT;
         self.flags.intersects(waits) && self.set_new(Flags::WATCHES_WRITABLE)
-    }
-
-    fn start_waiting_for_memory(&mut self) -> bool {
-        self.set_new(Flags::WAITS_FOR_MEMORY)
-    }
-
-    fn stop_waiting_for_memory(&mut self) {
-        self.flags.remove(Flags::WAITS_FOR_MEMORY);
     }
 
     /// Sets a flag; false if it was set already.

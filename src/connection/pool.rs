@@ -26,18 +26,25 @@ const LARGEST_SHARE: usize = 16 * 1024;
 ///
 /// Invariant: `held` is the sum of what was counted for each connection and of `owners`; `incomplete` is the sum for
 /// connections that hold only an incomplete message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pool {
     limit: usize,
     /// Half of the limit, below which memory is never scarce.
     half: usize,
+    /// While less is held, connections are driven as usual: the half, or zero in an iteration that is observed.
+    usual_below: usize,
+    /// In this iteration, calls are recorded or input is logged.
+    is_observed: bool,
     held: usize,
+    /// The most that was held.
+    most: usize,
     /// The part of `held` that belongs to the owner of the connections.
     owners: usize,
     incomplete: usize,
     /// Connections that are open or connecting.
     connections: usize,
-    buffers: BySize,
+    /// The buffers of each connection that has any; after a change, [`update`](Pool::update) is to follow.
+    pub(super) buffers: BySize,
     /// Connections that would read if there were memory.
     pub(super) waiting: KeyQueue,
     /// The number of waiting connections that are driven although there is no memory.
@@ -52,14 +59,8 @@ impl Pool {
         Pool {
             limit,
             half: limit / 2,
-            held: 0,
-            owners: 0,
-            incomplete: 0,
-            connections: 0,
-            buffers: BySize::new(),
-            waiting: KeyQueue::default(),
-            rechecks: 0,
-            refuses: false,
+            usual_below: limit / 2,
+            ..Pool::default()
         }
     }
 
@@ -100,6 +101,24 @@ impl Pool {
         self.held >= self.half && self.is_scarce_by_shares()
     }
 
+    /// An iteration begins. If it `is_observed`, no connection takes the usual path, on which calls are not recorded and
+    /// input is not logged.
+    pub(super) fn begin_iteration(&mut self, is_observed: bool) {
+        self.usual_below = if is_observed { 0 } else { self.half };
+        self.is_observed = is_observed;
+    }
+
+    /// Whether memory is not scarce, and nothing is observed: one comparison for nearly every message.
+    #[inline]
+    pub(super) fn is_usual(&self) -> bool {
+        self.held < self.usual_below || self.is_usual_by_shares()
+    }
+
+    #[cold]
+    fn is_usual_by_shares(&self) -> bool {
+        !self.is_observed && !self.is_scarce()
+    }
+
     #[cold]
     fn is_scarce_by_shares(&self) -> bool {
         self.held >= self.plenty()
@@ -111,12 +130,19 @@ impl Pool {
         self.held
     }
 
+    /// The most bytes that were held at a time.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Whether incomplete messages hold most of the memory.
     pub(super) fn is_mostly_incomplete(&self) -> bool {
         self.incomplete > self.held / 2
     }
 
     /// Sets whether every allocation is refused, as on a machine without free memory. For tests.
+    #[doc(hidden)]
     pub fn refuse(&mut self, refuses: bool) {
         self.refuses = refuses;
     }
@@ -136,6 +162,7 @@ impl Pool {
         debug_assert!(before <= self.owners, "more is freed than is held");
         self.owners = self.owners.saturating_sub(before).saturating_add(after);
         self.held = self.held.saturating_sub(before).saturating_add(after);
+        self.most = self.most.max(self.held);
     }
 
     /// The number of bytes that a connection may still hold within its share: none while the owner holds too much.
@@ -149,19 +176,7 @@ impl Pool {
 
     /// The bytes of memory counted for one connection.
     pub(super) fn held_by(&self, id: BuffersId) -> usize {
-        self.buffers(id).map_or(0, |buffers| buffers.counted)
-    }
-
-    /// The buffers of a connection, if it has any.
-    #[inline]
-    pub(super) fn buffers(&self, id: BuffersId) -> Option<&Buffers> {
-        self.buffers.get(id)
-    }
-
-    /// As [`buffers`](Pool::buffers), to change them; [`update`](Pool::update) is to follow.
-    #[inline]
-    pub(super) fn buffers_mut(&mut self, id: BuffersId) -> Option<&mut Buffers> {
-        self.buffers.get_mut(id)
+        self.buffers.get(id).map_or(0, |buffers| buffers.counted)
     }
 
     /// The buffers of the connection with this key, allocated if it has none; [`update`](Pool::update) is to follow.
@@ -178,7 +193,7 @@ impl Pool {
         let Some(buffers) = self.buffers.get_mut(*id) else {
             return;
         };
-        if buffers.output.is_empty() && buffers.input.is_empty() {
+        if buffers.is_empty() {
             self.release(std::mem::replace(id, BuffersId::NONE));
             return;
         }
@@ -193,6 +208,7 @@ impl Pool {
 
     fn count(&mut self, before: (Kind, usize), after: (Kind, usize)) {
         self.held = self.held.saturating_sub(before.1).saturating_add(after.1);
+        self.most = self.most.max(self.held);
         if before.0 == Kind::Incomplete {
             self.incomplete = self.incomplete.saturating_sub(before.1);
         }
@@ -298,7 +314,7 @@ mod tests {
         assert!(!pool.is_mostly_incomplete());
         assert_eq!(pool.largest(Kind::Pending, 1), Some(key(2)));
         assert_eq!(pool.largest(Kind::Incomplete, 1), Some(key(3)));
-        let buffers = pool.buffers_mut(ids[1]).unwrap();
+        let buffers = pool.buffers.get_mut(ids[1]).unwrap();
         buffers.output = super::super::Fifo::default();
         buffers.input.push(&[0; 10]).unwrap();
         pool.update(&mut ids[1], Kind::Incomplete);
@@ -324,7 +340,7 @@ mod tests {
             .unwrap();
         pool.update(&mut id, Kind::Pending);
         assert!(!id.is_none() && pool.held() > 0);
-        pool.buffers_mut(id).unwrap().output.take(3);
+        pool.buffers.get_mut(id).unwrap().output.take(3);
         pool.update(&mut id, Kind::Pending);
         assert_eq!((id, pool.held()), (BuffersId::NONE, 0));
     }

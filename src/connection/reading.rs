@@ -1,6 +1,6 @@
 //! Reading from the socket: when, how much, and how the results are handled.
 
-use super::{Connection, Cx, Flags, Outcome, Pool, Result};
+use super::{Common, Connection, Cx, Flags, Outcome, Pool, Result};
 use crate::net::{Readiness, Stream};
 use crate::protocol::Session;
 use std::io::{self, ErrorKind};
@@ -16,23 +16,16 @@ impl<S: Session> Connection<S> {
         scratch: &mut [u8],
         cx: &mut Cx<'_, S>,
     ) -> Result<Outcome> {
-        let limits = cx.common.limits;
         let size = cx.common.read_size.min(scratch.len());
         loop {
             if !self.state.can_receive() {
                 return Ok(Outcome::Event);
             }
-            if self.is_input_blocked() {
-                let is_pending = self.has_pending_output();
-                return Ok(if is_pending {
-                    Outcome::Event
-                } else {
-                    Outcome::Again
-                });
+            let is_full = self.is_output_full(cx.common);
+            if self.is_input_blocked() && !is_full {
+                return Ok(Outcome::Again);
             }
-            let is_full = self.has_pending_output()
-                && self.pending_output(&cx.common.pool) + size > limits.max_pending;
-            if is_full || !self.readiness.contains(Readiness::READABLE) {
+            if self.is_input_blocked() || is_full || !self.readiness.contains(Readiness::READABLE) {
                 return Ok(Outcome::Event);
             }
             if cx.budget() == 0 {
@@ -50,6 +43,12 @@ impl<S: Session> Connection<S> {
                 result => self.on_eof_or_error(result, stream, cx)?,
             }
         }
+    }
+
+    /// Whether so much output is pending that the reply to a whole read would exceed the limit.
+    pub(super) fn is_output_full(&self, common: &Common<S::Shared>) -> bool {
+        let pending = || self.pending_output(&common.pool);
+        self.has_pending_output() && pending() + common.read_size > common.limits.max_pending
     }
 
     /// The number of bytes to read, at most `size`; `None` while there is no memory for them.

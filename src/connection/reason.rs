@@ -36,13 +36,19 @@ pub enum CloseReason {
     ConnectFailed,
     /// The connection was not established within the connect timeout.
     ConnectTimeout,
+    /// The handshake of the session did not complete within the handshake timeout.
+    HandshakeTimeout,
+    /// The peer acknowledged its pending output more slowly than the least rate.
+    TooSlow,
+    /// The client that a proxy had reported was refused.
+    Refused,
 }
 
 impl CloseReason {
     /// The number of reasons.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = CloseReason::Refused as usize + 1;
 
-    /// All reasons, in the order of their [`index`](CloseReason::index).
+    /// All reasons, in the order of their numbers.
     pub const ALL: [CloseReason; CloseReason::COUNT] = [
         CloseReason::PeerClosed,
         CloseReason::PeerReset,
@@ -58,46 +64,47 @@ impl CloseReason {
         CloseReason::DrainExpired,
         CloseReason::ConnectFailed,
         CloseReason::ConnectTimeout,
+        CloseReason::HandshakeTimeout,
+        CloseReason::TooSlow,
+        CloseReason::Refused,
     ];
 
-    /// The index of the reason in [`ALL`](CloseReason::ALL), for an array of counters.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self as usize
+    /// The number, for [`from_number`](CloseReason::from_number).
+    pub(crate) fn number(self) -> u8 {
+        self as u8
     }
 
-    /// How the socket is closed: with RST if the peer has not received all output, and must not mistake it for complete.
+    /// The reason of a number.
+    pub(crate) fn from_number(number: u8) -> Option<CloseReason> {
+        CloseReason::ALL.get(usize::from(number)).copied()
+    }
+
+    /// How the socket is closed: with RST if the peer has not received all output, and must not mistake it for complete, or
+    /// if it is refused.
     #[must_use]
     pub fn ending(self) -> Ending {
         match self {
             CloseReason::Stalled
+            | CloseReason::TooSlow
             | CloseReason::WriteFailed
             | CloseReason::NoMemory
-            | CloseReason::DrainExpired => Ending::Reset,
+            | CloseReason::DrainExpired
+            | CloseReason::Refused => Ending::Reset,
             CloseReason::PeerReset | CloseReason::PeerLost => Ending::Empty,
             _ => Ending::Fin,
         }
     }
 
-    /// The reason for an error of read(2) on the connection's socket.
-    pub(super) fn of_read_error(error: &io::Error) -> CloseReason {
-        match error.kind() {
-            io::ErrorKind::TimedOut
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable => CloseReason::PeerLost,
-            _ => CloseReason::PeerReset,
-        }
-    }
-
-    /// The reason for an error of send(2) on the connection's socket.
-    pub(super) fn of_write_error(error: &io::Error) -> CloseReason {
+    /// The reason for an error of read(2) or send(2) on the connection's socket; `other` if it is neither a reset nor
+    /// the loss of the peer.
+    pub(super) fn of_error(error: &io::Error, other: CloseReason) -> CloseReason {
         match error.kind() {
             // The kernel reports a reset once; later writes fail with EPIPE.
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => CloseReason::PeerReset,
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable => CloseReason::PeerLost,
-            _ => CloseReason::WriteFailed,
+            _ => other,
         }
     }
 }
@@ -108,8 +115,8 @@ impl From<Finish> for CloseReason {
             Finish::Done => CloseReason::SessionDone,
             Finish::TooLong => CloseReason::TooLong,
             Finish::Malformed => CloseReason::Malformed,
-            // The peer sent FIN, and its record was taken.
-            Finish::Record => CloseReason::PeerClosed,
+            // In the second case its record was taken.
+            Finish::PeerClosed | Finish::Record => CloseReason::PeerClosed,
         }
     }
 }
@@ -131,6 +138,9 @@ impl fmt::Display for CloseReason {
             CloseReason::DrainExpired => "drain expired",
             CloseReason::ConnectFailed => "connect failed",
             CloseReason::ConnectTimeout => "connect timeout",
+            CloseReason::HandshakeTimeout => "handshake timeout",
+            CloseReason::TooSlow => "too slow",
+            CloseReason::Refused => "refused",
         })
     }
 }
@@ -149,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_connections_with_undelivered_output_are_reset() {
+    fn only_undelivered_output_and_refusal_cause_a_reset() {
         let reset = CloseReason::ALL.into_iter();
         let reset: Vec<_> = reset
             .filter(|reason| reason.ending() == Ending::Reset)
@@ -159,6 +169,8 @@ mod tests {
             CloseReason::WriteFailed,
             CloseReason::NoMemory,
             CloseReason::DrainExpired,
+            CloseReason::TooSlow,
+            CloseReason::Refused,
         ];
         assert_eq!(reset, expected);
     }
@@ -166,7 +178,7 @@ mod tests {
     #[test]
     fn every_reason_has_its_own_counter() {
         for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason.index(), index, "{reason}");
+            assert_eq!(reason as usize, index, "{reason}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! From the connection to its session: passes input to the session and applies the results of its calls.
 
 use super::state::Event;
-use super::{CloseReason, Common, Connection, Cx, Flags, MESSAGE_COST, Outcome, Result};
+use super::{CloseReason, Common, Connection, Cx, Flags, MESSAGE_COST, Outcome, Pool, Result};
 use crate::net::{Key, Stream};
-use crate::protocol::{Context, Finish, Outbox, Session};
+use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
 
 /// The number of received bytes that a log line shows.
-const TRACED_BYTES: usize = 64;
+const TRACED: usize = 64;
 
 impl<S: Session> Connection<S> {
     /// Counts and answers the input of one read; `short`: it did not fill the buffer.
@@ -20,7 +20,11 @@ impl<S: Session> Connection<S> {
     ) -> Result {
         cx.moved.received = true;
         self.on_short_read::<T>(short);
-        self.count_input(input, cx.key.serial);
+        self.bytes_in += input.len() as u64;
+        cx.common.bytes_in += input.len() as u64;
+        if S::Shared::IS_LOGGED && logs_input() {
+            trace(cx.key.serial, input);
+        }
         self.answer(input, stream, cx)
     }
 
@@ -34,12 +38,13 @@ impl<S: Session> Connection<S> {
         stream: &mut T,
         cx: &mut Cx<'_, S>,
     ) -> Outcome {
-        self.count_input(input, cx.key.serial);
+        self.bytes_in += input.len() as u64;
+        cx.common.bytes_in += input.len() as u64;
         let mut outbox = Outbox::new(cx.write_buffer, cx.common.limits.max_pending);
-        let shared = &mut cx.common.protocol;
-        let context = Context::new(cx.key.into(), cx.now, shared);
+        let context = Context::new(cx.key, cx.now, &mut cx.common.protocol).tagged(self.tag);
         let consumed = self.session.receive(input, context, &mut outbox);
-        if consumed < input.len() || !outbox.is_ordinary() {
+        let holds = S::HOLDS_BYTES && self.session.held_bytes() > 0;
+        if consumed < input.len() || !outbox.is_ordinary() || holds {
             let consumed = consumed.min(input.len());
             let result = self.apply_outbox(
                 consumed,
@@ -54,16 +59,7 @@ impl<S: Session> Connection<S> {
                 Err(reason) => Outcome::Closed(reason),
             };
         }
-        self.deliver_caught_up(outbox.bytes(), stream, cx.common, cx.key)
-    }
-
-    #[expect(clippy::inline_always, reason = "on the path of every byte")]
-    #[inline(always)]
-    fn count_input(&mut self, input: &[u8], serial: u32) {
-        self.bytes_in += input.len() as u64;
-        if log::max_level() == log::LevelFilter::Trace {
-            trace(serial, input);
-        }
+        self.deliver_caught_up::<T, true>(outbox.bytes(), stream, cx.common, cx.key)
     }
 
     /// Continues after a call in which the session has not consumed all input.
@@ -79,6 +75,7 @@ impl<S: Session> Connection<S> {
         cx.charge(input.len() + result.work);
         let rest = &input[result.consumed..];
         if rest.is_empty() {
+            self.defer_input(result);
             return Ok(());
         }
         let consumed = match self.leave_rest(result, rest, cx) {
@@ -91,7 +88,7 @@ impl<S: Session> Connection<S> {
     /// Passes `fresh` input to the session, after the input that it has not consumed so far.
     fn answer<T: Stream>(&mut self, fresh: &[u8], stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
         let pool = &mut cx.common.pool;
-        let buffers = pool.buffers(self.buffers);
+        let buffers = pool.buffers.get(self.buffers);
         if buffers.is_none_or(|buffers| buffers.input.is_empty()) {
             let consumed = self.receive(fresh, stream, cx)?;
             return self.keep_input(&fresh[consumed..], cx);
@@ -129,6 +126,7 @@ impl<S: Session> Connection<S> {
             cx.charge(result.work);
             done += result.consumed;
             if done == input.len() {
+                self.defer_input(result);
                 return Ok(done);
             }
             if let Some(dropped) = self.leave_rest(result, &input[done..], cx) {
@@ -149,9 +147,17 @@ impl<S: Session> Connection<S> {
             return None;
         }
         // The session continues after output space, or after other connections were driven.
-        self.flags
-            .set(Flags::INPUT_BLOCKED, result.filled_the_outbox);
+        let continues = result.filled_the_outbox || result.is_deferred;
+        self.flags.set(Flags::INPUT_BLOCKED, continues);
         Some(0)
+    }
+
+    /// Has the session called again without input, if it requires that.
+    fn defer_input(&mut self, result: CallResult) {
+        if result.is_deferred && self.state.can_receive() {
+            self.flags.insert(Flags::INPUT_BLOCKED);
+            self.update_caught_up();
+        }
     }
 
     /// The peer's FIN was read: the session is called for the last time.
@@ -195,11 +201,11 @@ impl<S: Session> Connection<S> {
     ) -> Result<CallResult> {
         let space = self.output_space(cx.common.limits.max_pending, &cx.common.pool);
         let mut outbox = Outbox::new(cx.write_buffer, space);
-        let shared = &mut cx.common.protocol;
-        let context = Context::new(cx.key.into(), cx.now, shared);
+        let context = Context::new(cx.key, cx.now, &mut cx.common.protocol).tagged(self.tag);
         let consumed = method(&mut self.session, input, context, &mut outbox);
         let consumed = consumed.min(input.len());
         if outbox.is_empty() && outbox.is_ordinary() {
+            self.count_session(None, &mut cx.common.pool, cx.key)?;
             return Ok(CallResult::of(consumed, &outbox));
         }
         self.apply_outbox(
@@ -210,6 +216,28 @@ impl<S: Session> Connection<S> {
             cx.key,
             &mut cx.moved.sent,
         )
+    }
+
+    /// Counts what the session holds after a call, and takes its record.
+    #[inline]
+    fn count_session(&mut self, finished: Option<Finish>, pool: &mut Pool, key: Key) -> Result {
+        if !S::HOLDS_BYTES {
+            return Ok(());
+        }
+        let record = match finished {
+            Some(Finish::Record) => self.session.take_record(),
+            _ => None,
+        };
+        if let Some(record) = record {
+            self.on(Event::RecordHeld);
+            self.flags.set(Flags::INPUT_BLOCKED, !record.is_empty());
+            let kept = pool.hold(&mut self.buffers, key)?.input.push(&record);
+            kept.map_err(|_| CloseReason::NoMemory)?;
+        } else if self.session.held_bytes() > 0 {
+            pool.hold(&mut self.buffers, key)?;
+        }
+        self.account(pool);
+        Ok(())
     }
 
     /// Sends the output of a call in which the session consumed `consumed` bytes, and applies [`Outbox::finish`].
@@ -234,6 +262,7 @@ impl<S: Session> Connection<S> {
         let delivered = self.deliver(outbox.bytes(), stream, common, key);
         *sent |= self.bytes_out != before;
         delivered?;
+        self.count_session(outbox.finished(), &mut common.pool, key)?;
         Ok(CallResult::of(consumed, outbox))
     }
 }
@@ -248,6 +277,8 @@ pub(super) struct CallResult {
     work: usize,
     /// Whether the session stopped because the outbox was full.
     filled_the_outbox: bool,
+    /// Whether the session is to be called again without input.
+    is_deferred: bool,
 }
 
 impl CallResult {
@@ -258,8 +289,15 @@ impl CallResult {
             consumed,
             work: additional + MESSAGE_COST * outbox.messages(),
             filled_the_outbox: outbox.is_full(),
+            is_deferred: outbox.is_deferred(),
         }
     }
+}
+
+/// Whether input is logged.
+#[inline]
+pub(super) fn logs_input() -> bool {
+    log::max_level() == log::LevelFilter::Trace
 }
 
 /// Logs the first bytes of the input, with everything but printable ASCII escaped, since logs are read in terminals.
@@ -269,11 +307,7 @@ fn trace(serial: u32, input: &[u8]) {
     log::trace!(
         "#{serial} received {} bytes: \"{}\"{}",
         input.len(),
-        input[..input.len().min(TRACED_BYTES)].escape_ascii(),
-        if input.len() > TRACED_BYTES {
-            "..."
-        } else {
-            ""
-        }
+        input[..input.len().min(TRACED)].escape_ascii(),
+        if input.len() > TRACED { "..." } else { "" }
     );
 }

@@ -20,17 +20,18 @@ impl<S: Session> Connection<S> {
         if self.state.is_connecting() || self.has_pending_output() {
             return self.keep_output(output, &mut common.pool, key);
         }
-        match self.deliver_caught_up(output, stream, common, key) {
+        match self.deliver_caught_up::<T, false>(output, stream, common, key) {
             Outcome::Closed(reason) => Err(reason),
             _ => Ok(()),
         }
     }
 
     /// As [`deliver`](Self::deliver), for an established connection without pending output. The outcome is `Input` if the
-    /// kernel has accepted all output, else `Event` or `Closed`: one byte, which is cheaper to test than a `Result`.
+    /// kernel has accepted all output, else `Event` or `Closed`: one byte, which is cheaper to test than a `Result`. With
+    /// `UNRECORDED`, the network does [not record](crate::net::Net::is_recording).
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
-    pub(super) fn deliver_caught_up<T: Stream>(
+    pub(super) fn deliver_caught_up<T: Stream, const UNRECORDED: bool>(
         &mut self,
         output: &[u8],
         stream: &mut T,
@@ -40,23 +41,25 @@ impl<S: Session> Connection<S> {
         if output.is_empty() {
             return Outcome::Input;
         }
-        match stream.write(output) {
+        let written = if UNRECORDED {
+            stream.write_unrecorded(output)
+        } else {
+            stream.write(output)
+        };
+        match written {
             Ok(count) if count == output.len() => {
                 self.bytes_out += count as u64;
+                common.bytes_out += count as u64;
                 Outcome::Input
             }
-            first => {
-                let sent = self.write_until_blocked(Some(first), output, stream, common);
-                let kept = sent.and_then(|sent| {
-                    self.keep_output(&output[sent..], &mut common.pool, key)?;
-                    Ok(sent == output.len())
-                });
-                match kept {
-                    Ok(true) => Outcome::Input,
-                    Ok(false) => Outcome::Event,
+            first => match self.write_until_blocked(Some(first), output, stream, common) {
+                Ok(sent) if sent == output.len() => Outcome::Input,
+                Ok(sent) => match self.keep_output(&output[sent..], &mut common.pool, key) {
+                    Ok(()) => Outcome::Event,
                     Err(reason) => Outcome::Closed(reason),
-                }
-            }
+                },
+                Err(reason) => Outcome::Closed(reason),
+            },
         }
     }
 
@@ -77,6 +80,7 @@ impl<S: Session> Connection<S> {
             match result.unwrap_or_else(|| stream.write(&output[sent..])) {
                 Ok(count) if count > 0 => {
                     self.bytes_out += count as u64;
+                    common.bytes_out += count as u64;
                     sent += count;
                 }
                 refused => {
@@ -96,17 +100,14 @@ impl<S: Session> Connection<S> {
             let before = self.bytes_out;
             self.write_pending(stream, cx.common)?;
             cx.moved.sent |= self.bytes_out != before;
-            if self.has_pending_output() {
-                return Ok(());
-            }
-            if self.state.can_receive() {
+            if !self.has_pending_output() && self.state.can_receive() {
                 self.call_session(&[], stream, cx, |session, _, context, outbox| {
                     session.drained(context, outbox);
                     0
                 })?;
             }
         }
-        if self.is_input_blocked() && !self.has_pending_output() && self.state.can_receive() {
+        if self.is_input_blocked() && !self.is_output_full(cx.common) && self.state.can_receive() {
             self.answer_kept_input(stream, cx)?;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl<S: Session> Connection<S> {
         if !self.readiness.contains(Readiness::WRITABLE) {
             return Ok(());
         }
-        let Some(buffers) = common.pool.buffers_mut(self.buffers) else {
+        let Some(buffers) = common.pool.buffers.get_mut(self.buffers) else {
             return Ok(());
         };
         let output = std::mem::take(&mut buffers.output);
@@ -146,8 +147,8 @@ impl<S: Session> Connection<S> {
         if !self.state.can_send() {
             return Ok(false);
         }
-        self.call_session(&[], stream, cx, |_, _, _, outbox| {
-            write(outbox);
+        self.call_session(&[], stream, cx, |session, _, context, outbox| {
+            session.write(context, outbox, write);
             0
         })?;
         Ok(true)
@@ -165,7 +166,7 @@ impl<P> Common<P> {
             // The kernel does not return this for output that is not empty; repeating the write might never end.
             Ok(_) => ErrorKind::WriteZero.into(),
         };
-        let reason = CloseReason::of_write_error(&error);
+        let reason = CloseReason::of_error(&error, CloseReason::WriteFailed);
         self.last_error = Some(error);
         Err(reason)
     }

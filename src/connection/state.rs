@@ -8,7 +8,7 @@
 //! | at EOF | half-open: the owner still sends | output is flushed, then closed | closed at once |
 //!
 //! Beside these: connecting, cancelled (a drain began while connecting), and record pending (the input up to the peer's
-//! FIN is a record, which the connection holds until its owner has taken it).
+//! FIN, or its end within the protocol, is a record, which the connection holds until its owner has taken it).
 //!
 //! "Pending output" is not a state: in all columns but the last, the kernel may not have accepted all output yet. A
 //! connection with pending output is read only within [`Limits`](super::Limits), so TCP flow control slows the peer down.
@@ -102,7 +102,7 @@ impl State {
             (Event::Eof { .. }, Rx::Open | Rx::UntilDrained | Rx::Discard, _) => {
                 (Rx::AtEof, Tx::FinQueued)
             }
-            (Event::RecordHeld, Rx::AtEof, Tx::FinQueued) => (Rx::RecordPending, tx),
+            (Event::RecordHeld, Rx::AtEof | Rx::Discard, Tx::FinQueued) => (Rx::RecordPending, tx),
 
             (Event::Finished, Rx::Connecting | Rx::AtEof, Tx::Open | Tx::FinQueued) => {
                 (rx, Tx::FinQueued)
@@ -154,20 +154,23 @@ impl State {
     }
 }
 
+/// All receive sides, in the order of their numbers in saved states.
+pub(super) const RX: [Rx; 7] = [
+    Rx::Connecting,
+    Rx::Open,
+    Rx::UntilDrained,
+    Rx::Discard,
+    Rx::AtEof,
+    Rx::RecordPending,
+    Rx::Cancelled,
+];
+
+/// All send sides, in the same way.
+pub(super) const TX: [Tx; 3] = [Tx::Open, Tx::FinQueued, Tx::FinSent];
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const RX: [Rx; 7] = [
-        Rx::Connecting,
-        Rx::Open,
-        Rx::UntilDrained,
-        Rx::Discard,
-        Rx::AtEof,
-        Rx::RecordPending,
-        Rx::Cancelled,
-    ];
-    const TX: [Tx; 3] = [Tx::Open, Tx::FinQueued, Tx::FinSent];
 
     const EVENTS: [Event; 9] = [
         Event::Connected,
@@ -194,7 +197,7 @@ mod tests {
         ("os", [".",     "os", ".",  "es", "es", "ds", "ds", ".",  "."]),
         ("uo", [".",     "uq", ".",  "eq", "eq", "dq", "uo", "dq", "."]),
         ("uq", [".",     "uq", ".",  "eq", "eq", "dq", "uq", "dq", "."]),
-        ("dq", [".",     "dq", "ds", "eq", "eq", ".",  "dq", ".",  "."]),
+        ("dq", [".",     "dq", "ds", "eq", "eq", ".",  "dq", ".",  "rq"]),
         ("ds", [".",     "ds", ".",  "es", "es", ".",  "ds", ".",  "."]),
         ("eo", [".",     "eq", ".",  ".",  ".",  "eq", "eq", ".",  "."]),
         ("eq", [".",     "eq", ".",  ".",  ".",  "eq", "eq", ".",  "rq"]),

@@ -24,10 +24,12 @@ impl Classes {
     pub const LINGER: Class = Class::new(1);
     /// Connecting: closed after the connect timeout.
     pub const CONNECT: Class = Class::new(5);
+    /// The handshake of the session is in progress: closed after the handshake timeout, whatever is received.
+    pub const HANDSHAKE: Class = Class::new(6);
     /// As `IDLE`, after a deadline at which the peer had made progress within the timeout.
-    const IDLE_RECHECK: Class = Class::new(4);
+    pub const IDLE_RECHECK: Class = Class::new(4);
     /// As `STALLED`, after a deadline at which the peer had made progress within the timeout.
-    const STALLED_RECHECK: Class = Class::new(2);
+    pub const STALLED_RECHECK: Class = Class::new(2);
 
     /// The class without regard to rechecks.
     pub(super) fn base(class: Class) -> Class {
@@ -35,6 +37,19 @@ impl Classes {
             Classes::IDLE_RECHECK => Classes::IDLE,
             Classes::STALLED_RECHECK => Classes::STALLED,
             _ => class,
+        }
+    }
+
+    /// The name of the class of a number, for a trace.
+    #[cfg_attr(not(feature = "program"), expect(dead_code, reason = "for traces"))]
+    pub(crate) fn name(number: u8) -> &'static str {
+        match Class::from_number(number).map(Classes::base) {
+            Some(Classes::IDLE) => "idle timeout",
+            Some(Classes::STALLED) => "stall timeout",
+            Some(Classes::LINGER) => "wait for the peer's FIN",
+            Some(Classes::CONNECT) => "connect timeout",
+            Some(Classes::HANDSHAKE) => "handshake timeout",
+            _ => "no class",
         }
     }
 
@@ -64,8 +79,10 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// For a peer that acknowledges none of its pending output.
     pub stall: Option<Duration>,
-    /// For a handshake.
+    /// For the handshake of TCP.
     pub connect: Option<Duration>,
+    /// For the handshake of a session that has one.
+    pub handshake: Option<Duration>,
 }
 
 impl Timeouts {
@@ -80,6 +97,7 @@ impl Timeouts {
             self.idle,
             recheck(self.idle),
             self.connect,
+            self.handshake,
         ]
     }
 }

@@ -3,7 +3,8 @@
 //! Every limit is linear: a part of it is taken, and each connection takes a fixed amount of the rest.
 
 use super::facts::Facts;
-use crate::net::{Limit, RESERVED_FDS};
+use super::fd_limit::RESERVED_FDS;
+use super::limit::Limit;
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -18,6 +19,16 @@ const USER_BYTES_SERVER: u64 = 56;
 
 /// Memory in bytes of a client for an idle connection, at most.
 const USER_BYTES_CLIENT: u64 = 100;
+
+/// Memory in bytes of an idle connection that is in user space, on the load side.
+pub(super) const USERSPACE_BYTES: u64 = 8;
+
+/// Memory in bytes of an idle connection at the server.
+pub(super) const SERVER_BYTES: u64 = KERNEL_BYTES_SERVER + USER_BYTES_SERVER;
+
+/// Memory in bytes of the TLS session of an idle connection (TLS 1.3, ring): the growth of `echoloop serve` with 9,000 of
+/// them, and of `echoloop load` with 3,000.
+pub(super) const TLS_SESSION_BYTES: PerRole<u64> = PerRole::new(3_686, 5_100, 3_686 + 5_100);
 
 /// Addresses of 127.0.0.0/8 (RFC 1122, section 3.2.1.3) to connect from, without the first and the last.
 const LOOPBACK_ADDRESSES: u64 = (1 << 24) - 2;
@@ -43,7 +54,7 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Role::Server => "server",
-            Role::Client => "client",
+            Role::Client => "load",
             Role::Both => "both",
         }
     }
@@ -147,7 +158,43 @@ impl Capacity {
     /// Computes the capacity from the facts.
     #[must_use]
     pub fn of(facts: &Facts) -> Capacity {
-        let bounds = bounds(facts);
+        Capacity::of_bounds(bounds(facts, PerRole::default()))
+    }
+
+    /// As [`Capacity::of`], of connections whose clients are in user space, from a network with this many ports in all.
+    #[must_use]
+    pub fn userspace(facts: &Facts, ports: u64) -> Capacity {
+        let of_server = PerRole::new(1, 0, 1);
+        let bytes = PerRole::new(
+            SERVER_BYTES,
+            USERSPACE_BYTES,
+            SERVER_BYTES + USERSPACE_BYTES,
+        );
+        let mut bounds = bounds(facts, PerRole::default());
+        bounds.retain(|bound| !matches!(bound.limit, Limit::Ports | Limit::LoopbackPorts));
+        for bound in &mut bounds {
+            match bound.limit {
+                Limit::Memory | Limit::CgroupMemory => bound.per_connection = bytes,
+                Limit::Conntrack => {}
+                _ => bound.per_connection = of_server,
+            }
+        }
+        bounds.push(Bound {
+            limit: Limit::PrefixPorts,
+            value: ports,
+            taken: 0,
+            per_connection: PerRole::new(0, 1, 1),
+        });
+        Capacity::of_bounds(bounds)
+    }
+
+    /// As [`Capacity::of`], of connections with TLS.
+    #[must_use]
+    pub fn over_tls(facts: &Facts) -> Capacity {
+        Capacity::of_bounds(bounds(facts, TLS_SESSION_BYTES))
+    }
+
+    fn of_bounds(bounds: Vec<Bound>) -> Capacity {
         let by_role = PerRole::from_each(|role| {
             let allowed = bounds
                 .iter()
@@ -169,19 +216,19 @@ impl Capacity {
     }
 }
 
-/// All limits that could be read.
-fn bounds(facts: &Facts) -> Vec<Bound> {
+/// All limits that could be read, for connections with sessions of this size.
+fn bounds(facts: &Facts, session_bytes: PerRole<u64>) -> Vec<Bound> {
     // The two ends are two processes with a limit each, but share the limits of a user and of the machine.
     const EACH_PROCESS: PerRole<u64> = PerRole::new(1, 1, 1);
     const EACH_END: PerRole<u64> = PerRole::new(1, 1, 2);
     const TRACKED: PerRole<u64> = PerRole::new(1, 1, 1);
-    const SERVER_BYTES: u64 = KERNEL_BYTES_SERVER + USER_BYTES_SERVER;
     const CLIENT_BYTES: u64 = KERNEL_BYTES_CLIENT + USER_BYTES_CLIENT;
     const BYTES: PerRole<u64> =
         PerRole::new(SERVER_BYTES, CLIENT_BYTES, SERVER_BYTES + CLIENT_BYTES);
     // The listener takes one more.
     const RESERVED: u64 = RESERVED_FDS as u64 + 1;
 
+    let bytes = PerRole::from_each(|role| BYTES.of(role) + session_bytes.of(role));
     let files_taken = facts.files_open.unwrap_or(0).saturating_add(RESERVED);
     let ports_over = |addresses: Option<u64>| ports_per_address(facts)?.checked_mul(addresses?);
     // The kernel module may be loaded without a firewall rule that makes it track connections.
@@ -203,8 +250,8 @@ fn bounds(facts: &Facts) -> Vec<Bound> {
         (Limit::Ports, ports_over(remote), 0, client),
         (Limit::LoopbackPorts, ports_over(loopback), 0, both),
         (Limit::Conntrack, tracked, tracked_now, TRACKED),
-        (Limit::Memory, memory, 0, BYTES),
-        (Limit::CgroupMemory, cgroup_limit, cgroup_used, BYTES),
+        (Limit::Memory, memory, 0, bytes),
+        (Limit::CgroupMemory, cgroup_limit, cgroup_used, bytes),
     ]
     .into_iter()
     .filter_map(|(limit, value, taken, per_connection)| {

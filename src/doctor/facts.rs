@@ -50,6 +50,10 @@ pub struct Facts {
     pub conntrack_max: Option<u64>,
     /// Connections that the firewall tracks now.
     pub conntrack_count: Option<u64>,
+    /// Whether this machine forwards IPv4 packets of others (ip(7), `ip_forward`).
+    pub ip_forward: Option<u64>,
+    /// Whether this machine forwards IPv6 packets of others (`net.ipv6.conf.all.forwarding`).
+    pub ipv6_forwarding: Option<u64>,
     /// Pages for data in all TCP sockets: low, pressure, high (tcp(7), `tcp_mem`).
     pub tcp_mem_pages: Option<[u64; 3]>,
     /// The maximum of closed sockets with unsent data (tcp(7), `tcp_max_orphans`).

@@ -1,6 +1,6 @@
 //! Formats numbers, and names limits.
 
-use crate::net::Limit;
+use super::limit::Limit;
 use crate::numbers::grouped;
 
 /// Bytes in the largest unit that gives at least 1, truncated to a tenth: `23.1 GiB`.
@@ -41,6 +41,7 @@ pub(super) fn key(limit: Limit) -> &'static str {
         Limit::Conntrack => "conntrack",
         Limit::Ports => "ports",
         Limit::LoopbackPorts => "loopback_ports",
+        Limit::PrefixPorts => "prefix_ports",
         Limit::Memory => "memory",
         Limit::CgroupMemory => "cgroup_memory",
     }
@@ -56,6 +57,7 @@ pub(super) fn label(limit: Limit) -> &'static str {
         Limit::Conntrack => "firewall (nf_conntrack)",
         Limit::Ports => "ports to one target",
         Limit::LoopbackPorts => "ports over loopback",
+        Limit::PrefixPorts => "ports of the prefix",
         Limit::Memory => "memory available",
         Limit::CgroupMemory => "memory of the cgroup",
     }
@@ -70,6 +72,7 @@ pub(super) fn setting(limit: Limit) -> &'static str {
         Limit::EpollWatches => "fs.epoll.max_user_watches",
         Limit::Conntrack => "net.netfilter.nf_conntrack_max",
         Limit::Ports | Limit::LoopbackPorts => "net.ipv4.ip_local_port_range",
+        Limit::PrefixPorts => "--prefix",
         Limit::Memory => "MemAvailable",
         Limit::CgroupMemory => "memory.max",
     }
@@ -85,6 +88,7 @@ pub(super) fn meaning(limit: Limit) -> &'static str {
         Limit::Conntrack => "connections that the firewall tracks",
         Limit::Ports => "ports times addresses of this machine, to one remote port",
         Limit::LoopbackPorts => "ports times addresses of 127.0.0.0/8, to one local port",
+        Limit::PrefixPorts => "64,512 ports times addresses of --prefix, to one port",
         Limit::Memory => "memory of the machine: about 4 kB per end of a connection",
         Limit::CgroupMemory => "memory of the cgroup: about 4 kB per end of a connection",
     }

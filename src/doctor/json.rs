@@ -1,11 +1,12 @@
 //! A report as JSON, with stable keys.
 
 use super::Report;
-use super::capacity::{Bound, PerRole, Role, ports_per_address, sources};
+use super::capacity::{Bound, PerRole, Role, TLS_SESSION_BYTES, ports_per_address, sources};
 use super::facts::Facts;
 use super::figures;
 use super::notices::Notice;
 use super::remedy::Remedy;
+use super::userspace::{Userspace, UserspaceView};
 use serde::Serialize;
 
 /// The version of the keys: raised when a key is removed or changes its meaning.
@@ -26,6 +27,12 @@ struct Document<'a> {
     facts: &'a Facts,
     ports_per_address: Option<u64>,
     source_addresses: Option<u64>,
+    /// Only for connections with TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_session_bytes: Option<PerRole<u64>>,
+    /// Only for clients in user space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userspace_tcp: Option<UserspaceView<'a>>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -60,7 +67,7 @@ pub fn json(report: &Report) -> serde_json::Result<String> {
         }
     });
     let bounds = report.capacity.bounds.iter();
-    serde_json::to_string_pretty(&Document {
+    crate::json::pretty(&Document {
         schema: SCHEMA,
         role: report.role,
         requested: report.requested,
@@ -72,6 +79,8 @@ pub fn json(report: &Report) -> serde_json::Result<String> {
         facts: &report.facts,
         ports_per_address: ports_per_address(&report.facts),
         source_addresses: sources(&report.facts),
+        tls_session_bytes: report.has_tls.then_some(TLS_SESSION_BYTES),
+        userspace_tcp: report.userspace.as_ref().map(Userspace::view),
     })
 }
 

@@ -22,7 +22,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    fn problem(about: &'static str, text: String, remedy: Option<Remedy>) -> Notice {
+    pub(super) fn problem(about: &'static str, text: String, remedy: Option<Remedy>) -> Notice {
         Notice {
             about,
             is_wrong: true,
@@ -31,7 +31,7 @@ impl Notice {
         }
     }
 
-    fn information(about: &'static str, text: String, remedy: Option<Remedy>) -> Notice {
+    pub(super) fn information(about: &'static str, text: String, remedy: Option<Remedy>) -> Notice {
         Notice {
             is_wrong: false,
             ..Notice::problem(about, text, remedy)

@@ -1,7 +1,8 @@
 //! Reads the facts of this machine; the only file of this module with I/O.
 
 use super::facts::{self, Address, CgroupMemory, Facts};
-use crate::net::{fd_limits, interface_addresses};
+use super::fd_limit::fd_limits;
+use super::interfaces::interface_addresses;
 use std::fs;
 use std::path::Path;
 
@@ -46,6 +47,8 @@ pub(super) fn facts_below(root: &Path) -> Facts {
         tcp_syncookies: sysctl_number("net/ipv4/tcp_syncookies"),
         conntrack_max: sysctl_number("net/netfilter/nf_conntrack_max"),
         conntrack_count: sysctl_number("net/netfilter/nf_conntrack_count"),
+        ip_forward: sysctl_number("net/ipv4/ip_forward"),
+        ipv6_forwarding: sysctl_number("net/ipv6/conf/all/forwarding"),
         tcp_mem_pages: sysctl("net/ipv4/tcp_mem").and_then(|text| facts::three_numbers(&text)),
         tcp_max_orphans: sysctl_number("net/ipv4/tcp_max_orphans"),
         tcp_max_tw_buckets: sysctl_number("net/ipv4/tcp_max_tw_buckets"),

@@ -5,7 +5,8 @@
 use super::capacity::{Bound, Role, ports_per_address, sources};
 use super::facts::{Facts, PortRange};
 use super::figures::bytes;
-use crate::net::Limit;
+use super::limit::Limit;
+use crate::net::PORTS_PER_SOURCE;
 use crate::numbers::grouped;
 use serde::Serialize;
 
@@ -57,6 +58,7 @@ pub fn hint(limit: Limit) -> String {
         Limit::Ports | Limit::LoopbackPorts => {
             "connect from more addresses, or: sysctl -w net.ipv4.ip_local_port_range='1024 65535'"
         }
+        Limit::PrefixPorts => "give a larger network with --prefix",
         Limit::Memory | Limit::CgroupMemory => "free some memory, or allow more",
     };
     format!("{action} (echoloop doctor shows all limits)")
@@ -82,6 +84,11 @@ pub fn remedy(facts: &Facts, bound: &Bound, role: Role, connections: u64) -> Opt
         Limit::Conntrack => conntrack(facts, to),
         Limit::Ports => ports(facts, to),
         Limit::LoopbackPorts => widest_range(facts, to),
+        Limit::PrefixPorts => {
+            let addresses = to.div_ceil(PORTS_PER_SOURCE.into());
+            let needs = format!("a --prefix of {} addresses", grouped(addresses + 3));
+            Remedy::needs(to, needs)
+        }
         Limit::Memory => {
             let missing = bytes(to.saturating_sub(bound.value));
             Remedy::needs(

@@ -5,6 +5,7 @@ mod parsing;
 mod reading;
 mod remedies;
 mod showing;
+mod userspace;
 
 use super::{Address, Bound, Capacity, CgroupMemory, Facts, Limit, PortRange};
 
@@ -35,6 +36,8 @@ pub(super) fn large() -> Facts {
         tcp_syncookies: Some(1),
         conntrack_max: Some(3_000_000),
         conntrack_count: Some(10),
+        ip_forward: Some(1),
+        ipv6_forwarding: Some(1),
         tcp_mem_pages: Some([3_000_000, 4_000_000, 6_000_000]),
         tcp_max_orphans: Some(131_072),
         tcp_max_tw_buckets: Some(131_072),

@@ -1,14 +1,12 @@
 //! A report as text of 80 columns, problems first. Only commands may be longer, since they are not split.
 
-use super::capacity::{Role, ports_per_address, sources};
+use super::capacity::{Role, RoleCapacity, TLS_SESSION_BYTES, ports_per_address, sources};
 use super::figures::{label, meaning, narrow, value};
 use super::remedy::Remedy;
 use super::{Notice, Report};
 use crate::numbers::grouped;
+use crate::wrap::{Break, wrapped};
 use std::fmt::{self, Display, Formatter};
-
-/// The length of a line in characters.
-const WIDTH: usize = 80;
 
 /// The report as text, with a line break at its end.
 #[must_use]
@@ -35,28 +33,42 @@ fn write_headline(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         return write_capacity(f, report);
     };
     let capacity = report.capacity.by_role.of(report.role);
-    let fits = report.capacity.fits(report.role, requested);
+    let fits = report.fits() == Some(true);
     let verb = match (fits, requested) {
         (true, 1) => "fits",
         (true, _) => "fit",
         (false, 1) => "does not fit",
         (false, _) => "do not fit",
     };
-    let maximum = match (capacity.connections, capacity.limited_by) {
+    let maximum = match report.obstacle() {
+        // The notice below names it.
+        Some(_) => "no TUN interface can be created".to_owned(),
+        None => maximum(capacity, fits),
+    };
+    let connections = connections(requested, report);
+    write_wrapped(f, "", &format!("{connections} {verb}: {maximum}."))
+}
+
+/// The most connections, and the limit if it is not the subject of a remedy.
+fn maximum(capacity: RoleCapacity, fits: bool) -> String {
+    match (capacity.connections, capacity.limited_by) {
         (Some(most), Some(limit)) if fits => {
             format!("the maximum is {}, by {}", grouped(most), label(limit))
         }
         // The remedies below name the limit.
         (Some(most), _) => format!("the maximum is {}", grouped(most)),
         (None, _) => "no limit could be read".to_owned(),
-    };
-    let connections = connections(requested, report.role);
-    write_wrapped(f, "", &format!("{connections} {verb}: {maximum}."))
+    }
 }
 
 /// How many connections fit in each role.
 fn write_capacity(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
-    writeln!(f, "Connections that fit on this machine:\n")?;
+    let kind = if report.has_tls {
+        "TLS connections"
+    } else {
+        "Connections"
+    };
+    writeln!(f, "{kind} that fit on this machine:\n")?;
     for role in Role::ALL {
         let capacity = report.capacity.by_role.of(role);
         let most = capacity.connections.map_or("unknown".to_owned(), narrow);
@@ -76,9 +88,14 @@ fn phrase(role: Role) -> &'static str {
 }
 
 /// `1,000,000 connections as server`.
-fn connections(count: u64, role: Role) -> String {
+fn connections(count: u64, report: &Report) -> String {
+    let tls = if report.has_tls { "TLS " } else { "" };
     let plural = if count == 1 { "" } else { "s" };
-    format!("{} connection{plural} {}", grouped(count), phrase(role))
+    format!(
+        "{} {tls}connection{plural} {}",
+        grouped(count),
+        phrase(report.role)
+    )
 }
 
 /// How to raise each limit that is too low.
@@ -88,7 +105,7 @@ fn write_remedies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         1 => "one limit is too low".to_owned(),
         count => format!("{count} limits are too low"),
     };
-    let connections = connections(report.goal, report.role);
+    let connections = connections(report.goal, report);
     writeln!(f, "\nFor {connections}, {limits}:")?;
     for (bound, remedy) in &report.remedies {
         let limit = bound.limit;
@@ -161,6 +178,17 @@ fn write_table(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         let (goal, role) = (grouped(report.goal), phrase(report.role));
         writeln!(f, "! too low for {goal} {role}")?;
     }
+    if report.has_tls {
+        let [server, client] = [TLS_SESSION_BYTES.server, TLS_SESSION_BYTES.client].map(grouped);
+        let text = format!(
+            "Memory: with {server} bytes on the server and {client} on the client for each TLS session."
+        );
+        writeln!(f)?;
+        write_wrapped(f, "", &text)?;
+    }
+    if report.userspace.is_some() {
+        return Ok(());
+    }
     let facts = &report.facts;
     let (Some(ports), Some(sources)) = (ports_per_address(facts), sources(facts)) else {
         return Ok(());
@@ -174,18 +202,7 @@ fn write_table(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     write_wrapped(f, "", &text)
 }
 
-/// Writes words in lines of at most [`WIDTH`], each after `indent`.
+/// Writes words in lines of at most [`WIDTH`](crate::wrap::WIDTH), each after `indent`.
 fn write_wrapped(f: &mut Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && indent.len() + line.len() + 1 + word.len() > WIDTH {
-            writeln!(f, "{indent}{line}")?;
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    writeln!(f, "{indent}{line}")
+    f.write_str(&wrapped(indent, indent, text, Break::Words))
 }

@@ -7,6 +7,7 @@ mod pattern;
 mod summary;
 mod verifier;
 
+pub(crate) use pattern::mix;
 pub use pattern::{CONNECTION_BITS, Message, Mismatch, Pattern};
 pub use summary::{Summary, percentile};
 pub use verifier::{Verifier, WrongReply};

@@ -29,6 +29,12 @@ pub enum Mismatch {
     Changed,
     /// It answers no message.
     Unasked,
+    /// It ended early: with its connection, or short of what was expected.
+    Truncated,
+    /// It violates its protocol, as one does that was cut short before others.
+    Malformed,
+    /// It exceeds the largest size of a reply: it never ends.
+    TooLong,
 }
 
 impl Mismatch {
@@ -40,6 +46,9 @@ impl Mismatch {
             Mismatch::OutOfOrder => "repeated or out of order",
             Mismatch::Changed => "corrupted",
             Mismatch::Unasked => "unsolicited",
+            Mismatch::Truncated => "truncated",
+            Mismatch::Malformed => "malformed (cut short, or of another protocol)",
+            Mismatch::TooLong => "that did not end within --max-message",
         }
     }
 }
@@ -172,7 +181,7 @@ fn fold(head: u64) -> usize {
 
 /// Mixes the bits of a number, one to one: `SplitMix64` (Steele, Lea and Flood, 2014), with Stafford's variant 13.
 #[inline]
-fn mix(mut bits: u64) -> u64 {
+pub(crate) fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

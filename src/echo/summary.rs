@@ -3,8 +3,17 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// The figures of a distribution, in the unit of its histogram. All zero if nothing was recorded.
+/// The figures of a distribution, in the unit of its histogram. If nothing was recorded, all are zero here and null in
+/// JSON, except the count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(
+    from = "SummaryJson<T>",
+    into = "SummaryJson<T>",
+    bound(
+        serialize = "T: Copy + Serialize",
+        deserialize = "T: Default + Deserialize<'de>"
+    )
+)]
 #[expect(missing_docs, reason = "percentiles by their names")]
 pub struct Summary<T = u64> {
     pub count: u64,
@@ -16,6 +25,54 @@ pub struct Summary<T = u64> {
     pub p99_9: T,
     pub p99_99: T,
     pub max: T,
+}
+
+/// A [`Summary`] in JSON.
+#[derive(Serialize, Deserialize)]
+struct SummaryJson<T> {
+    count: u64,
+    min: Option<T>,
+    mean: Option<f64>,
+    p50: Option<T>,
+    p90: Option<T>,
+    p99: Option<T>,
+    p99_9: Option<T>,
+    p99_99: Option<T>,
+    max: Option<T>,
+}
+
+impl<T: Copy> From<Summary<T>> for SummaryJson<T> {
+    fn from(summary: Summary<T>) -> SummaryJson<T> {
+        let is_any = summary.count > 0;
+        let figure = |figure: T| is_any.then_some(figure);
+        SummaryJson {
+            count: summary.count,
+            min: figure(summary.min),
+            mean: is_any.then_some(summary.mean),
+            p50: figure(summary.p50),
+            p90: figure(summary.p90),
+            p99: figure(summary.p99),
+            p99_9: figure(summary.p99_9),
+            p99_99: figure(summary.p99_99),
+            max: figure(summary.max),
+        }
+    }
+}
+
+impl<T: Default> From<SummaryJson<T>> for Summary<T> {
+    fn from(json: SummaryJson<T>) -> Summary<T> {
+        Summary {
+            count: json.count,
+            min: json.min.unwrap_or_default(),
+            mean: json.mean.unwrap_or_default(),
+            p50: json.p50.unwrap_or_default(),
+            p90: json.p90.unwrap_or_default(),
+            p99: json.p99.unwrap_or_default(),
+            p99_9: json.p99_9.unwrap_or_default(),
+            p99_99: json.p99_99.unwrap_or_default(),
+            max: json.max.unwrap_or_default(),
+        }
+    }
 }
 
 impl Summary {
@@ -73,6 +130,18 @@ mod tests {
     fn empty_histogram_is_all_zero() {
         let histogram = Histogram::new(3).unwrap();
         assert_eq!(Summary::of(&histogram), Summary::default());
+    }
+
+    #[test]
+    fn figures_of_nothing_are_null_in_json_and_old_zeros_are_read() {
+        let text = serde_json::to_string(&Summary::<u64>::default()).unwrap();
+        let nulls = r#"{"count":0,"min":null,"mean":null,"p50":null,"p90":null,"p99":null,"p99_9":null,"p99_99":null,"max":null}"#;
+        assert_eq!(text, nulls);
+        let zeros = nulls.replace("null", "0");
+        for text in [nulls, &zeros] {
+            let summary: Summary = serde_json::from_str(text).unwrap();
+            assert_eq!(summary, Summary::default());
+        }
     }
 
     #[test]

@@ -18,6 +18,25 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The interval between checks while it drains.
 const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How the server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// The address; port 0: a free port.
+    pub address: SocketAddr,
+    /// The most connections at a time; `None`: the server's default.
+    pub max_connections: Option<u32>,
+}
+
+impl Default for Listening {
+    /// On a free port of 127.0.0.1.
+    fn default() -> Listening {
+        Listening {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            max_connections: None,
+        }
+    }
+}
+
 /// A running server. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Child {
@@ -28,14 +47,24 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the server on a free port of 127.0.0.1 and waits until it listens.
+    /// Starts the server and waits until it listens.
     ///
     /// # Errors
     /// It cannot be started, or it exits before it listens; the error quotes its last log line.
-    pub fn start() -> io::Result<Child> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--end-with-parent"])
-            .env_remove("ECHOLOOP_LOG")
+    pub fn start(listening: Listening) -> io::Result<Child> {
+        let mut command = Command::new(std::env::current_exe()?);
+        // Its flags are these, whatever the environment of this process configures.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"ECHOLOOP_") {
+                command.env_remove(name);
+            }
+        }
+        let address = listening.address.to_string();
+        command.args(["serve", "--listen", &address, "--end-with-parent"]);
+        if let Some(most) = listening.max_connections {
+            command.args(["--max-connections", &most.to_string()]);
+        }
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -44,7 +73,7 @@ impl Child {
         let stderr = process.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut child = Child {
             process,
-            address: SocketAddr::from(([0; 4], 0)),
+            address: listening.address,
             stderr: BufReader::new(stderr),
         };
         child.address = address_from(&mut child.stderr)?;
@@ -112,7 +141,7 @@ mod tests {
 
     #[test]
     fn address_is_read_from_the_log() {
-        let log = "2026-11-20T09:49:31.075Z WARN [x] y\n2026-11-20T09:49:31.075Z INFO  [echoloop::server] listening on 127.0.0.1:4711 (raw, backlog 4096)\n";
+        let log = "2026-11-20T09:49:31.075Z WARN  y\n2026-11-20T09:49:31.075Z INFO  listening on 127.0.0.1:4711 (raw, backlog 4096)\n";
         let address = address_from(&mut log.as_bytes()).unwrap();
         assert_eq!(address, "127.0.0.1:4711".parse().unwrap());
     }

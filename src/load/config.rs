@@ -1,8 +1,10 @@
 //! The configuration of a load.
 
-use super::{Configuration, Sources};
+use super::{Configuration, Script, Sources};
 use crate::net::Ending;
+use crate::tls::ClientSettings;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration of a load.
@@ -15,8 +17,12 @@ pub struct Config {
     /// Active connections; together with `idle` fewer than 2 to the power of
     /// [`CONNECTION_BITS`](super::CONNECTION_BITS).
     pub active: u32,
+    /// The number of the first connection: loads with distinct numbers detect each other's replies.
+    pub first_number: u32,
     /// Messages per second over all active connections; `None`: closed loop.
     pub rate: Option<f64>,
+    /// Delay of the schedule after the start of the warm-up.
+    pub phase: Duration,
     /// Message size in bytes, at least 1.
     pub size: usize,
     /// Messages in flight per connection, at least 1.
@@ -35,12 +41,19 @@ pub struct Config {
     pub sources: Sources,
     /// Probes at most this many idle connections at the end.
     pub probe: u32,
-    /// Opens at most this many connections ahead of those that the server has provably accepted.
-    pub window: u32,
+    /// At most this many connections wait to be accepted, if the server's accept queue is visible, and otherwise to be
+    /// established. `None`: as many as the queue has room for, or at a rate that the server follows.
+    pub window: Option<u32>,
     /// Delay from the start to the measured part; `None`: as soon as all connections are established.
     pub start_in: Option<Duration>,
     /// Polls without sleeping for this long before each sleep.
     pub spin: Duration,
+    /// What connections send and expect, resolved for this run; `None`: echoes of `size` bytes.
+    pub script: Option<Arc<Script>>,
+    /// The largest reply of a script in bytes.
+    pub max_message: usize,
+    /// The settings of TLS, for [`Load::over_tls`](super::Load::over_tls); `None`: without TLS.
+    pub tls: Option<ClientSettings>,
 }
 
 impl Config {
@@ -51,7 +64,9 @@ impl Config {
             target,
             idle: 0,
             active: 50,
+            first_number: 0,
             rate: None,
+            phase: Duration::ZERO,
             size: 128,
             pipeline: 1,
             duration: Duration::from_secs(10),
@@ -61,9 +76,12 @@ impl Config {
             churn: None,
             sources: Sources::any(),
             probe: u32::MAX,
-            window: DEFAULT_WINDOW,
+            window: None,
             start_in: None,
             spin: Duration::ZERO,
+            script: None,
+            max_message: DEFAULT_MAX_MESSAGE,
+            tls: None,
         }
     }
 
@@ -76,11 +94,12 @@ impl Config {
     /// The form in which it is saved.
     #[must_use]
     pub fn to_saved(&self) -> Configuration {
+        let script = self.script.as_deref();
         Configuration {
             idle: self.idle.into(),
             active: self.active.into(),
             rate: self.rate,
-            size_bytes: self.size as u64,
+            size_bytes: script.map_or(self.size, Script::message_size) as u64,
             pipeline: self.pipeline as u64,
             duration_seconds: self.duration.as_secs_f64(),
             warmup_seconds: self.warmup.as_secs_f64(),
@@ -91,9 +110,11 @@ impl Config {
                 Ending::Reset => "reset".to_owned(),
             }),
             sources: self.sources.network().map(|network| network.to_string()),
+            script: script.map(|script| script.name().to_owned()),
+            tls: self.tls.is_some(),
         }
     }
 }
 
-/// The default of [`Config::window`]: below the usual backlog of 128.
-pub const DEFAULT_WINDOW: u32 = 112;
+/// The default of [`Config::max_message`].
+pub const DEFAULT_MAX_MESSAGE: usize = 1 << 20;

@@ -15,17 +15,21 @@ pub enum ConnectError {
     Refused,
     Reset,
     Timeout,
+    Hello,
+    Tls,
     Other,
 }
 
 impl ConnectError {
     /// All of them, in the order in which warnings list them: limits of the load's own host first.
-    pub const ALL: [ConnectError; 6] = [
+    pub const ALL: [ConnectError; 8] = [
         ConnectError::NoFiles,
         ConnectError::NoPorts,
         ConnectError::Refused,
         ConnectError::Reset,
         ConnectError::Timeout,
+        ConnectError::Hello,
+        ConnectError::Tls,
         ConnectError::Other,
     ];
 
@@ -35,13 +39,13 @@ impl ConnectError {
         match self {
             ConnectError::NoFiles => (
                 "no file descriptor left on the load tester's host",
-                "Raise the limit before the start (`echoloop doctor --role client` shows how), or distribute the \
+                "Raise the limit before the start (`echoloop doctor --role load` shows how), or distribute the \
                  connections over several processes and merge their results.",
             ),
             ConnectError::NoPorts => (
                 "no local port left",
                 "A source address has about 28,000 ports for one target. Use more source addresses (`--sources`), or \
-                 widen the range of ports (`echoloop doctor --role client` shows how).",
+                 widen the range of ports (`echoloop doctor --role load` shows how).",
             ),
             ConnectError::Refused => (
                 "refused",
@@ -51,12 +55,21 @@ impl ConnectError {
             ConnectError::Reset => (
                 "reset before use",
                 "The server accepts and closes at once: it has reached its limit of connections or of file \
-                 descriptors. Raise the limit on the server (`--max-connections`, `ulimit -n`).",
+                 descriptors. Raise the limit on the server (`--max-connections`, `--max-handshakes`, `ulimit -n`).",
             ),
             ConnectError::Timeout => (
                 "timed out",
                 "Packets are lost, or the server's accept queue overflows. Connect more slowly (`--ramp`), raise the \
                  server's backlog and `net.core.somaxconn`, or allow more time (`--connect-timeout`).",
+            ),
+            ConnectError::Hello => (
+                "wrong or missing reply to the hello",
+                "The server is not what the script expects, or it requires other credentials. Compare the script's \
+                 `[hello]` with the server's documentation.",
+            ),
+            ConnectError::Tls => (
+                "TLS failed",
+                "The first reason is among the problems. `-v` logs each.",
             ),
             ConnectError::Other => ("other error", "Run again with `-v` to log each error."),
         }

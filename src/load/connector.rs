@@ -1,94 +1,148 @@
-//! The order in which connections are opened, and how far ahead of the server.
-//!
-//! Over loopback a connect succeeds before the server has accepted anything, and once the accept queue is full the kernel
-//! drops SYNs, which are retransmitted after a second. So the number of connections that the server has not provably
-//! accepted is bounded: every sixteenth connection requests an echo, and since the accept queue is first in, first out,
-//! its reply proves that all connections before it were accepted too.
+//! The order in which connections are opened, and when: at the pace that the server accepts ([`Pacing`]), or slower.
 
 use super::Pace;
+use super::acceptance::Acceptance;
+use super::pacing::Pacing;
+use super::proofs::Proofs;
+use crate::net::AcceptQueue;
 use crate::time::Time;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
-/// One connection of this many requests an echo as a proof.
-const PROOF_EVERY: u32 = 16;
-
-/// An echo that proves acceptance.
-#[derive(Clone, Copy, Debug)]
-struct Proof {
-    connection: u32,
-    requested_at: Option<Time>,
-    is_settled: bool,
-}
-
 /// Opens connections in order. They are numbered from 0.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connector {
     total: u32,
-    window: u32,
-    proof_timeout: Duration,
-    pace: Option<Pace>,
+    ramp: Option<Pace>,
+    /// Connections wait in the accept queue for at most this long.
+    accept_timeout: Duration,
     next: u32,
     /// Connections that are connecting, and when each began.
     pub(super) connecting: HashMap<u32, Time>,
-    /// Outstanding proofs, in the order of their connections.
-    proofs: VecDeque<Proof>,
-    started_since_proof: u32,
-    /// All connections below this number were accepted or have ended.
-    proven: u32,
-    /// The server sends no proofs: it does not echo, or it does not accept.
-    is_without_proofs: bool,
+    pacing: Pacing,
+    acceptance: Acceptance,
+    /// With userspace TCP, while the accept queue is not visible.
+    proofs: Option<Proofs>,
+    /// When all connections are open, and refusals of the last ones have arrived.
+    ends_at: Option<Time>,
 }
 
 impl Connector {
     pub(super) fn new(
         total: u32,
-        window: u32,
+        window: Option<u32>,
         ramp: Option<f64>,
-        proof_timeout: Duration,
+        accept_timeout: Duration,
         now: Time,
     ) -> Connector {
         Connector {
             total,
-            window: window.max(PROOF_EVERY),
-            proof_timeout,
-            pace: ramp.map(|per_second| Pace::new(now, per_second, 1)),
-            ..Connector::default()
+            ramp: ramp.map(|per_second| Pace::new(now, per_second, 1)),
+            accept_timeout,
+            next: 0,
+            connecting: HashMap::new(),
+            pacing: Pacing::new(window, now),
+            acceptance: Acceptance::new(now),
+            proofs: None,
+            ends_at: None,
         }
+    }
+
+    /// Opens connections ahead of those that replies have proven, unless the accept queue is visible.
+    pub(super) fn use_proofs(&mut self, window: Option<u32>) {
+        self.proofs = Some(Proofs::new(window, self.total));
+    }
+
+    /// Whether a message is to be sent on this connection once it is established, so that its reply proves it.
+    pub(super) fn must_prove(&self, connection: u32) -> bool {
+        let mut proofs = self.proofs.iter();
+        self.proves(connection) && proofs.any(|proofs| proofs.proven() <= connection)
+    }
+
+    /// Whether this is one of the connections that are proven by replies.
+    pub(super) fn proves(&self, connection: u32) -> bool {
+        let mut proofs = self.proofs.iter();
+        !self.pacing.reads_queue() && proofs.any(|proofs| proofs.proves(connection))
+    }
+
+    /// The server has replied on this connection.
+    pub(super) fn on_proven(&mut self, connection: u32) {
+        if let Some(proofs) = &mut self.proofs {
+            proofs.on_proven(connection);
+        }
+    }
+
+    /// Plans how many connections may begin to connect, by the server's accept queue if `read` returns it. Returns whether
+    /// the server has just turned out not to accept: the queue is read no longer then.
+    pub(super) fn plan(&mut self, now: Time, read: impl FnOnce() -> Option<AcceptQueue>) -> bool {
+        let is_last = self.next == self.total;
+        let is_early = !is_last && self.next_due() > now;
+        let must_wait = self.pacing.reads_queue() && self.pacing.wake_at > Some(now);
+        if is_early || must_wait || self.ends_at.is_some() {
+            return false;
+        }
+        let connecting = self.connecting_count();
+        let mut waiting = 0;
+        if self.pacing.reads_queue() {
+            if let Some(queue) = read() {
+                waiting = queue.length;
+                self.pacing.plan_by_queue(queue, connecting, is_last, now);
+            } else {
+                self.pacing.abandon_queue();
+                self.proofs.take_if(|_| self.next > 0);
+            }
+        }
+        let mut accepted = (self.next - connecting).saturating_sub(waiting);
+        if let Some(proofs) = self.proofs.as_ref().filter(|_| !self.pacing.reads_queue()) {
+            accepted = proofs.proven();
+            waiting = self.next - accepted;
+        }
+        self.acceptance.update(accepted, waiting, now);
+        let is_stalled = self.acceptance.stalled_for(now) >= self.accept_timeout && waiting > 0;
+        if is_stalled {
+            self.pacing.abandon_queue();
+            self.proofs = None;
+        }
+        if !self.pacing.reads_queue() {
+            self.plan_without_queue(now);
+        }
+        let is_open = is_last && connecting == 0;
+        let is_known = self.pacing.reads_queue() || self.proofs.is_some();
+        if is_open && (self.acceptance.accepted() == self.total || !is_known) {
+            self.ends_at = Some(now + self.pacing.settle_time());
+        }
+        is_stalled
+    }
+
+    fn plan_without_queue(&mut self, now: Time) {
+        if let Some(proofs) = &self.proofs {
+            let room = proofs.room(self.next);
+            self.pacing.plan_by_proofs(room, now, self.accept_timeout);
+        } else {
+            let began = self.connecting.values().copied();
+            self.pacing.plan_blindly(began, now);
+        }
+    }
+
+    fn connecting_count(&self) -> u32 {
+        u32::try_from(self.connecting.len()).unwrap_or(u32::MAX)
     }
 
     /// The number of the connection to open now, if any.
     pub(super) fn next(&self, now: Time) -> Option<u32> {
-        (self.has_room() && self.next_due() <= now).then_some(self.next)
+        let has_next = self.next < self.total && self.pacing.permits > 0;
+        (has_next && self.next_due() <= now).then_some(self.next)
     }
 
     fn next_due(&self) -> Time {
-        self.pace
-            .map_or(Time::ZERO, |pace| pace.due(self.next.into()))
-    }
-
-    fn has_room(&self) -> bool {
-        if self.is_without_proofs {
-            return self.next < self.total && self.connecting.len() < self.window as usize;
-        }
-        let unproven = self.next - self.proven;
-        // Without an outstanding proof fewer than `PROOF_EVERY` are unproven.
-        self.next < self.total && (unproven < self.window || self.proofs.is_empty())
+        self.ramp
+            .map_or(Time::ZERO, |ramp| ramp.due(self.next.into()))
     }
 
     /// The next connection is connecting.
     pub(super) fn on_started(&mut self, now: Time) {
         self.connecting.insert(self.next, now);
-        self.started_since_proof += 1;
-        let is_last = self.next + 1 == self.total;
-        if !self.is_without_proofs && (self.started_since_proof == PROOF_EVERY || is_last) {
-            self.started_since_proof = 0;
-            self.proofs.push_back(Proof {
-                connection: self.next,
-                requested_at: None,
-                is_settled: false,
-            });
-        }
+        self.pacing.on_started();
         self.next += 1;
     }
 
@@ -101,152 +155,61 @@ impl Connector {
     pub(super) fn cancel_rest(&mut self) -> u32 {
         let left = self.total - self.next;
         self.total = self.next;
+        // The last one was to be proven.
+        self.proofs = None;
         left
     }
 
-    /// A connection is established: returns how long it took, and whether it must request a proof. None if it was not
-    /// connecting.
-    pub(super) fn on_established(
-        &mut self,
-        connection: u32,
-        now: Time,
-    ) -> Option<(Duration, bool)> {
+    /// A connection is established: returns how long it took, or `None` if it was not connecting.
+    pub(super) fn on_established(&mut self, connection: u32, now: Time) -> Option<Duration> {
         let began = self.connecting.remove(&connection)?;
-        let proof = self.proof(connection);
-        let is_proof = proof.is_some();
-        if let Some(proof) = proof {
-            proof.requested_at = Some(now);
-        }
-        Some((now.since(began), is_proof))
-    }
-
-    fn proof(&mut self, connection: u32) -> Option<&mut Proof> {
-        let mut proofs = self.proofs.iter_mut();
-        proofs.find(|proof| proof.connection == connection)
+        let took = now.since(began);
+        self.pacing.on_established(took);
+        Some(took)
     }
 
     /// A connection has ended; returns whether it was still connecting.
     pub(super) fn on_closed(&mut self, connection: u32) -> bool {
-        let was_connecting = self.connecting.remove(&connection).is_some();
-        self.settle_proof(connection);
-        was_connecting
+        // It is no longer in the accept queue.
+        self.on_proven(connection);
+        self.connecting.remove(&connection).is_some()
     }
 
-    /// A connection has sent its proof, or will not send it any more.
-    pub(super) fn settle_proof(&mut self, connection: u32) {
-        if let Some(proof) = self.proof(connection) {
-            proof.is_settled = true;
-        }
-        while let Some(proof) = self.proofs.front().filter(|proof| proof.is_settled) {
-            self.proven = proof.connection + 1;
-            self.proofs.pop_front();
-        }
+    /// Whether the server has accepted this connection and not refused it, as far as is known.
+    pub(super) fn is_held(&self, connection: u32, now: Time) -> bool {
+        self.acceptance.is_held(connection, now)
     }
 
-    /// Whether the server has accepted this connection, as far as that can be proven.
-    pub(super) fn is_proven(&self, connection: u32) -> bool {
-        connection < self.proven || self.is_without_proofs
+    /// For how long the server has accepted none of the connections that wait in its accept queue, while that is read.
+    pub(super) fn stalled_for(&self, now: Time) -> Duration {
+        self.acceptance.stalled_for(now)
     }
 
-    /// Stops waiting for proofs if the oldest is overdue; returns whether it was.
-    pub(super) fn abandon_proofs(&mut self, now: Time) -> bool {
-        if self.proof_overdue_at().is_none_or(|due| due > now) {
-            return false;
-        }
-        self.is_without_proofs = true;
-        self.proofs.clear();
-        true
+    /// Whether it is known which connections the server has accepted.
+    pub(super) fn knows_accepted(&self) -> bool {
+        self.pacing.has_read() || self.proofs.is_some()
     }
 
-    fn proof_overdue_at(&self) -> Option<Time> {
-        let oldest = self.proofs.iter().find_map(|proof| proof.requested_at)?;
-        Some(oldest + self.proof_timeout)
-    }
-
-    /// Whether every connection is established or has failed, and no proof is outstanding.
-    pub(super) fn is_done(&self) -> bool {
-        self.next == self.total && self.connecting.is_empty() && self.proofs.is_empty()
+    /// Whether every connection is established or has failed, and is accepted as far as is known.
+    pub(super) fn is_done(&self, now: Time) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at <= now)
     }
 
     /// When to call again even without an event.
     pub(super) fn wake_at(&self) -> Option<Time> {
-        let next = self.has_room().then(|| self.next_due());
-        next.into_iter().chain(self.proof_overdue_at()).min()
+        if self.ends_at.is_some() {
+            return self.ends_at;
+        }
+        if self.next < self.total {
+            return self.pacing.wake_at.map(|at| at.max(self.next_due()));
+        }
+        if !self.pacing.reads_queue() && self.proofs.is_none() {
+            // The last ones are connecting, or an iteration is missing to end.
+            return self.connecting.is_empty().then_some(Time::ZERO);
+        }
+        self.pacing.wake_at
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const TIMEOUT: Duration = Duration::from_secs(10);
-
-    fn connector(total: u32, window: u32) -> Connector {
-        Connector::new(total, window, None, TIMEOUT, Time::ZERO)
-    }
-
-    proptest! {
-        /// The server accepts in order at arbitrary times, and some connects fail: the accept queue never exceeds the
-        /// window, and all connections are opened.
-        #[test]
-        fn accept_queue_stays_below_the_window(total in 1_u32..2000, window in 16_u32..300, steps in proptest::collection::vec(0_u8..8, 20..200)) {
-            let mut connector = connector(total, window);
-            let (mut queue, mut proofs) = (VecDeque::new(), Vec::new());
-            // At least one step accepts.
-            let mut steps = steps.into_iter().chain([5]).cycle();
-            while !connector.is_done() {
-                match (steps.next().unwrap(), connector.next(Time::ZERO)) {
-                    (0, Some(_)) => connector.skip(),
-                    (1..5, Some(connection)) => {
-                        connector.on_started(Time::ZERO);
-                        queue.push_back(connection);
-                        let (_, is_proof) = connector.on_established(connection, Time::ZERO).unwrap();
-                        if is_proof { proofs.push(connection); }
-                    }
-                    _ => if let Some(accepted) = queue.pop_front() && proofs.contains(&accepted) {
-                        connector.settle_proof(accepted);
-                    }
-                }
-                prop_assert!(queue.len() <= window as usize, "{} of {window}", queue.len());
-            }
-            prop_assert_eq!(connector.next, total);
-        }
-    }
-
-    #[test]
-    fn missing_proofs_are_abandoned_after_the_timeout() {
-        let mut connector = connector(100, 16);
-        while let Some(connection) = connector.next(Time::ZERO) {
-            connector.on_started(Time::ZERO);
-            connector.on_established(connection, Time::ZERO);
-        }
-        assert_eq!(connector.wake_at(), Some(Time::ZERO + TIMEOUT));
-        assert!(!connector.abandon_proofs(Time::ZERO));
-        assert!(connector.abandon_proofs(Time::ZERO + TIMEOUT));
-        assert!(!connector.abandon_proofs(Time::ZERO + TIMEOUT), "once only");
-        assert!(connector.next(Time::ZERO).is_some());
-    }
-
-    #[test]
-    fn ramp_delays_the_next_connect() {
-        let mut connector = Connector::new(10, 100, Some(2.0), TIMEOUT, Time::ZERO);
-        let half = Time::ZERO + Duration::from_millis(500);
-        assert_eq!(connector.next(Time::ZERO), Some(0));
-        connector.on_started(Time::ZERO);
-        assert_eq!(connector.next(Time::ZERO), None);
-        assert_eq!(connector.wake_at(), Some(half));
-        assert_eq!(connector.next(half), Some(1));
-    }
-
-    #[test]
-    fn cancel_rest_returns_how_many_were_left() {
-        let mut connector = connector(10, 100);
-        connector.on_started(Time::ZERO);
-        assert_eq!(connector.cancel_rest(), 9);
-        assert!(!connector.is_done());
-        assert!(connector.on_closed(0));
-        assert!(connector.is_done());
-        assert!(!connector.on_closed(0));
-    }
-}
+mod tests;

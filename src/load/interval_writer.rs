@@ -4,9 +4,10 @@
 //! by the end are written then.
 
 use super::Observer;
-use super::tester::{Loop, Tester};
-use crate::net::StandardStreams;
+use super::session::EchoClient;
+use super::tester::Tester;
 use crate::stdout::StdoutQueue;
+use crate::tls::MaybeTls;
 use std::io;
 
 /// Lines written in one iteration, so that a reader that was slow does not delay echoes.
@@ -54,21 +55,25 @@ impl IntervalWriter {
     }
 }
 
-impl<S: Observer> Tester<S> {
+impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
     /// Writes to standard output what it accepts now of the lines of complete intervals.
-    pub(super) fn write_intervals<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
-        let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
+    pub(super) fn write_intervals(&mut self) {
+        let (tally, observer) = (&self.tally, &mut self.observer);
+        let stdout = &mut self.stdout;
         self.interval_writer.write(
-            |index| observer.interval_line(intervals.get(index)?),
-            |line| reactor.net.write_stdout(line),
+            |index| {
+                observer.interval_line(tally.intervals.get(index)?, &tally.interval_counts[index])
+            },
+            |line| stdout.write(line),
         );
     }
 
     /// The lines that standard output has not accepted.
     pub(super) fn take_unwritten(&mut self) -> Vec<u8> {
-        let (intervals, observer) = (&self.tally.intervals, &mut self.observer);
-        self.interval_writer
-            .take_rest(|index| observer.interval_line(intervals.get(index)?))
+        let (tally, observer) = (&self.tally, &mut self.observer);
+        self.interval_writer.take_rest(|index| {
+            observer.interval_line(tally.intervals.get(index)?, &tally.interval_counts[index])
+        })
     }
 }
 

@@ -1,12 +1,10 @@
 //! Resource usage of processes and counters of TCP, read from /proc (proc(5)).
 
-use super::{ServerUsage, Snapshot, SynTimers};
+use super::process_tree::{ProcessTree, Reading};
+use super::{Snapshot, SynTimers};
 use nix::time::ClockId;
 use std::fs::{self, File};
 use std::time::Duration;
-
-/// Clock ticks per second in /proc: `USER_HZ`, 100 on all common architectures (time(7)).
-const TICKS_PER_SECOND: u64 = 100;
 
 /// The size of the kernel's default range of ephemeral ports (ip(7)).
 const DEFAULT_PORTS: u32 = 28_232;
@@ -14,17 +12,17 @@ const DEFAULT_PORTS: u32 = 28_232;
 /// Reads the resource usage of this machine.
 #[derive(Debug)]
 pub struct Machine {
-    server: Option<u32>,
+    server: Option<ProcessTree>,
     /// A file descriptor in reserve: connections may use all others.
     reserve: Option<File>,
 }
 
 impl Machine {
-    /// Observes the server process too, if its id is known.
+    /// Observes the server process and its descendants too, if its id is known.
     #[must_use]
     pub fn new(server: Option<u32>) -> Machine {
         let mut machine = Machine {
-            server,
+            server: server.map(ProcessTree::new),
             reserve: None,
         };
         machine.reserve_fd();
@@ -37,11 +35,21 @@ impl Machine {
 
     /// The resource usage now.
     pub fn snapshot(&mut self) -> Snapshot {
+        self.read(Reading::Full)
+    }
+
+    /// The resource usage now, without what takes long to read: new processes whose parent has exited, and proportional
+    /// memory.
+    pub fn quick_snapshot(&mut self) -> Snapshot {
+        self.read(Reading::Quick)
+    }
+
+    fn read(&mut self, reading: Reading) -> Snapshot {
         self.reserve = None;
         let snapshot = Snapshot {
             own_cpu_time: own_cpu_time(),
             syn_retransmits: syn_retransmits(&read("/proc/net/netstat")),
-            server: self.server.and_then(server),
+            server: self.server.as_mut().and_then(|server| server.read(reading)),
         };
         self.reserve_fd();
         snapshot
@@ -62,12 +70,12 @@ impl Machine {
         }
     }
 
-    /// The number of file descriptors that the server has open, if /proc permits reading it.
+    /// The number of file descriptors that the server's processes have open, if /proc permits reading it.
     pub fn server_fds(&mut self) -> Option<usize> {
-        let server = self.server?;
         self.reserve = None;
-        let listing = fs::read_dir(format!("/proc/{server}/fd"));
-        listing.ok().map(Iterator::count)
+        let count = self.server.as_ref().and_then(ProcessTree::open_fds);
+        self.reserve_fd();
+        count
     }
 }
 
@@ -97,37 +105,6 @@ fn own_cpu_time() -> Duration {
     time.map_or(Duration::ZERO, Duration::from)
 }
 
-fn server(pid: u32) -> Option<ServerUsage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(ServerUsage {
-        pid,
-        cpu_time: cpu_time_of(&stat)?,
-        rss_bytes: resident_of(&status)?,
-    })
-}
-
-/// User and system time from /proc/PID/stat: fields 14 and 15. The second field is the program's name in
-/// parentheses and may contain any character.
-fn cpu_time_of(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_millis(
-        (user + system).saturating_mul(1000 / TICKS_PER_SECOND),
-    ))
-}
-
-/// `VmRSS` from /proc/PID/status, in bytes. A zombie has none.
-fn resident_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 /// `TCPSynRetrans` from /proc/net/netstat: pairs of lines, the first with names, the second with values.
 fn syn_retransmits(netstat: &str) -> u64 {
     let mut lines = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
@@ -142,23 +119,6 @@ fn syn_retransmits(netstat: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn program_name_with_parentheses_is_skipped() {
-        let stat =
-            "17 (a) b (c)) S 1 17 17 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 300 1000 200";
-        assert_eq!(cpu_time_of(stat), Some(Duration::from_secs(3)));
-        assert_eq!(cpu_time_of("17 (cut"), None);
-    }
-
-    #[test]
-    fn memory_is_in_bytes_and_a_zombie_has_none() {
-        assert_eq!(
-            resident_of("Name:\tx\nVmRSS:\t    3072 kB\n"),
-            Some(3072 * 1024)
-        );
-        assert_eq!(resident_of("Name:\tx\nState:\tZ (zombie)\n"), None);
-    }
 
     #[test]
     fn syn_retransmits_are_found_by_name() {

@@ -43,6 +43,41 @@ impl Pace {
         self.origin + Duration::from_nanos(after)
     }
 
+    /// The number of messages, counted over all lanes, that are due before `time`: the index of the first one that is not.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate, corrected below"
+    )]
+    #[inline(never)]
+    pub fn count_before(&self, time: Time) -> u64 {
+        let nanoseconds = time.since(self.origin).as_nanos() as f64;
+        let mut index = (nanoseconds / self.nanoseconds_each) as u64;
+        while index > 0 && self.due(index - 1) >= time {
+            index -= 1;
+        }
+        while self.due(index) < time {
+            index += 1;
+        }
+        index
+    }
+
+    /// The number of messages of one lane that are due before `time`.
+    #[must_use]
+    pub fn count_on_lane_before(&self, lane: u32, time: Time) -> u64 {
+        let all = self.count_before(time);
+        all.saturating_sub(u64::from(lane)).div_ceil(self.lanes)
+    }
+
+    /// The number of lanes.
+    #[inline]
+    #[must_use]
+    pub fn lanes(&self) -> u64 {
+        self.lanes
+    }
+
     /// The lane of message `index`.
     #[inline]
     #[must_use]
@@ -74,6 +109,20 @@ mod tests {
             prop_assert!((due as f64 - exact).abs() <= 1.0 + exact * 1e-12, "{due} for {exact}");
             let gap = pace.due(index + 1).since(pace.due(index)).as_nanos() as f64;
             prop_assert!((gap - 1e9 / per_second).abs() <= 1.5 + exact * 1e-12, "{gap}");
+        }
+
+        #[test]
+        fn count_before_a_time_is_the_index_of_the_first_due_then(per_second in 0.1_f64..5e7, lanes in 1_u32..50, nanoseconds in 0_u64..1 << 42) {
+            let origin = 1 << 20;
+            let pace = Pace::new(Time::from_nanos(origin), per_second, lanes);
+            let time = Time::from_nanos(nanoseconds);
+            let count = pace.count_before(time);
+            prop_assert!(pace.due(count) >= time);
+            prop_assert!(count == 0 || pace.due(count - 1) < time);
+            let of_lanes = (0..lanes).map(|lane| pace.count_on_lane_before(lane, time));
+            prop_assert_eq!(of_lanes.sum::<u64>(), count);
+            let number = pace.count_on_lane_before(lanes - 1, time);
+            prop_assert!(pace.due_at(lanes - 1, number) >= time);
         }
 
         #[test]

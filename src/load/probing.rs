@@ -4,10 +4,11 @@
 //! server that replies may be as slow as it is; and if the server hangs, all probes are sent soon, because the window
 //! doubles while no reply arrives, and fail together.
 
-use super::session::Reply;
+use super::session::{EchoClient, Reply};
 use super::tester::{Loop, Tester};
 use super::{Observer, ProbeSilence, Stage};
 use crate::net::{Net, Time};
+use crate::tls::MaybeTls;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct Probing {
     outstanding: HashSet<u32>,
     /// The probes sent, in that order; some are answered.
     sent: VecDeque<(Time, u32)>,
+    /// When it began.
+    began: Time,
     /// Probes answered or failed.
     pub(super) done: u64,
     /// How many probes may be outstanding.
@@ -117,8 +120,10 @@ impl Probing {
     }
 }
 
-impl<S: Observer> Tester<S> {
-    pub(super) fn begin_probing<N: Net>(&mut self, reactor: &mut Loop<N>) {
+impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
+    pub(super) fn begin_probing<N: Net>(&mut self, reactor: &mut Loop<N, C>) {
+        // Nothing is in flight: a longer reading delays no reply.
+        self.tally.snapshots.drained = self.observer.snapshot();
         let limit = u64::from(self.probing.limit);
         let tally = &mut self.tally;
         let held = tally.opened_idle.saturating_sub(tally.lost_idle);
@@ -128,23 +133,30 @@ impl<S: Observer> Tester<S> {
             // A lost connection counts as dead.
             tally.probe.asked += tally.lost_idle;
             tally.probe.dead = tally.lost_idle;
+            tally.probe.lost = tally.lost_idle;
         }
         self.stage = Stage::Probing;
         let now = reactor.net.now();
+        self.probing.began = now;
         self.probing.last_reply = now;
         self.step_probing(reactor, now);
     }
 
-    pub(super) fn step_probing<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
+    pub(super) fn step_probing<N: Net>(&mut self, reactor: &mut Loop<N, C>, now: Time) {
         self.expire_probes();
         self.probing.widen(now);
         for _ in 0..SENDS_PER_STEP {
             if !self.probing.can_send() {
                 break;
             }
-            if self.probing.cursor >= reactor.slots_end() {
+            let end = match self.userspace {
+                Some(_) => self.config.idle as usize,
+                None => reactor.slots_end(),
+            };
+            if self.probing.cursor >= end {
                 // The rest was lost after probing began.
                 self.tally.probe.dead += self.probing.left;
+                self.tally.probe.lost += self.probing.left;
                 self.probing.left = 0;
                 break;
             }
@@ -154,14 +166,26 @@ impl<S: Observer> Tester<S> {
             self.observer.on_probe_silence(silence);
         }
         if self.probing.left == 0 && self.probing.outstanding.is_empty() {
-            self.stage = Stage::Done;
+            self.end_probing(now);
         }
     }
 
+    fn end_probing(&mut self, now: Time) {
+        if self.stage == Stage::Probing {
+            self.tally.probe.seconds = now.since(self.probing.began).as_secs_f64();
+        }
+        self.stage = Stage::Done;
+    }
+
     /// Probes the connection in the next slot if it is idle.
-    fn probe_next<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
+    fn probe_next<N: Net>(&mut self, reactor: &mut Loop<N, C>, now: Time) {
         let index = self.probing.cursor;
         self.probing.cursor += 1;
+        if self.userspace.is_some() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            self.probe_userspace(self.config.active.saturating_add(index), now);
+            return;
+        }
         let Some(key) = reactor.key_at(index) else {
             return;
         };
@@ -171,11 +195,16 @@ impl<S: Observer> Tester<S> {
         if number < self.config.active {
             return;
         }
+        self.begin_probe_of(number, now);
+        let sequence = self.client().begin_probe(number);
+        self.send_message(reactor, key, number, sequence);
+    }
+
+    /// Counts a probe that is being sent.
+    pub(super) fn begin_probe_of(&mut self, number: u32, now: Time) {
         self.probing.left -= 1;
         self.probing.outstanding.insert(number);
         self.probing.sent.push_back((now, number));
-        let sequence = self.client().begin_probe(number);
-        self.send_message(reactor, key, number, sequence);
     }
 
     /// Fails the probes that have expired.
@@ -189,7 +218,8 @@ impl<S: Observer> Tester<S> {
             }
             self.probing.sent.pop_front();
             if is_outstanding {
-                self.fail_probe(number);
+                // Its reply is still verified, should it arrive later.
+                self.count_dead(number);
             }
         }
     }
@@ -213,16 +243,23 @@ impl<S: Observer> Tester<S> {
         }
     }
 
-    /// A connection is lost or its probe has expired: a probe, if any, stays unanswered.
-    pub(super) fn fail_probe(&mut self, number: u32) {
-        self.tally.probe.dead += u64::from(self.probing.end(number));
+    /// A connection is lost: its probe, if any, stays unanswered. Returns whether there was one.
+    pub(super) fn fail_probe(&mut self, number: u32) -> bool {
         self.client().end_probe(number);
+        self.count_dead(number)
+    }
+
+    /// Ends a probe without a reply in time; returns whether there was one.
+    fn count_dead(&mut self, number: u32) -> bool {
+        let was_probed = self.probing.end(number);
+        self.tally.probe.dead += u64::from(was_probed);
+        was_probed
     }
 
     /// Ends probing: connections without a reply so far do not count.
-    pub(super) fn cancel_probing(&mut self) {
+    pub(super) fn cancel_probing(&mut self, now: Time) {
         let probe = &mut self.tally.probe;
         probe.asked = probe.alive + probe.dead + probe.mismatched;
-        self.stage = Stage::Done;
+        self.end_probing(now);
     }
 }

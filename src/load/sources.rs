@@ -3,6 +3,7 @@
 //! When more than half of the ephemeral ports of an address are used, the kernel needs ever longer to find a free one: 1,300
 //! connects per second instead of 53,000. So each address gets at most half.
 
+use super::Share;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,6 +15,7 @@ const ADDRESSES_FOR_CHURN: u64 = 250;
 
 /// How many addresses of a network can be bound, at most 2^32: all but the first and the last of an IPv4 network of more
 /// than two.
+#[inline(never)]
 fn usable(network: IpNet) -> u64 {
     let hosts = network.hosts().size_hint().0;
     u64::try_from(hosts).unwrap_or(u64::MAX).min(1 << 32)
@@ -27,6 +29,8 @@ pub struct Sources {
     single: Option<SocketAddr>,
     first: u64,
     count: u64,
+    /// How many addresses the shares of these begin in.
+    span: u64,
 }
 
 impl Sources {
@@ -38,6 +42,7 @@ impl Sources {
             single: None,
             first: 0,
             count: 1,
+            span: 1,
         }
     }
 
@@ -49,6 +54,7 @@ impl Sources {
             single: None,
             first: 0,
             count: usable(network),
+            span: usable(network),
         }
     }
 
@@ -81,11 +87,34 @@ impl Sources {
         let needed = u64::from(connections).div_ceil(each).max(1);
         // Blocks of 256 addresses, except the first, in which servers listen.
         let block = 1 + u64::from(process) % ((1 << 16) - 1);
+        let count = needed + if churns { ADDRESSES_FOR_CHURN } else { 0 };
         Sources {
             network: Some(LOOPBACK),
             single: None,
             first: block << 8,
-            count: needed + if churns { ADDRESSES_FOR_CHURN } else { 0 },
+            count,
+            span: count,
+        }
+    }
+
+    /// The addresses of one of several loads on this machine. Of automatic addresses each load has its own; those of a
+    /// given network are used by all, each beginning at another one.
+    #[must_use]
+    pub fn share(self, share: Share) -> Sources {
+        let Some(network) = self.network.filter(|_| self.single.is_none()) else {
+            return self;
+        };
+        let usable = usable(network);
+        let (index, count) = (u64::from(share.index()), u64::from(share.count()));
+        let ahead = if self.count < usable {
+            index * self.count
+        } else {
+            self.span * index / count
+        };
+        Sources {
+            first: self.first + ahead,
+            span: (self.span / count).max(1),
+            ..self
         }
     }
 

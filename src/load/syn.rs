@@ -5,9 +5,11 @@
 //! one second after connect(2) has had one.
 
 use super::Observer;
+use super::session::EchoClient;
 use super::tester::{Loop, Tester};
 use crate::connection::CloseReason;
 use crate::net::{Key, Net, Stream, Time};
+use crate::tls::MaybeTls;
 use std::time::Duration;
 
 /// When the kernel retransmits a SYN: one second after it was sent (RFC 6298, 2.1), then after intervals that double.
@@ -48,9 +50,9 @@ impl SynTimers {
     }
 }
 
-impl<S: Observer> Tester<S> {
+impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
     /// Counts the SYN retransmits of a connection that began to connect at `began` and is now established.
-    pub(super) fn count_syn_retransmits<N: Net>(&mut self, reactor: &Loop<N>, began: Time) {
+    pub(super) fn count_syn_retransmits<N: Net>(&mut self, reactor: &Loop<N, C>, began: Time) {
         let connected = self.waits.event_not_before(reactor.now());
         self.tally.retransmitted += self.syn_timers.retransmits(connected.since(began));
     }
@@ -59,7 +61,7 @@ impl<S: Observer> Tester<S> {
     /// its socket is closed.
     pub(super) fn count_syn_retransmits_of_failed<N: Net>(
         &mut self,
-        reactor: &mut Loop<N>,
+        reactor: &mut Loop<N, C>,
         key: Key,
         reason: CloseReason,
     ) {
@@ -82,7 +84,7 @@ impl<S: Observer> Tester<S> {
     }
 
     /// Counts the SYN retransmits of all connections that are still connecting at the end.
-    pub(super) fn count_syn_retransmits_of_connecting<N: Net>(&mut self, reactor: &mut Loop<N>) {
+    pub(super) fn count_syn_retransmits_of_connecting<N: Net>(&mut self, reactor: &mut Loop<N, C>) {
         let mut lanes = self.client().lanes.iter();
         let is_reconnecting = lanes.any(|lane| lane.connecting_since.is_some());
         if !is_reconnecting && self.connector.connecting.is_empty() {
@@ -97,6 +99,9 @@ impl<S: Observer> Tester<S> {
 
     /// When a connection that is connecting began.
     pub(super) fn connecting_since(&mut self, number: u32) -> Option<Time> {
+        if self.is_handshaking(number) {
+            return None;
+        }
         let reconnecting = self.lane(number).and_then(|lane| lane.connecting_since);
         reconnecting.or_else(|| self.connector.connecting.get(&number).copied())
     }

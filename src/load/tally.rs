@@ -1,10 +1,12 @@
 //! Counters of a running load, and the figures of its result.
 
+use super::handshake::HandshakeTally;
 use super::session::InFlight;
 use super::warning::{self};
 use super::{
-    Config, Connect, Connections, Counts, Distribution, Echo, Generator, Histograms, Interval,
-    LoadResult, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Snapshot, WallTime, Warning,
+    Config, Connect, Connections, Counts, Distribution, Echo, Histograms, Interval, Keepalives,
+    LoadResult, LowerBounds, Probe, SAVED_KIND, SCHEMA, Saved, ServerReadings, ServerSide,
+    Snapshot, UserspaceFigures, WallTime, Warning,
 };
 use crate::echo::Mismatch;
 use crate::numbers::as_f64;
@@ -28,37 +30,74 @@ pub(super) struct Tally {
     pub(super) lost_idle: u64,
     lost_before_span: u64,
     pub(super) connect_times: Distribution,
+    /// Over TLS only.
+    pub(super) handshakes: Option<Box<HandshakeTally>>,
     /// SYN retransmits of the load's own connections, as inferred.
     pub(super) retransmitted: u64,
     pub(super) last_established: Time,
     /// Connects of churn established in the measured part.
     pub(super) reconnected: u64,
+    /// Messages due in the measured part.
+    pub(super) due: u64,
+    due_before_interval: u64,
+    /// Messages written to their connection in the measured part.
     sent: u64,
-    received: u64,
-    /// Correct replies that arrived within the measured part.
-    received_in_span: u64,
-    received_wrong: u64,
-    /// Wrong replies to messages of the measured part.
+    /// Correct replies that arrived in the measured part.
+    pub(super) received: u64,
+    /// Wrong replies to messages, in the measured part or to those outstanding at its end.
+    pub(super) received_wrong: u64,
+    /// Wrong replies in the measured part, or to messages outstanding at its end.
     pub(super) mismatches: BTreeMap<Mismatch, u64>,
-    /// Wrong replies outside the measured part.
+    /// Wrong replies before or after.
     pub(super) unmeasured_mismatches: u64,
-    /// Messages of the measured part that may still be answered.
-    pub(super) outstanding: u64,
+    /// Replies on active connections so far, right or wrong.
+    pub(super) replies: u64,
+    /// Messages without a schedule that were sent before the end of the measured part.
+    pub(super) begun: u64,
+    /// Messages that were answered or lost before that.
+    ended: u64,
+    /// Messages that were due and neither answered nor lost at the end of the measured part.
+    outstanding: u64,
+    /// Those of them that may still be answered.
+    pub(super) left_to_drain: u64,
+    waiting: Waiting,
+    /// Messages that were lost with their connection or given up.
+    pub(super) unanswered: u64,
+    /// Those of them that overload does not explain.
+    pub(super) missing: u64,
+    /// At the end of the measured part, messages waited on connections that then replied.
+    pub(super) is_behind: bool,
+    /// Times of replies: in the measured part, and to messages outstanding at its end.
     response: Distribution,
     service: Distribution,
+    /// The age that messages without a reply have reached.
+    pub(super) lower_bounds: Distribution,
     pub(super) lag: Distribution,
     /// Response times of the current interval.
     interval_response: Distribution,
-    interval_sent: u64,
     pub(super) intervals: Vec<Interval>,
     pub(super) interval_counts: Vec<Counts>,
     pub(super) probe: Probe,
+    /// How long the load had waited for events at the beginning of the measured part, and in it.
+    pub(super) waited: (Duration, Duration),
+    pub(super) keepalive: Keepalives,
+    pub(super) userspace_tcp: Option<UserspaceFigures>,
     pub(super) snapshots: Snapshots,
     /// Warnings that no figure shows.
     pub(super) remarks: Vec<Warning>,
 }
 
-/// Resource usage at four moments.
+/// Whether replies to outstanding messages are awaited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Waiting {
+    /// The measured part has not ended, or there was none.
+    #[default]
+    Never,
+    Yes,
+    GivenUp,
+}
+
+/// Resource usage at several moments.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Snapshots {
     /// Before the first connect.
@@ -67,6 +106,8 @@ pub(super) struct Snapshots {
     pub(super) from: Snapshot,
     /// At the end of the measured part.
     pub(super) to: Snapshot,
+    /// After the measured part, with no message in flight.
+    pub(super) drained: Snapshot,
     /// At the end of the load, with its connections still established.
     pub(super) after: Snapshot,
     /// Connections established at the end of the measured part.
@@ -75,7 +116,10 @@ pub(super) struct Snapshots {
 
 impl Tally {
     pub(super) fn new(asked: u32, size: usize, has_schedule: bool) -> Tally {
+        // Until it is known, the measured part never begins.
+        let never = Time::from_nanos(u64::MAX);
         Tally {
+            span: never..never,
             size,
             has_schedule,
             connections: Connections {
@@ -91,75 +135,117 @@ impl Tally {
         self.span.end.since(self.span.start).as_secs_f64()
     }
 
-    /// The measured part begins.
-    pub(super) fn begin_span(&mut self, snapshot: Snapshot) {
+    /// The measured part begins. The load has waited for events for `waited`.
+    pub(super) fn begin_span(&mut self, snapshot: Snapshot, waited: Duration) {
         self.lost_before_span = self.connections.lost;
         self.snapshots.from = snapshot;
+        self.waited.0 = waited;
     }
 
     /// The measured part ends.
-    pub(super) fn end_span(&mut self, snapshot: Snapshot, held: usize) {
+    pub(super) fn end_span(&mut self, snapshot: Snapshot, waited: Duration, held: usize) {
         self.snapshots.to = snapshot;
         self.snapshots.held = held as u64;
+        self.waited.1 = waited.saturating_sub(self.waited.0);
     }
 
-    /// Counts a message that has fallen due, sent or queued.
-    #[inline]
-    pub(super) fn count_sent(&mut self, due: Time) {
-        if self.span.contains(&due) {
-            self.outstanding += 1;
-        }
-        self.count_undeliverable(due);
+    /// Counts the outstanding messages at the end of the measured part; `scheduled` messages have fallen due by schedule.
+    pub(super) fn end_counting(&mut self, scheduled: u64) {
+        self.outstanding = (self.begun + scheduled).saturating_sub(self.ended);
+        self.waiting = Waiting::Yes;
     }
 
-    /// Counts a message that has fallen due on a connection that is lost.
-    #[inline]
-    pub(super) fn count_undeliverable(&mut self, due: Time) {
-        if self.span.contains(&due) {
-            self.sent += 1;
-            self.interval_sent += 1;
+    /// The load stops waiting for replies; returns whether it was waiting.
+    pub(super) fn begin_giving_up(&mut self) -> bool {
+        let was_waiting = self.waiting == Waiting::Yes;
+        if was_waiting {
+            self.waiting = Waiting::GivenUp;
         }
+        was_waiting
+    }
+
+    /// Counts a message that is being sent, and could have been sent since `could_send`.
+    #[inline]
+    pub(super) fn count_sent(&mut self, due: Time, could_send: Time, now: Time) {
+        let is_measured = self.span.contains(&now);
+        self.sent += u64::from(is_measured);
+        if !self.has_schedule {
+            self.begun += 1;
+            self.due += u64::from(is_measured);
+        } else if self.span.contains(&due) {
+            self.lag.record_since(could_send, now);
+        }
+    }
+
+    /// Counts `messages` that have ended before the end of the measured part, or will not be waited for any more.
+    #[inline]
+    fn count_ended(&mut self, messages: u64, now: Time) {
+        if now < self.span.end {
+            self.ended += messages;
+        }
+        self.count_drained(messages);
+    }
+
+    /// Of the outstanding messages this many have been answered or lost.
+    #[inline]
+    pub(super) fn count_drained(&mut self, messages: u64) {
+        self.left_to_drain = self.left_to_drain.saturating_sub(messages);
+    }
+
+    /// Whether a message that ends now was in the measured part, or outstanding at its end.
+    #[inline]
+    fn is_measured(&self, now: Time) -> bool {
+        self.span.start <= now && self.waiting != Waiting::GivenUp
     }
 
     /// Counts a correct reply.
     #[inline]
     pub(super) fn count_correct(&mut self, message: InFlight, now: Time) {
-        if !self.span.contains(&message.due) {
+        self.replies += 1;
+        self.count_ended(1, now);
+        if !self.is_measured(now) {
             return;
         }
-        self.outstanding -= 1;
-        self.received += 1;
-        let response = now.since(message.due);
         if self.has_schedule {
-            self.service.record(now.since(message.sent));
+            self.service.record_since(message.sent, now);
         }
         if now < self.span.end {
-            self.received_in_span += 1;
-            self.interval_response.record(response);
+            self.received += 1;
+            self.interval_response.record_since(message.due, now);
         } else {
-            self.response.record(response);
+            self.response.record_since(message.due, now);
         }
     }
 
     /// Counts a wrong reply; `message` is the one that it should answer, if any.
     #[cold]
     pub(super) fn count_wrong(&mut self, mismatch: Mismatch, message: Option<InFlight>, now: Time) {
-        let due = message.map_or(now, |message| message.due);
-        if !self.span.contains(&due) {
+        let answered = u64::from(message.is_some());
+        self.replies += answered;
+        self.count_ended(answered, now);
+        if !self.is_measured(now) || (message.is_none() && self.span.end <= now) {
             self.unmeasured_mismatches += 1;
             return;
         }
         *self.mismatches.entry(mismatch).or_default() += 1;
-        if message.is_some() {
-            self.outstanding -= 1;
-            self.received_wrong += 1;
-        }
+        self.received_wrong += answered;
     }
 
-    /// The messages that were due at these times will not be answered: their connection is lost.
-    pub(super) fn count_unanswered(&mut self, due: impl Iterator<Item = Time>) {
-        let measured = due.filter(|due| self.span.contains(due)).count();
-        self.outstanding -= measured as u64;
+    /// Counts the messages that were in flight on a connection that is lost.
+    pub(super) fn count_lost<'a>(
+        &mut self,
+        messages: impl ExactSizeIterator<Item = &'a InFlight>,
+        now: Time,
+    ) {
+        let count = messages.len() as u64;
+        if now < self.span.end {
+            self.ended += count;
+        }
+        if self.is_measured(now) {
+            self.unanswered += count;
+            self.missing += count;
+            messages.for_each(|message| self.lower_bounds.record(now.since(message.due)));
+        }
     }
 
     /// Ends an interval of the measured part.
@@ -169,7 +255,7 @@ impl Tally {
         self.intervals.push(Interval {
             at: now.since(self.span.start).as_secs_f64(),
             echoes: response.count(),
-            asked: self.interval_sent,
+            asked: self.due - self.due_before_interval,
             p50_us: response.percentile(50.0),
             p99_us: response.percentile(99.0),
             max_us: response.max(),
@@ -179,8 +265,13 @@ impl Tally {
         self.response.add(&counts);
         self.interval_counts.push(counts);
         self.interval_response.clear();
-        self.interval_sent = 0;
+        self.due_before_interval = self.due;
         &self.intervals[self.intervals.len() - 1]
+    }
+
+    /// The longest service time so far.
+    pub(super) fn longest_service(&self) -> Duration {
+        Duration::from_micros(self.service().max())
     }
 
     /// The result, and everything needed to save it except the host and the command line. The load began at `origin`, which
@@ -201,12 +292,15 @@ impl Tally {
             connect: self.connect(origin, config.churn.is_some()),
             echo: self.echo(),
             probe: self.probe.clone(),
+            keepalive: self.keepalive.clone(),
+            userspace_tcp: self.userspace_tcp,
             generator: self.generator(config.rate.filter(|_| config.active > 0)),
             server: self.server(),
             intervals: self.intervals.clone(),
             ..LoadResult::default()
         };
         result.warning_details = warning::warnings(&result, config, self);
+        let handshakes = self.handshakes.as_deref();
         let texts = result.warning_details.iter().map(ToString::to_string);
         result.warnings = texts.collect();
         Saved {
@@ -218,9 +312,11 @@ impl Tally {
             result,
             histograms: Histograms {
                 connect_us: self.connect_times.counts(),
-                response_us: self.response.counts(),
+                response_us: self.all_responses().counts(),
                 service_us: self.service().counts(),
                 lag_us: self.lag.counts(),
+                lower_bounds_us: self.lower_bounds.counts(),
+                handshake_us: handshakes.map_or_else(Counts::default, |all| all.times.counts()),
             },
             interval_response_us: self.interval_counts.clone(),
             ..Saved::default()
@@ -232,6 +328,7 @@ impl Tally {
         let Snapshots {
             before, to, after, ..
         } = &self.snapshots;
+        let handshakes = self.handshakes.as_deref();
         let machine = to.syn_retransmits.max(after.syn_retransmits);
         Connect {
             seconds,
@@ -243,25 +340,45 @@ impl Tally {
             retransmitted: self.retransmitted,
             machine_retransmitted: Some(machine.saturating_sub(before.syn_retransmits)),
             time_us: self.connect_times.summary(),
+            handshake_us: handshakes.map(|all| all.times.summary()),
+            handshakes: handshakes.map(|all| all.counts),
         }
     }
 
     /// Correct replies per second within the measured part.
     fn rate(&self) -> f64 {
-        ratio(as_f64(self.received_in_span), self.seconds())
+        ratio(as_f64(self.received), self.seconds())
     }
 
     fn echo(&self) -> Echo {
+        let responses = self.all_responses();
+        let bounds = LowerBounds::among(&responses.counts(), &self.lower_bounds.counts());
         Echo {
+            due: self.due,
             sent: self.sent,
             received: self.received,
+            outstanding: self.outstanding,
             mismatched: self.mismatches.values().sum(),
-            unanswered: self.sent - self.received - self.received_wrong,
+            unanswered: self.unanswered,
+            missing: self.missing,
             per_second: self.rate(),
             bytes_per_second: self.rate() * as_f64(self.size as u64),
-            response_time_us: self.response.summary(),
+            response_time_us: responses.summary(),
+            response_time_lower_bounds: bounds,
             service_time_us: self.service().summary(),
         }
+    }
+
+    /// The messages that ended in the measured part, or were outstanding at its end.
+    pub(super) fn ended_messages(&self) -> u64 {
+        self.response.count() + self.received_wrong + self.unanswered
+    }
+
+    /// The times of all replies, and the ages of the messages without one.
+    fn all_responses(&self) -> Distribution {
+        let mut all = self.response.clone();
+        all.add(&self.lower_bounds.counts());
+        all
     }
 
     fn service(&self) -> &Distribution {
@@ -272,53 +389,25 @@ impl Tally {
         }
     }
 
-    /// Figures of the load tester itself; `rate` is the rate requested.
-    fn generator(&self, rate: Option<f64>) -> Generator {
-        let lag_us = self.lag.summary();
-        let saturated = rate.is_some_and(|rate| {
-            lag_us.p99 > MAX_LAG_US || (self.sent > 0 && self.rate() < rate * MIN_RATE_REACHED)
-        });
-        Generator {
-            cpu_percent: self.cpu_percent(|snapshot| snapshot.own_cpu_time),
-            lag_us,
-            saturated,
-        }
-    }
-
     fn server(&self) -> Option<ServerSide> {
-        let Snapshots {
-            before, from, to, ..
-        } = &self.snapshots;
-        let before = before.server?;
-        let during = to.server.or(from.server)?;
-        let grown = during.rss_bytes.saturating_sub(before.rss_bytes);
-        let cpu_time = |snapshot: &Snapshot| snapshot.server.map(|server| server.cpu_time);
-        Some(ServerSide {
-            pid: before.pid,
-            cpu_percent: self.cpu_percent(|snapshot| cpu_time(snapshot).unwrap_or_default()),
-            rss_bytes: during.rss_bytes,
-            rss_bytes_per_connection: ratio(as_f64(grown), as_f64(self.snapshots.held)),
-            rss_before_bytes: before.rss_bytes,
-            rss_after_bytes: 0,
-        })
+        let readings = ServerReadings {
+            before: self.snapshots.before.server,
+            from: self.snapshots.from.server,
+            to: self.snapshots.to.server,
+            drained: self.snapshots.drained.server,
+        };
+        readings.to_result(self.seconds(), self.snapshots.held)
     }
 
     /// The CPU time used in the measured part, in percent of one CPU.
-    fn cpu_percent(&self, of: impl Fn(&Snapshot) -> Duration) -> f64 {
+    pub(super) fn cpu_percent(&self, of: impl Fn(&Snapshot) -> Duration) -> f64 {
         let used = of(&self.snapshots.to).saturating_sub(of(&self.snapshots.from));
         ratio(100.0 * used.as_secs_f64(), self.seconds())
     }
 }
 
-/// If the p99 of the schedule lag is above this, the times are not those of the server alone.
-pub(super) const MAX_LAG_US: u64 = 1000;
-
-/// The share of the requested rate that must be reached. It is below 1 because replies to the last messages arrive after
-/// the end of the measured part.
-const MIN_RATE_REACHED: f64 = 0.99;
-
 /// A quotient that is 0 if the divisor is.
-fn ratio(dividend: f64, divisor: f64) -> f64 {
+pub(super) fn ratio(dividend: f64, divisor: f64) -> f64 {
     if divisor == 0.0 {
         return 0.0;
     }

@@ -7,50 +7,63 @@
 //! A signal ends the measured part, or skips it if it has not begun; a second signal skips the remaining stages. The
 //! result covers whatever was measured until then.
 
+use super::barrier::Barrier;
 use super::connector::Connector;
 use super::interval_writer::IntervalWriter;
+use super::overload::{Pipelines, SilenceWatch};
 use super::probing::Probing;
-use super::session::{EchoClient, EchoSession};
+use super::scripted::Scripted;
+use super::session::EchoClient;
+use super::stages::{Schedule, earlier};
 use super::tally::Tally;
+use super::userspace::Userspace;
 use super::waits::Waits;
-use super::warning::milliseconds;
-use super::{Config, Observer, Pace, Progress, Saved, Stage, SynTimers, WallTime, Warning};
-use crate::connection::{CloseReason, Common, Connection, Driver, Limits, Owner, Timeouts};
+use super::{Config, Observer, Progress, Saved, Script, Stage, SynTimers, WallTime};
+use crate::connection::{CloseReason, Common, Connections, Driver, Limits, Owner, Timeouts};
 use crate::echo::Pattern;
-use crate::net::{Net, StandardStreams, Time};
+use crate::net::{Ending, Net, Time};
 use crate::reactor::{Reactor, SCRATCH_SIZE};
+use crate::tls::{ClientSettings, MaybeTls, Settings, Tls};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read, Write};
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How long replies are awaited after the measured part.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The length of an interval.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The event loop of a load.
-pub(super) type Loop<N> = Reactor<N, Connection<EchoSession>>;
+pub(super) type Loop<N, C> = Connections<N, C>;
 
-/// A load on one reactor.
-pub struct Load<N: Net, S> {
-    reactor: Loop<N>,
-    tester: Tester<S>,
+/// A load on one reactor. `C` is the protocol of its connections: alone, or over TLS.
+pub struct Load<N: Net, S, C: MaybeTls<EchoClient> = EchoClient> {
+    pub(super) reactor: Loop<N, C>,
+    pub(super) tester: Tester<C, S>,
 }
 
+/// A load over TLS.
+pub type TlsLoad<N, S> = Load<N, S, Tls<EchoClient>>;
+
 /// The state of a load beside its event loop, and the loop's handler.
-pub(super) struct Tester<S> {
+pub(super) struct Tester<C, S> {
     pub(super) config: Config,
     pub(super) pattern: Rc<Pattern>,
-    pub(super) driver: Driver<EchoClient>,
+    pub(super) driver: Driver<C>,
     pub(super) observer: S,
     pub(super) tally: Tally,
     pub(super) interval_writer: IntervalWriter,
+    /// Where the lines of the intervals go.
+    pub(super) stdout: Box<dyn Write>,
+    /// Where the start time comes from, if the load waits for one.
+    pub(super) stdin: Box<dyn Read>,
     pub(super) stage: Stage,
     pub(super) connector: Connector,
+    pub(super) barrier: Barrier,
     pub(super) schedule: Schedule,
+    pub(super) pipelines: Pipelines,
+    pub(super) silence: SilenceWatch,
+    /// Whether it was reported that the server accepts no connection.
+    pub(super) has_reported_stall: bool,
     pub(super) probing: Probing,
+    pub(super) scripted: Scripted,
+    /// The idle connections, if they are in user space.
+    pub(super) userspace: Option<Box<Userspace>>,
     /// Lanes of churn whose connect failed, and when each retries.
     pub(super) backing_off: VecDeque<(Time, u32)>,
     /// Connects of churn so far: selects the source address of the next.
@@ -63,37 +76,56 @@ pub(super) struct Tester<S> {
     pub(super) origin: Time,
 }
 
-/// When messages are sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Schedule {
-    /// When the first ones are due.
-    warmup_at: Time,
-    pub(super) pace: Option<Pace>,
-    /// The next message of the pace, and when it is due.
-    pub(super) next: u64,
-    pub(super) next_due: Time,
-    interval_ends_at: Time,
-    /// When draining ends, answered or not.
-    drained_by: Time,
-    was_interrupted: bool,
+impl<N: Net, S: Observer> Load<N, S> {
+    /// A load; its first iteration begins to connect.
+    #[inline(never)]
+    pub fn new(net: N, config: Config, observer: S) -> Self {
+        Load::with(net, config, observer, |client| client)
+    }
 }
 
-impl<N: StandardStreams, S: Observer> Load<N, S> {
-    /// A load; its first iteration begins to connect.
-    pub fn new(net: N, config: Config, observer: S) -> Self {
+impl<N: Net, S: Observer> TlsLoad<N, S> {
+    /// A load over TLS; all its connections share the sessions to resume.
+    pub fn over_tls(net: N, config: Config, settings: ClientSettings, observer: S) -> Self {
+        let mut load = Load::with(net, config, observer, |client| {
+            let mut tls = Tls::new(client, Settings::Client(settings), usize::MAX);
+            tls.report_completed();
+            tls
+        });
+        load.tester.tally.handshakes = Some(Box::default());
+        load
+    }
+}
+
+impl<N: Net, S: Observer, C: MaybeTls<EchoClient>> Load<N, S, C> {
+    fn with(net: N, config: Config, observer: S, wrap: impl FnOnce(EchoClient) -> C) -> Self {
         let timeouts = Timeouts {
             connect: Some(config.connect_timeout),
+            handshake: Some(config.connect_timeout),
             ..Timeouts::default()
         };
         let reactor = Reactor::new(net, timeouts.by_class(), config.spin);
-        let tester = Tester::new(config, observer, reactor.now());
+        let pattern = Rc::new(Pattern::new(config.size));
+        let client = wrap(EchoClient::new(Rc::clone(&pattern), &config));
+        let tester = Tester::new(client, pattern, config, observer, reactor.now());
         Load { reactor, tester }
     }
 
-    /// Writes this line to stdout before those of the intervals. Writing never blocks if the [`Net`] does not.
-    pub fn write_first(&mut self, line: &str) {
+    /// The network of its event loop.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.reactor.net
+    }
+
+    /// Writes this line to `stdout`, and then those of the intervals. Writes to `stdout` must not block.
+    pub fn write_lines(&mut self, stdout: impl Write + 'static, first: &str) {
+        self.tester.stdout = Box::new(stdout);
         let writer = &mut self.tester.interval_writer;
-        writer.queue.push(line.as_bytes());
+        writer.queue.push(first.as_bytes());
+    }
+
+    /// Reads the start time from `stdin` once all connections are established. Reads must not block.
+    pub fn start_from(&mut self, stdin: impl Read + 'static) {
+        self.tester.stdin = Box::new(stdin);
     }
 
     /// The lines that stdout has not accepted yet, for the caller to write at the end, where it may block.
@@ -133,10 +165,36 @@ impl<N: StandardStreams, S: Observer> Load<N, S> {
         let tester = &mut self.tester;
         tester.count_syn_retransmits_of_connecting(&mut self.reactor);
         tester.tally.snapshots.after = tester.observer.snapshot();
+        tester.remark_on_replies();
+        if let Some(userspace) = &tester.userspace {
+            let (figures, retransmitted) = userspace.figures();
+            tester.tally.userspace_tcp = Some(figures);
+            tester.tally.retransmitted += retransmitted;
+        }
         let now = self.reactor.net.now();
         tester
             .tally
             .to_saved(&tester.config, begun, tester.origin, now)
+    }
+
+    /// Closes all connections and waits as the observer does. Those without a message in flight are reset, so that their
+    /// ports do not remain in `TIME_WAIT`; on the others a server may be writing its reply, and they get FIN.
+    pub fn reset(mut self) {
+        for index in 0..self.reactor.slots_end() {
+            let key = self.reactor.key_at(index);
+            let Some((key, slot)) = key.and_then(|key| Some((key, self.reactor.find(key)?))) else {
+                continue;
+            };
+            let lane = self.tester.lane(slot.tenant.tag());
+            let ending = match lane {
+                Some(lane) if !lane.in_flight.is_empty() => Ending::Fin,
+                _ => Ending::Reset,
+            };
+            let (driver, reason) = (&mut self.tester.driver, CloseReason::SessionDone);
+            driver.close_with(&mut self.reactor, key, reason, ending);
+        }
+        self.tester.reset_userspace();
+        self.tester.observer.on_all_closed();
     }
 
     /// Closes all connections, which takes minutes for a million, and adds the server's memory after that to `saved`.
@@ -147,35 +205,53 @@ impl<N: StandardStreams, S: Observer> Load<N, S> {
                 driver.close(&mut self.reactor, key, CloseReason::SessionDone);
             }
         }
+        self.tester.reset_userspace();
         self.tester.observer.on_all_closed();
         let after = self.tester.observer.snapshot().server;
         if let (Some(server), Some(after)) = (&mut saved.result.server, after) {
-            server.rss_after_bytes = after.rss_bytes;
+            server.set_after(&after);
         }
     }
 }
 
-impl<S: Observer> Tester<S> {
-    fn new(config: Config, mut observer: S, now: Time) -> Tester<S> {
-        let pattern = Rc::new(Pattern::new(config.size));
-        let client = EchoClient::new(Rc::clone(&pattern), config.active, config.pipeline);
+impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
+    fn new(
+        client: C,
+        pattern: Rc<Pattern>,
+        config: Config,
+        mut observer: S,
+        now: Time,
+    ) -> Tester<C, S> {
         let limits = Limits {
             // Pending output never stops reading: the server may send only to a client that reads.
             max_pending: usize::MAX / 2,
             budget: 4 * SCRATCH_SIZE,
         };
         let connections = config.connections();
-        let mut tally = Tally::new(connections, config.size, config.rate.is_some());
+        let script = config.script.as_deref();
+        let size = script.map_or(config.size, Script::message_size);
+        let has_message = script.is_none_or(Script::has_message);
+        let probe = if has_message { config.probe } else { 0 };
+        let keepalive = script.and_then(Script::keepalive_interval);
+        let mut tally = Tally::new(connections, size, config.rate.is_some());
         tally.snapshots.before = observer.snapshot();
         let timeout = config.connect_timeout;
         Tester {
             driver: Driver::new(Common::new(client, limits, usize::MAX)),
             tally,
             interval_writer: IntervalWriter::default(),
+            stdout: Box::new(io::sink()),
+            stdin: Box::new(io::empty()),
             stage: Stage::Connecting,
             connector: Connector::new(connections, config.window, config.ramp, timeout, now),
+            barrier: Barrier::default(),
             schedule: Schedule::default(),
-            probing: Probing::new(config.probe, timeout),
+            pipelines: Pipelines::default(),
+            silence: SilenceWatch::new(now),
+            has_reported_stall: false,
+            probing: Probing::new(probe, timeout),
+            scripted: Scripted::new(keepalive, connections, now),
+            userspace: None,
             backing_off: VecDeque::new(),
             reconnects: 0,
             connects_without_port: 0,
@@ -190,14 +266,19 @@ impl<S: Observer> Tester<S> {
     }
 
     /// Called once per iteration, after its events.
-    fn step<N: StandardStreams>(&mut self, reactor: &mut Loop<N>) {
+    fn step<N: Net>(&mut self, reactor: &mut Loop<N, C>) {
+        self.step_userspace(reactor);
         let now = reactor.net.now();
+        if self.config.script.is_some() {
+            self.step_conversations(reactor, now);
+        }
         match self.stage {
             Stage::Connecting => self.step_connecting(reactor, now),
             Stage::Waiting => self.step_waiting(reactor, now),
             Stage::Warmup | Stage::Measuring => self.step_sending(reactor, now),
             Stage::Draining => {
-                if self.tally.outstanding == 0 || self.schedule.drained_by <= now {
+                if self.tally.left_to_drain == 0 || self.schedule.drained_by <= now {
+                    self.give_up_replies(now, false);
                     self.begin_probing(reactor);
                 }
             }
@@ -209,160 +290,20 @@ impl<S: Observer> Tester<S> {
             Stage::Probing => (self.probing.done, self.tally.probe.asked),
             _ => (self.tally.connections.opened, self.tally.connections.asked),
         };
-        self.observer.on_progress(Progress { stage, done, total });
-        self.write_intervals(reactor);
-        self.wake_at = self.next_wake();
+        let left = self.scheduled_end().map(|end| end.since(now));
+        self.observer.on_progress(Progress {
+            stage,
+            done,
+            total,
+            left,
+        });
+        self.watch_silence(now);
+        self.write_intervals();
+        self.wake_at = self.next_wake(now);
+        if self.config.script.is_some() {
+            self.wake_at = earlier(self.wake_at, self.conversations_wake_at());
+        }
         self.waits
             .begin(reactor.now(), reactor.net.now(), self.wake_at);
-    }
-
-    /// When the next iteration must begin even without an event.
-    fn next_wake(&self) -> Option<Time> {
-        let schedule = &self.schedule;
-        match self.stage {
-            Stage::Connecting => self.connector.wake_at(),
-            Stage::Waiting => Some(schedule.warmup_at),
-            Stage::Warmup | Stage::Measuring => {
-                let tick = match self.stage {
-                    Stage::Warmup => self.tally.span.start,
-                    _ => schedule.interval_ends_at.min(self.tally.span.end),
-                };
-                let due = schedule.pace.map(|_| schedule.next_due);
-                let retry = self.backing_off.front().map(|(retry_at, _)| *retry_at);
-                [Some(tick), due, retry].into_iter().flatten().min()
-            }
-            Stage::Draining if self.tally.outstanding > 0 => Some(schedule.drained_by),
-            Stage::Probing => self.probing.wake_at(),
-            Stage::Draining | Stage::Done => Some(Time::ZERO),
-        }
-    }
-
-    fn step_connecting<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
-        self.open_more(reactor, now);
-        if self.connector.abandon_proofs(now) {
-            let timeout = milliseconds(self.config.connect_timeout);
-            self.tally.remarks.push(Warning::NoProof(timeout));
-        }
-        if !self.connector.is_done() {
-            return;
-        }
-        if reactor.is_empty() {
-            self.skip_measurement(reactor, now);
-        } else {
-            self.schedule_stages(now);
-        }
-    }
-
-    /// All connections are established or have failed: the times of warm-up and measured part are now known.
-    fn schedule_stages(&mut self, now: Time) {
-        let ready = now + self.config.warmup;
-        let requested = self.config.start_in.map(|delay| self.origin + delay);
-        let from = requested.map_or(ready, |requested| requested.max(ready));
-        let late = requested.map_or(Duration::ZERO, |requested| from.since(requested));
-        if !late.is_zero() {
-            let late = milliseconds(late);
-            self.tally.remarks.push(Warning::LateStart(late));
-        }
-        let before = from.since(Time::ZERO).saturating_sub(self.config.warmup);
-        let warmup_at = Time::ZERO + before;
-        self.tally.span = from..from + self.config.duration;
-        let active = self.config.active;
-        let rate = self.config.rate.filter(|_| active > 0);
-        self.schedule = Schedule {
-            warmup_at,
-            pace: rate.map(|rate| Pace::new(warmup_at, rate, active)),
-            next_due: warmup_at,
-            interval_ends_at: from + INTERVAL,
-            ..Schedule::default()
-        };
-        self.stage = Stage::Waiting;
-    }
-
-    fn step_waiting<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
-        if now < self.schedule.warmup_at {
-            return;
-        }
-        self.stage = Stage::Warmup;
-        self.begin_measuring(now);
-        if self.schedule.pace.is_none() {
-            for lane in 0..self.config.active {
-                self.fill_pipeline(reactor, lane, now);
-            }
-        }
-    }
-
-    /// Begins the measured part if the warm-up is over.
-    fn begin_measuring(&mut self, now: Time) {
-        if self.stage == Stage::Warmup && self.tally.span.start <= now {
-            self.stage = Stage::Measuring;
-            self.tally.begin_span(self.observer.snapshot());
-        }
-    }
-
-    fn step_sending<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
-        self.send_due(reactor);
-        self.retry_lanes(reactor, now);
-        self.begin_measuring(now);
-        if self.stage != Stage::Measuring {
-            return;
-        }
-        let end_of_span = self.tally.span.end;
-        while self.schedule.interval_ends_at <= now.min(end_of_span) {
-            let end = self.schedule.interval_ends_at;
-            self.schedule.interval_ends_at = end + INTERVAL;
-            self.end_interval(reactor.len(), end);
-        }
-        if end_of_span <= now {
-            self.end_measuring(reactor.len(), now);
-        }
-    }
-
-    fn end_interval(&mut self, held: usize, end: Time) {
-        let interval = self.tally.end_interval(end, held);
-        self.observer.on_interval(interval);
-    }
-
-    fn end_measuring(&mut self, held: usize, now: Time) {
-        let last_end = self.tally.intervals.last().map_or(0.0, |last| last.at);
-        if self.tally.seconds() > last_end {
-            self.end_interval(held, self.tally.span.end);
-        }
-        self.tally.end_span(self.observer.snapshot(), held);
-        self.schedule.drained_by = now + DRAIN_TIMEOUT;
-        self.stage = Stage::Draining;
-    }
-
-    /// A signal has arrived.
-    pub(super) fn interrupt<N: Net>(&mut self, reactor: &mut Loop<N>) {
-        let now = reactor.net.now();
-        let stage = self.stage;
-        let is_first = !self.schedule.was_interrupted;
-        if is_first {
-            self.tally.remarks.push(Warning::Interrupted(stage));
-        }
-        match stage {
-            Stage::Measuring => {
-                self.tally.span.end = now.min(self.tally.span.end);
-                self.end_measuring(reactor.len(), now);
-            }
-            Stage::Connecting | Stage::Waiting | Stage::Warmup => {
-                self.skip_measurement(reactor, now);
-            }
-            Stage::Draining | Stage::Probing | Stage::Done => self.cancel_probing(),
-        }
-        if !is_first {
-            self.cancel_probing();
-        }
-        self.schedule.was_interrupted = true;
-        self.wake_at = Some(Time::ZERO);
-    }
-
-    /// Goes on to probing without a measured part.
-    fn skip_measurement<N: Net>(&mut self, reactor: &mut Loop<N>, now: Time) {
-        self.tally.span = now..now;
-        let snapshot = self.observer.snapshot();
-        self.tally.snapshots.from = snapshot;
-        self.tally.end_span(snapshot, reactor.len());
-        self.begin_probing(reactor);
     }
 }

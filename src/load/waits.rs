@@ -22,6 +22,8 @@ pub(super) struct Waits {
     /// When the wait times out.
     due: Option<Time>,
     events: u32,
+    /// The length of all waits, asleep or polling.
+    pub(super) waited: Duration,
 }
 
 impl Waits {
@@ -32,11 +34,13 @@ impl Waits {
             began: now,
             due: None,
             events: 0,
+            waited: Duration::ZERO,
         }
     }
 
     /// A wait begins `now` and times out at `due`. The previous one ended at `ended`.
     pub(super) fn begin(&mut self, ended: Time, now: Time, due: Option<Time>) {
+        self.waited += ended.since(self.began);
         let by_timeout = self
             .due
             .is_some_and(|due| due <= ended && ended.since(due) < PUNCTUAL);

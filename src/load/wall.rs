@@ -24,6 +24,17 @@ impl WallTime {
     pub fn since(self, earlier: WallTime) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// This time plus a number of nanoseconds, which may be negative; at the limits, the limit.
+    #[must_use]
+    pub fn shifted(self, nanoseconds: i64) -> WallTime {
+        let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+        if nanoseconds < 0 {
+            WallTime(self.0.saturating_sub(distance))
+        } else {
+            self + distance
+        }
+    }
 }
 
 impl Add<Duration> for WallTime {

@@ -3,21 +3,24 @@
 //! Figures alone look as if all were well, so every report begins with the warnings. A result holds each as text and by
 //! type; merging sums the figures of equal types.
 
-use super::tally::{MAX_LAG_US, Tally};
+mod json;
+mod text;
+
+use super::saturation::MAX_LAG_US;
+use super::tally::Tally;
 use super::{Config, ConnectError, LoadResult, Stage};
 use crate::echo::Mismatch;
 use crate::numbers::whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt;
 use std::time::Duration;
 
 /// Messages were queued if the response time exceeds the service time by more than this factor.
 const QUEUEING: u64 = 2;
 
-/// A warning with its figures. [`Display`](fmt::Display) gives its text.
+/// A warning with its figures. [`Display`](std::fmt::Display) gives its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "figures", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", remote = "Self")]
 pub enum Warning {
     /// Echo mismatches in the measured part: the type and the number.
     WrongReplies(Mismatch, u64),
@@ -25,6 +28,10 @@ pub enum Warning {
     WrongRepliesUnmeasured(u64),
     /// The number of echo mismatches of probes.
     WrongProbeReplies(u64),
+    /// The first wrong reply, and what was expected instead.
+    FirstWrongReply(String, String),
+    /// The number of replies that have begun and not ended.
+    RepliesUnfinished(u64),
     /// The numbers of connections lost and established.
     ConnectionsLost(u64, u64),
     /// The number of dead idle connections, and the timeout in milliseconds.
@@ -33,24 +40,39 @@ pub enum Warning {
     MessagesUnanswered(u64, u64),
     /// The category of error, and the numbers of connections failed and established.
     ConnectFailed(ConnectError, u64, u64),
+    /// Handshakes of TLS failed: the first reason, and the numbers of connections failed and established.
+    TlsFailed(String, u64, u64),
     /// The number of SYN retransmits.
     SynRetransmits(u64),
     /// The p99 of the schedule lag in microseconds.
     ScheduleLag(u64),
-    /// Echoes per second, reached and requested.
+    /// This process was the limit: echoes per second, reached and requested.
     RateMissed(u64, u64),
+    /// The server was the limit: echoes per second, reached and requested, and the messages outstanding at the end of the
+    /// measured part.
+    ServerOverloaded(u64, u64, u64),
+    /// No message was answered: the number of messages.
+    NoReply(u64),
     /// The p99 of response time and service time in microseconds.
     Queueing(u64, u64),
-    /// The timeout in milliseconds after which the load stopped waiting for proofs.
-    NoProof(u64),
+    /// For how long the server accepted no connection while some waited, in milliseconds.
+    #[serde(alias = "no_proof")]
+    NotAccepting(u64),
+    /// The number of idle connections that the server may not have accepted.
+    AcceptUnknown(u64),
     /// How late the measured part began, in milliseconds.
     LateStart(u64),
     /// The stage in which a signal arrived.
     Interrupted(Stage),
-    /// How long all merged loads were measured together, and the whole time, in milliseconds.
-    PartialOverlap(u64, u64),
+    /// How long all merged loads were measured together, the whole time from the first start to the last end, and the
+    /// longest measured time of a load, in milliseconds.
+    PartialOverlap(u64, u64, u64),
+    /// It is unknown whether the clocks of the merged loads agree: the number of hosts.
+    ClocksNotCompared(u64),
+    /// The numbers of the parts of a load that are missing, and the number of all parts.
+    PartsMissing(String, u32),
     /// A warning of another version: its text, or what else is known.
-    #[serde(untagged)]
+    #[serde(skip)]
     Other(Value),
 }
 
@@ -92,95 +114,31 @@ impl Warning {
             W::WrongReplies(_, count)
             | W::WrongRepliesUnmeasured(count)
             | W::WrongProbeReplies(count)
-            | W::SynRetransmits(count) => vec![(count, sum)],
+            | W::AcceptUnknown(count)
+            | W::RepliesUnfinished(count)
+            | W::SynRetransmits(count)
+            | W::NoReply(count) => vec![(count, sum)],
             W::ConnectionsLost(count, of)
             | W::MessagesUnanswered(count, of)
             | W::ConnectFailed(_, count, of)
+            | W::TlsFailed(_, count, of)
             | W::RateMissed(count, of) => vec![(count, sum), (of, sum)],
+            W::ServerOverloaded(count, of, outstanding) => {
+                vec![(count, sum), (of, sum), (outstanding, sum)]
+            }
             W::ProbesUnanswered(count, timeout) => vec![(count, sum), (timeout, longest)],
             W::Queueing(one, other) => vec![(one, longest), (other, longest)],
-            W::ScheduleLag(time) | W::NoProof(time) | W::LateStart(time) => vec![(time, longest)],
-            W::Interrupted(_) | W::PartialOverlap(..) | W::Other(_) => Vec::new(),
+            W::ScheduleLag(time) | W::NotAccepting(time) | W::LateStart(time) => {
+                vec![(time, longest)]
+            }
+            W::Interrupted(_)
+            | W::PartialOverlap(..)
+            | W::ClocksNotCompared(_)
+            | W::FirstWrongReply(..)
+            | W::PartsMissing(..)
+            | W::Other(_) => Vec::new(),
         }
     }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use Warning as W;
-        match self {
-            W::WrongReplies(what, count) => write!(f, "WRONG REPLIES: {count} {}", what.name()),
-            W::WrongRepliesUnmeasured(count) => {
-                write!(f, "WRONG REPLIES outside the measured part: {count}")
-            }
-            W::WrongProbeReplies(count) => {
-                write!(f, "WRONG REPLIES to probes of idle connections: {count}")
-            }
-            W::ConnectionsLost(lost, of) => write!(f, "{lost} of {of} connections were lost"),
-            W::ProbesUnanswered(count, timeout) => write!(
-                f,
-                "{count} idle connections were established and did not answer their probe within {} s of the last \
-                 reply to any probe",
-                seconds(*timeout)
-            ),
-            W::MessagesUnanswered(count, of) => {
-                write!(f, "{count} of {of} messages were never answered")
-            }
-            W::ConnectFailed(error, count, established) => {
-                let (name, remedy) = error.description();
-                write!(
-                    f,
-                    "{count} connections failed ({established} established): {name}. {remedy}"
-                )
-            }
-            W::SynRetransmits(count) => write!(
-                f,
-                "BACKLOG OVERFLOW: {count} SYN retransmits: the server accepts more slowly than connections arrive; \
-                 raise its backlog and net.core.somaxconn, or slow down with --ramp or --window"
-            ),
-            W::ScheduleLag(p99) => write!(
-                f,
-                "SATURATED: this load tester sent messages {p99} us late (p99), so the times are its own as much as \
-                 the server's; lower --rate, or split the load over several processes"
-            ),
-            W::RateMissed(reached, of) => {
-                write!(
-                    f,
-                    "SATURATED: {reached} of {of} echoes per second were reached"
-                )
-            }
-            W::Queueing(response, service) => write!(
-                f,
-                "messages were queued before they were sent: the p99 is {response} us from when a message was due, \
-                 and {service} us from when it was sent"
-            ),
-            W::NoProof(timeout) => write!(
-                f,
-                "the server sent no echo within {} s while connections were opened, so it is unknown whether it \
-                 accepts them",
-                seconds(*timeout)
-            ),
-            W::LateStart(late) => write!(
-                f,
-                "the measured part began {:.1} s later than --start-at: connections were not established in time",
-                seconds(*late)
-            ),
-            W::Interrupted(stage) => write!(f, "interrupted by a signal {}", stage.description()),
-            W::PartialOverlap(shared, whole) => write!(
-                f,
-                "all loads were measured at the same time for only {:.1} s of {:.1} s: figures per second are means \
-                 over the whole (start them together with --start-at)",
-                seconds(*shared),
-                seconds(*whole)
-            ),
-            W::Other(Value::String(text)) => f.write_str(text),
-            W::Other(value) => value.fmt(f),
-        }
-    }
-}
-
-fn seconds(milliseconds: u64) -> f64 {
-    Duration::from_millis(milliseconds).as_secs_f64()
 }
 
 /// Whole milliseconds, as warnings hold a time.
@@ -205,32 +163,65 @@ pub(super) fn warnings(result: &LoadResult, config: &Config, tally: &Tally) -> V
     warn(count > 0, Warning::WrongRepliesUnmeasured(count));
     let count = probe.mismatched;
     warn(count > 0, Warning::WrongProbeReplies(count));
+    // The limit of the load decides what all other figures mean.
+    if let Some(warning) = limits(result, config, tally) {
+        warn(true, warning);
+    }
+    let (messages, missing) = (tally.ended_messages(), echo.missing);
+    let is_silent = tally.replies == 0 && echo.unanswered > 0;
+    warn(is_silent, Warning::NoReply(messages));
     warn(lost > 0, Warning::ConnectionsLost(lost, opened));
-    let (count, timeout) = (probe.dead.saturating_sub(lost), config.connect_timeout);
+    let (count, timeout) = (probe.dead - probe.lost, config.connect_timeout);
     warn(
         count > 0,
         Warning::ProbesUnanswered(count, milliseconds(timeout)),
     );
-    let (count, sent) = (echo.unanswered, echo.sent);
-    warn(count > 0, Warning::MessagesUnanswered(count, sent));
+    let is_missing = missing > 0 && !is_silent;
+    warn(is_missing, Warning::MessagesUnanswered(missing, messages));
     for error in ConnectError::ALL {
         let count = connections.failed.of(error);
-        warn(count > 0, Warning::ConnectFailed(error, count, opened));
+        warn(count > 0, connect_failed(error, count, opened, tally));
     }
     // A full accept queue shows only in the SYNs that the server's kernel drops.
     let count = result.connect.retransmitted;
     warn(count > 0, Warning::SynRetransmits(count));
-    let (lag, is_saturated) = (result.generator.lag_us.p99, result.generator.saturated);
-    let is_late = lag > MAX_LAG_US;
-    warn(is_saturated && is_late, Warning::ScheduleLag(lag));
-    let [reached, rate] = [echo.per_second, config.rate.unwrap_or_default()].map(whole);
-    warn(is_saturated && !is_late, Warning::RateMissed(reached, rate));
     // The difference that coordinated omission hides.
     let (response, service) = (echo.response_time_us.p99, echo.service_time_us.p99);
     let is_queued = response > service.saturating_mul(QUEUEING) && response > MAX_LAG_US;
-    warn(is_queued, Warning::Queueing(response, service));
+    let is_answered = echo.service_time_us.count > 0 && !tally.has_missed_rate();
+    warn(
+        is_queued && is_answered,
+        Warning::Queueing(response, service),
+    );
     found.extend_from_slice(&tally.remarks);
     found
+}
+
+fn connect_failed(error: ConnectError, count: u64, opened: u64, tally: &Tally) -> Warning {
+    let handshakes = tally.handshakes.as_ref();
+    match handshakes.and_then(|all| all.first_failure.as_ref()) {
+        Some(first) if error == ConnectError::Tls => {
+            let reason = format!("{first}; {}", first.remedy());
+            Warning::TlsFailed(reason, count, opened)
+        }
+        _ => Warning::ConnectFailed(error, count, opened),
+    }
+}
+
+/// Whether this process or the server was the limit, if one of them was.
+fn limits(result: &LoadResult, config: &Config, tally: &Tally) -> Option<Warning> {
+    let (lag, is_saturated) = (result.generator.lag_us.p99, result.generator.saturated);
+    let echo = &result.echo;
+    let [reached, rate] = [echo.per_second, config.rate.unwrap_or_default()].map(whole);
+    if is_saturated && lag > MAX_LAG_US {
+        Some(Warning::ScheduleLag(lag))
+    } else if is_saturated {
+        Some(Warning::RateMissed(reached, rate))
+    } else {
+        let outstanding = echo.outstanding;
+        let overloaded = Warning::ServerOverloaded(reached, rate, outstanding);
+        tally.has_missed_rate().then_some(overloaded)
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn figures_of_overload_are_added() {
+        let mut one = Warning::ServerOverloaded(100, 200, 50);
+        assert!(one.merge(&Warning::ServerOverloaded(10, 20, 5)));
+        assert_eq!(one, Warning::ServerOverloaded(110, 220, 55));
+        let mut silent = Warning::NoReply(3);
+        assert!(silent.merge(&Warning::NoReply(4)));
+        assert_eq!(silent, Warning::NoReply(7));
+    }
+
+    #[test]
     fn warnings_about_different_things_do_not_merge() {
         let failed = |error| Warning::ConnectFailed(error, 1, 2);
         let mut refused = failed(ConnectError::Refused);
@@ -274,10 +275,15 @@ mod tests {
             r#"{"kind":"interrupted","figures":"measuring"}"#,
             r#"{"kind":"syn_retransmits","figures":9}"#,
             r#""late by 217 us""#,
+            r#"{"kind":"partial_overlap","figures":[900,4100,3000]}"#,
         ] {
             let warning: Warning = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&warning).unwrap(), text);
         }
+        // Of an older version, which had two figures.
+        let older = r#"{"kind":"partial_overlap","figures":[900,4100]}"#;
+        let older: Warning = serde_json::from_str(older).unwrap();
+        assert!(matches!(older, Warning::Other(_)));
         let unknown: Warning = serde_json::from_str(r#"{"kind":"of a later version"}"#).unwrap();
         assert!(matches!(unknown, Warning::Other(_)));
     }

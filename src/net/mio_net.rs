@@ -1,27 +1,30 @@
 //! The network of the operating system: the kernel's sockets, over a mio selector (epoll).
 
+mod nested;
+
 use super::signals::signals_to_catch;
 use super::sock_diag::SockDiag;
-use super::stdio::{Direction, StandardStream};
 use super::timer::Timer;
 use super::{
     AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
-    StandardStreams, Stream, Time, listener,
+    Stream, Time, listener,
 };
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::time::{ClockId, clock_gettime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
+use signal_hook::consts::{SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{SockAddr, SockRef};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 // The selector carries a key as mio's `Token`, a `usize`.
 const _: () = assert!(usize::BITS == 64, "echoloop requires a 64-bit machine");
@@ -41,14 +44,17 @@ pub struct MioNet {
     /// The events of a wait, translated.
     translated: Box<[Ready]>,
     signals: Option<Signals>,
+    /// SIGHUP is a request to reload.
+    reloads: bool,
     timer: Option<Timer>,
-    stdin: Option<StandardStream>,
-    stdout: Option<StandardStream>,
     sock_diag: Option<SockDiag>,
     orphan_timeout: Option<Duration>,
     /// Sources that are always ready and that epoll refuses; the next wait reports them, once.
     unreported: Vec<Source>,
-    origin: Instant,
+    /// Another network watches the selector, so a wait never blocks.
+    is_nested: bool,
+    /// The origin of [`Time`] on the monotonic clock of the system.
+    origin_nanos: u64,
 }
 
 impl MioNet {
@@ -62,13 +68,13 @@ impl MioNet {
             events: Events::with_capacity(EVENTS_PER_WAIT),
             translated: vec![always_ready(Source::TIMER); EVENTS_PER_WAIT].into_boxed_slice(),
             signals: None,
+            reloads: false,
             timer: None,
-            stdin: None,
-            stdout: None,
             sock_diag: None,
             orphan_timeout: None,
             unreported: Vec::new(),
-            origin: Instant::now(),
+            is_nested: false,
+            origin_nanos: monotonic_nanos(),
         })
     }
 
@@ -92,33 +98,33 @@ impl MioNet {
     /// See `timerfd_create(2)` and `epoll_ctl(2)`.
     pub fn use_precise_timer(&mut self) -> io::Result<()> {
         let timer = Timer::new()?;
-        self.register_source(
-            &mut SourceFd(&timer.raw_fd()),
-            Source::TIMER,
-            Interest::READABLE,
-        )?;
+        self.watch_fd(&timer.fd, Source::TIMER, false)?;
         self.timer = Some(timer);
         Ok(())
     }
 
-    /// Opens standard input for [`read_stdin`](StandardStreams::read_stdin), and reports its readiness. It takes one
-    /// file descriptor.
+    /// Reports the readiness of a non-blocking file descriptor as `source`: input, or with `writable` output space. It
+    /// stays registered until it is closed.
+    ///
+    /// A regular file is always ready, so epoll refuses it; then the next wait reports it, once.
     ///
     /// # Errors
-    /// Standard input cannot be inspected, or not be registered with the selector.
-    pub fn open_stdin(&mut self) -> io::Result<()> {
-        self.stdin = Some(self.open_standard_stream(Direction::In)?);
-        Ok(())
-    }
-
-    /// Opens standard output for [`write_stdout`](StandardStreams::write_stdout), and reports its readiness. It takes
-    /// one file descriptor.
-    ///
-    /// # Errors
-    /// As for [`open_stdin`](MioNet::open_stdin).
-    pub fn open_stdout(&mut self) -> io::Result<()> {
-        self.stdout = Some(self.open_standard_stream(Direction::Out)?);
-        Ok(())
+    /// See `epoll_ctl(2)`.
+    pub fn watch_fd(&mut self, fd: &impl AsFd, source: Source, writable: bool) -> io::Result<()> {
+        let interest = if writable {
+            Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        let registered =
+            self.register_source(&mut SourceFd(&fd.as_fd().as_raw_fd()), source, interest);
+        match registered {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => {
+                self.unreported.push(source);
+                Ok(())
+            }
+            registered => registered,
+        }
     }
 
     /// Opens a `sock_diag` socket, which [`progress`](Net::progress) needs. It takes one file descriptor.
@@ -139,18 +145,54 @@ impl MioNet {
         self.orphan_timeout = Some(timeout.clamp(MIN_ORPHAN_TIMEOUT, max));
     }
 
-    fn open_standard_stream(&mut self, direction: Direction) -> io::Result<StandardStream> {
-        let stream = StandardStream::open(direction)?;
-        let (source, interest) = match direction {
-            Direction::In => (Source::STDIN, Interest::READABLE),
-            Direction::Out => (Source::STDOUT, Interest::WRITABLE),
-        };
-        if stream.is_always_ready() {
-            self.unreported.push(source);
-        } else {
-            self.register_source(&mut SourceFd(&stream.raw_fd()), source, interest)?;
+    /// The origin of the clock, for [`set_origin`](MioNet::set_origin): nanoseconds on the monotonic clock of the system,
+    /// which all its processes share.
+    #[must_use]
+    pub fn origin(&self) -> u64 {
+        self.origin_nanos
+    }
+
+    /// Continues the clock of another process. Times that the other process has saved stay valid.
+    pub fn set_origin(&mut self, origin: u64) {
+        self.origin_nanos = origin;
+    }
+
+    /// The clock of this network, for [`Traced::start`](super::Traced::start). It does not follow
+    /// [`set_origin`](MioNet::set_origin).
+    pub fn clock(&self) -> impl Fn() -> Time + use<> {
+        let origin = self.origin_nanos;
+        move || Time::from_nanos(monotonic_nanos().saturating_sub(origin))
+    }
+
+    /// A listener that another process has opened.
+    #[must_use]
+    pub fn listener(socket: OwnedFd) -> TcpListener {
+        TcpListener::from_std(socket.into())
+    }
+
+    /// The socket for queries, for a process that takes over the connections.
+    pub fn sock_diag_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.sock_diag.as_ref().map(SockDiag::fd)
+    }
+
+    /// Uses a socket that another process has opened for queries.
+    pub fn adopt_sock_diag(&mut self, socket: OwnedFd) {
+        self.sock_diag = Some(SockDiag::from_fd(socket));
+    }
+
+    /// Also catches SIGUSR2, which requests an upgrade, and SIGUSR1, which requests a report, and takes SIGHUP as a request
+    /// to reload. To be called after [`with_signals`](MioNet::with_signals).
+    ///
+    /// # Errors
+    /// See sigaction(2).
+    pub fn catch_requests(&mut self) -> io::Result<()> {
+        self.reloads = true;
+        match &mut self.signals {
+            Some(signals) => signals
+                .add_signal(SIGUSR2)
+                .and_then(|()| signals.add_signal(SIGUSR1)),
+            None => Ok(()),
         }
-        Ok(stream)
     }
 
     fn register_source(
@@ -165,7 +207,7 @@ impl MioNet {
 
     /// The timeout to pass to epoll for a wait of `timeout`, which the timer may end.
     fn epoll_timeout(&mut self, timeout: Option<Duration>) -> Option<Duration> {
-        if !self.unreported.is_empty() {
+        if self.is_nested || !self.unreported.is_empty() {
             return Some(Duration::ZERO);
         }
         match (&mut self.timer, timeout) {
@@ -181,8 +223,9 @@ impl Net for MioNet {
     /// registration is by file descriptor.
     type Stream = TcpStream;
 
+    #[inline]
     fn now(&self) -> Time {
-        Time::ZERO + self.origin.elapsed()
+        Time::from_nanos(monotonic_nanos().saturating_sub(self.origin_nanos))
     }
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
@@ -208,8 +251,17 @@ impl Net for MioNet {
 
     fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<TcpListener> {
         let mut listener = TcpListener::from_std(listener::open(options)?);
-        self.register_source(&mut listener, source, Interest::READABLE)?;
+        self.register_listener(&mut listener, source)?;
         Ok(listener)
+    }
+
+    fn register_listener(&mut self, listener: &mut TcpListener, source: Source) -> io::Result<()> {
+        self.register_source(listener, source, Interest::READABLE)
+    }
+
+    fn close_listener(&mut self, mut listener: TcpListener) {
+        // An error would be that it is not registered.
+        let _ = self.poll.registry().deregister(&mut listener);
     }
 
     fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
@@ -283,19 +335,7 @@ impl Net for MioNet {
 
     fn take_signal(&mut self) -> Option<Signal> {
         let mut pending = self.signals.as_mut()?.pending();
-        pending.find_map(Signal::from_number)
-    }
-}
-
-impl StandardStreams for MioNet {
-    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = self.stdin.as_mut().ok_or(ErrorKind::NotConnected)?;
-        stdin.read(buffer)
-    }
-
-    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let stdout = self.stdout.as_mut().ok_or(ErrorKind::NotConnected)?;
-        stdout.write(bytes)
+        pending.find_map(|number| Signal::from_number(number, self.reloads))
     }
 }
 
@@ -333,6 +373,18 @@ impl Stream for TcpStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         TcpStream::peer_addr(self)
     }
+}
+
+/// The monotonic clock of the system. Read without `Instant`, whose checked arithmetic takes longer than the clock itself:
+/// the load tester reads it for every message. By libc and not by rustix, which calls the vDSO even under valgrind, where
+/// it is not mapped.
+#[inline]
+fn monotonic_nanos() -> u64 {
+    // It cannot fail: the clock exists on every system with epoll.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
+        let seconds = now.tv_sec().cast_unsigned() * 1_000_000_000;
+        seconds + now.tv_nsec().cast_unsigned()
+    })
 }
 
 /// Whether poll(2) reports an event now. True if it fails: the next call on the file descriptor returns the error.

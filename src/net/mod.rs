@@ -1,30 +1,41 @@
 //! The network, the clock and signals behind one trait, [`Net`]: every source of nondeterminism.
 //!
-//! This is the only module that makes system calls on file descriptors. [`MioNet`] implements [`Net`] with the kernel's
+//! This is the only module of the library that makes system calls on file descriptors. [`MioNet`] implements [`Net`] with the kernel's
 //! sockets; the tests have a simulated implementation whose bytes, faults and time are drawn from a seed.
 
 mod accept_error;
-mod fd_limit;
-mod interfaces;
-mod limit;
 mod listener;
 mod mio_net;
+#[cfg(feature = "program")]
+mod packets;
+#[cfg(feature = "program")]
+mod private_network;
 mod ready;
+#[cfg(feature = "program")]
+mod route_netlink;
 mod signals;
 mod sock_diag;
-mod stdio;
 mod timer;
+mod traced;
+#[cfg(feature = "program")]
+mod tun;
 mod writer;
 
 pub use accept_error::AcceptError;
-pub use fd_limit::{RESERVED_FDS, fd_limits, raise_fd_limit};
-pub use interfaces::interface_addresses;
-pub use limit::Limit;
 pub use listener::{DEFAULT_BACKLOG, ListenOptions, SocketBuffer, backlog_in_force};
 pub use mio_net::MioNet;
+#[cfg(feature = "program")]
+pub use packets::PacketLink;
+#[cfg(feature = "program")]
+pub use private_network::{PrivateNetworkError, enter_private_network};
 pub use ready::{Key, Readiness, Ready, Source};
 pub use signals::Signal;
-pub use stdio::stdout_is_null;
+pub use sock_diag::{AcceptQueue, AcceptQueueReader};
+pub use traced::{
+    Note, Numbered, Opening, Recording, Ring, TraceEvent, TraceKind, Traced, TracedStream,
+};
+#[cfg(feature = "program")]
+pub use tun::{PORTS_PER_SOURCE, PrefixAddresses, Tun, TunError};
 pub use writer::NonBlockingWriter;
 
 pub use crate::time::Time;
@@ -65,6 +76,20 @@ pub trait Net {
     /// # Errors
     /// Errors of socket(2), bind(2) or listen(2): the address is in use, not permitted, or not of this machine.
     fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<Self::Listener>;
+
+    /// Registers a listener for events that another process has opened. Only needed to take over listeners.
+    ///
+    /// # Errors
+    /// The error of the selector.
+    fn register_listener(&mut self, _: &mut Self::Listener, _: Source) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Closes a listener that another process may have as well: the selector would report its events until all have
+    /// closed it.
+    fn close_listener(&mut self, listener: Self::Listener) {
+        drop(listener);
+    }
 
     /// The address to which a listener is bound. If the port was 0, this has the port that the kernel chose.
     ///
@@ -132,6 +157,17 @@ pub trait Net {
 
     /// The next signal received since the last call; to be called after an event for [`Source::SIGNALS`].
     fn take_signal(&mut self) -> Option<Signal>;
+
+    /// Takes a note of a decision about a connection, or with the key of a source about the event loop, for a
+    /// [trace](Traced). Called on rare paths only.
+    #[inline]
+    fn note(&mut self, _key: Key, _note: Note) {}
+
+    /// Whether the network records reads and writes, as [`Traced`] can. To be called once in an iteration.
+    #[inline]
+    fn is_recording(&self) -> bool {
+        false
+    }
 }
 
 /// The progress of a connection as the kernel reports it (`tcp_info` and `SIOCOUTQ`, tcp(7)).
@@ -144,28 +180,6 @@ pub struct Progress {
     pub since_acknowledged: Duration,
     /// The time since the last byte arrived from the peer.
     pub since_received: Duration,
-}
-
-/// A network whose program also uses standard input or output.
-pub trait StandardStreams: Net {
-    /// Reads from standard input without blocking; 0 is end of file. Readiness is reported as [`Source::STDIN`],
-    /// edge-triggered as for streams.
-    ///
-    /// # Errors
-    /// See read(2): `WouldBlock` if no input is available. `NotConnected` if this network has no standard input.
-    fn read_stdin(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::NotConnected.into())
-    }
-
-    /// Writes some of `bytes` to standard output without blocking, and returns the number of bytes written. Readiness
-    /// is reported as [`Source::STDOUT`].
-    ///
-    /// # Errors
-    /// See write(2): `WouldBlock` if nothing can be written now, `BrokenPipe` if the reader has closed. `NotConnected`
-    /// if this network has no standard output.
-    fn write_stdout(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::NotConnected.into())
-    }
 }
 
 /// How a stream is closed.
@@ -197,6 +211,24 @@ pub trait Stream {
     /// # Errors
     /// See send(2): `WouldBlock` if the send buffer is full.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Reads as [`read`](Stream::read), at a lower cost, while the network [does not record](Net::is_recording).
+    ///
+    /// # Errors
+    /// As for [`read`](Stream::read).
+    #[inline]
+    fn read_unrecorded(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+
+    /// Writes as [`write`](Stream::write), at a lower cost, while the network [does not record](Net::is_recording).
+    ///
+    /// # Errors
+    /// As for [`write`](Stream::write).
+    #[inline]
+    fn write_unrecorded(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
 
     /// Whether a small write would be accepted completely now. If not, a writable edge follows when it would, provided
     /// that the stream is registered for it. True after an error, which the write then returns.

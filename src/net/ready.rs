@@ -1,19 +1,6 @@
 //! The events that [`Net::wait`](super::Net::wait) reports: which connection or source is ready, and for what.
 
-use crate::protocol::ConnectionId;
-
-/// Identifies a connection by its slot and its serial number.
-///
-/// Events, deadlines and queues carry keys. The serial of a closed connection does not match that of its slot, so its
-/// key resolves to nothing: this one comparison prevents all stale-event bugs. A key with serial 0 identifies a
-/// [`Source`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The index of the slot.
-    pub slot: u32,
-    /// The serial number of the connection, as `#17` in the log.
-    pub serial: u32,
-}
+pub use crate::protocol::ConnectionId as Key;
 
 /// An event source other than a connection: signals, a standard stream or a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +15,15 @@ impl Source {
 
     /// Standard output may accept bytes.
     pub const STDOUT: Source = Source(2);
+
+    /// A file descriptor that the program watches beside its server.
+    pub const PROGRAM: Source = Source(u32::MAX - 1);
+
+    /// The event loop of a second server of the program, such as that of an admin listener.
+    pub const ADMIN: Source = Source(u32::MAX - 2);
+
+    /// A [packet link](super::MioNet::watch_fd) has packets to read.
+    pub const PACKETS: Source = Source(u32::MAX - 3);
 
     /// The precise timer of [`MioNet`](super::MioNet). It ends a wait, and is not reported.
     pub(super) const TIMER: Source = Source(u32::MAX);
@@ -46,7 +42,7 @@ impl Source {
 }
 
 impl Key {
-    /// The key of a source.
+    /// The key of a source: its serial is 0.
     #[must_use]
     pub const fn of_source(source: Source) -> Key {
         Key {
@@ -58,12 +54,8 @@ impl Key {
     /// The source that the key identifies; `None` for a connection.
     #[inline]
     #[must_use]
-    pub const fn source(self) -> Option<Source> {
-        if self.serial == 0 {
-            Some(Source(self.slot))
-        } else {
-            None
-        }
+    pub fn source(self) -> Option<Source> {
+        (self.serial == 0).then_some(Source(self.slot))
     }
 
     /// The key as one number: the user data of an epoll event.
@@ -84,23 +76,6 @@ impl Key {
         Key {
             slot: number as u32,
             serial: (number >> 32) as u32,
-        }
-    }
-}
-
-impl From<Key> for ConnectionId {
-    #[inline]
-    fn from(key: Key) -> ConnectionId {
-        ConnectionId::new(key.slot, key.serial)
-    }
-}
-
-impl From<ConnectionId> for Key {
-    #[inline]
-    fn from(id: ConnectionId) -> Key {
-        Key {
-            slot: id.slot(),
-            serial: id.serial(),
         }
     }
 }

@@ -5,7 +5,7 @@ use rustix::time::{
     timerfd_settime,
 };
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// A change of the deadline by less than this is ignored: it is not worth a system call.
@@ -17,7 +17,7 @@ const MAX_DELAY: Duration = Duration::from_secs(100 * 31_556_952);
 /// A timer that wakes `epoll_wait`.
 #[derive(Debug)]
 pub(super) struct Timer {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     deadline: Option<Instant>,
 }
 
@@ -26,10 +26,6 @@ impl Timer {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Timer { fd, deadline: None })
-    }
-
-    pub(super) fn raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
     }
 
     /// Sets the timer to `delay`, which is not zero. Returns the timeout still to be passed to epoll: `None`, or

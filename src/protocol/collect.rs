@@ -9,13 +9,18 @@ use super::{Context, Finish, Outbox, Protocol, Session};
 #[derive(Clone, Copy, Debug)]
 pub struct Collect {
     max_message: usize,
+    /// Records received by all sessions.
+    records: u64,
 }
 
 impl Collect {
     /// Records of at most `max_message` bytes; a longer one closes its connection ([`Finish::TooLong`]).
     #[must_use]
     pub fn new(max_message: usize) -> Collect {
-        Collect { max_message }
+        Collect {
+            max_message,
+            records: 0,
+        }
     }
 }
 
@@ -32,6 +37,10 @@ impl Protocol for Collect {
 
     fn session(&mut self) -> CollectSession {
         CollectSession
+    }
+
+    fn messages_received(&self) -> Option<u64> {
+        Some(self.records)
     }
 }
 
@@ -52,7 +61,8 @@ impl Session for CollectSession {
         0
     }
 
-    fn end(&mut self, _: &[u8], _: Context<'_, Collect>, outbox: &mut Outbox<'_>) {
+    fn end(&mut self, _: &[u8], context: Context<'_, Collect>, outbox: &mut Outbox<'_>) {
+        context.shared.records += 1;
         outbox.finish(Finish::Record);
     }
 }

@@ -2,27 +2,23 @@
 
 use super::{Context, Outbox, Protocol, Session};
 
-/// The discard protocol of RFC 863: drops all input and sends nothing.
+/// The discard protocol of RFC 863: drops all input and sends nothing. It is its own session, which has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard;
 
-/// The session of [`Discard`]. It has no state.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DiscardSession;
-
 impl Protocol for Discard {
-    type Session = DiscardSession;
+    type Session = Discard;
 
     fn name(&self) -> &'static str {
         "discard"
     }
 
-    fn session(&mut self) -> DiscardSession {
-        DiscardSession
+    fn session(&mut self) -> Discard {
+        Discard
     }
 }
 
-impl Session for DiscardSession {
+impl Session for Discard {
     type Shared = Discard;
 
     #[inline]
@@ -43,7 +39,7 @@ mod tests {
         let mut write_buffer = Vec::new();
         let mut outbox = Outbox::new(&mut write_buffer, 64);
         let mut shared = Discard;
-        let context = Context::new(ConnectionId::new(0, 1), Time::ZERO, &mut shared);
+        let context = Context::new(ConnectionId { slot: 0, serial: 1 }, Time::ZERO, &mut shared);
         let mut session = Discard.session();
         assert_eq!(session.receive(b"hello", context, &mut outbox), 5);
         assert!(outbox.is_empty() && outbox.finished().is_none());

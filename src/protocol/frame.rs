@@ -61,6 +61,8 @@ pub struct Frame<H> {
     width: Width,
     max_message: usize,
     handler: H,
+    /// Messages received by all sessions.
+    messages: u64,
 }
 
 impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Frame<F> {
@@ -74,6 +76,7 @@ impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Frame<F> {
             width,
             max_message,
             handler,
+            messages: 0,
         }
     }
 }
@@ -86,6 +89,7 @@ impl Frame<Echo> {
             width,
             max_message,
             handler: Echo::default(),
+            messages: 0,
         }
     }
 }
@@ -107,6 +111,10 @@ impl<H: Handler> Protocol for Frame<H> {
 
     fn session(&mut self) -> FrameSession<H> {
         FrameSession(PhantomData)
+    }
+
+    fn messages_received(&self) -> Option<u64> {
+        Some(self.messages)
     }
 }
 
@@ -139,6 +147,7 @@ impl<H: Handler> Session for FrameSession<H> {
             reply.complete();
             begin = end;
         }
+        frame.messages += outbox.messages() as u64;
         begin
     }
 

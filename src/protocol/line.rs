@@ -11,6 +11,8 @@ use std::marker::PhantomData;
 pub struct Line<H> {
     handler: H,
     max_message: usize,
+    /// Messages received by all sessions.
+    messages: u64,
 }
 
 impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Line<F> {
@@ -20,6 +22,7 @@ impl<F: FnMut(&[u8], &mut Reply<'_, '_>)> Line<F> {
         Line {
             handler,
             max_message,
+            messages: 0,
         }
     }
 }
@@ -31,6 +34,7 @@ impl Line<Echo> {
         Line {
             handler: Echo::with_prefix(prefix),
             max_message,
+            messages: 0,
         }
     }
 }
@@ -62,6 +66,10 @@ impl<H: Handler> Protocol for Line<H> {
             searched: 0,
             protocol: PhantomData,
         }
+    }
+
+    fn messages_received(&self) -> Option<u64> {
+        Some(self.messages)
     }
 }
 
@@ -99,6 +107,7 @@ impl<H: Handler> Session for LineSession<H> {
             reply.complete();
             begin = line_feed + 1;
         }
+        line.messages += outbox.messages() as u64;
         begin
     }
 
@@ -109,6 +118,7 @@ impl<H: Handler> Session for LineSession<H> {
             let mut reply = Reply::new(outbox, rest, 0..rest.len(), 0..rest.len());
             context.shared.handler.handle(rest, &mut reply);
             reply.complete();
+            context.shared.messages += 1;
         }
     }
 }

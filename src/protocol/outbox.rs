@@ -15,12 +15,15 @@ pub(crate) const MESSAGES_PER_CALL: usize = 512;
 pub enum Finish {
     /// The conversation is complete.
     Done,
+    /// The peer has ended its output by a message of the protocol, as FIN does.
+    PeerClosed,
     /// A message exceeds its maximum length.
     TooLong,
     /// The input violates the protocol.
     Malformed,
     /// The unconsumed input before the peer's FIN is a record: the connection holds it until the program has taken it,
-    /// and then closes. Valid in [`Session::end`](super::Session::end) only.
+    /// and then closes. Valid in [`Session::end`](super::Session::end) only, or if the session holds the record
+    /// ([`Session::take_record`](super::Session::take_record)).
     Record,
 }
 
@@ -34,7 +37,18 @@ pub struct Outbox<'a> {
     capacity: usize,
     messages: usize,
     finish: Option<Finish>,
-    out_of_memory: bool,
+    exceptions: Exceptions,
+}
+
+bitflags::bitflags! {
+    /// Conditions that end the ordinary case, in one byte since they are tested for every message.
+    #[derive(Clone, Copy, Debug)]
+    struct Exceptions: u8 {
+        /// The session is to be called again without input.
+        const DEFERRED = 1;
+        /// Output was lost because there was no memory for it.
+        const OUT_OF_MEMORY = 2;
+    }
 }
 
 impl<'a> Outbox<'a> {
@@ -48,7 +62,7 @@ impl<'a> Outbox<'a> {
             capacity,
             messages: 0,
             finish: None,
-            out_of_memory: false,
+            exceptions: Exceptions::empty(),
         }
     }
 
@@ -105,8 +119,30 @@ impl<'a> Outbox<'a> {
     #[cold]
     fn reserve(&mut self, more: usize) -> bool {
         let reserved = self.write_buffer.try_reserve(more).is_ok();
-        self.out_of_memory |= !reserved;
+        if !reserved {
+            self.exceptions.insert(Exceptions::OUT_OF_MEMORY);
+        }
         reserved
+    }
+
+    /// The buffer of the output, for a session that appends to it.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        if !self.borrowed.is_empty() {
+            let first = std::mem::take(&mut self.borrowed);
+            self.copy(first);
+        }
+        self.write_buffer
+    }
+
+    /// Closes the connection, since there was no memory for a part of the output.
+    pub fn set_out_of_memory(&mut self) {
+        self.exceptions.insert(Exceptions::OUT_OF_MEMORY);
+    }
+
+    /// The number of bytes of output before the outbox is full.
+    #[must_use]
+    pub fn space(&self) -> usize {
+        self.capacity.saturating_sub(self.bytes().len())
     }
 
     /// Begins a message that is written piece by piece, with `header` as space for its length. Returns the index in the
@@ -136,6 +172,19 @@ impl<'a> Outbox<'a> {
     /// call has an effect.
     pub fn finish(&mut self, finish: Finish) {
         self.finish.get_or_insert(finish);
+    }
+
+    /// Has [`Session::receive`](super::Session::receive) called again in a later iteration of the event loop, after the
+    /// output has been sent, even without input. Nothing is read before that call.
+    pub fn defer(&mut self) {
+        self.exceptions.insert(Exceptions::DEFERRED);
+    }
+
+    /// Whether the session is to be called again without input.
+    #[inline]
+    #[must_use]
+    pub fn is_deferred(&self) -> bool {
+        self.exceptions.contains(Exceptions::DEFERRED)
     }
 
     /// Counts a processed message. A session that processes several messages in one call counts them, so that many
@@ -184,18 +233,18 @@ impl<'a> Outbox<'a> {
         self.finish
     }
 
-    /// Whether the connection stays open and the output is complete.
+    /// Whether the connection stays open, the output is complete, and the session waits for input.
     #[inline]
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
-        self.finish.is_none() && !self.out_of_memory
+        self.finish.is_none() && self.exceptions.is_empty()
     }
 
     /// Whether output was lost because there was no memory for it.
     #[inline]
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
-        self.out_of_memory
+        self.exceptions.contains(Exceptions::OUT_OF_MEMORY)
     }
 }
 

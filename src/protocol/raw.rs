@@ -2,27 +2,23 @@
 
 use super::{Context, Outbox, Protocol, Session};
 
-/// The echo protocol of RFC 862, without framing.
+/// The echo protocol of RFC 862, without framing. It is its own session, which has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 
-/// The session of [`Raw`]. It has no state.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RawSession;
-
 impl Protocol for Raw {
-    type Session = RawSession;
+    type Session = Raw;
 
     fn name(&self) -> &'static str {
         "raw"
     }
 
-    fn session(&mut self) -> RawSession {
-        RawSession
+    fn session(&mut self) -> Raw {
+        Raw
     }
 }
 
-impl Session for RawSession {
+impl Session for Raw {
     type Shared = Raw;
 
     #[inline]
@@ -49,7 +45,7 @@ mod tests {
         let mut write_buffer = Vec::new();
         let mut outbox = Outbox::new(&mut write_buffer, 64);
         let mut shared = Raw;
-        let context = Context::new(ConnectionId::new(0, 1), Time::ZERO, &mut shared);
+        let context = Context::new(ConnectionId { slot: 0, serial: 1 }, Time::ZERO, &mut shared);
         let input = b"hello";
         assert_eq!(Raw.session().receive(input, context, &mut outbox), 5);
         assert!(std::ptr::eq(outbox.bytes(), input.as_slice()));

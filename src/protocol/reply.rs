@@ -128,7 +128,8 @@ impl<'r, 'a> Reply<'r, 'a> {
     }
 
     /// Frames the reply. A reply that is too long for its header is not sent, and closes the connection.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the path of every message")]
+    #[inline(always)]
     pub(super) fn complete(mut self) {
         self.outbox.count_message();
         let (begin, rest) = match self.content {

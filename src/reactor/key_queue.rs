@@ -13,27 +13,29 @@ const KEPT_CAPACITY: usize = 256;
 /// The key of a connection that has closed stays in the queue, and finds no connection when it is popped. When such
 /// keys are the larger part of the queue, they are removed.
 #[derive(Debug, Default)]
-pub struct KeyQueue {
+pub(crate) struct KeyQueue {
     keys: VecDeque<Key>,
 }
 
 impl KeyQueue {
     /// Whether no key is queued.
     #[inline]
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
     /// The number of keys, including those of closed connections.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
+    /// The keys in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
+        self.keys.iter().copied()
+    }
+
     /// The key that was queued first.
-    #[must_use]
-    pub fn front(&self) -> Option<Key> {
+    pub(crate) fn front(&self) -> Option<Key> {
         self.keys.front().copied()
     }
 
@@ -56,7 +58,7 @@ impl KeyQueue {
     }
 
     /// Removes the key that was queued first.
-    pub fn pop(&mut self) -> Option<Key> {
+    pub(crate) fn pop(&mut self) -> Option<Key> {
         let key = self.keys.pop_front();
         if self.keys.is_empty() && self.keys.capacity() > KEPT_CAPACITY {
             self.keys = VecDeque::new();

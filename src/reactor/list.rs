@@ -16,6 +16,11 @@ impl Links {
         previous: NONE,
         next: NONE,
     };
+
+    /// The index of the next entry of the list, at which there is no entry if this is the last.
+    pub(crate) fn next(self) -> u32 {
+        self.next
+    }
 }
 
 /// A collection whose entries can be in a list.
@@ -29,18 +34,30 @@ pub(crate) trait Linked {
 pub(crate) struct List {
     first: u32,
     last: u32,
+    len: u32,
 }
 
 impl List {
     pub(crate) const EMPTY: List = List {
         first: NONE,
         last: NONE,
+        len: 0,
     };
+
+    /// The number of entries.
+    pub(crate) fn len(self) -> usize {
+        self.len as usize
+    }
 
     /// The index of the first entry, at which there is no entry if the list is empty.
     #[inline]
     pub(crate) fn first(self) -> u32 {
         self.first
+    }
+
+    /// The index of the last entry, at which there is no entry if the list is empty.
+    pub(crate) fn last(self) -> u32 {
+        self.last
     }
 
     /// Appends an entry that is in no list.
@@ -55,6 +72,7 @@ impl List {
             None => self.first = index,
         }
         self.last = index;
+        self.len += 1;
     }
 
     /// Removes an entry of this list.
@@ -71,5 +89,6 @@ impl List {
             Some(next) => next.previous = previous,
             None => self.last = previous,
         }
+        self.len -= 1;
     }
 }

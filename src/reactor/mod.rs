@@ -7,18 +7,20 @@
 mod deadlines;
 mod key_queue;
 mod list;
+mod saved;
 mod slots;
 #[cfg(test)]
 mod tests;
 
 pub use deadlines::{CLASSES, Class, TICK};
-pub use key_queue::KeyQueue;
+pub(crate) use key_queue::KeyQueue;
 pub(crate) use list::{Linked, Links, List};
+pub use saved::SavedSlot;
 pub use slots::Slot;
 
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, slab_entry_size};
 use crate::net::{Ending, Key, Net, Readiness, Ready, Source, Time};
-use deadlines::{Deadlines, Tick};
+use deadlines::Tick;
 use slots::{Flags, Slots};
 use std::io;
 use std::time::Duration;
@@ -26,8 +28,11 @@ use std::time::Duration;
 /// The size in bytes of the buffer that all connections read into.
 pub const SCRATCH_SIZE: usize = 64 * 1024;
 
-/// The buffer that all connections read into.
-pub type Scratch = [u8; SCRATCH_SIZE];
+/// The buffer that all connections read into, at the start of a cache line: the search for a line end then reads fewer
+/// vectors.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Scratch(pub [u8; SCRATCH_SIZE]);
 
 /// Allocates a buffer to read into.
 #[must_use]
@@ -36,7 +41,7 @@ pub type Scratch = [u8; SCRATCH_SIZE];
     reason = "called once, on a stack of megabytes"
 )]
 pub fn scratch() -> Box<Scratch> {
-    Box::new([0; SCRATCH_SIZE])
+    Box::new(Scratch([0; SCRATCH_SIZE]))
 }
 
 /// The most deadlines that expire in one iteration, so that many at the same time do not delay other connections.
@@ -55,7 +60,7 @@ pub trait Handler<N: Net, T> {
     /// kernel.
     fn expired(&mut self, reactor: &mut Reactor<N, T>, key: Key);
 
-    /// A listener or another source is ready, or was to be handled again.
+    /// A listener or another source is ready.
     fn source_ready(&mut self, reactor: &mut Reactor<N, T>, source: Source);
 
     /// The time of the next iteration, even if there is no event before.
@@ -88,10 +93,7 @@ pub struct Reactor<N: Net, T> {
     /// The network and the clock.
     pub net: N,
     slots: Slots<N::Stream, T>,
-    deadlines: Deadlines,
     run_queue: KeyQueue,
-    /// Sources to handle in the next iteration without an event, each once.
-    source_queue: Vec<Source>,
     ready: Vec<Ready>,
     scratch: Box<Scratch>,
     spin: Duration,
@@ -102,16 +104,17 @@ pub struct Reactor<N: Net, T> {
 }
 
 impl<N: Net, T> Reactor<N, T> {
+    /// The bytes of memory that each connection takes here.
+    pub const SLOT_SIZE: usize = slab_entry_size::<Slot<N::Stream, T>>();
+
     /// Creates a loop on `net`. `timeouts` are those of the classes of deadlines, by index. The loop polls for the
     /// duration `spin` before it blocks.
     pub fn new(net: N, timeouts: [Option<Duration>; CLASSES], spin: Duration) -> Self {
         let now = net.now();
         Reactor {
             net,
-            slots: Slots::new(),
-            deadlines: Deadlines::new(timeouts),
+            slots: Slots::new(timeouts),
             run_queue: KeyQueue::default(),
-            source_queue: Vec::new(),
             ready: Vec::new(),
             scratch: scratch(),
             spin,
@@ -122,13 +125,15 @@ impl<N: Net, T> Reactor<N, T> {
     }
 
     /// Makes the allocation of slots and queue entries fail, or succeed again. For tests.
+    #[doc(hidden)]
     pub fn set_out_of_memory(&mut self, is_out_of_memory: bool) {
         self.is_out_of_memory = is_out_of_memory;
     }
 
     /// The next connection gets the serial number after this one. For tests.
+    #[doc(hidden)]
     pub fn set_last_serial(&mut self, serial: u32) {
-        self.slots.set_last_serial(serial);
+        self.slots.last_serial = serial;
     }
 
     /// The time at which this iteration began.
@@ -138,18 +143,18 @@ impl<N: Net, T> Reactor<N, T> {
 
     /// The number of connections.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.slab.len()
     }
 
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
-        self.slots.len() == 0
+        self.slots.slab.is_empty()
     }
 
     /// An upper bound of the indices of all slots: with [`key_at`](Reactor::key_at), the range in which to visit all
     /// connections.
     pub fn slots_end(&self) -> usize {
-        self.slots.end()
+        self.slots.slab.capacity()
     }
 
     /// The key of the connection in the slot at `index`, if there is one.
@@ -180,8 +185,6 @@ impl<N: Net, T> Reactor<N, T> {
 
     /// Removes a connection, closes its stream and returns its tenant.
     pub fn remove(&mut self, key: Key, ending: Ending) -> Option<T> {
-        self.slots.find(key)?;
-        self.deadlines.leave(&mut self.slots, key.slot);
         let slot = self.slots.remove(key)?;
         self.net.close(slot.stream, ending);
         Some(slot.tenant)
@@ -235,42 +238,47 @@ impl<N: Net, T> Reactor<N, T> {
     pub fn set_class(&mut self, key: Key, class: Class) {
         if let Some(slot) = self.slots.find(key) {
             slot.flags -= Flags::RECHECKED;
-            self.deadlines
-                .enter(&mut self.slots, key.slot, class, self.tick);
-        }
-    }
-
-    /// Restarts a connection's timer, even if it was started in this tick.
-    pub fn restart_timer(&mut self, key: Key) {
-        if let Some(slot) = self.slots.find(key) {
-            let class = slot.class;
-            self.set_class(key, class);
+            self.slots.enter(key.slot, class, self.tick);
         }
     }
 
     /// Whether the deadline of a connection has passed.
-    pub fn is_expired(&mut self, key: Key) -> bool {
-        let now = self.now;
-        let slot = self.slots.find(key);
-        slot.is_some_and(|slot| self.deadlines.is_expired(slot, now))
+    pub fn is_expired(&self, key: Key) -> bool {
+        self.slots.is_expired(key, self.now)
     }
 
     /// The time since a connection's timer was started, at least; zero without a timer.
-    pub fn timer_age(&mut self, key: Key) -> Duration {
-        let now = self.now;
-        let slot = self.slots.find(key);
-        slot.map_or(Duration::ZERO, |slot| now.since(slot.timer_start.end()))
+    pub fn timer_age(&self, key: Key) -> Duration {
+        let slot = self.slots.get(key);
+        slot.map_or(Duration::ZERO, |slot| {
+            self.now.since(slot.timer_start.end())
+        })
+    }
+
+    /// The number of connections in a class that has a timeout.
+    pub fn armed(&self, class: Class) -> usize {
+        self.slots.deadlines.armed(class)
+    }
+
+    /// When the next iteration is due without an event, if `wake_at` is the time that the handler requires. In the past:
+    /// at once.
+    pub fn due(&self, wake_at: Option<Time>) -> Option<Time> {
+        if !self.run_queue.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let deadline = self.slots.next_deadline();
+        deadline.into_iter().chain(wake_at).min()
     }
 
     /// The timeout of a class, if it has one.
     pub fn timeout(&self, class: Class) -> Option<Duration> {
-        self.deadlines.timeout(class)
+        self.slots.deadlines.timeout(class)
     }
 
     /// Restarts a connection's timer, unless it was started in this tick.
     #[inline]
     pub fn touch(&mut self, key: Key) {
-        self.deadlines.touch(&mut self.slots, key.slot, self.tick);
+        self.slots.touch(key.slot, self.tick);
     }
 
     /// Runs a connection in the next iteration without an event.
@@ -285,8 +293,8 @@ impl<N: Net, T> Reactor<N, T> {
             return Err(OutOfMemory);
         }
         let slots = &self.slots;
-        let is_live = |key| slots.contains(key);
-        self.run_queue.push(key, slots.len(), is_live)?;
+        let is_live = |key| slots.get(key).is_some();
+        self.run_queue.push(key, slots.slab.len(), is_live)?;
         if let Some(slot) = self.slots.find(key) {
             slot.flags |= Flags::QUEUED;
         }
@@ -297,25 +305,14 @@ impl<N: Net, T> Reactor<N, T> {
     ///
     /// # Errors
     /// [`OutOfMemory`] if the queue cannot grow.
-    pub fn enqueue(&self, queue: &mut KeyQueue, key: Key) -> Result<(), OutOfMemory> {
+    pub(crate) fn enqueue(&self, queue: &mut KeyQueue, key: Key) -> Result<(), OutOfMemory> {
         let slots = &self.slots;
-        queue.push(key, slots.len(), |key| slots.contains(key))
+        queue.push(key, slots.slab.len(), |key| slots.get(key).is_some())
     }
 
-    /// Handles a source in the next iteration without an event. If it also has an event then, it is still handled once,
-    /// so that its budget applies to each iteration.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] if the source cannot be queued.
-    pub fn run_source_again(&mut self, source: Source) -> Result<(), OutOfMemory> {
-        if self.source_queue.contains(&source) {
-            return Ok(());
-        }
-        if self.is_out_of_memory || self.source_queue.try_reserve(1).is_err() {
-            return Err(OutOfMemory);
-        }
-        self.source_queue.push(source);
-        Ok(())
+    /// The number of events in this iteration.
+    pub fn events(&self) -> usize {
+        self.ready.len()
     }
 
     /// Runs one iteration. Connections are handled before listeners, so established clients have priority over new
@@ -323,12 +320,14 @@ impl<N: Net, T> Reactor<N, T> {
     ///
     /// # Errors
     /// The error of the selector; the loop cannot continue.
+    #[expect(clippy::inline_always, reason = "on the path of every byte")]
+    #[inline(always)]
     pub fn run_iteration(&mut self, handler: &mut impl Handler<N, T>) -> io::Result<()> {
         self.wait(handler.wake_at())?;
         // Connections that are queued during this iteration run in the next.
         let again = self.run_queue.len();
         let ready = std::mem::take(&mut self.ready);
-        let mut sources = !self.source_queue.is_empty();
+        let mut sources = false;
         for event in &ready {
             if event.key.source().is_some() {
                 sources = true;
@@ -336,49 +335,42 @@ impl<N: Net, T> Reactor<N, T> {
                 handler.ready(self, event.key, event.readiness);
             }
         }
+        self.ready = ready;
         self.fire_deadlines(handler);
         self.run_queued(again, handler);
         if sources {
-            self.handle_sources(&ready, handler);
+            self.handle_sources(handler);
         }
-        self.ready = ready;
         Ok(())
     }
 
-    /// Handles each source that has an event or is queued, once.
-    fn handle_sources(&mut self, ready: &[Ready], handler: &mut impl Handler<N, T>) {
-        let queued = std::mem::take(&mut self.source_queue);
-        for source in &queued {
-            handler.source_ready(self, *source);
-        }
+    #[cold]
+    #[inline(never)]
+    fn handle_sources(&mut self, handler: &mut impl Handler<N, T>) {
+        let ready = std::mem::take(&mut self.ready);
         for source in ready.iter().filter_map(|event| event.key.source()) {
-            // A queued source was handled above, after the wait, which covers its event.
-            if !queued.contains(&source) {
-                handler.source_ready(self, source);
-            }
+            handler.source_ready(self, source);
         }
+        self.ready = ready;
     }
 
     /// Waits for events or the next deadline, and reads the clock.
     fn wait(&mut self, wake_at: Option<Time>) -> io::Result<()> {
-        if !self.run_queue.is_empty() || !self.source_queue.is_empty() {
-            self.poll(Some(Duration::ZERO))?;
-            return Ok(());
+        if !self.run_queue.is_empty() {
+            return self.poll(Some(Duration::ZERO));
         }
-        if self.spin > Duration::ZERO && self.busy_poll(wake_at)? {
-            return Ok(());
-        }
-        let due = self.deadlines.next(&mut self.slots);
+        let due = self.slots.next_deadline();
         let due = due.into_iter().chain(wake_at).min();
+        if self.spin > Duration::ZERO && self.busy_poll(due)? {
+            return Ok(());
+        }
         let timeout = due.map(|due| due.since(self.net.now()));
         self.poll(timeout)
     }
 
-    /// Polls without blocking for the duration `spin`; true if there was an event or a deadline has passed.
-    fn busy_poll(&mut self, wake_at: Option<Time>) -> io::Result<bool> {
+    /// Polls without blocking for the duration `spin`; true if there was an event or `due` has come.
+    fn busy_poll(&mut self, due: Option<Time>) -> io::Result<bool> {
         let end = self.net.now() + self.spin;
-        let due = self.deadlines.next(&mut self.slots);
-        let due = due.into_iter().chain(wake_at).min();
         loop {
             self.poll(Some(Duration::ZERO))?;
             if !self.ready.is_empty() || due.is_some_and(|due| due <= self.now) {
@@ -399,7 +391,7 @@ impl<N: Net, T> Reactor<N, T> {
 
     fn fire_deadlines(&mut self, handler: &mut impl Handler<N, T>) {
         for _ in 0..DEADLINES_PER_ITERATION {
-            match self.deadlines.expired(&mut self.slots, self.now) {
+            match self.slots.expired(self.now) {
                 Some(key) => handler.expired(self, key),
                 None => return,
             }

@@ -1,10 +1,11 @@
 //! The slots: the connections of an event loop, by key.
 
-use super::deadlines::{Class, Tick};
+use super::deadlines::{CLASSES, Class, Deadlines, Tick};
 use super::list::{Linked, Links};
 use crate::memory::{OutOfMemory, can_grow};
 use crate::net::Key;
 use slab::Slab;
+use std::time::Duration;
 
 /// One connection in the event loop: its stream, its tenant, and the state that the loop needs.
 ///
@@ -16,7 +17,8 @@ pub struct Slot<S, T> {
     pub stream: S,
     /// The state of the connection, which belongs to the user of the loop.
     pub tenant: T,
-    serial: u32,
+    /// The serial number of the connection, `#17` in the log.
+    pub(super) serial: u32,
     /// Its neighbours in the list of its class.
     pub(super) links: Links,
     /// The tick in which its timer was started last.
@@ -36,12 +38,6 @@ bitflags::bitflags! {
 }
 
 impl<S, T> Slot<S, T> {
-    /// The serial number of the connection, `#17` in the log.
-    #[inline]
-    pub fn serial(&self) -> u32 {
-        self.serial
-    }
-
     /// Whether the connection runs in the next iteration without an event.
     #[inline]
     pub fn is_queued(&self) -> bool {
@@ -59,56 +55,35 @@ impl<S, T> Slot<S, T> {
 /// can grow it in place. A smaller one would come from the heap and leave a hole there.
 const INITIAL_SLOTS: usize = 4096;
 
-/// The bit of a key's slot that names its set of slots.
-const SET_BIT: u32 = 31;
-
-/// A set of slots with tenants of one type.
+/// The connections of an event loop, and their deadlines.
 ///
 /// Serial numbers start at 1, increase by one for each connection, and skip 0 when they wrap. A reused slot has a new
 /// serial number, so a stale key finds nothing.
-///
-/// A loop can have a second set, for tenants of another type. Its keys differ in one bit, which leads each event to the
-/// set of its connection; a key of one set finds nothing in the other.
 #[derive(Debug)]
-pub(super) struct Slots<S, T, const SET: u32 = 0> {
-    slab: Slab<Slot<S, T>>,
-    last_serial: u32,
+pub(super) struct Slots<S, T> {
+    pub(super) slab: Slab<Slot<S, T>>,
+    pub(super) deadlines: Deadlines,
+    /// The next connection gets the serial number after this one.
+    pub(super) last_serial: u32,
 }
 
-impl<S, T, const SET: u32> Slots<S, T, SET> {
-    /// The bits that turn an index into the slot of a key.
-    const BASE: u32 = SET << SET_BIT;
-
-    pub(super) fn new() -> Self {
+impl<S, T> Slots<S, T> {
+    pub(super) fn new(timeouts: [Option<Duration>; CLASSES]) -> Self {
         Slots {
             slab: Slab::with_capacity(INITIAL_SLOTS),
+            deadlines: Deadlines::new(timeouts),
             last_serial: 0,
         }
     }
 
-    /// The number of occupied slots.
-    pub(super) fn len(&self) -> usize {
-        self.slab.len()
-    }
-
-    /// An upper bound of the indices of all slots.
-    pub(super) fn end(&self) -> usize {
-        self.slab.capacity()
-    }
-
-    /// The next connection gets the serial number after this one.
-    pub(super) fn set_last_serial(&mut self, serial: u32) {
-        self.last_serial = serial;
-    }
-
     /// The key of the next connection, if there is memory for its slot.
     pub(super) fn next_key(&self) -> Result<Key, OutOfMemory> {
-        let index = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
-        if index >> SET_BIT != 0 || !can_grow(&self.slab) {
+        let slot = u32::try_from(self.slab.vacant_key()).map_err(|_| OutOfMemory)?;
+        if !can_grow(&self.slab) {
             return Err(OutOfMemory);
         }
         Ok(Key {
-            slot: index | Self::BASE,
+            slot,
             serial: self.last_serial.checked_add(1).unwrap_or(1),
         })
     }
@@ -131,49 +106,35 @@ impl<S, T, const SET: u32> Slots<S, T, SET> {
     /// The slot of `key`, unless its connection has closed. A stale key has the serial number of an earlier connection.
     #[inline]
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot<S, T>> {
-        let slot = self.slab.get_mut(Self::index(key))?;
+        let slot = self.slab.get_mut(key.slot as usize)?;
         (slot.serial == key.serial).then_some(slot)
     }
 
-    /// Whether the connection of `key` is open.
-    pub(super) fn contains(&self, key: Key) -> bool {
-        let slot = self.slab.get(Self::index(key));
-        slot.is_some_and(|slot| slot.serial == key.serial)
+    /// As [`find`](Slots::find), to read it.
+    pub(super) fn get(&self, key: Key) -> Option<&Slot<S, T>> {
+        let slot = self.slab.get(key.slot as usize);
+        slot.filter(|slot| slot.serial == key.serial)
     }
 
-    /// Removes the connection of `key`.
+    /// Removes the connection of `key`, also from its class.
     pub(super) fn remove(&mut self, key: Key) -> Option<Slot<S, T>> {
         self.find(key)?;
-        self.slab.try_remove(Self::index(key))
+        self.leave(key.slot);
+        self.slab.try_remove(key.slot as usize)
     }
 
     /// The key of the connection in the slot at `index`, if there is one.
     pub(super) fn key_at(&self, index: usize) -> Option<Key> {
         let serial = self.slab.get(index)?.serial;
-        let index = u32::try_from(index).ok()?;
-        Some(Key {
-            slot: index | Self::BASE,
-            serial,
-        })
-    }
-
-    /// The slot at the `slot` of a key, without a check of the serial number.
-    #[inline]
-    pub(super) fn at(&mut self, slot: u32) -> Option<&mut Slot<S, T>> {
-        self.slab.get_mut((slot ^ Self::BASE) as usize)
-    }
-
-    /// The index of the slot of a key. That of a key of another set is above every index of this one.
-    #[inline]
-    fn index(key: Key) -> usize {
-        (key.slot ^ Self::BASE) as usize
+        let slot = u32::try_from(index).ok()?;
+        Some(Key { slot, serial })
     }
 }
 
-impl<S, T, const SET: u32> Linked for Slots<S, T, SET> {
+impl<S, T> Linked for Slab<Slot<S, T>> {
     #[inline]
     fn links(&mut self, index: u32) -> Option<&mut Links> {
-        self.at(index).map(|slot| &mut slot.links)
+        self.get_mut(index as usize).map(|slot| &mut slot.links)
     }
 }
 
@@ -189,7 +150,7 @@ mod tests {
 
     #[test]
     fn stale_key_finds_nothing() {
-        let mut slots = Slots::new();
+        let mut slots = Slots::new([None; CLASSES]);
         let old = insert(&mut slots, 'a');
         assert_eq!(slots.remove(old).map(|slot| slot.tenant), Some('a'));
         let new = insert(&mut slots, 'b');
@@ -202,23 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn key_of_another_set_finds_nothing() {
-        let mut first = Slots::<(), char>::new();
-        let mut second = Slots::<(), char, 1>::new();
-        let key = insert(&mut first, 'a');
-        let other = second.next_key().unwrap();
-        second.insert(other, (), 'b');
-        assert_ne!(key.slot, other.slot);
-        assert!(first.find(other).is_none() && second.find(key).is_none());
-        assert!(!first.contains(other) && second.remove(key).is_none());
-        assert_eq!(second.find(other).map(|slot| slot.tenant), Some('b'));
-        assert_eq!(second.at(other.slot).map(|slot| slot.tenant), Some('b'));
-        assert_eq!(second.key_at(0), Some(other));
-    }
-
-    #[test]
     fn serial_numbers_skip_zero_when_they_wrap() {
-        let mut slots = Slots::new();
+        let mut slots = Slots::new([None; CLASSES]);
         slots.last_serial = u32::MAX;
         assert_eq!(insert(&mut slots, 'a').serial, 1);
         assert!(slots.find(Key { slot: 0, serial: 0 }).is_none());

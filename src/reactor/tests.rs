@@ -156,7 +156,8 @@ const CLASS: Class = Class::new(0);
 const POLL: Option<Duration> = Some(Duration::ZERO);
 
 fn reactor(spin: Duration) -> Reactor<FakeNet, ()> {
-    let timeouts = [Some(Duration::from_secs(1)), None, None, None, None, None];
+    let mut timeouts = [None; CLASSES];
+    timeouts[0] = Some(Duration::from_secs(1));
     Reactor::new(FakeNet::default(), timeouts, spin)
 }
 
@@ -283,32 +284,10 @@ fn run_queue_skips_removed_connections() {
     let successor = insert(&mut reactor);
     assert_eq!(successor.slot, removed.slot);
     reactor.run_again(removed).unwrap();
-    let source = Source::listener(0);
-    reactor.run_source_again(source).unwrap();
     let mut handler = RecordingHandler::default();
     run_iteration(&mut reactor, &mut handler);
-    assert_eq!(handler.calls, [Call::Source(source.0)]);
+    assert_eq!(handler.calls, []);
     assert!(reactor.run_queue.is_empty());
-}
-
-#[test]
-fn a_queued_source_with_an_event_is_handled_once() {
-    let mut reactor = reactor(Duration::ZERO);
-    let [first, second] = [0, 1].map(Source::listener);
-    for source in [first, second, first] {
-        reactor.run_source_again(source).unwrap();
-    }
-    let event = |source| ready(Key::of_source(source));
-    *reactor.net.events.borrow_mut() = [vec![event(second)], vec![event(second)]].into();
-    let mut handler = RecordingHandler::default();
-    run_iteration(&mut reactor, &mut handler);
-    assert_eq!(
-        handler.calls,
-        [Call::Source(first.0), Call::Source(second.0)]
-    );
-    run_iteration(&mut reactor, &mut handler);
-    assert_eq!(handler.calls[2..], [Call::Source(second.0)]);
-    assert_eq!(waits(&reactor)[0], POLL, "no sleep");
 }
 
 #[test]

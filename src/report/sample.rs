@@ -2,7 +2,7 @@
 
 use crate::load::{
     Configuration, Connect, Connections, Counts, Distribution, Echo, Histograms, Interval,
-    LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Summary,
+    LoadResult, Memory, Part, Probe, SAVED_KIND, SCHEMA, Saved, ServerSide, Summary,
 };
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
             retransmitted: 1,
             machine_retransmitted: Some(1),
             time_us: summary(&[30, 40]),
+            ..Connect::default()
         },
         echo: Echo {
+            due: count,
             sent: count,
             received: count,
             per_second: rate,
@@ -60,6 +62,8 @@ pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
         kind: SAVED_KIND.to_owned(),
         version: "0.1.0".to_owned(),
         host: "here".to_owned(),
+        host_id: None,
+        part: None,
         command: ["echoloop", "load", ":8000"].map(str::to_owned).to_vec(),
         configuration: Configuration {
             idle: 10,
@@ -78,7 +82,7 @@ pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
             connect_us: counts(&[30, 40]),
             response_us: counts(&all),
             service_us: counts(&all),
-            lag_us: Counts::default(),
+            ..Histograms::default()
         },
         interval_response_us: seconds.iter().map(|times| counts(times)).collect(),
         parts: Vec::<Part>::new(),
@@ -89,6 +93,8 @@ pub(super) fn of(seconds: &[Vec<u64>]) -> Saved {
 pub(super) fn server(pid: u32) -> ServerSide {
     ServerSide {
         pid,
+        processes: 1,
+        memory: Memory::Rss,
         cpu_percent: 10.0,
         rss_bytes: 101_200,
         rss_bytes_per_connection: 100.0,

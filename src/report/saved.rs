@@ -22,7 +22,7 @@ impl Input {
     /// # Errors
     /// The text is not JSON, not a saved result, of another schema version, or inconsistent; one line gives the reason.
     pub fn read(name: &str, text: &[u8]) -> Result<Input, String> {
-        let value: Value =
+        let mut value: Value =
             serde_json::from_slice(text).map_err(|error| format!("it is not JSON ({error})"))?;
         let kind = value.get("kind").and_then(Value::as_str);
         if kind != Some(SAVED_KIND) {
@@ -37,7 +37,8 @@ impl Input {
                 "its schema version is {schema}, supported is {SCHEMA}: use the echoloop that wrote it ({writer})"
             ));
         }
-        let saved = serde_json::from_value(value)
+        complete(&mut value);
+        let saved = crate::json::from_value(value)
             .map_err(|error| format!("it is not a complete saved result ({error})"))?;
         Input::of(name, saved)
     }
@@ -63,6 +64,7 @@ impl Input {
             ));
         }
         check_intervals(&result.intervals)?;
+        check_part(&saved)?;
         Ok(Input {
             name: name.to_owned(),
             saved,
@@ -102,6 +104,16 @@ impl Input {
     }
 }
 
+/// Checks that the numbers of parts are possible.
+fn check_part(saved: &Saved) -> Result<(), String> {
+    let merged = saved.parts.iter().filter_map(|part| part.part);
+    let mut all = saved.part.into_iter().chain(merged);
+    let wrong = all.find(|part| !(1..=part.of).contains(&part.number));
+    wrong.map_or(Ok(()), |part| {
+        Err(format!("it is {part}, which does not exist"))
+    })
+}
+
 /// Checks that the intervals are in order.
 fn check_intervals(intervals: &[Interval]) -> Result<(), String> {
     let mut last = 0.0;
@@ -114,6 +126,33 @@ fn check_intervals(intervals: &[Interval]) -> Result<(), String> {
         last = *at;
     }
     Ok(())
+}
+
+/// Adds the counts that a result of an older version does not have: there `sent` is what was due, and what was never
+/// answered was not distinguished.
+fn complete(saved: &mut Value) {
+    let add = |result: &mut Value| {
+        if let Some(echo) = result.get_mut("echo").and_then(Value::as_object_mut)
+            && !echo.contains_key("due")
+        {
+            for (new, old) in [
+                ("due", "sent"),
+                ("outstanding", "unanswered"),
+                ("missing", "unanswered"),
+            ] {
+                let count = echo.get(old).cloned().unwrap_or_default();
+                echo.insert(new.to_owned(), count);
+            }
+        }
+    };
+    if let Some(result) = saved.get_mut("result") {
+        add(result);
+    }
+    let parts = saved.get_mut("parts").and_then(Value::as_array_mut);
+    let results = parts.into_iter().flatten();
+    results
+        .filter_map(|part| part.get_mut("result"))
+        .for_each(add);
 }
 
 fn not_saved(value: &Value) -> String {
@@ -159,6 +198,34 @@ mod tests {
     }
 
     #[test]
+    fn result_of_an_older_version_gets_the_counts_it_lacks() {
+        let mut saved = sample::load();
+        saved.result.echo.unanswered = 2;
+        saved.parts = saved.to_parts();
+        let mut value = serde_json::to_value(&saved).unwrap();
+        for result in ["/result/echo", "/parts/0/result/echo"] {
+            let echo = value.pointer_mut(result).unwrap().as_object_mut().unwrap();
+            for key in [
+                "due",
+                "outstanding",
+                "missing",
+                "response_time_lower_bounds",
+            ] {
+                echo.remove(key).unwrap();
+            }
+        }
+        let histograms = value["histograms"].as_object_mut().unwrap();
+        histograms.remove("lower_bounds_us").unwrap();
+        let input = Input::read("x", value.to_string().as_bytes()).unwrap();
+        let part = &input.saved().parts[0].result.echo;
+        for echo in [&input.saved().result.echo, part] {
+            assert_eq!((echo.due, echo.sent, echo.received), (6, 6, 6));
+            assert_eq!((echo.outstanding, echo.missing), (2, 2));
+            assert_eq!(echo.response_time_lower_bounds.count, 0);
+        }
+    }
+
+    #[test]
     fn other_input_is_rejected_with_a_remedy() {
         assert!(
             Input::read("x", b"{")
@@ -192,6 +259,8 @@ mod tests {
         assert!(rejected.contains("-1"), "{rejected}");
         let rejected = rejection(|value| value["result"]["seconds"] = 1e300.into());
         assert!(rejected.contains("seconds"), "{rejected}");
+        let rejected = rejection(|value| value["part"] = serde_json::json!({"number": 5, "of": 4}));
+        assert!(rejected.contains("part 5 of 4"), "{rejected}");
         let rejected = rejection(|value| value["interval_response_us"] = Value::Array(Vec::new()));
         assert!(rejected.contains("3 intervals"), "{rejected}");
         let rejected = rejection(|value| value["result"]["intervals"][1]["at"] = 0.5.into());

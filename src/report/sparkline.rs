@@ -11,7 +11,7 @@ use std::fmt::Write;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The largest number of blocks in a line.
-const WIDTH: usize = 60;
+const WIDTH: usize = 44;
 
 /// Draws the sparklines of a result; empty if no echo was received.
 #[must_use]
@@ -31,10 +31,10 @@ pub fn sparklines(saved: &Saved) -> String {
     if let (Some((first, _)), Some((last, _))) = (counts.0.first(), counts.0.last()) {
         let (low, high) = (as_f64(*first).max(1.0), as_f64(*last).max(2.0));
         let decades = (high / low).log10().max(0.1);
-        let per_decade = whole((40.0 / decades).floor()).clamp(4, 40);
+        let per_decade = whole((32.0 / decades).floor()).clamp(4, 32);
         let per_decade = u32::try_from(per_decade).unwrap_or(4);
         let bins = curve::bins(counts, low, high * 1.01, per_decade);
-        let bars = line(bins.iter().map(|bin| as_f64(bin.count)));
+        let bars = bars(bins.iter().map(|bin| as_f64(bin.count)));
         let (low, high) = (time(low), time(high));
         let _ = writeln!(
             text,
@@ -49,14 +49,15 @@ fn over_time(text: &mut String, name: &str, values: &[f64], format: fn(f64) -> S
     // A character shows the highest of its values, so that the worst interval remains visible.
     let size = values.len().div_ceil(WIDTH).max(1);
     let max = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-    let bars = line(values.chunks(size).map(max));
+    let bars = bars(values.chunks(size).map(max));
     let min = format(values.iter().copied().fold(f64::INFINITY, f64::min));
     let max = format(max(values));
     let _ = writeln!(text, "{name:<NAMES$}{bars}  {min} to {max}");
 }
 
 /// A block for each value, scaled to the largest; a space for zero.
-fn line(values: impl Iterator<Item = f64> + Clone) -> String {
+#[must_use]
+pub fn bars(values: impl Iterator<Item = f64> + Clone) -> String {
     let max = values.clone().fold(0.0, f64::max);
     let block = |value: f64| {
         let eighths = whole((value / max * 8.0).ceil()).clamp(1, 8);
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn height_of_blocks_is_proportional_to_values() {
-        let line = |values: &[f64]| line(values.iter().copied());
+        let line = |values: &[f64]| bars(values.iter().copied());
         assert_eq!(line(&[0.0, 1.0, 4.0, 8.0]), " ▁▄█");
         assert_eq!(line(&[0.0, 0.0]), "  ");
         assert_eq!(line(&[]), "");
@@ -84,7 +85,7 @@ mod tests {
         let text = sparklines(&sample::load());
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(text.starts_with("echoes/s        █▆▃  1 to 3\n"), "{text}");
-        let is_narrow = |line: &str| line.chars().count() <= 110;
+        let is_narrow = |line: &str| line.chars().count() <= crate::wrap::WIDTH;
         assert!(text.lines().all(is_narrow), "{text}");
         assert_eq!(sparklines(&sample::of(&[vec![], vec![]])), "");
         assert_eq!(sparklines(&sample::of(&[vec![70]])).lines().count(), 1);
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn hour_fits_on_one_line() {
         let text = sparklines(&sample::of(&vec![vec![50, 60_000_000]; 3600]));
-        let is_narrow = |line: &str| line.chars().count() <= 110;
+        let is_narrow = |line: &str| line.chars().count() <= crate::wrap::WIDTH;
         assert!(text.lines().all(is_narrow), "{text}");
     }
 }

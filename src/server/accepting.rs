@@ -3,8 +3,8 @@
 use super::throttle::Throttle;
 use super::{Refusal, Service, Shortage};
 use crate::connection::{Connection, Connections, Owner};
-use crate::net::{AcceptError, Ending, Limit, ListenOptions, Net, Source, Time};
-use crate::protocol::{Protocol, Session};
+use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Note, Source, Time};
+use crate::protocol::{Protocol, UNADMITTED};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,17 +12,28 @@ use std::time::Duration;
 /// How long accepting pauses when file descriptors are exhausted, unless a connection closes earlier.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The listeners, and whether accepting is paused.
+/// The listeners, and when connections are accepted from them.
 pub(super) struct Accepting<N: Net> {
-    /// By the index of the source; `None` after it was closed.
-    listeners: Vec<Option<N::Listener>>,
+    /// By the index of the source.
+    listeners: Vec<Listener<N::Listener>>,
     /// Each listener is closed when its accept queue is empty.
     is_closing: bool,
-    /// The end of a pause of accepting. No further event reports the connections that are queued already.
-    pub(super) paused_until: Option<Time>,
+    /// A listener is paused, for a trace.
+    is_paused: bool,
+    /// When connections are accepted from the listeners that are ready; `None` if none is.
+    pub(super) accepts_at: Option<Time>,
     exhausted: Throttle,
+    limited: Throttle,
     refused: Throttle,
     failed: Throttle,
+}
+
+/// One listener.
+struct Listener<L> {
+    /// `None` after it was closed.
+    socket: Option<L>,
+    /// Connections may be in the accept queue, which no further event need report.
+    is_ready: bool,
 }
 
 impl<N: Net> Accepting<N> {
@@ -30,8 +41,10 @@ impl<N: Net> Accepting<N> {
         Accepting {
             listeners: Vec::new(),
             is_closing: false,
-            paused_until: None,
+            is_paused: false,
+            accepts_at: None,
             exhausted: Throttle::default(),
+            limited: Throttle::default(),
             refused: Throttle::default(),
             failed: Throttle::default(),
         }
@@ -45,32 +58,89 @@ impl<N: Net> Accepting<N> {
         let index = u32::try_from(self.listeners.len()).map_err(io::Error::other)?;
         let listener = net.listen(options, Source::listener(index))?;
         let address = net.local_addr(&listener)?;
-        self.listeners.push(Some(listener));
+        self.listeners.push(Listener {
+            socket: Some(listener),
+            is_ready: false,
+        });
         Ok(address)
+    }
+
+    /// Adds a listener that another process has opened.
+    pub(super) fn restore_listener(
+        &mut self,
+        net: &mut N,
+        mut listener: N::Listener,
+    ) -> io::Result<SocketAddr> {
+        let index = u32::try_from(self.listeners.len()).map_err(io::Error::other)?;
+        let address = net.local_addr(&listener)?;
+        net.register_listener(&mut listener, Source::listener(index))?;
+        self.listeners.push(Listener {
+            socket: Some(listener),
+            is_ready: false,
+        });
+        Ok(address)
+    }
+
+    /// The open listeners.
+    pub(super) fn open_listeners(&self) -> impl Iterator<Item = &N::Listener> {
+        let sockets = self.listeners.iter();
+        sockets.filter_map(|listener| listener.socket.as_ref())
+    }
+
+    /// When connections are accepted, and the throttles of the warnings.
+    pub(super) fn save(&self) -> SavedAccepting {
+        let ready = self.listeners.iter();
+        SavedAccepting {
+            ready: ready.map(|listener| listener.is_ready).collect(),
+            accepts_at: self.accepts_at.map(Time::as_nanos),
+            throttles: [&self.exhausted, &self.refused, &self.failed].map(Throttle::save),
+        }
+    }
+
+    /// Continues as another process; to be called after its listeners were added. False if their number differs.
+    pub(super) fn restore(&mut self, saved: &SavedAccepting) -> bool {
+        for (listener, is_ready) in self.listeners.iter_mut().zip(&saved.ready) {
+            listener.is_ready = *is_ready;
+        }
+        self.accepts_at = saved.accepts_at.map(Time::from_nanos);
+        [self.exhausted, self.refused, self.failed] = saved.throttles.map(Throttle::restore);
+        saved.ready.len() == self.listeners.len()
     }
 
     /// Closes all listeners. The kernel resets the connections in their accept queues.
     pub(super) fn close_all(&mut self) {
-        self.listeners.fill_with(|| None);
-        self.paused_until = None;
+        self.listeners.clear();
+        self.accepts_at = None;
+    }
+
+    /// Removes all listeners without closing them.
+    pub(super) fn take_all(&mut self) -> Vec<N::Listener> {
+        self.accepts_at = None;
+        let listeners = self.listeners.iter_mut();
+        listeners
+            .filter_map(|listener| listener.socket.take())
+            .collect()
     }
 
     /// Whether a listener is open.
     pub(super) fn is_open(&self) -> bool {
-        self.listeners.iter().any(Option::is_some)
+        self.listeners
+            .iter()
+            .any(|listener| listener.socket.is_some())
     }
 
-    fn close(&mut self, source: Source) {
-        let index = source.listener_index();
-        if let Some(listener) = index.and_then(|index| self.listeners.get_mut(index as usize)) {
-            *listener = None;
+    /// Accepts from a listener in the first iteration from `time` on: connections may be in its queue.
+    pub(super) fn schedule(&mut self, source: Source, time: Time) {
+        if let Some(listener) = self.listener(source) {
+            listener.is_ready = true;
+            self.accepts_at = Some(time);
         }
     }
 
     /// A connection has closed, so a pause ends in this iteration.
     pub(super) fn on_fd_released(&mut self) {
-        if self.paused_until.is_some() {
-            self.paused_until = Some(Time::ZERO);
+        if self.accepts_at.is_some() {
+            self.accepts_at = Some(Time::ZERO);
         }
     }
 
@@ -78,10 +148,27 @@ impl<N: Net> Accepting<N> {
         (0..).map(Source::listener).take(self.listeners.len())
     }
 
-    fn listener(&self, source: Source) -> Option<&N::Listener> {
+    fn socket(&self, source: Source) -> Option<&N::Listener> {
         let listener = self.listeners.get(source.listener_index()? as usize)?;
-        listener.as_ref()
+        listener.socket.as_ref()
     }
+
+    fn listener(&mut self, source: Source) -> Option<&mut Listener<N::Listener>> {
+        self.listeners.get_mut(source.listener_index()? as usize)
+    }
+}
+
+/// The state of accepting beside the listeners; times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(serde::Serialize, serde::Deserialize))]
+pub struct SavedAccepting {
+    /// For each listener: connections may be in its queue.
+    pub ready: Vec<bool>,
+    /// When connections are accepted from the listeners that are ready.
+    pub accepts_at: Option<u64>,
+    /// For the warnings about exhausted descriptors, refused and failed connections: when the last was logged, and how
+    /// many were suppressed since.
+    pub throttles: [(Option<u64>, u64); 3],
 }
 
 /// How to continue after an attempt to accept.
@@ -90,28 +177,46 @@ enum Accepted {
     More,
     /// The accept queue is empty: wait for an event.
     Empty,
-    /// Wait for the end of the pause.
+    /// The listener is [scheduled](Accepting::schedule) for the end of a pause.
     Paused,
 }
 
 impl<N: Net, P: Protocol> Service<N, P> {
+    /// Accepts from the listeners that are ready.
+    #[inline(never)]
+    pub(super) fn accept_due(&mut self, reactor: &mut Connections<N, P>) {
+        self.accepting.accepts_at = None;
+        if std::mem::take(&mut self.accepting.is_paused) {
+            let key = Key::of_source(Source::listener(0));
+            reactor.net.note(key, Note::AcceptResumed);
+        }
+        for source in self.accepting.sources() {
+            let listener = self.accepting.listener(source);
+            if listener.is_some_and(|listener| std::mem::take(&mut listener.is_ready)) {
+                self.accept(reactor, source);
+            }
+        }
+    }
+
     /// Accepts the connections in the queue of a listener, within its budget.
-    pub(super) fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
+    fn accept(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         if self.accepting.is_closing {
             self.accept_rest_and_close(reactor, source);
             return;
         }
         for accepted in 0..self.config.accepts_per_iteration {
-            if accepted > 0 && !self.has_waiting(reactor, source) {
+            let socket = self.accepting.socket(source);
+            if accepted > 0 && !socket.is_some_and(|socket| reactor.net.has_waiting(socket)) {
+                return;
+            }
+            if self.is_above_rate(source, reactor.now()) {
                 return;
             }
             let Accepted::More = self.accept_one(reactor, source) else {
                 return;
             };
         }
-        if reactor.run_source_again(source).is_err() {
-            self.accepting.paused_until = Some(reactor.now() + PAUSE);
-        }
+        self.accepting.schedule(source, Time::ZERO);
     }
 
     /// Empties the accept queue of each listener and closes it, one listener after the other: the queues of the others
@@ -135,19 +240,17 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 Accepted::Paused => return,
             }
         }
-        self.accepting.close(source);
-    }
-
-    fn has_waiting(&self, reactor: &mut Connections<N, P>, source: Source) -> bool {
-        let listener = self.accepting.listener(source);
-        listener.is_some_and(|listener| reactor.net.has_waiting(listener))
+        if let Some(listener) = self.accepting.listener(source) {
+            listener.socket = None;
+        }
     }
 
     fn accept_one(&mut self, reactor: &mut Connections<N, P>, source: Source) -> Accepted {
-        let Some(listener) = self.accepting.listener(source) else {
+        let needs_peer_address = self.needs_peer_address();
+        let Some(listener) = self.accepting.socket(source) else {
             return Accepted::Empty;
         };
-        let accepted = if self.needs_peer_address() {
+        let accepted = if needs_peer_address {
             let accepted = reactor.net.accept_from(listener);
             accepted.map(|(stream, peer)| (stream, Some(peer)))
         } else {
@@ -155,19 +258,24 @@ impl<N: Net, P: Protocol> Service<N, P> {
         };
         match accepted {
             Ok((stream, peer)) => {
+                if let Some(rate) = &mut self.accept_rate {
+                    rate.count(reactor.now());
+                }
                 self.admit(reactor, stream, peer);
                 Accepted::More
             }
             Err(AcceptError::Empty) => Accepted::Empty,
             Err(AcceptError::ThisConnection(error)) => {
                 self.counters.accept_failed += 1;
-                warn(&mut self.accepting.failed, reactor.now(), || {
+                warn(&mut self.accepting.failed, reactor.now(), &|| {
                     format!("a connection failed before it was accepted: {error}")
                 });
                 Accepted::More
             }
             Err(AcceptError::Exhausted(error)) => {
-                self.pause_accepting(reactor.now(), &error);
+                self.pause_accepting(source, reactor.now(), &error);
+                self.accepting.is_paused = true;
+                reactor.net.note(Key::of_source(source), Note::AcceptPaused);
                 Accepted::Paused
             }
             Err(AcceptError::Fatal(error)) => {
@@ -177,36 +285,41 @@ impl<N: Net, P: Protocol> Service<N, P> {
         }
     }
 
-    /// Whether the protocol, the limit per source or the log needs the addresses of clients.
-    fn needs_peer_address(&self) -> bool {
-        P::WANTS_PEER || self.sources.is_some() || log::log_enabled!(log::Level::Debug)
+    /// Pauses accepting from a listener if as many connections were accepted as the rate allows.
+    fn is_above_rate(&mut self, source: Source, now: Time) -> bool {
+        let rate = self.accept_rate.as_mut();
+        let Some((next, is_first)) = rate.and_then(|rate| rate.wait_until(now)) else {
+            return false;
+        };
+        self.accepting.schedule(source, next);
+        if is_first {
+            self.counters.accept_limited += 1;
+            warn(&mut self.accepting.limited, now, &|| {
+                let advice = (self.config.advice)(Shortage::Rate);
+                format!("limit of connections per second reached; new connections wait{advice}")
+            });
+        }
+        true
     }
 
-    fn pause_accepting(&mut self, now: Time, error: &io::Error) {
-        self.accepting.paused_until = Some(now + PAUSE);
+    /// Whether the protocol, a limit by address or the log needs the addresses of clients.
+    fn needs_peer_address(&mut self) -> bool {
+        let is_logged = P::IS_LOGGED && log::log_enabled!(log::Level::Debug);
+        let is_limited = self.sources.is_some() || self.filter.is_set();
+        let is_proxied = self.driver.common.protocol.proxies().is_some();
+        P::WANTS_PEER || is_limited || is_proxied || is_logged
+    }
+
+    fn pause_accepting(&mut self, source: Source, now: Time, error: &io::Error) {
+        self.accepting.schedule(source, now + PAUSE);
         self.counters.accept_paused += 1;
-        warn(&mut self.accepting.exhausted, now, || {
-            let limit = Limit::behind(error).unwrap_or(Limit::Memory);
+        warn(&mut self.accepting.exhausted, now, &|| {
             format!(
                 "accepting pauses until a connection closes or the limit is raised: {error}; \
                  new connections wait{}",
-                (self.config.advice)(Shortage::Paused(limit))
+                (self.config.advice)(Shortage::Paused(error))
             )
         });
-    }
-
-    /// Resumes accepting at the end of a pause.
-    pub(super) fn resume_accepting(&mut self, reactor: &mut Connections<N, P>) {
-        let paused_until = self.accepting.paused_until;
-        if paused_until.is_none_or(|until| reactor.now() < until) {
-            return;
-        }
-        self.accepting.paused_until = None;
-        for source in self.accepting.sources() {
-            if reactor.run_source_again(source).is_err() {
-                self.accepting.paused_until = Some(reactor.now() + PAUSE);
-            }
-        }
     }
 
     /// Admits an accepted connection, or refuses it. `peer` is its address,
@@ -221,11 +334,13 @@ impl<N: Net, P: Protocol> Service<N, P> {
             self.refuse(reactor, stream, peer, Refusal::MaxConnections);
             return;
         }
-        let counted = self.sources.as_mut().zip(peer);
-        let source = match counted.map(|(sources, peer)| sources.admit(peer.ip())) {
-            None => 0,
-            Some(Ok(source)) => source,
-            Some(Err(refusal)) => {
+        if !self.driver.common.protocol.admits() {
+            self.refuse(reactor, stream, peer, Refusal::MaxHandshakes);
+            return;
+        }
+        let source = match self.admit_peer(peer.map(|peer| peer.ip())) {
+            Ok(source) => source,
+            Err(refusal) => {
                 self.refuse(reactor, stream, peer, refusal);
                 return;
             }
@@ -243,9 +358,13 @@ impl<N: Net, P: Protocol> Service<N, P> {
             }
         };
         self.counters.opened += 1;
-        log::debug!("#{} open {}", key.serial, shown(peer));
-        let peer = peer.filter(|_| P::WANTS_PEER).map(canonical);
-        self.driver.common.protocol.opened(key.into(), peer);
+        if P::IS_LOGGED {
+            log::debug!("{key} open {}", shown(peer));
+        }
+        if source != UNADMITTED {
+            let peer = peer.filter(|_| P::WANTS_PEER).map(canonical);
+            self.driver.common.protocol.opened(key, peer);
+        }
         if let Some(reason) = self.driver.open(reactor, key) {
             self.close(reactor, key, reason);
         } else if self.drain.is_some() {
@@ -262,21 +381,19 @@ impl<N: Net, P: Protocol> Service<N, P> {
         peer: Option<SocketAddr>,
         refusal: Refusal,
     ) {
-        let ending = if P::Session::FIN_IS_RECEIPT {
-            Ending::Reset
-        } else {
-            Ending::Empty
-        };
-        reactor.net.close(stream, ending);
+        // FIN would be an empty reply, or a receipt, and would leave the server a socket in TIME_WAIT.
+        reactor.net.close(stream, Ending::Reset);
+        self.count_refused(peer, refusal, reactor.now());
+    }
+
+    /// Counts and logs a refused client.
+    pub(super) fn count_refused(&mut self, peer: Option<SocketAddr>, refusal: Refusal, now: Time) {
         self.counters.count_refused(refusal);
         let cause = || {
             let advice = (self.config.advice)(Shortage::Refused(refusal));
             format!("{}{advice}", refusal.text())
         };
-        log::debug!("refused {}: {}", shown(peer), cause());
-        warn(&mut self.accepting.refused, reactor.now(), || {
-            format!("refused a connection: {}", cause())
-        });
+        log_refused(&mut self.accepting.refused, now, peer, &cause);
     }
 }
 
@@ -290,13 +407,26 @@ pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
 }
 
 /// The address of a peer for the log.
-fn shown(peer: Option<SocketAddr>) -> String {
+pub(super) fn shown(peer: Option<SocketAddr>) -> String {
     peer.map(canonical)
         .map_or_else(|| "unknown".into(), |peer| peer.to_string())
 }
 
+#[cold]
+fn log_refused(
+    throttle: &mut Throttle,
+    now: Time,
+    peer: Option<SocketAddr>,
+    cause: &dyn Fn() -> String,
+) {
+    log::debug!("refused {}: {}", shown(peer), cause());
+    let text = || format!("refused a connection: {}", cause());
+    warn(throttle, now, &text);
+}
+
 /// Logs a warning, unless the throttle suppresses it.
-fn warn(throttle: &mut Throttle, now: Time, text: impl FnOnce() -> String) {
+#[cold]
+pub(super) fn warn(throttle: &mut Throttle, now: Time, text: &dyn Fn() -> String) {
     if let Some(suppressed) = throttle.count(now) {
         log::warn!("{}{}", text(), more(suppressed));
     }

@@ -1,9 +1,12 @@
 //! The counters of the server. Plain integers: with one thread, no atomics are needed.
 
 use crate::connection::{CloseReason, Closed};
-use crate::net::Limit;
+use std::io;
 
-/// Why a connection was refused: accepted and closed immediately, so that the client is notified. It never had a slot.
+/// Why a connection was refused: accepted and reset immediately, so that the client is notified. It never had a slot.
+///
+/// Or a proxy has reported the client, which was refused then ([`CloseReason::Refused`]): that connection counts as
+/// opened and closed, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The limit of connections is reached.
@@ -12,11 +15,28 @@ pub enum Refusal {
     MaxPerSource,
     /// There is no memory for another connection, in the process or in the kernel's epoll instance.
     NoMemory,
+    /// The protocol does not admit another connection until handshakes have completed
+    /// ([`Protocol::admits`](crate::protocol::Protocol::admits)).
+    MaxHandshakes,
+    /// Its address is not admitted ([`Server::set_address_filter`](super::Server::set_address_filter)).
+    Denied,
+    /// Connections come from [proxies](crate::protocol::Protocol::proxies), and it does not.
+    NotProxy,
 }
 
 impl Refusal {
     /// The number of causes.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 6;
+
+    /// All causes, in the order of their numbers.
+    pub const ALL: [Refusal; Refusal::COUNT] = [
+        Refusal::MaxConnections,
+        Refusal::MaxPerSource,
+        Refusal::NoMemory,
+        Refusal::MaxHandshakes,
+        Refusal::Denied,
+        Refusal::NotProxy,
+    ];
 
     /// The limit that was reached, for the log.
     #[must_use]
@@ -25,17 +45,22 @@ impl Refusal {
             Refusal::MaxConnections => "connection limit reached",
             Refusal::MaxPerSource => "connection limit of its source reached",
             Refusal::NoMemory => "no memory for another connection",
+            Refusal::MaxHandshakes => "handshake limit reached",
+            Refusal::Denied => "its address is not admitted",
+            Refusal::NotProxy => "its address is not that of a proxy",
         }
     }
 }
 
 /// A limit that prevents new connections; [`Config::advice`](super::Config::advice) returns the remedy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortage {
+#[derive(Clone, Copy, Debug)]
+pub enum Shortage<'a> {
     /// A connection was refused.
     Refused(Refusal),
-    /// Accepting is paused, because a limit of the process or the system is reached.
-    Paused(Limit),
+    /// Accepting is paused, because a limit of the process or the system is reached. accept(2) returned this error.
+    Paused(&'a io::Error),
+    /// Accepting is paused, because [`Config::accept_rate`](super::Config::accept_rate) is reached.
+    Rate,
 }
 
 /// Counters since the start of the server.
@@ -46,7 +71,7 @@ pub enum Shortage {
 pub struct Counters {
     /// Connections that were accepted and admitted.
     pub opened: u64,
-    /// Connections that were closed, by the [`index`](CloseReason::index) of the reason.
+    /// Connections that were closed, by `reason as usize`.
     pub closed: [u64; CloseReason::COUNT],
     /// Connections that were refused, by cause.
     pub refused: [u64; Refusal::COUNT],
@@ -54,6 +79,8 @@ pub struct Counters {
     pub accept_failed: u64,
     /// Pauses of accepting, because file descriptors or memory were exhausted.
     pub accept_paused: u64,
+    /// Pauses of accepting, because the limit of connections per second was reached.
+    pub accept_limited: u64,
     /// Bytes received on closed connections.
     pub bytes_in: u64,
     /// Bytes sent on closed connections.
@@ -62,7 +89,7 @@ pub struct Counters {
 
 impl Counters {
     pub(super) fn count_closed(&mut self, closed: &Closed) {
-        self.closed[closed.reason.index()] += 1;
+        self.closed[closed.reason as usize] += 1;
         self.bytes_in += closed.bytes_in;
         self.bytes_out += closed.bytes_out;
     }
@@ -92,7 +119,7 @@ impl Counters {
     /// The number of connections closed for `reason`.
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
-        self.closed[reason.index()]
+        self.closed[reason as usize]
     }
 }
 

@@ -1,9 +1,10 @@
 //! The drain: empty the accept queues, answer the received input, flush, send FIN; at the deadline, close what remains.
 
-use super::{Exit, Service};
+use super::{Counters, Exit, Request, Service};
 use crate::connection::{CloseReason, Connections, Owner};
-use crate::net::{Key, Net, Readiness, Signal, Time};
+use crate::net::{Key, Net, Note, Readiness, Signal, Source, Time};
 use crate::protocol::Protocol;
+use crate::time::in_units;
 use std::time::Duration;
 
 /// The number of slots that the drain visits in one iteration, so that a million of them do not delay active
@@ -40,14 +41,20 @@ impl<N: Net, P: Protocol> Service<N, P> {
     /// Handles the received signals: the first starts a drain, a later one may stop the server.
     pub(super) fn on_signals(&mut self, reactor: &mut Connections<N, P>) {
         while let Some(signal) = reactor.net.take_signal() {
+            let request = match signal {
+                Signal::Upgrade => Some(Request::Upgrade),
+                Signal::Reload => Some(Request::Reload),
+                Signal::Report => Some(Request::Report),
+                Signal::Terminate | Signal::Interrupt | Signal::Hangup => None,
+            };
+            if let Some(request) = request {
+                self.request(request);
+                continue;
+            }
             if let Some(drain) = &self.drain {
                 let since_first = reactor.now().since(drain.start);
                 if self.exit.is_none() && ends_drain(signal, since_first) {
-                    log::warn!(
-                        "{}: second signal, exiting immediately with {}",
-                        signal.name(),
-                        connections(reactor.len() as u64)
-                    );
+                    log_interrupted(signal, reactor.len());
                     self.exit = Some(Ok(Exit::Interrupted));
                 }
                 continue;
@@ -58,31 +65,54 @@ impl<N: Net, P: Protocol> Service<N, P> {
     }
 
     /// Starts a drain for `cause`, unless one has started already.
-    pub(super) fn begin_drain(
-        &mut self,
-        reactor: &mut Connections<N, P>,
-        cause: &str,
-        start: Time,
-    ) {
+    pub(super) fn begin_drain(&mut self, reactor: &mut Connections<N, P>, cause: &str, now: Time) {
         if self.drain.is_some() {
             return;
         }
         self.close_listeners(reactor);
-        log::info!(
-            "{cause}: draining {} for at most {:?}; another SIGTERM or SIGINT exits immediately",
-            connections(reactor.len() as u64),
-            self.config.drain_timeout
-        );
+        log_begun(cause, reactor.len(), self.config.drain_timeout);
         self.drain = Some(Drain {
-            deadline: start + self.config.drain_timeout,
-            start,
+            deadline: now + self.config.drain_timeout,
+            start: now,
             next_slot: 0,
             has_visited_all: false,
         });
+        let signals = Key::of_source(Source::SIGNALS);
+        reactor.net.note(signals, Note::Drain);
+    }
+
+    /// Stops accepting without emptying the accept queues: another process accepts from the same listeners.
+    pub(super) fn retire(&mut self, reactor: &mut Connections<N, P>, linger: Duration) {
+        for listener in self.accepting.take_all() {
+            reactor.net.close_listener(listener);
+        }
+        // Without connections no event follows.
+        let linger = if reactor.is_empty() {
+            Duration::ZERO
+        } else {
+            linger
+        };
+        self.retires_at = Some(reactor.net.now() + linger);
+    }
+
+    /// Starts a drain when the server was retired, and its connections have ended or its time is over.
+    fn end_retirement(&mut self, reactor: &mut Connections<N, P>) {
+        let Some(at) = self.retires_at else { return };
+        let now = reactor.now();
+        if self.drain.is_some() {
+            return;
+        }
+        if reactor.is_empty() {
+            log::info!("upgrade: this process has no connection left, and exits");
+            self.stop(Exit::Drained);
+        } else if now >= at {
+            self.begin_drain(reactor, "the time after the upgrade is over", now);
+        }
     }
 
     /// Drains the next connections. Stops the server when all have closed, at the latest at the deadline.
     pub(super) fn continue_drain(&mut self, reactor: &mut Connections<N, P>) {
+        self.end_retirement(reactor);
         let Some(drain) = &mut self.drain else { return };
         let now = reactor.now();
         let end = reactor.slots_end();
@@ -98,16 +128,22 @@ impl<N: Net, P: Protocol> Service<N, P> {
         if now >= deadline {
             self.expire_drain(reactor);
         }
-        if reactor.is_empty() && !self.accepting.is_open() && self.exit.is_none() {
-            log::info!(
-                "drained in {:.1} s: {} served, {} refused, {} bytes in, {} out",
-                now.since(start).as_secs_f64(),
-                connections(self.counters.opened),
-                self.counters.refused_in_all(),
-                self.counters.bytes_in,
-                self.counters.bytes_out
-            );
-            self.exit = Some(Ok(Exit::Drained));
+        if reactor.is_empty() && !self.accepting.is_open() && !self.is_stopped() {
+            log_drained(now.since(start), &self.counters);
+            self.stop(Exit::Drained);
+        }
+    }
+
+    /// Whether this iteration stops the server.
+    fn is_stopped(&self) -> bool {
+        !matches!(self.exit, None | Some(Ok(Exit::Requested)))
+    }
+
+    /// Stops the server, unless this iteration stops it for another reason. A request of this iteration is void: without
+    /// an event, no later one need come.
+    fn stop(&mut self, exit: Exit) {
+        if !self.is_stopped() {
+            self.exit = Some(Ok(exit));
         }
     }
 
@@ -115,6 +151,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
     pub(super) fn drain_connection(&mut self, reactor: &mut Connections<N, P>, key: Key) {
         if let Some(slot) = reactor.find(key) {
             slot.tenant.drain();
+            reactor.net.note(key, Note::Drain);
         }
         if let Some(reason) = self.driver.drive(reactor, key, Readiness::NONE) {
             self.close(reactor, key, reason);
@@ -140,16 +177,52 @@ impl<N: Net, P: Protocol> Service<N, P> {
         self.close_all(reactor);
         let reset = self.counters.closed_for(CloseReason::DrainExpired);
         if reset > 0 {
-            log::warn!(
-                "drain expired after {:?}: {} reset",
-                self.config.drain_timeout,
-                connections(reset)
-            );
+            log_expired(self.config.drain_timeout, reset);
         }
     }
 }
 
+#[cold]
+fn log_begun(cause: &str, live: usize, timeout: Duration) {
+    log::info!(
+        "{cause}: draining {} for at most {}; another SIGTERM or SIGINT exits immediately",
+        connections(live as u64),
+        in_units(timeout)
+    );
+}
+
+#[cold]
+fn log_interrupted(signal: Signal, live: usize) {
+    log::warn!(
+        "{}: second signal, exiting immediately with {}",
+        signal.name(),
+        connections(live as u64)
+    );
+}
+
+#[cold]
+fn log_drained(time: Duration, counters: &Counters) {
+    log::info!(
+        "drained in {:.1} s: {} served, {} refused, {} bytes in, {} out",
+        time.as_secs_f64(),
+        connections(counters.opened),
+        counters.refused_in_all(),
+        counters.bytes_in,
+        counters.bytes_out
+    );
+}
+
+#[cold]
+fn log_expired(timeout: Duration, reset: u64) {
+    log::warn!(
+        "drain expired after {}: {} reset",
+        in_units(timeout),
+        connections(reset)
+    );
+}
+
 /// Whether a signal ends the drain, this long after the first signal; if not, logs why.
+#[cold]
 fn ends_drain(signal: Signal, since_first: Duration) -> bool {
     let name = signal.name();
     if signal == Signal::Hangup {

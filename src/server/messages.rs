@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::connection::{Connections, Owner};
-use crate::net::{Key, Net, Time};
+use crate::net::{Net, Time};
 use crate::protocol::{Finish, Message, Protocol};
 
 impl<N: Net, P: Protocol> Service<N, P> {
@@ -36,7 +36,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
     /// Sends a message to its connection, if that can still send, or closes the connection of a slow reader.
     #[inline(never)]
     fn send_message(&mut self, reactor: &mut Connections<N, P>, message: &Message) {
-        let key = Key::from(message.to);
+        let key = message.to;
         let overload = self.driver.overload_reason(reactor, key);
         let mut closes_for = None;
         self.write(reactor, key, |outbox| {

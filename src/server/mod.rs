@@ -3,29 +3,44 @@
 //! A [`Server`] consists of a [`Net`], a [`Protocol`] and a [`Config`]; [`Server::run`] serves until a signal stops it.
 
 mod accepting;
+mod admission;
 mod counters;
 mod draining;
+mod figures;
+mod iterations;
 mod messages;
+mod proxied;
 mod records;
+mod saving;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod totals;
 
 pub use counters::{Counters, Refusal, Shortage};
+pub use figures::{Deadlines, Figures};
+pub use iterations::IterationStats;
+pub use saving::{SavedConnection, SavedServer};
+pub use totals::Totals;
 
-use crate::connection::{Closed, Common, Connections, Driver, Limits, Owner, Pool, Timeouts};
-use crate::net::{Key, ListenOptions, Net, Source, Time, backlog_in_force};
-use crate::protocol::Protocol;
+use crate::connection::{
+    CloseReason, Closed, Common, Connections, Driver, Limits, Owner, Timeouts,
+};
+use crate::net::{Key, ListenOptions, Net, Note, Source, Time, backlog_in_force};
+use crate::protocol::{Protocol, UNADMITTED};
 use crate::reactor::Reactor;
 use accepting::Accepting;
+use admission::{AcceptRate, AddressFilter};
 use draining::Drain;
-pub use records::RecordSink;
+use iterations::Iterations;
 use records::Records;
 use sources::Sources;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
+use totals::Earlier;
 
 /// How the server treats its connections. The defaults are those of `echoloop serve`.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +49,12 @@ pub struct Config {
     pub max_connections: usize,
     /// The most connections from one source (an IPv4 address or an IPv6 /64) at a time; `None`: unlimited.
     pub max_per_source: Option<usize>,
+    /// The most connections accepted per second, after a burst of as many; further ones stay in the accept queue.
+    /// `None`: unlimited.
+    pub accept_rate: Option<NonZeroU32>,
+    /// The least rate in bytes per second at which a peer is to acknowledge its pending output, measured over the
+    /// stall timeout; `None`: any byte is enough. It has no effect without [`stall_timeout`](Config::stall_timeout).
+    pub min_rate: Option<NonZeroU64>,
     /// Bytes of pending output per peer above which the server stops reading from it.
     pub max_pending: usize,
     /// Bytes of buffer memory of all connections. Near the limit the server stops reading from the connections with the
@@ -43,6 +64,8 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// Close a connection whose peer acknowledged no byte of its pending output for this long; `None`: never.
     pub stall_timeout: Option<Duration>,
+    /// Close a connection whose session has not completed its handshake after this long; `None`: never.
+    pub handshake_timeout: Option<Duration>,
     /// The most time that a drain takes; then the server closes the remaining connections.
     pub drain_timeout: Duration,
     /// The time to poll before each blocking wait.
@@ -53,7 +76,7 @@ pub struct Config {
     pub accepts_per_iteration: usize,
     /// The remedy for a shortage, appended to the warning in the log. The library has no flags to name, so the program
     /// provides the text.
-    pub advice: fn(Shortage) -> String,
+    pub advice: fn(Shortage<'_>) -> String,
 }
 
 impl Default for Config {
@@ -61,10 +84,13 @@ impl Default for Config {
         Config {
             max_connections: 1_000_000,
             max_per_source: None,
+            accept_rate: None,
+            min_rate: None,
             max_pending: Limits::default().max_pending,
             max_buffered: 256 * 1024 * 1024,
             idle_timeout: None,
             stall_timeout: Some(Duration::from_secs(60)),
+            handshake_timeout: None,
             drain_timeout: Duration::from_secs(10),
             spin: Duration::ZERO,
             budget: Limits::default().budget,
@@ -74,13 +100,31 @@ impl Default for Config {
     }
 }
 
-/// Why a server stopped.
+/// Why [`Server::run`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A signal started a drain, and all connections have closed, at the latest when the drain expired.
     Drained,
     /// A second SIGTERM or SIGINT arrived during the drain, more than 500 ms after the first signal.
     Interrupted,
+    /// The server has not stopped: its program is to handle the [requests](Server::take_requests), and call it again.
+    Requested,
+}
+
+/// What the program of a server is to do between two iterations ([`Server::take_requests`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// SIGUSR2 has arrived.
+    Upgrade,
+    /// SIGHUP has arrived.
+    Reload,
+    /// SIGUSR1 has arrived.
+    Report,
+    /// [`Source::PROGRAM`] is ready.
+    Source,
+    /// [`Source::ADMIN`] is ready.
+    Admin,
 }
 
 /// A server of the protocol `P` on the network `N`.
@@ -96,9 +140,19 @@ struct Service<N: Net, P: Protocol> {
     counters: Counters,
     /// `None` if connections per source are not limited.
     sources: Option<Sources>,
+    filter: AddressFilter,
+    /// `None` if the rate is not limited.
+    accept_rate: Option<AcceptRate>,
     config: Config,
     drain: Option<Drain>,
-    records: Records<N>,
+    /// The end of the time for which the server serves its connections without accepting others.
+    retires_at: Option<Time>,
+    /// `None` if iterations are not measured.
+    iterations: Option<Box<Iterations>>,
+    records: Records,
+    requests: Vec<Request>,
+    /// What other processes had counted before this one took over.
+    earlier: Earlier,
     exit: Option<io::Result<Exit>>,
 }
 
@@ -114,17 +168,24 @@ impl<N: Net, P: Protocol> Server<N, P> {
             idle: config.idle_timeout,
             stall: config.stall_timeout,
             connect: None,
+            handshake: config.handshake_timeout,
         };
         Server {
             reactor: Reactor::new(net, timeouts.by_class(), config.spin),
             service: Service {
-                driver: Driver::new(common),
+                driver: Driver::new(common).with_min_rate(config.min_rate),
                 accepting: Accepting::new(),
                 counters: Counters::default(),
                 sources: config.max_per_source.map(Sources::new),
+                filter: AddressFilter::NONE,
+                accept_rate: config.accept_rate.map(|rate| AcceptRate::new(rate.get())),
                 config,
                 drain: None,
+                retires_at: None,
+                iterations: None,
                 records: Records::new(),
+                requests: Vec::new(),
+                earlier: Earlier::default(),
                 exit: None,
             },
         }
@@ -135,8 +196,7 @@ impl<N: Net, P: Protocol> Server<N, P> {
     /// # Errors
     /// The error of `socket`, `bind` or `listen`, such as an address that is in use or not local.
     pub fn listen(&mut self, options: &ListenOptions) -> io::Result<SocketAddr> {
-        let net = &mut self.reactor.net;
-        let address = self.service.accepting.listen(net, options)?;
+        let address = self.listen_silently(options)?;
         log::info!(
             "listening on {address} ({}, backlog {})",
             self.service.driver.common.protocol.name(),
@@ -145,12 +205,31 @@ impl<N: Net, P: Protocol> Server<N, P> {
         Ok(address)
     }
 
-    /// Where records go ([`Finish::Record`](crate::protocol::Finish::Record)), of a protocol that has them.
-    pub fn set_record_sink(&mut self, sink: RecordSink<N>) {
-        self.service.records.sink = sink;
+    /// Admits only clients with addresses for which `admits` is true; an IPv4 client of an IPv6 listener has an IPv4
+    /// address. The server resets the others.
+    pub fn set_address_filter(&mut self, admits: impl Fn(IpAddr) -> bool + 'static) {
+        self.service.filter = AddressFilter::new(admits);
     }
 
-    /// Serves until a signal stops the server.
+    /// As [`listen`](Server::listen), without a log line.
+    ///
+    /// # Errors
+    /// As [`listen`](Server::listen).
+    pub fn listen_silently(&mut self, options: &ListenOptions) -> io::Result<SocketAddr> {
+        let net = &mut self.reactor.net;
+        self.service.accepting.listen(net, options)
+    }
+
+    /// Sets where records go ([`Finish::Record`](crate::protocol::Finish::Record)), of a protocol that has them.
+    /// Without a sink, the first record ends the server.
+    ///
+    /// Writes to `sink` must not block. The bytes of a record arrive in order, and the next record follows only after all
+    /// of them. After `WouldBlock` the next write follows when [`Source::STDOUT`] is ready. Another error ends the server.
+    pub fn set_record_sink(&mut self, sink: impl io::Write + 'static) {
+        self.service.records.sink = Box::new(sink);
+    }
+
+    /// Serves until a signal stops the server, or its program is to handle a request.
     ///
     /// # Errors
     /// The error of the selector or of a listener with which the server cannot continue.
@@ -164,8 +243,8 @@ impl<N: Net, P: Protocol> Server<N, P> {
         }
     }
 
-    /// Runs one iteration of the event loop. Returns why the server has stopped, if it has; then all connections are
-    /// closed.
+    /// Runs one iteration of the event loop. Returns why the server has stopped, if it has, with all connections closed; or
+    /// [`Exit::Requested`].
     ///
     /// # Errors
     /// As [`Server::run`].
@@ -173,16 +252,24 @@ impl<N: Net, P: Protocol> Server<N, P> {
     #[inline(always)]
     pub fn run_iteration(&mut self) -> io::Result<Option<Exit>> {
         self.service.run_iteration(&mut self.reactor)?;
-        self.service.resume_accepting(&mut self.reactor);
         self.service.continue_drain(&mut self.reactor);
         while self.service.send_messages(&mut self.reactor) {
             self.service.continue_drain(&mut self.reactor);
         }
+        if self.service.iterations.is_some() {
+            self.service.count_iteration(&self.reactor);
+        }
         let exit = self.service.exit.take();
-        if exit.is_some() {
+        if exit.is_some() && !matches!(exit, Some(Ok(Exit::Requested))) {
             self.service.close_all(&mut self.reactor);
         }
         exit.transpose()
+    }
+
+    /// Measures the iterations of the event loop from now on, for [`figures`](Server::figures), and logs a warning if one
+    /// takes longer than `slow`, if that is given. It takes a reading of the clock per iteration.
+    pub fn measure_iterations(&mut self, slow: Option<Duration>) {
+        self.service.iterations = Some(Iterations::new(slow));
     }
 
     /// Starts a drain, as the first SIGTERM does: the next iterations answer the input that has arrived, flush the output,
@@ -190,6 +277,27 @@ impl<N: Net, P: Protocol> Server<N, P> {
     pub fn drain(&mut self) {
         let now = self.reactor.net.now();
         self.service.begin_drain(&mut self.reactor, "stop", now);
+    }
+
+    /// Stops accepting, since another process accepts from the same listeners, and serves the remaining connections:
+    /// when they have ended, or after `linger`, a drain follows.
+    pub fn retire(&mut self, linger: Duration) {
+        self.service.retire(&mut self.reactor, linger);
+    }
+
+    /// Resets all connections.
+    pub fn reset_all(&mut self) {
+        self.service.close_all(&mut self.reactor);
+    }
+
+    /// Whether a drain has started.
+    pub fn is_draining(&self) -> bool {
+        self.service.drain.is_some()
+    }
+
+    /// What the program is to do after [`Exit::Requested`].
+    pub fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.service.requests)
     }
 
     /// The counters since the start of the server.
@@ -207,28 +315,15 @@ impl<N: Net, P: Protocol> Server<N, P> {
         self.service.driver.common.pool.held()
     }
 
-    /// As [`buffered`](Server::buffered), but added up over the connections. For tests.
-    pub fn count_buffered(&mut self) -> usize {
-        let slots = 0..self.reactor.slots_end();
-        let footprint = |index| {
-            let slot = self.reactor.find(self.reactor.key_at(index)?)?;
-            Some(slot.tenant.footprint(&self.service.driver.common.pool))
-        };
-        slots.filter_map(footprint).sum()
-    }
-
-    /// The next connection gets the serial number after this one. For tests.
-    pub fn set_last_serial(&mut self, serial: u32) {
-        self.reactor.set_last_serial(serial);
-    }
-
-    /// The buffer memory of all connections.
-    pub fn pool(&mut self) -> &mut Pool {
-        &mut self.service.driver.common.pool
+    /// The event loop and its connections. For tests.
+    #[doc(hidden)]
+    pub fn parts(&mut self) -> (&mut Connections<N, P>, &mut Driver<P>) {
+        (&mut self.reactor, &mut self.service.driver)
     }
 
     /// Makes the allocation of slots and queue entries fail, and that of entries for new sources; or succeed again. For
     /// tests.
+    #[doc(hidden)]
     pub fn set_out_of_memory(&mut self, slots: bool, sources: bool) {
         self.reactor.set_out_of_memory(slots);
         if let Some(table) = &mut self.service.sources {
@@ -236,9 +331,22 @@ impl<N: Net, P: Protocol> Server<N, P> {
         }
     }
 
+    /// The protocol, with the data that its sessions share.
+    pub fn protocol(&mut self) -> &mut P {
+        &mut self.service.driver.common.protocol
+    }
+
     /// The network that the server runs on.
     pub fn net(&mut self) -> &mut N {
         &mut self.reactor.net
+    }
+}
+
+impl<N: Net, P: Protocol> Service<N, P> {
+    /// Lets the program handle a request after this iteration, unless the server stops.
+    fn request(&mut self, request: Request) {
+        self.requests.push(request);
+        self.exit.get_or_insert(Ok(Exit::Requested));
     }
 }
 
@@ -250,15 +358,39 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
         &mut self.driver
     }
 
+    #[inline]
+    fn driven(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        ended: Option<CloseReason>,
+    ) -> Option<CloseReason> {
+        let proxies = self.driver.common.protocol.proxies();
+        match proxies.and_then(|proxies| proxies.take_report(key)) {
+            Some(report) if ended.is_none() => self.admit_reported(reactor, key, report.client),
+            _ => ended,
+        }
+    }
+
     fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
         match source {
             Source::SIGNALS => self.on_signals(reactor),
             Source::STDOUT => self.records.writer.on_writable(),
-            _ => self.accept(reactor, source),
+            Source::PROGRAM => self.request(Request::Source),
+            Source::ADMIN => self.request(Request::Admin),
+            _ => self.accepting.schedule(source, Time::ZERO),
         }
     }
 
     fn events_handled(&mut self, reactor: &mut Connections<N, P>) {
+        let accepts_at = self.accepting.accepts_at;
+        if accepts_at.is_some_and(|at| at <= reactor.now()) {
+            self.accept_due(reactor);
+            if self.accepting.accepts_at == Some(Time::ZERO) {
+                let listener = Key::of_source(Source::listener(0));
+                reactor.net.note(listener, Note::AcceptBudgetUsed);
+            }
+        }
         if self.driver.has_records() {
             self.deliver_records(reactor);
         }
@@ -267,16 +399,16 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
 
     fn wake_at(&self) -> Option<Time> {
         let drain = self.drain.as_ref().map(Drain::wake_at);
-        if self.records.has_more {
-            return Some(Time::ZERO);
-        }
-        let evicts = self.driver.evicts_at();
-        let others = self.accepting.paused_until.into_iter().chain(evicts);
-        let due = drain.into_iter().chain(others).min();
-        match self.driver.common.protocol.wake_at() {
-            None => due,
-            Some(at) => Some(due.map_or(at, |due| due.min(at))),
-        }
+        let records = self.records.has_more.then_some(Time::ZERO);
+        let (evicts, accepts) = (self.driver.evicts_at(), self.accepting.accepts_at);
+        let protocol = self.driver.common.protocol.wake_at();
+        let retires = self.retires_at.filter(|_| self.drain.is_none());
+        let due = drain
+            .into_iter()
+            .chain(records)
+            .chain(evicts)
+            .chain(retires);
+        due.chain(accepts).chain(protocol).min()
     }
 
     fn closed(&mut self, _: &mut Connections<N, P>, key: Key, closed: Closed) {
@@ -286,11 +418,15 @@ impl<N: Net, P: Protocol> Owner<N, P> for Service<N, P> {
         }
         self.accepting.on_fd_released();
         self.records.on_closed(key);
-        self.driver.common.protocol.closed(key.into());
+        if closed.tag != UNADMITTED {
+            self.driver.common.protocol.closed(key);
+        }
+        if !P::IS_LOGGED {
+            return;
+        }
         let (reason, bytes_in, bytes_out) = (closed.reason, closed.bytes_in, closed.bytes_out);
         log::debug!(
-            "#{} closed: {reason}, {bytes_in} bytes in, {bytes_out} out{}",
-            key.serial,
+            "{key} closed: {reason}, {bytes_in} bytes in, {bytes_out} out{}",
             closed
                 .error
                 .map_or_else(String::new, |error| format!(" ({error})"))

@@ -8,45 +8,61 @@ use super::accepting::canonical;
 use crate::connection::{Connections, Owner};
 use crate::net::{Key, Net, NonBlockingWriter, Stream};
 use crate::protocol::Protocol;
-use std::io::{self, ErrorKind};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
 
 /// How many bytes are delivered in one iteration.
 const BYTES_PER_ITERATION: usize = 256 * 1024;
 
-/// Takes some bytes of a record without blocking, and returns how many.
-///
-/// The bytes of a record arrive in order, and the next record follows only after all of them. After `WouldBlock` the
-/// sink is called again when [`Source::STDOUT`](crate::net::Source::STDOUT) is ready. Another error ends the server.
-pub type RecordSink<N> = fn(&mut N, &[u8]) -> io::Result<usize>;
-
 /// The delivery of records.
-#[derive(Debug)]
-pub(super) struct Records<N> {
-    pub(super) sink: RecordSink<N>,
+pub(super) struct Records {
+    pub(super) sink: Box<dyn Write>,
     pub(super) writer: NonBlockingWriter,
     /// The budget of an iteration was used up: no event need come for the rest.
     pub(super) has_more: bool,
     /// The connection whose record is partly delivered, and how many bytes of it.
     delivered: Option<(Key, u64)>,
+    /// The clients that proxies have reported, for the log.
+    clients: HashMap<Key, SocketAddr>,
 }
 
-impl<N> Records<N> {
+impl Records {
     pub(super) fn new() -> Self {
         Records {
-            sink: |_, _| Err(ErrorKind::NotConnected.into()),
+            // It accepts nothing, so the first record ends the server.
+            sink: Box::new(<&mut [u8]>::default()),
             writer: NonBlockingWriter::default(),
             has_more: false,
             delivered: None,
+            clients: HashMap::new(),
         }
+    }
+
+    /// Keeps the client of a connection until it closes; without memory, the log does not name it.
+    pub(super) fn keep_client(&mut self, key: Key, client: SocketAddr) {
+        if self.clients.try_reserve(1).is_ok() {
+            self.clients.insert(key, client);
+        }
+    }
+
+    /// The connection whose record is partly delivered, and how many bytes of it.
+    pub(super) fn delivered(&self) -> Option<(Key, u64)> {
+        self.delivered
+    }
+
+    /// Continues the delivery of another process.
+    pub(super) fn restore_delivered(&mut self, key: Key, bytes: u64) {
+        self.delivered = Some((key, bytes));
     }
 
     /// A connection has closed. If its record was partly delivered, the rest is missing.
     pub(super) fn on_closed(&mut self, closed: Key) {
+        if !self.clients.is_empty() {
+            self.clients.remove(&closed);
+        }
         if let Some((key, bytes)) = self.delivered.take_if(|(key, _)| *key == closed) {
-            log::warn!(
-                "#{} closes with only {bytes} bytes of its record delivered",
-                key.serial
-            );
+            log::warn!("{key} closes with only {bytes} bytes of its record delivered");
         }
     }
 }
@@ -64,10 +80,9 @@ impl<N: Net, P: Protocol> Service<N, P> {
                 return;
             }
             let Records { sink, writer, .. } = &mut self.records;
-            let taken = self.driver.take_record(reactor, key, |net, record| {
-                writer.write(&record[..record.len().min(budget)], |bytes| {
-                    sink(net, bytes)
-                })
+            let taken = self.driver.take_record(reactor, key, |record| {
+                let piece = &record[..record.len().min(budget)];
+                writer.write(piece, |bytes| sink.write(bytes))
             });
             let (count, ended) = match taken {
                 Ok(taken) => taken,
@@ -83,22 +98,30 @@ impl<N: Net, P: Protocol> Service<N, P> {
             match ended {
                 None => self.records.delivered = Some((key, bytes)),
                 Some(reason) => {
-                    log_delivered::<N, P>(reactor, key, bytes);
+                    let client = self.client_of(reactor, key);
+                    log_delivered(key, bytes, client);
                     self.close(reactor, key, reason);
                 }
             }
         }
     }
+
+    /// The address of a client for the log, if it is known.
+    fn client_of(&mut self, reactor: &mut Connections<N, P>, key: Key) -> Option<SocketAddr> {
+        match self.driver.common.protocol.proxies() {
+            // The peer is not the client.
+            Some(_) => self.records.clients.get(&key).copied(),
+            None => reactor.find(key)?.stream.peer_addr().ok(),
+        }
+    }
 }
 
-fn log_delivered<N: Net, P: Protocol>(reactor: &mut Connections<N, P>, key: Key, bytes: u64) {
-    let slot = reactor.find(key);
-    match slot.and_then(|slot| slot.stream.peer_addr().ok()) {
-        Some(peer) => {
-            let peer = canonical(peer);
-            log::info!("#{} collected {bytes} bytes from {peer}", key.serial);
-        }
-        // The client has reset the connection since its FIN, so the kernel no longer knows its address.
-        None => log::info!("#{} collected {bytes} bytes", key.serial),
+#[cold]
+fn log_delivered(key: Key, bytes: u64, peer: Option<SocketAddr>) {
+    match peer {
+        Some(peer) => log::info!("{key} collected {bytes} bytes from {}", canonical(peer)),
+        // The client has reset the connection since its FIN, so the kernel no longer knows its address; or it was not
+        // reported, or before an upgrade.
+        None => log::info!("{key} collected {bytes} bytes"),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::memory::can_grow;
+use crate::protocol::UNADMITTED;
 use slab::Slab;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,6 +11,9 @@ use std::net::IpAddr;
 /// The number of parts of the table. Each part grows separately, so an admission moves at most a thousandth of the
 /// table and not all of it.
 const PARTS: usize = 1024;
+
+/// The index of no source, for a connection that is not counted.
+pub(super) const UNCOUNTED: u32 = UNADMITTED - 1;
 
 /// Counts connections per source: an IPv4 address, or the /64 of an IPv6 address, since a host may use any address of
 /// its /64 (RFC 6177).
@@ -52,12 +56,27 @@ impl Sources {
 
     /// Counts a connection from `address`. Returns the index for [`release`](Sources::release).
     pub(super) fn admit(&mut self, address: IpAddr) -> Result<u32, Refusal> {
-        let prefix = prefix_of(address);
+        self.count(prefix_of(address), self.limit)
+    }
+
+    /// Counts a connection that another process has admitted.
+    pub(super) fn restore(&mut self, prefix: u128) -> Result<u32, Refusal> {
+        self.count(prefix, usize::MAX)
+    }
+
+    /// The prefix of the source of this index.
+    pub(super) fn prefix(&self, index: u32) -> Option<u128> {
+        let (number, place) = (index as usize % PARTS, index as usize / PARTS);
+        let source = self.parts[number].counts.get(place)?;
+        Some(source.prefix)
+    }
+
+    fn count(&mut self, prefix: u128, limit: usize) -> Result<u32, Refusal> {
         let number = self.part_of(prefix);
         let part = &mut self.parts[number];
         if let Some(&place) = part.indices.get(&prefix) {
             return match part.counts.get_mut(place) {
-                Some(source) if source.connections < self.limit => {
+                Some(source) if source.connections < limit => {
                     source.connections += 1;
                     index_of(number, place)
                 }
@@ -103,7 +122,10 @@ impl Sources {
 /// The index of a source, from its part and the place in it.
 fn index_of(part: usize, place: usize) -> Result<u32, Refusal> {
     let index = place as u64 * PARTS as u64 + part as u64;
-    u32::try_from(index).map_err(|_| Refusal::NoMemory)
+    match u32::try_from(index) {
+        Ok(index) if index < UNCOUNTED => Ok(index),
+        _ => Err(Refusal::NoMemory),
+    }
 }
 
 /// Identifies a source. The lower half is zero for IPv6 only, so the address families do not overlap.

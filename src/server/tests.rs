@@ -1,13 +1,14 @@
 //! What a protocol gets from the server beside the calls of its sessions, over real sockets in one thread.
 
-use super::{Config, Exit, Server};
+use super::{Config, Exit, Request, Server};
 use crate::connection::CloseReason;
-use crate::net::{ListenOptions, MioNet, Net, Time};
+use crate::net::{ListenOptions, MioNet, Net, Source, Time};
 use crate::protocol::{ConnectionId, Context, Message, Outbox, Protocol, Session};
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -226,9 +227,15 @@ fn message_to_a_closed_connection_is_dropped() {
     drop(client);
     fixture.run_until(|state| !state.closed.is_empty());
     let (mut client, id) = fixture.connect();
-    assert_eq!(stale.slot(), id.slot(), "the slot is used again");
+    assert_eq!(stale.slot, id.slot, "the slot is used again");
     fixture.send(Message::new(stale, *b"stale").then_close());
-    fixture.send(Message::new(ConnectionId::new(7, 99), *b"unknown"));
+    fixture.send(Message::new(
+        ConnectionId {
+            slot: 7,
+            serial: 99,
+        },
+        *b"unknown",
+    ));
     fixture.send(Message::new(id, *b"x"));
     assert_receives(&mut client, b"x");
     client.set_nonblocking(true).unwrap();
@@ -344,4 +351,61 @@ fn drain_without_connections_exits_in_the_next_iteration() {
     let mut fixture = Fixture::new();
     fixture.server.drain();
     assert_eq!(fixture.server.run_iteration().unwrap(), Some(Exit::Drained));
+}
+
+/// Without an event, no iteration need follow in which the end could be reported.
+#[test]
+fn request_in_the_last_iteration_of_a_drain_does_not_hide_its_end() {
+    let mut fixture = Fixture::new();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(b"ready").unwrap();
+    let net = fixture.server.net();
+    net.watch_fd(&theirs, Source::PROGRAM, false).unwrap();
+    assert_eq!(fixture.run_iteration(), Some(Exit::Requested));
+    assert_eq!(fixture.server.take_requests(), [Request::Source]);
+    ours.write_all(b"again").unwrap();
+    fixture.server.drain();
+    assert_eq!(fixture.run_iteration(), Some(Exit::Drained));
+}
+
+#[test]
+fn figures_are_those_of_the_connections_now() {
+    let hour = Some(Duration::from_secs(3600));
+    let mut fixture = Fixture::<false>::with_config(Config {
+        idle_timeout: hour,
+        max_connections: 7,
+        ..Config::default()
+    });
+    let clients = [fixture.connect(), fixture.connect()];
+    let figures = fixture.server.figures();
+    assert_eq!((figures.live, figures.max_connections), (2, 7));
+    assert_eq!(figures.deadlines.idle, 2);
+    assert_eq!(figures.counters.opened, 2);
+    assert!(!figures.is_draining);
+    assert!(fixture.server.wakes_at().is_some());
+    fixture.server.drain();
+    let _ = fixture.run_iteration();
+    let figures = fixture.server.figures();
+    assert_eq!((figures.deadlines.idle, figures.deadlines.linger), (0, 2));
+    assert!(figures.is_draining);
+    drop(clients);
+}
+
+#[test]
+fn accept_budget_of_1_admits_one_connection_per_iteration() {
+    let mut fixture = Fixture::<false>::with_config(Config {
+        accepts_per_iteration: 1,
+        ..Config::default()
+    });
+    let clients = [(); 3].map(|()| TcpStream::connect(fixture.address).unwrap());
+    let deadline = fixture.server.net().now() + PATIENCE;
+    while fixture.server.live() < clients.len() {
+        assert!(fixture.server.net().now() < deadline, "time is over");
+        let before = fixture.server.live();
+        assert_eq!(fixture.run_iteration(), None);
+        assert!(
+            fixture.server.live() <= before + 1,
+            "the listener is handled once"
+        );
+    }
 }

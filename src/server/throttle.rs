@@ -14,6 +14,18 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
+    /// The state: the time of the last line in nanoseconds, and the number of suppressed warnings.
+    pub(super) fn save(&self) -> (Option<u64>, u64) {
+        (self.last_logged.map(Time::as_nanos), self.suppressed)
+    }
+
+    pub(super) fn restore((last_logged, suppressed): (Option<u64>, u64)) -> Throttle {
+        Throttle {
+            last_logged: last_logged.map(Time::from_nanos),
+            suppressed,
+        }
+    }
+
     /// Counts a warning. If it is to be logged, returns how many were suppressed since the last.
     pub(super) fn count(&mut self, now: Time) -> Option<u64> {
         match self.last_logged {

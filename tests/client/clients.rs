@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::harness::{PATIENCE, echoloop, eventually};
+use crate::machine::{peak_resident_bytes, status_number};
 use crate::tools::run;
 
 /// The command of a client that connects to `server`.
@@ -71,6 +72,12 @@ pub(crate) const PERIOD: usize = 65_521;
 pub(crate) fn text(at: usize, length: usize) -> Vec<u8> {
     let byte = |at: usize| u8::try_from(at % PERIOD * 31 / 7 % 256).unwrap();
     (at..at + length).map(byte).collect()
+}
+
+/// Peak resident memory of a process in bytes, without the pages of files that are resident now: of a build with debug
+/// information these are over 11 MB, and more with each build.
+pub(crate) fn peak_anonymous_bytes(pid: u32) -> usize {
+    peak_resident_bytes(pid).saturating_sub(status_number(pid, "RssFile") * 1024)
 }
 
 /// A running `send`: a thread writes its input, and the test reads its output.

@@ -9,6 +9,7 @@
     reason = "in a test a panic with its message is the report of a failure"
 )]
 
+mod certificates;
 mod clients;
 mod peers;
 
@@ -23,12 +24,19 @@ mod machine;
 #[path = "../serve/tools.rs"]
 mod tools;
 
+// Shared with the tests of `load`.
+#[allow(dead_code, reason = "the tests of load use the rest")]
+#[path = "../load/python.rs"]
+mod python;
+
 mod connecting;
 mod failing;
 mod foreign;
+mod hosts_file;
 mod input;
 mod names;
 mod output;
 mod ping;
 mod pressure;
+mod tls;
 mod usage;

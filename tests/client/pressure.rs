@@ -2,9 +2,8 @@
 
 use std::io::{Read, Write};
 
-use crate::clients::{Running, client, text};
+use crate::clients::{Running, client, peak_anonymous_bytes, text};
 use crate::harness::Daemon;
-use crate::machine::peak_resident_bytes;
 use crate::peers::{Peer, read_all};
 
 const TOTAL: usize = 100_000_000;
@@ -19,8 +18,8 @@ fn input_is_not_read_while_the_server_reads_nothing() {
     let mut running = Running::start(client("send", peer.address, &[]), TOTAL);
     let fed = running.fed_until_stuck();
     assert!(fed < 40_000_000, "{fed} bytes of input read");
-    let held = peak_resident_bytes(running.pid());
-    assert!(held < 16_000_000, "{held} bytes held");
+    let held = peak_anonymous_bytes(running.pid());
+    assert!(held < 4_000_000, "{held} bytes held");
     resume.send(()).unwrap();
     assert_eq!(running.wait_exit(), Some(0));
     assert!(
@@ -43,8 +42,8 @@ fn echo_of_100_mb_uses_bounded_memory() {
     let most = TOTAL as u64 - 2_000_000;
     let count = std::io::copy(&mut (&mut stdout).take(most), &mut rest).unwrap();
     assert_eq!(count, most);
-    let held = peak_resident_bytes(pid);
-    assert!(held < 16_000_000, "{held} bytes held");
+    let held = peak_anonymous_bytes(pid);
+    assert!(held < 4_000_000, "{held} bytes held");
     let count = std::io::copy(&mut stdout, &mut rest).unwrap();
     assert_eq!(count + most + 1, TOTAL as u64);
     assert_eq!(running.wait_exit(), Some(0));

@@ -67,12 +67,30 @@ fn one_connection_fits_a_server_and_both_ends() {
 
 #[test]
 fn absurd_number_of_connections_exits_with_3() {
-    for role in ["server", "client", "both"] {
+    for role in ["server", "load", "both"] {
         let text = printed(&doctor(&["--connections", "1000000m", "--role", role]), 3);
         assert!(text.starts_with("1,000,000,000,000 connections "), "{text}");
         assert!(text.contains("do not fit"), "{text}");
         assert!(text.contains("limits are too low:"), "{text}");
     }
+}
+
+#[test]
+fn roles_load_and_client_are_the_same() {
+    let role = |name| doctor_with_fds(100, &["--connections", "1k", "--role", name, "-o", "json"]);
+    let (load, client) = (parsed(&role("load"), 3), parsed(&role("client"), 3));
+    assert_eq!(load["role"], "client", "{load:#}");
+    assert_eq!(load["carries"]["client"], client["carries"]["client"]);
+    let of_server = ["backlog", "syn_backlog", "max_connections"];
+    let notices = load["notices"].as_array().unwrap();
+    let about = notices
+        .iter()
+        .map(|notice| notice["about"].as_str().unwrap());
+    for about in about {
+        assert!(!of_server.contains(&about), "{about} is for servers");
+    }
+    assert!(limit(&load, "ports")["allows"]["client"].is_u64());
+    assert!(limit(&load, "ports")["allows"]["server"].is_null());
 }
 
 #[test]
@@ -293,4 +311,22 @@ fn help_shows_every_flag_and_examples() {
     ] {
         assert!(text.contains(flag), "{flag} is not in the help: {text}");
     }
+}
+
+#[test]
+fn tls_sessions_take_memory_beside_the_kernel() {
+    let plain = parsed(&doctor(&["-o", "json"]), 0);
+    let tls = parsed(&doctor(&["--tls", "-o", "json"]), 0);
+    assert!(plain["tls_session_bytes"].is_null(), "{plain:#}");
+    assert_eq!(tls["tls_session_bytes"]["server"], 3686);
+    assert_eq!(tls["tls_session_bytes"]["client"], 5100);
+    let allowed = |document: &Value| {
+        let memory = limit(document, "memory");
+        memory["allows"]["server"].as_f64().unwrap() / memory["value"].as_f64().unwrap()
+    };
+    let ratio = allowed(&plain) / allowed(&tls);
+    assert!((1.9..2.0).contains(&ratio), "{ratio}");
+    let text = printed(&doctor(&["--tls"]), 0);
+    assert!(text.starts_with("TLS connections that fit"), "{text}");
+    assert!(text.contains("3,686 bytes on the server"), "{text}");
 }

@@ -40,7 +40,7 @@ fn load_without_file_descriptors_measures_what_it_has() {
         ],
     );
     let result = output.result();
-    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert_eq!(output.code, Some(3), "some failed: {output:#?}");
     let opened = result.connections.opened;
     assert!((40..64).contains(&opened), "{result:#?}");
     assert_eq!(result.connections.failed.no_files, 100 - opened);
@@ -129,11 +129,7 @@ fn connections_use_the_given_source_addresses() {
     peers.sort_unstable();
     let (one, two) = ("127.9.8.1", "127.9.8.2");
     assert_eq!(peers, [one, one, one, two, two, two]);
-    let without_proofs = result
-        .warnings
-        .iter()
-        .any(|warning| warning.contains("sent no echo"));
-    assert!(without_proofs, "it never answered: {result:#?}");
+    assert_eq!(result.probe.dead, 6, "it never answered: {result:#?}");
 }
 
 #[test]

@@ -78,11 +78,22 @@ pub(crate) fn connect_in_background(target: SocketAddr, count: usize) -> Vec<Soc
 
 /// The kernel's count of SYN retransmits in this network namespace.
 pub(crate) fn syn_retransmits() -> u64 {
+    counter("TCPSynRetrans")
+}
+
+/// A counter of TCP in this network namespace.
+pub(crate) fn counter(wanted: &str) -> u64 {
     let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap();
+    counter_in(&netstat, wanted)
+}
+
+/// A counter of TCP in this text of `/proc/PID/net/netstat`.
+#[track_caller]
+pub(crate) fn counter_in(netstat: &str, wanted: &str) -> u64 {
     let mut rows = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
     let mut columns = names.split(' ').zip(values.split(' '));
-    let (_, value) = columns.find(|(name, _)| *name == "TCPSynRetrans").unwrap();
+    let (_, value) = columns.find(|(name, _)| *name == wanted).unwrap();
     value.parse().unwrap()
 }
 

@@ -86,7 +86,9 @@ fn slow_connects_count_as_in_the_kernel() {
                 thread::spawn(move || io::copy(&mut &stream, &mut &stream));
             }
         });
-        let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "30s"];
+        // A fixed window ignores the backlog.
+        let arguments = ["--idle", "10", "--window", "10", "--probe", "off"];
+        let arguments = [&arguments[..], &["--connect-timeout", "30s"]].concat();
         let mut load = Running::start(load_command(address, &arguments));
         accepted.join().unwrap();
         load.wait_for_the_first_second();
@@ -109,7 +111,9 @@ fn connections_still_connecting_at_the_end_are_counted() {
         "retransmits::connections_still_connecting_at_the_end_are_counted",
         || {
             let (_full, full) = listener_with_backlog(1);
-            let arguments = ["--idle", "10", "--probe", "off", "--connect-timeout", "60s"];
+            // A fixed window ignores the backlog.
+            let arguments = ["--idle", "10", "--window", "10", "--probe", "off"];
+            let arguments = [&arguments[..], &["--connect-timeout", "60s"]].concat();
             let load = Running::start(load_command(full, &arguments));
             eventually("each SYN is retransmitted", || syn_retransmits() >= 8);
             kill(pid_of(&load), Signal::SIGINT).unwrap();

@@ -1,9 +1,10 @@
 //! Starts the program and reads its output.
 
 use echoloop::load::LoadResult;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
+use tempfile::NamedTempFile;
 
 /// The program, without the environment variables of the test run that it reads.
 pub(crate) fn echoloop(arguments: &[&str]) -> Command {
@@ -91,6 +92,13 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A script in a file, which is removed when this is dropped.
+pub(crate) fn script_file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::with_suffix(".toml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
 }
 
 /// Runs `echoloop load` with these arguments until it exits.

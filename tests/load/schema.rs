@@ -85,7 +85,7 @@ fn is_of_type(rule: &Value, value: &Value) -> bool {
 }
 
 #[track_caller]
-fn assert_valid(definition: &str, text: &str) -> Value {
+pub(crate) fn assert_valid(definition: &str, text: &str) -> Value {
     let root = schema();
     let value: Value = serde_json::from_str(text).unwrap();
     let found = faults(&root, &root["$defs"][definition], &value, definition);
@@ -220,6 +220,35 @@ fn merged_file_conforms() {
     assert_eq!(output.code, Some(0), "{output:#?}");
     let value = assert_valid("saved", &fs::read_to_string(&path).unwrap());
     assert_eq!(value["parts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn comparison_conforms() {
+    let of = |name: &str| format!("{}/tests/report/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    for (base, new) in [
+        ("together-1", "together-2"),
+        ("together-1", "idle"),
+        ("idle", "together-2"),
+    ] {
+        let (base, new) = (of(base), of(new));
+        let comparing = [
+            "report",
+            "--compare",
+            &base,
+            &new,
+            "-o",
+            "json",
+            "--expect",
+            "p99<+1000000%",
+        ];
+        let output = Running::start(echoloop(&comparing)).finish();
+        let value = assert_valid("comparison", &output.stdout);
+        assert_eq!(
+            value["compare"]["rate"]["significant"], false,
+            "3 s are too few"
+        );
+        assert_eq!(value["expect"].as_array().unwrap().len(), 1);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Faulty servers: a thread per connection, which applies a fault to each message.
+//! Servers with a thread per connection, among them faulty ones, which apply a fault to each message.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -38,16 +38,44 @@ pub(crate) fn serve_some(
     treat: impl Fn(Message<'_>) -> Fate + Send + Sync + 'static,
 ) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_on(listener, most, treat)
+}
+
+/// As [`serve_some`], on this listener.
+pub(crate) fn serve_on(
+    listener: TcpListener,
+    most: usize,
+    treat: impl Fn(Message<'_>) -> Fate + Send + Sync + 'static,
+) -> SocketAddr {
+    serve_each(listener, most, move |connection, stream| {
+        converse(connection, stream, &treat);
+    })
+}
+
+/// A server that calls `converse` for each connection.
+pub(crate) fn serve_streams(converse: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_each(listener, usize::MAX, move |_, stream| converse(stream)).to_string()
+}
+
+/// Reads until the peer closes the connection, and answers nothing.
+pub(crate) fn ignore(mut reader: impl Read) {
+    while reader.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
+}
+
+/// Calls `converse` for each of the first `most` connections, numbered from 0, in a thread of its own.
+fn serve_each(
+    listener: TcpListener,
+    most: usize,
+    converse: impl Fn(usize, TcpStream) + Send + Sync + 'static,
+) -> SocketAddr {
     let address = listener.local_addr().unwrap();
-    let treat = Arc::new(treat);
+    let converse = Arc::new(converse);
     thread::spawn(move || {
         for (connection, stream) in listener.incoming().enumerate().take(most) {
-            let stream = stream.unwrap();
-            let treat = Arc::clone(&treat);
+            let (stream, converse) = (stream.unwrap(), Arc::clone(&converse));
             let thread = thread::Builder::new().stack_size(64 * 1024);
-            thread
-                .spawn(move || converse(connection, stream, &*treat))
-                .unwrap();
+            thread.spawn(move || converse(connection, stream)).unwrap();
         }
     });
     address

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library in dependency order: each may import those before it.
-const ENGINE: [&str; 7] = [
+const ENGINE: [&str; 8] = [
     "time",
     "memory",
+    "histogram",
     "protocol",
     "net",
     "reactor",
@@ -15,12 +16,32 @@ const ENGINE: [&str; 7] = [
 ];
 
 /// The modules of the program, in the same order. Each may import the library.
-const PROGRAM: [&str; 10] = [
-    "numbers", "stdout", "doctor", "echo", "client", "load", "report", "logging", "cli", "main",
+const PROGRAM: [&str; 21] = [
+    "wrap",
+    "numbers",
+    "sorting",
+    "userspace",
+    "json",
+    "stdio",
+    "stdout",
+    "trace",
+    "tls",
+    "proxy",
+    "upgrade",
+    "admin",
+    "doctor",
+    "echo",
+    "client",
+    "load",
+    "report",
+    "lab",
+    "logging",
+    "cli",
+    "main",
 ];
 
 /// Names that only one module may use.
-const ONLY_IN: [(&str, &str); 11] = [
+const ONLY_IN: [(&str, &str); 12] = [
     ("mio::", "net"),
     ("signal_hook", "net"),
     ("socket2::", "net"),
@@ -29,6 +50,7 @@ const ONLY_IN: [(&str, &str); 11] = [
     ("clap_mangen::", "cli"),
     ("simple_logger::", "logging"),
     ("indicatif::", "cli"),
+    ("smoltcp::", "userspace"),
     ("Instant", "net"),
     ("SystemTime", "net"),
     // How digits are grouped by thousands.
@@ -145,13 +167,29 @@ fn each_dependency_is_named_in_one_module() {
                 let named = line.contains(name) && !line.contains("proptest");
                 assert!(!named || module == only, "{path:?} names {name}: {line}");
             }
-            if ["time", "numbers", "protocol"].contains(&module.as_str()) {
+            if ["time", "histogram", "numbers", "protocol"].contains(&module.as_str()) {
                 for name in NO_IO {
                     assert!(!line.contains(name), "{path:?} names {name}: {line}");
                 }
             }
         }
     }
+}
+
+#[test]
+fn tls_library_is_named_in_one_folder() {
+    let folder = src().join("tls/codec");
+    let mut in_folder = 0;
+    for path in all_sources() {
+        for line in code(&path) {
+            if !line.contains("rustls") {
+                continue;
+            }
+            assert!(path.starts_with(&folder), "{path:?} names rustls: {line}");
+            in_folder += 1;
+        }
+    }
+    assert!(in_folder > 10, "{in_folder} lines");
 }
 
 #[test]
@@ -184,7 +222,9 @@ fn lib_rs_documents_the_engine_and_hides_the_program() {
     }
     for module in PROGRAM.into_iter().filter(|module| *module != "main") {
         let declaration = format!("#[cfg_attr(doc, doc(hidden))]\npub mod {module};\n");
-        let is_hidden = program.contains(&format!("#[cfg(feature = \"program\")]\n{declaration}"));
+        let feature = if module == "lab" { "lab" } else { "program" };
+        let is_hidden =
+            program.contains(&format!("#[cfg(feature = \"{feature}\")]\n{declaration}"));
         assert!(is_hidden, "{module} is not hidden");
     }
 }

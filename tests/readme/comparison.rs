@@ -3,6 +3,9 @@
 //! Timestamps and ephemeral ports always differ. Log lines arrive at any time between the output of commands, so log
 //! lines and other lines are compared separately, each in their order.
 
+/// The end of a line of a result and the indent of the next: where it is wrapped depends on the width of its figures.
+const CONTINUATION: &str = "\n                ";
+
 /// How the printed output differs from the shown one; `None` if it does not.
 pub(crate) fn difference(shown: &[String], printed: &str, is_measured: bool) -> Option<String> {
     let normalized = |line: &str| {
@@ -13,7 +16,9 @@ pub(crate) fn difference(shown: &[String], printed: &str, is_measured: bool) -> 
         };
         line.trim_end().to_owned()
     };
-    let shown: Vec<String> = shown.iter().map(|line| normalized(line)).collect();
+    let unwrapped = |text: &str| text.replace(CONTINUATION, " ");
+    let (shown, printed) = (unwrapped(&shown.join("\n")), unwrapped(printed));
+    let shown: Vec<String> = shown.lines().map(normalized).collect();
     let printed: Vec<String> = printed.lines().map(normalized).collect();
     for wants_log in [false, true] {
         let of = |lines: &[String]| -> Vec<String> {
@@ -74,8 +79,10 @@ fn without_timestamps_and_ports(line: &str) -> String {
 
 /// A line with `N` for each figure, one space between words, and one unit for all sizes.
 fn shape(line: &str) -> String {
+    // The sign of an offset is a part of the figure.
+    let line = line.replace(" ms behind ", " ms ahead of ");
     let mut shape = String::new();
-    let mut rest = line;
+    let mut rest = line.as_str();
     while let Some(c) = rest.chars().next() {
         let length = figure(rest);
         if length > 0 {

@@ -66,12 +66,12 @@ impl Block {
         block
     }
 
-    /// Whether all its lines build, test or measure the project itself, which a test does not repeat.
+    /// Whether all its lines build, test, measure or deploy the project itself, which a test does not repeat.
     pub(crate) fn is_of_the_project(&self) -> bool {
         let mut lines = self.commands.iter().flat_map(|command| command.lines());
         lines.all(|line| {
             let program = program_of(line);
-            ["cargo", "git"].contains(&program) || is_project_script(program)
+            NOT_RUN.contains(&program) || is_project_script(program)
         })
     }
 
@@ -83,6 +83,9 @@ impl Block {
     }
 }
 
+/// Programs that build the project, or run it on other machines.
+const NOT_RUN: [&str; 5] = ["cargo", "git", "sbatch", "kubectl", "docker"];
+
 /// The program of a command line, after assignments such as `NAME=value`.
 fn program_of(line: &str) -> &str {
     let mut words = line.split_whitespace();
@@ -91,7 +94,7 @@ fn program_of(line: &str) -> &str {
 }
 
 fn is_project_script(program: &str) -> bool {
-    let folders = [".ci/", "benches/", "tests/"];
+    let folders = [".ci/", "benches/", "deploy/", "tests/"];
     folders.iter().any(|folder| program.starts_with(folder))
 }
 
@@ -109,6 +112,8 @@ pub(crate) fn documents() -> Vec<Document> {
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let pages = names.filter_map(|name| Some(format!("docs/{}.md", name.strip_suffix(".md")?)));
     paths.extend(pages);
+    paths.push("deploy/README.md".to_owned());
+    paths.extend(["kubernetes", "slurm", "ssh"].map(|name| format!("deploy/{name}/README.md")));
     paths.sort();
     let read = |path: String| {
         let text = fs::read_to_string(project(&path));
@@ -182,6 +187,8 @@ pub(crate) fn blocks(document: &Document) -> Vec<Block> {
                 script.output = fence.lines.iter().map(ToString::to_string).collect();
             }
             "ini" => found.push(unit(place, &fence.lines)),
+            // A script of `load`, which another test compiles.
+            "toml" => {}
             // A diagram; or a part of an example program, which another test looks up.
             "" | "rust" if !has_prompt() => {}
             other => panic!("{place}: {other:?} is not run: choose another language"),

@@ -116,6 +116,22 @@ fn rust_code_is_part_of_an_example_or_the_doctest() {
 }
 
 #[test]
+fn scripts_in_toml_compile() {
+    let mut count = 0;
+    for document in documents() {
+        let fences = fences(&document).into_iter();
+        for fence in fences.filter(|fence| fence.language == "toml") {
+            let source = fence.lines.join("\n");
+            let read = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+            let script = echoloop::load::Script::parse(&document.path, &source, read);
+            assert!(script.is_ok(), "{}: {script:?}", document.path);
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
 fn wrong_output_exit_code_and_program_are_found() {
     if shell::is_possible().is_err() {
         return;

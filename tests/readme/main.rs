@@ -8,6 +8,7 @@
 //! - [`names`]: targets, files, flags, messages and figures that the documents name exist.
 //! - [`architecture`]: the page about the architecture describes the source as it is.
 //! - [`links`]: relative links and their anchors exist.
+//! - [`tuning`]: the arithmetic of the page about tuning.
 //! - [`manual`]: manual pages and completions are complete and accepted by the programs that read them.
 
 #![allow(
@@ -27,6 +28,7 @@ mod shell;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../serve/tools.rs"]
 mod tools;
+mod tuning;
 mod update;
 
 use std::process::Command;

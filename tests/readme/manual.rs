@@ -21,6 +21,16 @@ fn subcommands() -> Vec<String> {
     names
 }
 
+/// The subcommands of `lab` that its help shows.
+fn parts_of_lab() -> Vec<String> {
+    let help = printed(&["lab", "--help"]);
+    let (_, after) = help.split_once("Commands:\n").unwrap();
+    let lines = after.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names = names.filter(|name| !name.is_empty() && *name != "help");
+    names.map(str::to_owned).collect()
+}
+
 /// The output of a run that succeeds without a message on stderr.
 #[track_caller]
 fn printed(arguments: &[&str]) -> String {
@@ -65,6 +75,9 @@ fn manual_has_a_page_for_each_subcommand() {
             .iter()
             .map(|name| format!("echoloop-{name}.1")),
     );
+    let parts = parts_of_lab();
+    assert_eq!(parts.len(), 4, "{parts:?}");
+    expected.extend(parts.iter().map(|name| format!("echoloop-lab-{name}.1")));
     expected.sort();
     assert_eq!(pages(&folder.path().join("not/yet/there")), expected);
 }

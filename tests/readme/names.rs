@@ -64,6 +64,7 @@ fn named_files_exist() {
         "src/",
         "tests/",
         "benches/",
+        "deploy/",
         "docs/",
         "examples/",
         "fuzz/",

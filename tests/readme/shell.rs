@@ -55,6 +55,9 @@ const EXAMPLES: [&str; 7] = [
     "timer",
 ];
 
+/// The folder of the packages of python3, beside the programs.
+const PYTHON: &str = "python";
+
 /// `cargo run` of the documents, with the programs that are built already.
 const CARGO: &str = r#"#!/bin/sh
 [ "$1" = run ] && shift || exit 125
@@ -71,7 +74,11 @@ exec "${program:-echoloop}" "$@"
 
 /// Configures the network namespace, then drops the privileges for that; with an address other than loopback, for
 /// `doctor` (RFC 5737).
-const NETWORK: &str = "ip link set lo up && ip addr add 192.0.2.1/24 dev lo && exec \"$@\"";
+///
+/// On some machines only root may open /dev/net/tun.
+const NETWORK: &str = "ip link set lo up && ip addr add 192.0.2.1/24 dev lo || exit
+{ mknod -m 666 \"$TUN\" c 10 200 && mount --bind \"$TUN\" /dev/net/tun; } 2>/dev/null
+exec \"$@\"";
 
 /// The programs that examples run.
 pub(crate) struct Programs(TempDir);
@@ -85,11 +92,27 @@ impl Programs {
         for example in EXAMPLES {
             programs.copy(&built.with_file_name("examples").join(example), example);
         }
+        programs.copy_python_packages();
         let cargo = programs.0.path().join("cargo");
         fs::write(&cargo, CARGO).unwrap();
         make_public(&cargo);
         make_public(programs.0.path());
         programs
+    }
+
+    /// The packages of the environment that `.ci/run` creates, if it exists: `websockets`.
+    fn copy_python_packages(&self) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let pattern = root.join("target/tools/venv/lib/python3");
+        let mut copy = Command::new("sh");
+        copy.args(["-c", "cp -r \"$0\"*/site-packages/websockets \"$1\""]);
+        let folder = self.0.path().join(PYTHON);
+        fs::create_dir(&folder).unwrap();
+        // Without the package, the example that needs it is skipped.
+        let _ = copy.arg(pattern).arg(&folder).output();
+        let mut publish = Command::new("chmod");
+        publish.args(["-R", "a+rX"]).arg(&folder);
+        assert!(publish.status().unwrap().success());
     }
 
     fn copy(&self, program: &Path, name: &str) {
@@ -136,7 +159,7 @@ impl Place {
         fs::write(&file, script).unwrap();
         let (unshare, shell) = if Uid::effective().is_root() {
             let shell = "setpriv --reuid=65534 --regid=65534 --clear-groups bash";
-            ("-n", shell)
+            ("-nm", shell)
         } else {
             ("-rn", "unshare --map-user=1000 --map-group=1000 bash")
         };
@@ -150,7 +173,9 @@ impl Place {
             .current_dir(self.path("home"))
             .env("PATH", path)
             .env("HOME", self.path("home"))
+            .env("TUN", self.path("tun"))
             .env("PROGRAMS", &self.programs)
+            .env("PYTHONPATH", self.programs.join(PYTHON))
             .env_remove("ECHOLOOP_LOG")
             .process_group(0);
         command
@@ -236,6 +261,12 @@ pub(crate) fn run(block: &Block, programs: &Programs) -> Outcome {
             printed.push('\n');
         }
         printed += &fs::read_to_string(place.path("home/.log")).unwrap_or_default();
+        if printed.contains("ModuleNotFoundError") {
+            return Outcome::Lacking(format!("{printed}(.ci/run installs the package)"));
+        }
+        if printed.contains("cannot use --userspace-tcp=private: ") {
+            return Outcome::Lacking(printed);
+        }
         if exits.last() == Some(&AT_END) {
             let since = ended.get_or_insert_with(Instant::now).elapsed();
             let outcome = judge(block, &printed, &exits);

@@ -1,12 +1,12 @@
 //! The page in a headless browser. One test checks that console messages and requests are detected at all.
 
-use crate::tools::{have_tool, run as run_to_exit};
+use crate::chromium::{self, TIME, assert_fits, have_chromium, url_of};
+use crate::tools::run as run_to_exit;
 use crate::{echoloop, run};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -66,38 +66,16 @@ fn refuse(stream: &mut TcpStream, requests: &Mutex<Vec<String>>) {
     let _ = stream.write_all(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
-/// Loads a file of `folder` in Chromium.
+/// Loads a file of `folder` in Chromium, behind the proxy.
 fn open(folder: &TempDir, name: &str) -> Loaded {
     let proxy = Proxy::start();
-    let profile = folder.path().join("profile");
-    let mut chromium = Command::new("chromium");
-    chromium.args([
-        "--headless",
-        // The sandbox does not work as root in a container; the page is from this test.
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-logging=stderr",
-        "--v=0",
-        "--proxy-bypass-list=<-loopback>",
-        "--virtual-time-budget=3000",
-        "--dump-dom",
-    ]);
-    chromium.arg(format!("--proxy-server=http://{}", proxy.address));
-    chromium.arg(format!("--user-data-dir={}", profile.display()));
-    let page = folder.path().join(name);
-    chromium.arg(format!("file://{}", page.display()));
-    let output = run_to_exit(chromium, b"");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    let console = stderr.lines().filter(|line| line.contains(":CONSOLE"));
+    let server = format!("--proxy-server=http://{}", proxy.address);
+    let options = ["--proxy-bypass-list=<-loopback>", &server];
+    let url = url_of(&folder.path().join(name));
+    let loaded = chromium::open(&url, TIME, &options);
     Loaded {
-        dom: String::from_utf8_lossy(&output.stdout).into_owned(),
-        console: console.map(str::to_owned).collect(),
+        dom: loaded.dom,
+        console: loaded.console,
         requests: proxy.page_requests(),
     }
 }
@@ -118,7 +96,7 @@ fn charts(dom: &str) -> usize {
 
 #[test]
 fn page_has_its_charts_and_causes_no_message_or_request() {
-    if !have_tool("chromium") {
+    if !have_chromium() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -133,8 +111,26 @@ fn page_has_its_charts_and_causes_no_message_or_request() {
 }
 
 #[test]
+fn page_of_a_comparison_causes_no_message_or_request() {
+    if !have_chromium() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("compared.html");
+    let (base, new) = (run("together-1"), run("together-2"));
+    let page = path.to_str().unwrap();
+    let arguments = ["report", "--compare", &base, &new, "--report", page];
+    let output = run_to_exit(echoloop(&arguments), b"");
+    assert!(output.status.success(), "{output:?}");
+    let loaded = open(&folder, "compared.html");
+    assert_eq!(charts(&loaded.dom), 3);
+    assert_eq!(loaded.console, [""; 0]);
+    assert_eq!(loaded.requests, [""; 0]);
+}
+
+#[test]
 fn console_messages_and_requests_of_a_page_are_detected() {
-    if !have_tool("chromium") {
+    if !have_chromium() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -154,7 +150,7 @@ fn console_messages_and_requests_of_a_page_are_detected() {
 
 #[test]
 fn injected_script_does_not_run() {
-    if !have_tool("chromium") {
+    if !have_chromium() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -175,26 +171,14 @@ fn injected_script_does_not_run() {
     );
 }
 
-/// The page sends its width to an enclosing frame; its security policy is removed to allow that.
 #[test]
 fn page_fits_a_phone_of_320_pixels() {
-    if !have_tool("chromium") {
+    if !have_chromium() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     page(folder.path(), "page.html", &["together-1", "together-2"]);
-    let path = folder.path().join("page.html");
-    let text = fs::read_to_string(&path).unwrap();
-    let script = "<script>onload = () => parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>";
-    let text = text
-        .replace("Content-Security-Policy", "X-None")
-        .replace("</body>", script);
-    fs::write(&path, text).unwrap();
-    let frame = "<!DOCTYPE html><body><p id=\"found\">nothing</p>\
-         <script>onmessage = (message) => found.textContent = `${message.data} wide`</script>\
-         <iframe src=\"page.html\" width=\"320\" height=\"600\"></iframe>";
-    fs::write(folder.path().join("frame.html"), frame).unwrap();
-    let loaded = open(&folder, "frame.html");
-    let expected = "<p id=\"found\">320 wide</p>";
-    assert!(loaded.dom.contains(expected), "{}", loaded.dom);
+    let text = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    // Its security policy forbids further scripts.
+    assert_fits(&text.replace("Content-Security-Policy", "X-None"), 320, "");
 }

@@ -4,6 +4,9 @@
 //! together with `--start-at`; `idle.json` with idle connections only.
 //!
 //! - [`program`]: output, files and errors.
+//! - [`compare`]: two runs side by side.
+//! - [`formats`]: CSV and `.hgrm` files.
+//! - [`parts`]: the parts of one load, and several results in one file.
 //! - [`browser`]: the page in Chromium: its charts, its console, and its requests.
 
 #![allow(
@@ -13,7 +16,13 @@
 )]
 
 mod browser;
+#[path = "../serve/chromium.rs"]
+mod chromium;
+mod compare;
+mod formats;
+mod parts;
 mod program;
+mod saved_format;
 #[path = "../serve/tools.rs"]
 mod tools;
 

@@ -50,7 +50,15 @@ fn stdin_given_twice_is_a_usage_error() {
 fn single_result_is_reported_unchanged() {
     let json = stdout(&report(&[&run("together-1"), "-o", "json"]));
     let result: LoadResult = serde_json::from_str(&json).unwrap();
-    assert_eq!(result, saved("together-1").result);
+    let mut expected = saved("together-1").result;
+    // The file is of a version whose `sent` was what was due.
+    assert!(
+        !fs::read_to_string(run("together-1"))
+            .unwrap()
+            .contains("\"due\"")
+    );
+    expected.echo.due = expected.echo.sent;
+    assert_eq!(result, expected);
 }
 
 #[test]
@@ -121,7 +129,9 @@ fn text_names_merged_results_and_pipe_gets_no_sparklines() {
     let text = stdout(&report(&[&run("together-1"), &run("together-2")]));
     assert!(text.contains("merged          2 loads, on bench"), "{text}");
     assert!(text.is_ascii(), "{text}");
-    assert!(text.lines().count() <= 24, "one screen: {text}");
+    let figures = text.find("target ").unwrap();
+    let lines = text[figures..].lines().count();
+    assert!(lines <= 24, "one screen below the warnings: {text}");
 }
 
 #[test]

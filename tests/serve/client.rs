@@ -79,6 +79,34 @@ pub(crate) fn assert_reset(mut stream: TcpStream) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
+/// A connection after one echo; `None` if the daemon has refused it.
+pub(crate) fn served(address: SocketAddr) -> Option<TcpStream> {
+    echoed(TcpStream::connect_timeout(&address, PATIENCE).ok()?)
+}
+
+/// The connection after one echo; `None` if the daemon has refused it.
+pub(crate) fn echoed(stream: TcpStream) -> Option<TcpStream> {
+    let mut stream = with_timeouts(stream);
+    stream.write_all(b"?").ok()?;
+    let mut reply = [0];
+    stream.read_exact(&mut reply).ok()?;
+    assert_eq!(reply, *b"?", "the echo of `?`");
+    Some(stream)
+}
+
+/// Connects, and is reset before a byte.
+#[track_caller]
+pub(crate) fn assert_refused(address: SocketAddr) {
+    // On a busy machine the reset may arrive before connect returns.
+    match TcpStream::connect(address) {
+        Ok(stream) => {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert_reset(stream);
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
+
 /// Sends `data`, half-closes and, at the same time, reads to the daemon's FIN.
 #[track_caller]
 pub(crate) fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 
 use crate::client::{BulkSender, assert_echo, assert_refused_soon, connect, read_to_fin};
 use crate::harness::{Daemon, PATIENCE, eventually};
@@ -58,11 +58,6 @@ fn sigterm_flushes_pending_output_before_fin() {
 #[test]
 fn sigint_flushes_pending_output_before_fin() {
     assert_drains_for(SIGINT);
-}
-
-#[test]
-fn sighup_flushes_pending_output_before_fin() {
-    assert_drains_for(SIGHUP);
 }
 
 #[test]
@@ -229,6 +224,12 @@ fn input_after_the_drain_fin_does_not_reset_unread_output() {
     );
 }
 
+/// The number of lines that were dropped, by the log line that reports it.
+fn dropped_lines(line: &str) -> Option<usize> {
+    let (rest, _) = line.split_once(" log lines dropped")?;
+    rest.rsplit(' ').next()?.parse().ok()
+}
+
 /// More connections than are drained in one iteration.
 #[test]
 fn drain_timeout_0_closes_1_500_connections_at_once() {
@@ -256,8 +257,14 @@ fn drain_timeout_0_closes_1_500_connections_at_once() {
         assert!(is_closed, "{end:?}");
     }
     let lines = daemon.lines();
+    // On a loaded machine, lines are dropped while the pipe is full.
     let closed = lines.iter().filter(|line| line.contains(" closed: "));
-    assert_eq!(closed.count(), CONNECTIONS, "log lines with `closed`");
+    let dropped: usize = lines.iter().filter_map(|line| dropped_lines(line)).sum();
+    assert_eq!(
+        closed.count() + dropped,
+        CONNECTIONS,
+        "log lines with `closed`"
+    );
     let served = format!("{CONNECTIONS} connections served");
     assert!(lines.iter().any(|line| line.contains(&served)), "{served}");
     let expired = |line: &String| line.contains("drain expired after 0ns: ");

@@ -233,6 +233,13 @@ impl Daemon {
         self.signal(Signal::SIGCONT);
     }
 
+    /// As [`wait_exit`](Self::wait_exit), but the log may not be complete: a new process still writes to it.
+    #[track_caller]
+    pub(crate) fn wait_exit_of_old(&mut self, within: Duration) -> Option<i32> {
+        eventually(within, "the old process exits", || !self.is_running());
+        self.child.try_wait().unwrap()?.code()
+    }
+
     /// Waits for the exit and returns the code; `None` if a signal killed the daemon. Then the log is complete.
     #[track_caller]
     pub(crate) fn wait_exit(&mut self, within: Duration) -> Option<i32> {

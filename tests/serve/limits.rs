@@ -1,42 +1,31 @@
 //! Limits: connections, connections per source, pending output per client and in total; and the accept queue, which
 //! must hold a burst of connections.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::client::{BulkSender, assert_echo, assert_reads, connect, reset, send_until_blocked};
+use crate::client::{
+    BulkSender, assert_echo, assert_reads, assert_refused, connect, echoed, reset,
+    send_until_blocked, served,
+};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{
     TcpTable, allow_fds, open_fds, peak_resident_bytes, resident_bytes, somaxconn, tcp_counter,
 };
 use crate::tools::skip;
 
-/// A connection after one echo; `None` if the daemon closed it instead.
-fn served(address: SocketAddr) -> Option<TcpStream> {
-    let mut stream = connect(address);
-    stream.write_all(b"?").ok()?;
-    let mut reply = [0];
-    stream.read_exact(&mut reply).ok()?;
-    assert_eq!(reply, *b"?", "the echo of `?`");
-    Some(stream)
-}
-
 #[test]
-fn connection_above_max_connections_is_closed_at_once() {
+fn connection_above_max_connections_is_reset_at_once() {
     let daemon = Daemon::start(&["--max-connections", "10"]);
     let mut ten: Vec<TcpStream> = (0..10).map(|_| connect(daemon.address())).collect();
     for stream in &mut ten {
         assert_echo(stream, b"one of ten");
     }
     for _ in 0..3 {
-        let mut eleventh = connect(daemon.address());
-        match eleventh.read(&mut [0; 8]) {
-            Ok(count) => assert_eq!(count, 0, "bytes received instead of FIN"),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
-        }
+        assert_refused(daemon.address());
         for stream in &mut ten {
             assert_echo(stream, b"still one of ten");
         }
@@ -60,13 +49,7 @@ fn connection_above_max_connections_is_closed_at_once() {
 #[test]
 fn max_per_source_limits_each_source_separately() {
     let daemon = Daemon::start(&["-v", "--max-per-source", "2"]);
-    let from = |host: u8| {
-        let mut stream = connect_from(host, daemon.address(), PATIENCE);
-        stream.write_all(b"?").ok()?;
-        let mut reply = [0];
-        stream.read_exact(&mut reply).ok()?;
-        Some(stream)
-    };
+    let from = |host: u8| echoed(connect_from(host, daemon.address(), PATIENCE).ok()?);
     let first = from(1).expect("the first of two");
     let _second = from(1).expect("the second of two");
     assert!(from(1).is_none(), "a third from one source");
@@ -264,7 +247,7 @@ fn burst_of_4_000_connects_causes_no_syn_retransmit() {
         let within = Duration::from_millis(990);
         let hosts = (2..10).cycle().take(CLIENTS.into());
         let clients = hosts.map(|host| connect_from(host, daemon.address(), within));
-        let mut clients: Vec<TcpStream> = clients.collect();
+        let mut clients: Vec<TcpStream> = clients.collect::<io::Result<_>>().unwrap();
         daemon.resume();
         for (number, stream) in clients.iter_mut().enumerate() {
             stream.write_all(format!("{number:4}").as_bytes()).unwrap();
@@ -281,12 +264,11 @@ fn burst_of_4_000_connects_causes_no_syn_retransmit() {
 }
 
 /// Connects from 127.0.0.`host`; fails after `within`.
-fn connect_from(host: u8, address: SocketAddr, within: Duration) -> TcpStream {
+fn connect_from(host: u8, address: SocketAddr, within: Duration) -> io::Result<TcpStream> {
     let source = SocketAddr::from(([127, 0, 0, host], 0));
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&source.into()).unwrap();
-    let connected = socket.connect_timeout(&address.into(), within);
-    connected.unwrap_or_else(|error| panic!("from {source}, within {within:?}: {error}"));
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.into()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&source.into())?;
+    socket.connect_timeout(&address.into(), within)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
 }

@@ -18,7 +18,7 @@ fn process_file(pid: u32, name: &str) -> String {
 }
 
 /// The number on the line `name:` of /proc/PID/status.
-fn status_number(pid: u32, name: &str) -> usize {
+pub(crate) fn status_number(pid: u32, name: &str) -> usize {
     let status = process_file(pid, "status");
     let line = status
         .lines()
@@ -66,6 +66,11 @@ pub(crate) fn voluntary_switches(pid: u32) -> usize {
 /// Resident memory, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> usize {
     status_number(pid, "VmRSS") * 1024
+}
+
+/// Resident memory without pages of files, of which a new process has those that it has used, in bytes.
+pub(crate) fn anonymous_bytes(pid: u32) -> usize {
+    status_number(pid, "RssAnon") * 1024
 }
 
 /// Peak resident memory since the start of the process, in bytes.

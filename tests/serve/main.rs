@@ -2,7 +2,7 @@
 //!
 //! One test binary. [`harness`] starts and observes the daemon, [`client`] holds test clients, [`attackers`] are
 //! clients that fill the daemon's memory, [`machine`] reads process and socket state from the kernel, [`tools`] runs
-//! third-party programs. The tests use loopback addresses and port 0; every wait has a deadline.
+//! third-party programs, [`chromium`] loads pages. The tests use loopback addresses and port 0; every wait has a deadline.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 )]
 
 mod attackers;
+mod chromium;
 mod client;
 mod harness;
 mod machine;
@@ -18,11 +19,15 @@ mod tools;
 
 mod accept_queues;
 mod accepting;
+mod access;
+mod admin;
+mod clocks;
 mod closing;
 mod collecting;
 mod deadlines;
 mod draining;
 mod echo;
+mod environment;
 mod fd_exhaustion;
 mod floods;
 mod foreign;
@@ -34,10 +39,17 @@ mod log_lines;
 mod logging;
 mod memory_exhaustion;
 mod namespace;
+mod proxy;
+mod reporting;
 mod resets;
 mod signals;
 mod steady_readers;
 mod suspension;
 mod syscalls;
+mod tls;
+mod trace;
+#[cfg(feature = "lab")]
+mod trace_of;
+mod upgrade;
 mod urgent;
 mod usage;

@@ -1,5 +1,5 @@
-//! SIGTERM, SIGINT and SIGHUP: each starts a drain; a signal that was inherited as ignored stays ignored. A second
-//! SIGTERM or SIGINT ends the drain, except within 500 ms of the first signal: then both count as one request.
+//! SIGTERM and SIGINT: each starts a drain, SIGHUP does not; a signal that was inherited as ignored stays ignored. A
+//! second SIGTERM or SIGINT ends the drain, except within 500 ms of the first signal: then both count as one request.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -54,9 +54,31 @@ fn sigint_drains_and_exits_0() {
     assert_exits_0_on(SIGINT);
 }
 
+fn wait_for_sighup(daemon: &Daemon) {
+    daemon.wait_for_line("the signal", |line| {
+        line.contains("SIGHUP: there is nothing to reload")
+    });
+}
+
+/// Twice: the first is not the begin of a drain that the second would end.
 #[test]
-fn sighup_drains_and_exits_0() {
-    assert_exits_0_on(SIGHUP);
+fn sighup_without_certificates_is_logged_and_changes_nothing() {
+    let mut daemon = Daemon::start(&[]);
+    let mut stream = connect(daemon.address());
+    for count in 1..=2 {
+        daemon.signal(SIGHUP);
+        eventually(PATIENCE, "a line for each signal", || {
+            let lines = daemon.lines();
+            let reloads = lines.iter().filter(|line| line.contains("SIGHUP: "));
+            reloads.count() == count
+        });
+        assert_echo(&mut stream, b"before and after");
+        assert_echo(&mut connect(daemon.address()), b"new");
+    }
+    daemon.signal(SIGTERM);
+    assert_eq!(read_to_fin(&mut stream), b"");
+    drop(stream);
+    assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
 }
 
 #[test]
@@ -148,10 +170,12 @@ fn second_sigterm_resets_a_client_with_pending_output() {
 }
 
 #[test]
-fn sigint_after_sighup_is_a_second_signal() {
+fn sigint_after_sigterm_is_a_second_signal() {
     let mut daemon = Daemon::start(&["--drain-timeout", "30s", "--socket-buffer", "16KiB"]);
     let sender = BulkSender::with_pending_output(&daemon);
     daemon.signal(SIGHUP);
+    wait_for_sighup(&daemon);
+    daemon.signal(SIGTERM);
     wait_for_second_request(&daemon);
     daemon.signal(SIGINT);
     assert_eq!(
@@ -207,12 +231,12 @@ fn sigterm_from_gnu_timeout_drains() {
 }
 
 #[test]
-fn sighup_during_a_drain_is_ignored() {
+fn sighup_during_a_drain_does_not_end_it() {
     assert_drains_despite(Daemon::start(&SMALL_BUFFERS), |daemon| {
         daemon.signal(SIGTERM);
         wait_for_second_request(daemon);
         daemon.signal(SIGHUP);
-        daemon.wait_for_line("the signal", |line| line.contains("SIGHUP: ignored"));
+        wait_for_sighup(daemon);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use crate::peer::pattern_byte;
 use crate::rng::Rng;
+use echoloop::protocol::CLOCK_MESSAGE;
 use std::fmt;
 use std::ops::Range;
 
@@ -20,6 +21,9 @@ pub enum ProtocolConfig {
     Collect {
         max_message: usize,
     },
+    Clock,
+    /// HTTP of the admin listener.
+    Admin,
 }
 
 impl ProtocolConfig {
@@ -32,6 +36,8 @@ impl ProtocolConfig {
             },
             ProtocolConfig::Frame { width, .. } => ProtocolConfig::Frame { width, max_message },
             ProtocolConfig::Discard => ProtocolConfig::Discard,
+            ProtocolConfig::Clock => ProtocolConfig::Clock,
+            ProtocolConfig::Admin => ProtocolConfig::Admin,
             ProtocolConfig::Collect { .. } => ProtocolConfig::Collect { max_message },
         }
     }
@@ -43,6 +49,9 @@ pub const PREFIX: &[u8] = b"ECHO ";
 /// The prefix in some runs: so long that a reply costs far more than its line.
 pub const LONG_PREFIX: &[u8] = &[b'p'; 4_000];
 
+/// The time of the clock protocol in nanoseconds: it is the same in every reply, so that replies are known before the run.
+pub const CLOCK_TIME: u64 = 0x0102_0304_0506_0708;
+
 /// The reply bytes after which a client sends no further lines, except for an unterminated last one.
 const MAX_REPLY_BYTES: usize = 60_000;
 
@@ -53,6 +62,8 @@ pub enum ClientScript {
     Raw,
     /// Messages with their replies.
     Messages(MessageScript),
+    /// Records of the layer (`layer`), whose clients check the replies.
+    Layered,
 }
 
 #[derive(Default)]
@@ -103,6 +114,8 @@ impl ClientScript {
         let total = usize::try_from(total).unwrap();
         match protocol {
             ProtocolConfig::Discard => script.push(&bytes(id, 0, total), &[]),
+            ProtocolConfig::Clock => requests(rng, &mut script, id, total),
+            ProtocolConfig::Admin => http_requests(rng, &mut script, total),
             ProtocolConfig::Line {
                 max_message,
                 prefix,
@@ -166,10 +179,15 @@ impl ClientScript {
         ClientScript::Messages(script)
     }
 
+    /// Whether a message exceeds the limit of the server.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self, ClientScript::Messages(script) if script.is_rejected)
+    }
+
     /// The length of the input in bytes; `u64::MAX` if it is unlimited.
     pub fn length(&self) -> u64 {
         match self {
-            ClientScript::Raw => u64::MAX,
+            ClientScript::Raw | ClientScript::Layered => u64::MAX,
             ClientScript::Messages(script) => script.input.len() as u64,
         }
     }
@@ -177,7 +195,7 @@ impl ClientScript {
     /// The byte of the input of client `id` at a position.
     pub fn input_byte(&self, id: u64, position: u64) -> u8 {
         match self {
-            ClientScript::Raw => pattern_byte(id, position),
+            ClientScript::Raw | ClientScript::Layered => pattern_byte(id, position),
             ClientScript::Messages(script) => script.input[usize::try_from(position).unwrap()],
         }
     }
@@ -185,7 +203,7 @@ impl ClientScript {
     /// The byte of the replies to client `id` at a position.
     pub fn reply_byte(&self, id: u64, position: u64) -> u8 {
         match self {
-            ClientScript::Raw => pattern_byte(id, position),
+            ClientScript::Raw | ClientScript::Layered => pattern_byte(id, position),
             ClientScript::Messages(script) => script.replies[usize::try_from(position).unwrap()],
         }
     }
@@ -213,7 +231,7 @@ impl ClientScript {
     /// The length of the longest reply.
     pub fn longest_reply(&self) -> usize {
         match self {
-            ClientScript::Raw => 0,
+            ClientScript::Raw | ClientScript::Layered => 0,
             ClientScript::Messages(script) => script.longest_reply,
         }
     }
@@ -300,6 +318,47 @@ fn frames(
     if rng.chance(200) {
         // FIN follows an incomplete frame.
         script.input.extend(&[0, 0, 0, 1][4 - width..]);
+    }
+}
+
+/// Requests to a clock: any bytes, each eight of which are answered with the time.
+fn requests(rng: &mut Rng, script: &mut MessageScript, id: u64, total: usize) {
+    while script.input.len() < total {
+        let request = bytes(id, script.input.len(), CLOCK_MESSAGE);
+        script.push(&request, &CLOCK_TIME.to_be_bytes());
+    }
+    if rng.chance(200) {
+        // FIN follows an incomplete request.
+        script
+            .input
+            .extend(&[0; CLOCK_MESSAGE - 1][..=rng.index(CLOCK_MESSAGE - 1)]);
+    }
+}
+
+/// Requests of the admin listener at the time 0, and its responses.
+fn http_requests(rng: &mut Rng, script: &mut MessageScript, total: usize) {
+    const HEALTHY: (&str, &str) = ("200 OK", "ok\n");
+    const MISSING: (&str, &str) = (
+        "404 Not Found",
+        "404 Not Found: there are /, /metrics, /healthz and /status.json\n",
+    );
+    while script.input.len() < total && script.replies.len() < MAX_REPLY_BYTES {
+        let (method, has_body) = rng.one_of(&[("GET", true), ("HEAD", false)]);
+        let (path, (status, body)) = rng.one_of(&[("/healthz", HEALTHY), ("/none", MISSING)]);
+        let field = "x".repeat(usize::try_from(rng.magnitude(3_000)).unwrap());
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nX: {field}\r\n\r\n");
+        let length = body.len();
+        let content = if has_body { body } else { "" };
+        let reply = format!(
+            "HTTP/1.1 {status}\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n{content}"
+        );
+        script.push(request.as_bytes(), reply.as_bytes());
+    }
+    if rng.chance(200) {
+        // FIN follows an incomplete request.
+        script.input.extend(b"GET / HT");
     }
 }
 

@@ -14,15 +14,15 @@ use echoloop::reactor::{Reactor, TICK};
 use std::time::Duration;
 
 /// Clients are numbered from here, so that their bytes differ from those of all peers.
-const FIRST_ID: u64 = 1000;
+pub const FIRST_ID: u64 = 1000;
 
 /// Verifies the echoes of all clients.
 #[derive(Debug, Default)]
 pub struct Checker {
     /// Bytes sent and received, by client.
-    counts: Vec<(u64, u64)>,
+    pub counts: Vec<(u64, u64)>,
     /// The client whose connection is opened next.
-    next_client: u64,
+    pub next_client: u64,
 }
 
 #[derive(Debug)]

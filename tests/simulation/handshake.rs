@@ -1,11 +1,13 @@
 //! Handshakes: a connect succeeds at once, late or never, or is refused.
 
+use crate::client_script::ClientScript;
 use crate::network::{MILLISECOND, Network, SocketId};
 use crate::socket::Socket;
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 
 /// Length of an accept queue.
-const BACKLOG: usize = 16;
+pub const BACKLOG: usize = 16;
 
 /// The initial retransmission timeout of a SYN (RFC 6298, 2.1).
 const SYN_TIMEOUT: u64 = 1_000 * MILLISECOND;
@@ -110,6 +112,7 @@ impl Network {
                 self.fail_connection(handshake.socket, error);
             } else if listener.queue.len() >= BACKLOG {
                 // A full accept queue drops the SYN, and the client retransmits it.
+                self.dropped_syns += 1;
                 handshake.answered_at = self.now + SYN_TIMEOUT;
                 self.handshakes.push(handshake);
             } else {
@@ -133,6 +136,9 @@ impl Network {
             self.sockets[socket].peer = Some(peer);
             self.sockets[socket].was_established = true;
         }
+        if self.is_layered {
+            self.sockets[server].script = Some(Rc::new(ClientScript::Layered));
+        }
         self.notify_writable(client);
         let weak = self.weak;
         let listener = &mut self.listeners[listener];
@@ -140,6 +146,9 @@ impl Network {
         if listener.armed || !weak {
             listener.armed = false;
             listener.pending = true;
+        }
+        if let Some(pending) = &mut listener.successor {
+            *pending = true;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::network::Network;
 use crate::socket::Socket;
-use echoloop::connection::MESSAGE_COST;
+use echoloop::connection::testing::MESSAGE_COST;
 use echoloop::server::Config;
 
 /// A connection is driven at most four times in one iteration: by its event, its deadline, the run queue and a drain.

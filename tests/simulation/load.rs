@@ -2,13 +2,14 @@
 //! neither bytes nor connections, so the load tester must report what happened and no failure.
 
 use crate::faults::Faults;
+use crate::handshake::BACKLOG;
 use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::send_queue::Kernel;
 use crate::sim_net::{SimNet, address};
-use echoloop::load::{Config, Load, LoadResult, SynTimers, WallTime};
-use echoloop::net::ListenOptions;
+use echoloop::load::{Config, Load, LoadResult, Observer, SynTimers, WallTime};
+use echoloop::net::{AcceptQueue, ListenOptions};
 use echoloop::protocol::Raw;
 use echoloop::server::{self, Server};
 use std::cell::RefCell;
@@ -63,11 +64,28 @@ fn draw_config(rng: &mut Rng) -> Config {
         duration: Duration::from_millis(rng.between(1, 1500)),
         warmup: Duration::from_millis(rng.magnitude(500)),
         ramp: rng.chance(300).then(|| rng.between(1, 500) as f64),
-        // The length of the simulated accept queue: a further SYN would be dropped.
-        window: 16,
+        window: rng
+            .chance(300)
+            .then(|| u32::try_from(rng.between(1, BACKLOG as u64)).unwrap()),
         // Longer than any delay of a connection attempt.
         connect_timeout: Duration::from_secs(60),
         ..Config::new(address(1))
+    }
+}
+
+/// Reads the server's accept queue, if it is visible.
+struct QueueObserver {
+    network: SharedNetwork,
+    is_visible: bool,
+}
+
+impl Observer for QueueObserver {
+    fn accept_queue(&mut self) -> Option<AcceptQueue> {
+        let network = self.network.borrow();
+        let length = u32::try_from(network.listeners[0].queue.len()).unwrap();
+        let backlog = u32::try_from(BACKLOG).unwrap() - 1;
+        let queue = AcceptQueue::new(length, backlog);
+        self.is_visible.then_some(queue)
     }
 }
 
@@ -77,12 +95,15 @@ struct Outcome {
     config: Config,
     result: LoadResult,
     connect_times: Vec<u64>,
+    /// The accept queue was visible to the load tester.
+    is_visible: bool,
+    dropped_syns: u64,
     /// Waits may be interrupted: an event may then be older than the load tester measures.
     is_interrupted: bool,
     digest: u64,
 }
 
-/// Runs iterations of both programs and advances the clock until the load test is done.
+/// A run of both programs.
 fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     let config = draw_config(&mut rng);
     let mut faults = delay_faults(&mut rng);
@@ -97,34 +118,65 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
     };
     let mut server = Server::new(net(SERVER), Raw, server::Config::default());
     server.listen(&ListenOptions::new(address(1))).unwrap();
-    let mut load = Load::new(net(CLIENTS), config.clone(), ());
-    let mut iterations = 0;
-    while !load.is_done() {
-        iterations += 1;
-        assert!(
-            iterations < MAX_ITERATIONS,
-            "the run does not end: {config:?}"
-        );
-        if wake_if_due(&network, SERVER) {
-            server.run_iteration().unwrap();
-        }
-        if wake_if_due(&network, CLIENTS) {
-            load.run_iteration().unwrap();
-        }
-        advance(&network, u64::MAX);
-    }
-    let mut saved = load.to_saved(WallTime::default());
-    load.close(&mut saved);
-    let result = saved.result;
+    let is_visible = rng.chance(700);
+    let observer = QueueObserver {
+        network: network.clone(),
+        is_visible,
+    };
+    let load = Load::new(net(CLIENTS), config.clone(), observer);
+    let result = run_to_the_end(&network, &mut server, load);
     let connect_times = network.borrow().connect_times.clone();
+    let dropped_syns = network.borrow().dropped_syns;
     let digest = network.borrow().digest();
     Outcome {
         config,
         result,
         connect_times,
+        is_visible,
+        dropped_syns,
         is_interrupted,
         digest,
     }
+}
+
+/// Runs iterations of both programs and advances the clock until the load test is done. Returns its result.
+pub fn run_to_the_end<const DRAINS: bool, S: Observer>(
+    network: &SharedNetwork,
+    server: &mut Server<SimNet<DRAINS>, Raw>,
+    mut load: Load<SimNet<DRAINS>, S>,
+) -> LoadResult {
+    let mut iterations = 0;
+    while !load.is_done() {
+        iterations += 1;
+        assert!(iterations < MAX_ITERATIONS, "the run does not end");
+        if wake_if_due(network, SERVER) {
+            server.run_iteration().unwrap();
+        }
+        if wake_if_due(network, CLIENTS) {
+            load.run_iteration().unwrap();
+        }
+        advance(network, u64::MAX);
+    }
+    let mut saved = load.to_saved(WallTime::default());
+    load.close(&mut saved);
+    saved.result
+}
+
+/// All connections were established and held, all messages and probes answered correctly.
+pub fn check_no_failure(config: &Config, result: &LoadResult) {
+    let requested = u64::from(config.connections());
+    let (connections, echo, probe) = (&result.connections, &result.echo, &result.probe);
+    let established = (connections.asked, connections.opened);
+    assert_eq!(established, (requested, requested), "{result:#?}");
+    let failed = (connections.lost, connections.failed.total());
+    assert_eq!(failed, (0, 0), "{result:#?}");
+    let unanswered = (echo.mismatched, echo.unanswered, echo.missing);
+    assert_eq!(unanswered, (0, 0, 0), "{result:#?}");
+    let idle = u64::from(config.idle);
+    assert_eq!((probe.asked, probe.alive), (idle, idle), "{result:#?}");
+    // Each type of warning about a wrong reply is written so or in capitals.
+    let mut warnings = result.warnings.iter().map(|text| text.to_lowercase());
+    assert_eq!(warnings.find(|text| text.contains("wrong")), None);
 }
 
 /// Whether a program is to run: its wait has timed out, or something is ready. If so, its sleep ends.
@@ -176,26 +228,29 @@ fn syn_retransmits(connect_times: &[u64], shift: i64) -> u64 {
         .sum()
 }
 
+/// The most messages that can be outstanding when the measured part begins.
+fn in_flight_before(config: &Config) -> u64 {
+    let in_flight = u64::from(config.active) * config.pipeline as u64;
+    let due = config
+        .rate
+        .map_or(0.0, |rate| rate * config.warmup.as_secs_f64());
+    in_flight + due.ceil() as u64
+}
+
 fn check(outcome: &Outcome) {
     let Outcome { config, result, .. } = outcome;
-    let requested = u64::from(config.connections());
-    assert_eq!(
-        (result.connections.asked, result.connections.opened),
-        (requested, requested)
-    );
-    assert_eq!(
-        (result.connections.lost, result.connections.failed.total()),
-        (0, 0)
-    );
+    check_no_failure(config, result);
     let echo = &result.echo;
-    assert_eq!((echo.mismatched, echo.unanswered), (0, 0));
-    assert_eq!(echo.received, echo.sent);
-    assert_eq!(echo.response_time_us.count, echo.received);
-    assert_eq!(echo.service_time_us.count, echo.received);
+    assert!(echo.received <= echo.due + in_flight_before(config));
+    // All are answered: in the measured part, or while the load waits after it.
+    let answered = echo.received + echo.outstanding;
+    assert_eq!(echo.response_time_us.count, answered);
+    assert_eq!(echo.service_time_us.count, answered);
+    assert_eq!(echo.response_time_lower_bounds.count, 0);
     if config.active > 0
         && let Some(expected) = scheduled_messages(config)
     {
-        assert_eq!(echo.sent, expected, "every scheduled message is sent");
+        assert_eq!(echo.due, expected, "every scheduled message is due");
         assert_eq!(result.generator.lag_us.count, expected);
         assert!(echo.response_time_us.max >= echo.service_time_us.max);
     }
@@ -204,7 +259,7 @@ fn check(outcome: &Outcome) {
         .iter()
         .map(|interval| interval.echoes)
         .sum();
-    assert!(in_time <= echo.received);
+    assert_eq!(in_time, echo.received);
     let fewest = match outcome.is_interrupted {
         true => 0,
         false => syn_retransmits(&outcome.connect_times, -LATENESS),
@@ -215,8 +270,9 @@ fn check(outcome: &Outcome) {
         (fewest..=most).contains(&counted),
         "{counted} SYN retransmits, expected {fewest} to {most}"
     );
-    let idle = u64::from(config.idle);
-    assert_eq!((result.probe.asked, result.probe.alive), (idle, idle));
+    if outcome.is_visible {
+        assert_eq!(outcome.dropped_syns, 0, "the accept queue overflowed");
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@
     reason = "a test binary has no public API, and its panics are test failures"
 )]
 
+mod any_state;
+mod buffered;
 mod client_script;
 mod clients;
 mod contract;
@@ -19,10 +21,14 @@ mod faults;
 mod flood;
 mod handshake;
 mod iteration_limits;
+mod layer;
 mod load;
+mod load_script;
 mod memory_attack;
 mod network;
+mod overload;
 mod peer;
+mod peers;
 mod ping;
 mod probing;
 mod process_pause;
@@ -40,7 +46,10 @@ mod socket;
 mod stdio;
 mod steady_readers;
 mod syscalls;
+mod two_processes;
 mod uneven_output;
+mod upgrade;
+mod userspace;
 
 use std::collections::BTreeMap;
 use std::panic;
@@ -61,7 +70,7 @@ fn variable(name: &str) -> Option<u64> {
 fn seeds() -> std::ops::Range<u64> {
     if let Some(seed) = variable("ECHOLOOP_SIM_SEED") {
         // A single seed is replayed to be debugged, so the server logs everything.
-        let _ = echoloop::logging::start(log::LevelFilter::Trace);
+        let _ = echoloop::logging::start(log::LevelFilter::Trace, Default::default());
         return seed..seed + 1;
     }
     match variable("ECHOLOOP_SIM_SEEDS") {
@@ -152,6 +161,75 @@ fn every_seed_holds_in_every_protocol_and_runs_twice_alike() {
     // Coverage: some seeds must exceed each limit and complete a record.
     let is_sample = count >= SEEDS;
     assert!(!is_sample || (without_memory > 0 && too_long > 0 && records > 0));
+}
+
+#[test]
+fn every_seed_holds_across_upgrades_and_runs_twice_alike() {
+    let (mut upgrades, mut failed, mut count) = (0, 0, 0);
+    for seed in seeds() {
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation upgrades");
+        let first = panic::catch_unwind(|| upgrade::run(seed));
+        let Ok(first) = first else {
+            panic!("seed {seed} failed; replay it: {replay}");
+        };
+        let second = upgrade::run(seed);
+        assert_eq!(
+            first.digest, second.digest,
+            "seed {seed} is not deterministic: {replay}"
+        );
+        upgrades += first.tally.upgrades;
+        failed += first.tally.upgrades_failed;
+        count += 1;
+    }
+    println!("{count} seeds, {upgrades} upgrades, {failed} failed");
+    // Coverage: both must occur, several times per run.
+    let is_sample = count >= SEEDS;
+    assert!(!is_sample || upgrades > 2 * count && failed > count);
+}
+
+#[test]
+fn every_seed_holds_for_layers_and_runs_twice_alike() {
+    let mut totals = [0; 7];
+    let mut count = 0;
+    for seed in seeds() {
+        let replay = format!("ECHOLOOP_SIM_SEED={seed} cargo test --test simulation layers");
+        let first = panic::catch_unwind(|| layer::run(seed));
+        let Ok(first) = first else {
+            panic!("seed {seed} failed; replay it: {replay}");
+        };
+        let second = layer::run(seed);
+        assert_eq!(
+            first.report.digest, second.report.digest,
+            "seed {seed} is not deterministic: {replay}"
+        );
+        let more = [
+            first.completed,
+            first.waits,
+            first.timeouts,
+            first.refused,
+            first.truncated,
+            first.records,
+            first.admitted,
+        ];
+        totals = std::array::from_fn(|index| totals[index] + more[index]);
+        count += 1;
+    }
+    let [
+        completed,
+        waits,
+        timeouts,
+        refused,
+        truncated,
+        records,
+        admitted,
+    ] = totals;
+    println!(
+        "{count} seeds, {completed} handshakes, {waits} waits for another iteration, {timeouts} timeouts, \
+         {refused} refused, {truncated} truncated, {records} records, {admitted} clients of proxies"
+    );
+    // Coverage: each of these must occur.
+    let is_sample = count >= SEEDS;
+    assert!(!is_sample || totals.iter().all(|total| *total > 0));
 }
 
 #[test]

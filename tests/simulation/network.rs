@@ -30,6 +30,10 @@ pub struct Listener {
     pub closed: bool,
     /// Connections accepted in this iteration of the server's event loop.
     pub accepted: usize,
+    /// The file descriptors of the listener, in all processes.
+    pub fds: usize,
+    /// During an upgrade, whether the selector of the new process has an event to report.
+    pub successor: Option<bool>,
 }
 
 /// Counters of a run, for the report.
@@ -42,6 +46,9 @@ pub struct Tally {
     pub exhausted: u64,
     /// Signals received during the drain.
     pub signals_repeated: u64,
+    /// Upgrades of the server, and those that failed.
+    pub upgrades: u64,
+    pub upgrades_failed: u64,
 }
 
 #[derive(Debug)]
@@ -56,7 +63,9 @@ pub struct Network {
     pub handshakes: Vec<Handshake>,
     /// Durations of the successful connects of a program.
     pub connect_times: Vec<u64>,
-    pub hosts: [Host; 2],
+    /// SYNs that a full accept queue has dropped.
+    pub dropped_syns: u64,
+    pub hosts: [Host; 3],
     /// Until this time accept(2) fails for lack of file descriptors or buffers.
     pub exhausted_until: u64,
     pub tally: Tally,
@@ -79,12 +88,16 @@ pub struct Network {
     drain_timeout: u64,
     /// FIN confirms that a record was written; a connection without one is reset.
     pub fin_is_receipt: bool,
+    /// All clients send records of the layer (`layer`).
+    pub is_layered: bool,
     /// Send buffers and window updates of both kernels.
     pub kernel: Kernel,
     /// The longest pause of the process in this run; remains set after faults are switched off.
     pub longest_pause: Duration,
     /// The shortest timeout of any connection. At a deadline the program may read or write without an edge.
     pub least_timeout: u64,
+    /// Since when an upgrade has been in progress, in which the server makes no call.
+    pub frozen_at: Option<u64>,
 }
 
 pub type SharedNetwork = Rc<RefCell<Network>>;
@@ -101,6 +114,7 @@ impl Network {
             listeners: Vec::new(),
             handshakes: Vec::new(),
             connect_times: Vec::new(),
+            dropped_syns: 0,
             hosts: Default::default(),
             exhausted_until: 0,
             tally: Tally::default(),
@@ -115,8 +129,10 @@ impl Network {
             paused_before_drain: 0,
             drain_timeout: 0,
             fin_is_receipt: false,
+            is_layered: false,
             kernel: Kernel::default(),
             least_timeout: u64::MAX,
+            frozen_at: None,
         }
     }
 
@@ -206,12 +222,18 @@ impl Network {
         assert_eq!(source, Source::listener(u32::try_from(index).unwrap()));
         self.listeners.push(Listener {
             armed: true,
+            fds: 1,
             ..Listener::default()
         });
         index
     }
 
     pub fn close_listener(&mut self, index: usize) {
+        self.listeners[index].fds -= 1;
+        if self.listeners[index].fds > 0 {
+            // Another process has it.
+            return;
+        }
         self.listeners[index].closed = true;
         self.listeners[index].pending = false;
         let queue = std::mem::take(&mut self.listeners[index].queue);

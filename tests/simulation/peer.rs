@@ -203,6 +203,13 @@ impl Peer {
         polls * (MILLISECOND + self.plan.pause).max(1_000 * MILLISECOND)
     }
 
+    /// Polls it if it is due.
+    pub fn poll_if_due(&mut self, network: &mut Network) {
+        if self.outcome.is_none() && self.wakes_at <= network.now {
+            self.poll(network);
+        }
+    }
+
     /// Connects, reads, sends or closes as planned, and draws the time of the next poll.
     pub fn poll(&mut self, network: &mut Network) {
         network.trace(7, self.id);

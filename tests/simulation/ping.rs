@@ -105,7 +105,8 @@ fn run<const DRAINS: bool>(mut rng: Rng) -> Outcome {
         stdin: None,
         stdout: stdout.clone(),
     };
-    let mut pinger = Pinger::new(client_net, config.clone()).unwrap();
+    let output = Box::new(client_net.stdout());
+    let mut pinger = Pinger::new(client_net, config.clone(), output).unwrap();
     let mut iterations = 0;
     while !pinger.is_done() {
         iterations += 1;

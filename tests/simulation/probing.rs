@@ -1,4 +1,4 @@
-//! The probes of the load tester, in virtual time: to a server that hangs, and to a slow server.
+//! The probes of the load tester, in virtual time: to a server that hangs, to a slow server, and to one that replies late.
 
 use crate::faults::Faults;
 use crate::load::{advance, wake_if_due};
@@ -6,12 +6,14 @@ use crate::network::{MILLISECOND, Network, SharedNetwork};
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
-use echoloop::load::{Config, Load, LoadResult, Observer, Progress, Stage, WallTime};
+use echoloop::load::{Config, Load, LoadResult, Observer, Progress, Script, Stage, WallTime};
 use echoloop::net::ListenOptions;
 use echoloop::protocol::Raw;
 use echoloop::server::{self, Server};
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Far more idle connections than initial probes in flight.
@@ -28,9 +30,19 @@ impl Observer for StageWatch {
     }
 }
 
+fn script_of(text: &str) -> Script {
+    let script = Script::parse("probes", text, |_| Err(ErrorKind::NotFound.into()));
+    script.unwrap().resolve(0, "target").unwrap()
+}
+
 /// Runs a load test against a server that, once probing has begun, runs one iteration every `every` nanoseconds; `None`:
-/// none. Returns the result, and how long probing duration.
+/// none. Returns the result, and how long probing lasted.
 fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
+    probe_with(None, faults, every)
+}
+
+/// As [`probe`], with the messages of this script instead of the pattern.
+fn probe_with(script: Option<&str>, faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
     let network: SharedNetwork = Rc::new(RefCell::new(Network::new(Rng::new(7), faults, false)));
     let net = |host| SimNet::<true> {
         network: network.clone(),
@@ -43,8 +55,8 @@ fn probe(faults: Faults, every: Option<u64>) -> (LoadResult, Duration) {
         active: 0,
         duration: Duration::from_millis(10),
         warmup: Duration::ZERO,
-        window: 16,
         connect_timeout: TIMEOUT,
+        script: script.map(|text| Arc::new(script_of(text))),
         ..Config::new(address(1))
     };
     let stage = Rc::new(Cell::new(Stage::Connecting));
@@ -112,4 +124,24 @@ fn all_probes_to_a_slow_server_succeed_beyond_a_timeout() {
         duration > 50 * TIMEOUT,
         "the server was not slow: {duration:?}"
     );
+}
+
+#[test]
+fn late_right_replies_to_probes_are_not_wrong() {
+    // The line of a connection differs from that of any other.
+    let lines = "[message]\nsend = \"{connection}-{sequence}\\n\"\n\
+        expect = { line = true, equals = \"{connection}-{sequence}\" }\n";
+    for script in [None, Some(lines)] {
+        // By then the probes of the initial window have expired, and the later ones have not.
+        let every = 1_002 * MILLISECOND;
+        let (result, _) = probe_with(script, Faults::default(), Some(every));
+        let probe = &result.probe;
+        let counts = (probe.asked, probe.dead, probe.alive, probe.mismatched);
+        let window = 256;
+        let idle = u64::from(IDLE);
+        assert_eq!(counts, (idle, window, idle - window, 0), "{result:#?}");
+        let is_of_wrong = |warning: &&String| warning.to_lowercase().contains("wrong");
+        let wrong = result.warnings.iter().find(is_of_wrong);
+        assert_eq!(wrong, None, "with script {script:?}");
+    }
 }

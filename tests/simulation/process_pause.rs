@@ -12,6 +12,12 @@ pub fn maybe_pause_server(network: &mut Network, peers: &mut [Peer]) {
     }
     let milliseconds = network.rng.between(0, network.faults.process_pause_ms);
     let until = network.now + milliseconds * MILLISECOND;
+    run_peers(network, peers, until);
+    network.interrupt_wait(SERVER);
+}
+
+/// Runs the peers up to the time `until`, while the server process does not run.
+pub fn run_peers(network: &mut Network, peers: &mut [Peer], until: u64) {
     network.paused += until - network.now;
     loop {
         let active = peers.iter_mut().filter(|peer| peer.outcome.is_none());
@@ -23,5 +29,4 @@ pub fn maybe_pause_server(network: &mut Network, peers: &mut [Peer]) {
         peer.poll(network);
     }
     network.now = until;
-    network.interrupt_wait(SERVER);
 }

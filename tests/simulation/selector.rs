@@ -9,15 +9,20 @@ use crate::network::{MILLISECOND, Network, SocketId};
 use echoloop::net::{Key, Readiness, Ready, Signal, Source};
 use std::collections::VecDeque;
 
-/// The two hosts, one program each: the server, and the program under test with all clients.
+/// The hosts, one program each: the server, and the program under test with all clients.
 pub const SERVER: usize = 0;
 pub const CLIENTS: usize = 1;
+
+/// The selector of a new process of the server during an upgrade (`two_processes.rs`).
+pub const SUCCESSOR: usize = 2;
 
 /// State of a host's selector that belongs to no socket.
 #[derive(Debug, Default)]
 pub struct Host {
     pub signals: VecDeque<Signal>,
     signal_pending: bool,
+    /// A packet has arrived at its link.
+    packet_pending: bool,
     /// The program sleeps in its wait until this time; `u64::MAX`: without a timeout.
     pub asleep_until: Option<u64>,
     /// The last wait had a timeout of zero: the program has work left.
@@ -54,6 +59,43 @@ impl Watch {
         self.may_read = self.may_read.saturating_sub(1);
     }
 
+    /// A registration with the readiness of the socket: as `EPOLL_CTL_ADD` does, it reports what is ready now.
+    pub fn registered(host: usize, key: Key, writable: bool, level: Readiness) -> Watch {
+        Watch {
+            registered: Some((host, key, writable)),
+            read_armed: !level.contains(Readiness::READABLE),
+            write_armed: writable && !level.contains(Readiness::WRITABLE),
+            pending: level.difference(Readiness::DRAIN),
+            ..Watch::default()
+        }
+    }
+
+    /// Continues at another host, with the permissions to call that another process had.
+    pub fn take_over(&mut self, host: usize, other: &Watch) {
+        self.registered = self
+            .registered
+            .map(|(_, key, writable)| (host, key, writable));
+        self.may_read = self.may_read.max(other.may_read);
+        self.may_write = self.may_write.max(other.may_write);
+        self.drain |= other.drain;
+    }
+
+    /// Input, FIN or an error has arrived: raises an edge if one is due.
+    fn on_readable(&mut self, weak: bool) {
+        if self.registered.is_some() && (self.read_armed || !weak) {
+            self.read_armed = false;
+            self.pending |= Readiness::READABLE;
+        }
+    }
+
+    /// Output space has become available: raises an edge if one is due.
+    fn on_writable(&mut self) {
+        if self.write_armed && self.watches_writable() {
+            self.write_armed = false;
+            self.pending |= Readiness::WRITABLE;
+        }
+    }
+
     fn is_registered_at(&self, host: usize) -> bool {
         self.registered.is_some_and(|(at, _, _)| at == host)
     }
@@ -75,6 +117,11 @@ impl Network {
         self.hosts[host].signal_pending = true;
     }
 
+    /// A packet has arrived at the link of a program.
+    pub fn notify_packet(&mut self, host: usize) {
+        self.hosts[host].packet_pending = true;
+    }
+
     /// Ends the current wait with EINTR; the next one reports the pending events.
     pub fn interrupt_wait(&mut self, host: usize) {
         self.hosts[host].is_interrupted = true;
@@ -82,23 +129,27 @@ impl Network {
     }
 
     pub fn register(&mut self, host: usize, id: SocketId, key: Key, writable: bool) {
-        self.sockets[id].watch.registered = Some((host, key, writable));
-        let level = self.level(id);
-        let watch = &mut self.sockets[id].watch;
-        watch.read_armed = !level.contains(Readiness::READABLE);
-        watch.write_armed = writable && !level.contains(Readiness::WRITABLE);
-        watch.pending = level.difference(Readiness::DRAIN);
+        let level = self.level(id, writable);
+        let watch = Watch::registered(host, key, writable, level);
+        let old = &mut self.sockets[id].watch;
+        let (may_read, may_write, drain) = (old.may_read, old.may_write, old.drain);
+        *old = Watch {
+            may_read,
+            may_write,
+            drain,
+            ..watch
+        };
     }
 
-    /// The current readiness of an socket. As with epoll, hang-up is reported without being requested (EPOLLHUP), output
+    /// The current readiness of a socket. As with epoll, hang-up is reported without being requested (EPOLLHUP), output
     /// space only if it is watched.
-    fn level(&self, id: SocketId) -> Readiness {
+    pub fn level(&self, id: SocketId, watches_writable: bool) -> Readiness {
         let socket = &self.sockets[id];
         let is_hung_up = socket.is_hung_up();
         let has_space = socket.was_established && (socket.fin_sent || self.is_writable(id));
         let drain = socket.fin_arrived || is_hung_up || socket.has_urgent_mark();
         Readiness::READABLE.when(socket.is_readable())
-            | Readiness::WRITABLE.when(is_hung_up || (has_space && socket.watch.watches_writable()))
+            | Readiness::WRITABLE.when(is_hung_up || (has_space && watches_writable))
             | Readiness::DRAIN.when(drain && !self.weak)
     }
 
@@ -143,19 +194,19 @@ impl Network {
     /// Bytes, FIN or an error have arrived: raises an edge if one is due.
     pub fn notify_readable(&mut self, id: SocketId) {
         let weak = self.weak;
-        let watch = &mut self.sockets[id].watch;
-        if watch.registered.is_some() && (watch.read_armed || !weak) {
-            watch.read_armed = false;
-            watch.pending |= Readiness::READABLE;
+        let socket = &mut self.sockets[id];
+        socket.watch.on_readable(weak);
+        if let Some(successor) = &mut socket.successor {
+            successor.on_readable(weak);
         }
     }
 
     /// Output space has become available: raises an edge if one is due.
     pub fn notify_writable(&mut self, id: SocketId) {
-        let watch = &mut self.sockets[id].watch;
-        if watch.write_armed && watch.watches_writable() {
-            watch.write_armed = false;
-            watch.pending |= Readiness::WRITABLE;
+        let socket = &mut self.sockets[id];
+        socket.watch.on_writable();
+        if let Some(successor) = &mut socket.successor {
+            successor.on_writable();
         }
     }
 
@@ -164,12 +215,14 @@ impl Network {
         let mut watches = self.sockets.iter().map(|socket| &socket.watch);
         let server = host == SERVER;
         self.hosts[host].signal_pending
+            || self.hosts[host].packet_pending
             || (server && self.listeners.iter().any(|listener| listener.pending))
             || watches.any(|watch| watch.is_registered_at(host) && watch.pending != Readiness::NONE)
     }
 
     /// As epoll_wait(2): fills `ready`, or puts the program to sleep if there is no event.
     pub fn wait(&mut self, host: usize, timeout: Option<u64>, ready: &mut Vec<Ready>) {
+        self.check_not_frozen(host);
         self.tally.waits += 1;
         self.hosts[host].is_busy = timeout == Some(0);
         ready.clear();
@@ -214,6 +267,9 @@ impl Network {
         if std::mem::take(&mut self.hosts[host].signal_pending) {
             ready.push(source_ready(Source::SIGNALS));
         }
+        if std::mem::take(&mut self.hosts[host].packet_pending) {
+            ready.push(source_ready(Source::PACKETS));
+        }
         self.collect_spurious(host, ready);
     }
 
@@ -225,7 +281,8 @@ impl Network {
         if due == Readiness::NONE {
             return;
         }
-        let mut readiness = self.level(index);
+        let writable = self.sockets[index].watch.watches_writable();
+        let mut readiness = self.level(index, writable);
         self.rearm(index, due, readiness);
         let surplus = readiness.difference(due);
         if self.weak
@@ -295,6 +352,7 @@ impl Network {
     fn requeue(&mut self, host: usize, event: Ready) {
         match event.key.source() {
             Some(Source::SIGNALS) => self.hosts[host].signal_pending = true,
+            Some(Source::PACKETS) => self.hosts[host].packet_pending = true,
             Some(source) => {
                 let index = source.listener_index().unwrap() as usize;
                 self.listeners[index].pending = true;

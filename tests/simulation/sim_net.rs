@@ -1,8 +1,9 @@
 //! [`Net`] over the simulated network: the server and the clients under test run on this.
 
 use crate::network::{SharedNetwork, SocketId};
+use crate::selector::SUCCESSOR;
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, StandardStreams,
+    AcceptError, Ending, Key, ListenOptions, Net, Numbered, Progress, Ready, Signal, Source,
     Stream, Time,
 };
 use std::io;
@@ -15,13 +16,32 @@ pub struct SimNet<const DRAINS: bool> {
     pub host: usize,
 }
 
-/// A simulated connection's socket.
+/// A file descriptor of a simulated connection's socket.
 pub struct SimStream<const DRAINS: bool> {
     network: SharedNetwork,
     id: SocketId,
 }
 
+impl<const DRAINS: bool> Drop for SimStream<DRAINS> {
+    fn drop(&mut self) {
+        if let Ok(mut network) = self.network.try_borrow_mut() {
+            network.sockets[self.id].fds -= 1;
+        }
+    }
+}
+
 impl<const DRAINS: bool> SimStream<DRAINS> {
+    pub fn new(network: &SharedNetwork, id: SocketId) -> Self {
+        network.borrow_mut().sockets[id].fds += 1;
+        let network = network.clone();
+        SimStream { network, id }
+    }
+
+    /// Another file descriptor of the same socket.
+    pub fn duplicate(&self) -> Self {
+        SimStream::new(&self.network, self.id)
+    }
+
     /// Whether the connection is over: closed by both FINs or a reset, or refused.
     pub fn is_over(&self) -> bool {
         self.network.borrow().sockets[self.id].is_over()
@@ -34,10 +54,21 @@ impl<const DRAINS: bool> SimStream<DRAINS> {
     }
 }
 
-/// A simulated listening socket. Dropping it closes it.
+/// A file descriptor of a simulated listening socket. Dropping the last one closes the listener.
 pub struct SimListener {
     network: SharedNetwork,
     index: usize,
+}
+
+impl SimListener {
+    /// Another file descriptor of the same listener.
+    pub fn duplicate(&self) -> SimListener {
+        self.network.borrow_mut().listeners[self.index].fds += 1;
+        SimListener {
+            network: self.network.clone(),
+            index: self.index,
+        }
+    }
 }
 
 impl Drop for SimListener {
@@ -81,6 +112,16 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
         Ok(SimListener { network, index })
     }
 
+    fn register_listener(&mut self, listener: &mut SimListener, source: Source) -> io::Result<()> {
+        let mut network = self.network.borrow_mut();
+        if network.registration_fails() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        assert_eq!(self.host, SUCCESSOR, "registered twice");
+        network.register_listener_of_successor(listener.index, source);
+        Ok(())
+    }
+
     fn local_addr(&self, _: &SimListener) -> io::Result<SocketAddr> {
         Ok(address(1))
     }
@@ -94,8 +135,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
             io::ErrorKind::WouldBlock => AcceptError::Empty,
             _ => AcceptError::from(error),
         })?;
-        let network = self.network.clone();
-        Ok((SimStream { network, id }, address(source)))
+        Ok((SimStream::new(&self.network, id), address(source)))
     }
 
     fn has_waiting(&mut self, listener: &SimListener) -> bool {
@@ -109,8 +149,7 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
     ) -> io::Result<SimStream<DRAINS>> {
         let source = local.map_or(1, host_number);
         let id = self.network.borrow_mut().program_connects(0, source)?;
-        let network = self.network.clone();
-        Ok(SimStream { network, id })
+        Ok(SimStream::new(&self.network, id))
     }
 
     fn register(&mut self, stream: &SimStream<DRAINS>, key: Key, writable: bool) -> io::Result<()> {
@@ -118,7 +157,11 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
         if network.registration_fails() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        network.register(self.host, stream.id, key, writable);
+        if self.host == SUCCESSOR {
+            network.register_with_successor(stream.id, key, writable);
+        } else {
+            network.register(self.host, stream.id, key, writable);
+        }
         Ok(())
     }
 
@@ -142,8 +185,11 @@ impl<const DRAINS: bool> Net for SimNet<DRAINS> {
     }
 }
 
-/// Neither standard input nor standard output.
-impl<const DRAINS: bool> StandardStreams for SimNet<DRAINS> {}
+impl<const DRAINS: bool> Numbered for SimStream<DRAINS> {
+    fn number(&self) -> u32 {
+        self.id as u32
+    }
+}
 
 impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     const SHORT_READ_DRAINS: bool = DRAINS;
@@ -161,7 +207,9 @@ impl<const DRAINS: bool> Stream for SimStream<DRAINS> {
     }
 
     fn is_at_fin(&mut self) -> bool {
-        self.network.borrow().sockets[self.id].is_at_fin()
+        let network = self.network.borrow();
+        network.check_call(self.id);
+        network.sockets[self.id].is_at_fin()
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

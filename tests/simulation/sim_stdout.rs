@@ -103,6 +103,12 @@ impl SimStdout {
         std::mem::take(&mut self.is_pending)
     }
 
+    /// Another process takes over the pipe: it may write before its first event, and registering reports the space.
+    pub fn take_over(&mut self) {
+        self.events = self.events.max(1);
+        self.is_pending |= self.space > 0;
+    }
+
     /// A spurious event is reported.
     pub fn on_event(&mut self) {
         self.events += 1;

@@ -68,6 +68,8 @@ pub struct Socket {
     /// When a read or a write last failed with an injected EAGAIN.
     pub false_read_eagain_at: Option<u64>,
     pub false_write_eagain_at: Option<u64>,
+    /// When the handshake of the session is to be complete: then the server reads without an edge.
+    pub handshake_due: Option<u64>,
     /// When the program last read or wrote without an edge, because a deadline had passed.
     pub deadline_io_at: u64,
     /// The values of `last_io_at` and `pending_since` before the current time.
@@ -84,6 +86,10 @@ pub struct Socket {
     /// A write, a shutdown or `SO_ERROR` has reported that the connection is closed.
     pub closure_reported: bool,
     pub watch: Watch,
+    /// The registration with the selector of a new process during an upgrade.
+    pub successor: Option<Box<Watch>>,
+    /// The file descriptors of a program's socket, in all processes.
+    pub fds: usize,
 }
 
 impl Socket {
@@ -116,13 +122,19 @@ impl Socket {
 
     /// Whether the program may read without an edge now: no byte was read or written for a whole timeout.
     pub fn may_read_at_deadline(&mut self, now: u64, least_timeout: u64) -> bool {
-        let is_current = self.last_io_at == now;
-        let since = if is_current {
+        if self.handshake_due.is_some_and(|due| due <= now) {
+            return true;
+        }
+        self.is_deadline(self.io_before(now), now, least_timeout)
+    }
+
+    /// When the program last read or wrote a byte before this time, which is the current one.
+    pub fn io_before(&self, now: u64) -> u64 {
+        if self.last_io_at == now {
             self.previous_io_at
         } else {
             self.last_io_at
-        };
-        self.is_deadline(since, now, least_timeout)
+        }
     }
 
     /// Whether the program may write without an edge now: no pending output was written for a whole timeout.
@@ -182,13 +194,19 @@ impl Socket {
             Some(script @ ClientScript::Messages(_)) => script
                 .reply_bytes_due(self.read, false)
                 .saturating_sub(self.written),
+            Some(ClientScript::Layered) => 0,
             Some(ClientScript::Raw) | None => self.read - self.written,
         }
     }
 
     /// Whether the client sends messages, because of which the server may close the connection.
     pub fn has_message_script(&self) -> bool {
-        matches!(self.script.as_deref(), Some(ClientScript::Messages(_)))
+        self.is_layered() || matches!(self.script.as_deref(), Some(ClientScript::Messages(_)))
+    }
+
+    /// Whether the client sends records of the layer, so that the pending output is unknown here.
+    pub fn is_layered(&self) -> bool {
+        matches!(self.script.as_deref(), Some(ClientScript::Layered))
     }
 
     /// Pending output of a server socket that has not sent FIN; 0 for other sockets.

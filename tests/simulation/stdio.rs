@@ -1,16 +1,16 @@
 //! [`Net`] with simulated standard input and output.
 
+use crate::network::SharedNetwork;
 use crate::selector::SERVER;
 use crate::send::client_sockets;
 use crate::sim_net::{SimListener, SimNet, SimStream};
 use crate::sim_stdin::SimStdin;
 use crate::sim_stdout::SimStdout;
 use echoloop::net::{
-    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
-    StandardStreams, Time,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source, Time,
 };
 use std::cell::RefCell;
-use std::io::{self, ErrorKind};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +23,21 @@ pub struct WithStdio<const DRAINS: bool> {
 }
 
 impl<const DRAINS: bool> WithStdio<DRAINS> {
+    /// Standard input, if there is one.
+    pub fn stdin(&self) -> Box<dyn Read> {
+        let network = self.net.network.clone();
+        match self.stdin.clone() {
+            Some(stdin) => Box::new(StdinHandle { network, stdin }),
+            None => Box::new(io::empty()),
+        }
+    }
+
+    /// Standard output.
+    pub fn stdout(&self) -> StdoutHandle {
+        let (network, stdout) = (self.net.network.clone(), self.stdout.clone());
+        StdoutHandle { network, stdout }
+    }
+
     /// Takes the pending events of both.
     fn take_pending(&mut self) -> Vec<Ready> {
         let mut events = Vec::new();
@@ -87,6 +102,10 @@ impl<const DRAINS: bool> Net for WithStdio<DRAINS> {
         self.net.listen(options, source)
     }
 
+    fn register_listener(&mut self, listener: &mut SimListener, source: Source) -> io::Result<()> {
+        self.net.register_listener(listener, source)
+    }
+
     fn local_addr(&self, listener: &SimListener) -> io::Result<SocketAddr> {
         self.net.local_addr(listener)
     }
@@ -131,20 +150,35 @@ impl<const DRAINS: bool> Net for WithStdio<DRAINS> {
     }
 }
 
-impl<const DRAINS: bool> StandardStreams for WithStdio<DRAINS> {
-    fn read_stdin(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(stdin) = &self.stdin else {
-            return Err(ErrorKind::NotConnected.into());
-        };
-        let mut network = self.net.network.borrow_mut();
-        let mut stdin = stdin.borrow_mut();
+/// Standard input of the program.
+struct StdinHandle {
+    network: SharedNetwork,
+    stdin: Rc<RefCell<SimStdin>>,
+}
+
+impl Read for StdinHandle {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut network = self.network.borrow_mut();
+        let mut stdin = self.stdin.borrow_mut();
         // After the peer's FIN the client checks without an event whether input is left to send.
         stdin.may_read_without_event = client_sockets(&network).any(|socket| socket.fin_arrived);
         stdin.read(&mut network, buffer)
     }
+}
 
-    fn write_stdout(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut network = self.net.network.borrow_mut();
+/// Standard output of the program.
+pub struct StdoutHandle {
+    network: SharedNetwork,
+    stdout: Rc<RefCell<SimStdout>>,
+}
+
+impl Write for StdoutHandle {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut network = self.network.borrow_mut();
         self.stdout.borrow_mut().write(&mut network, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

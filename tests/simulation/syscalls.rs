@@ -1,13 +1,15 @@
 //! The system calls of the programs under test: their results, injected faults, and the checks made on every call.
 
 use crate::network::{MILLISECOND, Network, SocketId};
-use echoloop::connection::LINGER;
+use crate::selector::SERVER;
+use echoloop::connection::testing::LINGER;
 use std::io;
 use std::time::Duration;
 
 impl Network {
     /// poll(2) on a listener. If the accept queue is empty, the next connection causes an edge.
     pub fn has_waiting(&mut self, index: usize) -> bool {
+        self.check_not_frozen(SERVER);
         let listener = &mut self.listeners[index];
         listener.armed |= listener.queue.is_empty();
         !listener.queue.is_empty()
@@ -15,6 +17,7 @@ impl Network {
 
     /// accept(2): returns the server's socket and the number of the client's address.
     pub fn accept(&mut self, index: usize) -> io::Result<(SocketId, u8)> {
+        self.check_not_frozen(SERVER);
         if self.is_exhausted() {
             self.tally.exhausted += 1;
             const EMFILE: i32 = 24;
@@ -58,6 +61,7 @@ impl Network {
 
     /// read(2) by a program under test.
     pub fn program_read(&mut self, id: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check_call(id);
         let (now, least_timeout, stopping) = (self.now, self.least_timeout, self.stopping);
         let socket = &mut self.sockets[id];
         assert!(
@@ -116,7 +120,7 @@ impl Network {
         if !socket.is_server_side {
             return;
         }
-        if pending_before == 0 {
+        if pending_before == 0 && !socket.is_layered() {
             socket.set_pending_since(now);
             socket.peak_pending = 0;
         }
@@ -131,6 +135,7 @@ impl Network {
 
     /// send(2) by a program under test.
     pub fn program_write(&mut self, id: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        self.check_call(id);
         let (now, least_timeout) = (self.now, self.least_timeout);
         let socket = &mut self.sockets[id];
         assert!(
@@ -174,6 +179,7 @@ impl Network {
 
     /// poll(2) for output by a program under test. If the socket is not writable, an edge follows when it is.
     pub fn program_poll_writable(&mut self, id: SocketId) -> bool {
+        self.check_call(id);
         if self.sockets[id].is_over() {
             return true;
         }
@@ -186,6 +192,7 @@ impl Network {
 
     /// shutdown(2) with `SHUT_WR` by a program under test.
     pub fn program_shutdown_write(&mut self, id: SocketId) -> io::Result<()> {
+        self.check_call(id);
         if self.sockets[id].is_over() {
             self.sockets[id].closure_reported = true;
             return Err(io::ErrorKind::NotConnected.into());
@@ -249,16 +256,27 @@ impl Network {
 
     /// close(2) by a program under test.
     pub fn program_close(&mut self, id: SocketId, reset: bool) {
+        self.check_call(id);
         self.trace(6, id as u64);
         assert!(!self.sockets[id].closed, "closed twice");
+        if self.sockets[id].fds > 1 {
+            // Another process has the socket, so the kernel sends neither FIN nor RST.
+            self.deregister(id);
+            return;
+        }
         if !reset && !self.sockets[id].fin_sent {
             self.check_no_pending_output(id);
         }
         if self.sockets[id].is_server_side {
             self.check_lingered(id);
-            self.check_drain_reset(id, reset);
+            let was_refused = self.sockets[id].watch.key().is_none();
+            if was_refused {
+                assert!(reset, "refused with FIN: {:?}", self.sockets[id]);
+            } else {
+                self.check_drain_reset(id, reset);
+            }
             self.closed.push(id);
-            self.sockets[id].was_refused = self.sockets[id].watch.key().is_none();
+            self.sockets[id].was_refused = was_refused;
             self.sockets[id].send_space_at_close = self.send_space(id);
         }
         self.deregister(id);
@@ -272,6 +290,7 @@ impl Network {
 
     /// `SO_ERROR`, read by a program under test.
     pub fn program_take_error(&mut self, id: SocketId) -> Option<io::Error> {
+        self.check_call(id);
         let error = self.sockets[id].take_error();
         self.sockets[id].closure_reported |= error.is_some();
         error

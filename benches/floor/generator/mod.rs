@@ -40,7 +40,7 @@ struct Measured {
 /// Generates the load that the options describe.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) {
     let options = Options(arguments.filter_map(|argument| pair(&argument)).collect());
-    echoloop::net::raise_fd_limit().unwrap();
+    echoloop::doctor::raise_fd_limit().unwrap();
     if let [core] = options.cores()[..] {
         machine::pin(core);
     }

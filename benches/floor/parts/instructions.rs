@@ -119,7 +119,13 @@ const COLLECT: Case = Case {
     ..RAW
 };
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
+    Case {
+        what: "with --admin and no request, per echo",
+        arguments: &["--admin", "127.0.0.1:0"],
+        most: 160.0,
+        ..RAW
+    },
     Case {
         what: "line, 128 B, per line",
         most: 545.0,

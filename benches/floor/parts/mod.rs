@@ -1,6 +1,7 @@
 //! The parts of the bench.
 
 mod accept;
+mod admin;
 mod churn;
 mod correct;
 mod echo;
@@ -10,14 +11,13 @@ mod memory;
 mod reuse_port;
 mod spin;
 mod start;
+mod trace;
 
+use crate::arguments::Part;
 use crate::bench::Bench;
 
-/// A part: its name and its function.
-pub(crate) type Part = (&'static str, fn(&mut Bench));
-
 /// All parts, in the order of the table.
-pub(crate) const PARTS: [Part; 12] = [
+pub(crate) const PARTS: [Part<Bench>; 14] = [
     ("correct", correct::run),
     ("pingpong", echo::ping_pong),
     ("large", echo::large),
@@ -29,5 +29,7 @@ pub(crate) const PARTS: [Part; 12] = [
     ("idle_crowd", idle_crowd::run),
     ("spin", spin::run),
     ("reuse_port", reuse_port::run),
+    ("admin", admin::run),
+    ("trace", trace::run),
     ("start", start::run),
 ];

@@ -1,6 +1,9 @@
 //! The servers that are compared: how they are built, started and ended.
 
+pub(crate) mod against;
 pub(crate) mod tokio;
+
+pub(crate) use against::{Against, COLUMNS};
 
 use crate::machine::on_core;
 use std::env;
@@ -79,6 +82,24 @@ impl Programs {
 /// The daemon of this build, which `cargo bench` builds as a release.
 pub(crate) fn echoloop() -> PathBuf {
     env!("CARGO_BIN_EXE_echoloop").into()
+}
+
+/// The program as users build it. That of `cargo bench` is larger: the dependencies of the tests turn on features of
+/// dependencies of the program, such as the Unicode tables of regex-syntax.
+pub(crate) fn build_for_users() -> PathBuf {
+    let directory = build_directory().join("for-users");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--bin",
+        "echoloop",
+    ]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    run_compiler(cargo.arg("--target-dir").arg(&directory));
+    directory.join("release/echoloop")
 }
 
 /// Whether a program is on the path.

@@ -28,7 +28,7 @@ pub(crate) enum Buffer {
 
 /// Serves until the process is killed.
 pub(crate) fn serve(buffer: Buffer) {
-    echoloop::net::raise_fd_limit().unwrap();
+    echoloop::doctor::raise_fd_limit().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()

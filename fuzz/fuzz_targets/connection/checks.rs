@@ -3,7 +3,8 @@
 use crate::TestHarness;
 use crate::due::{InputState, Observed};
 use crate::script::Broken;
-use echoloop::connection::{CloseReason, Outcome};
+use echoloop::connection::CloseReason;
+use echoloop::connection::testing::Outcome;
 use echoloop::net::Readiness;
 use echoloop::protocol::Session;
 use std::io::ErrorKind;

@@ -13,7 +13,8 @@ mod script;
 mod size;
 
 use due::{Due, Observed};
-use echoloop::connection::{Common, Connection, Limits, Outcome, DriveContext};
+use echoloop::connection::testing::{DriveContext, Outcome};
+use echoloop::connection::{Common, Connection, Limits};
 use echoloop::net::{Key, Readiness, Time};
 use echoloop::protocol::{Protocol, Raw, Session};
 use echoloop::reactor::{Scratch, scratch};

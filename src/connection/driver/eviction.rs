@@ -21,22 +21,24 @@ const QUERIES: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
     /// The time since which memory has been scarce, or the time of the last eviction of a slow reader after that.
-    scarce_since: Option<Time>,
+    pub(super) scarce_since: Option<Time>,
     /// The current round: in each, every candidate is examined once. It may take several iterations.
     round: u32,
     /// The candidates that may still be examined in this iteration.
     candidates: usize,
     /// The queries that are left in this iteration.
     queries: usize,
+    /// The number of evicted connections.
+    pub(super) count: u64,
     /// When some of the connections that wait for memory are driven next without it, since their shares may have grown.
-    recheck_at: Time,
+    pub(super) recheck_at: Time,
 }
 
 impl<P: Protocol> Driver<P> {
     /// Whether connections are to be evicted in this iteration; then [`next_to_evict`](Driver::next_to_evict) is to be
     /// called until it returns `None`.
     #[inline]
-    pub fn begin_eviction(&mut self, now: Time) -> bool {
+    pub(crate) fn begin_eviction(&mut self, now: Time) -> bool {
         if !self.common.pool.is_scarce() {
             self.eviction.scarce_since = None;
             return false;
@@ -52,14 +54,14 @@ impl<P: Protocol> Driver<P> {
 
     /// The time of the next search even if no event arrives: while memory is scarce, every tick.
     #[inline]
-    pub fn evicts_at(&self) -> Option<Time> {
+    pub(crate) fn evicts_at(&self) -> Option<Time> {
         let is_scarce = self.common.pool.is_scarce();
         is_scarce.then_some(self.eviction.recheck_at)
     }
 
     /// A connection that is to be closed for [`CloseReason::NoMemory`](crate::connection::CloseReason::NoMemory) now;
     /// `None` when memory is no longer scarce, or no connection is to be evicted in this iteration.
-    pub fn next_to_evict<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
+    pub(crate) fn next_to_evict<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         while self.common.pool.is_scarce() && self.eviction.candidates > 0 {
             self.eviction.candidates -= 1;
             let Some(key) = self.common.pool.largest(Kind::Pending, self.eviction.round) else {
@@ -68,10 +70,18 @@ impl<P: Protocol> Driver<P> {
             };
             if self.holds_its_share(reactor, key) && self.is_stalled(reactor, key) {
                 self.eviction.scarce_since = Some(reactor.now());
+                self.eviction.count += 1;
                 return Some(key);
             }
         }
-        self.next_incomplete(reactor)
+        let incomplete = self.next_incomplete(reactor);
+        self.eviction.count += u64::from(incomplete.is_some());
+        incomplete
+    }
+
+    /// The number of connections that were evicted.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.eviction.count
     }
 
     /// The connection with the largest incomplete message, if it is to be evicted now.

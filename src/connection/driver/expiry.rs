@@ -14,7 +14,7 @@ use std::time::Duration;
 
 impl<P: Protocol> Driver<P> {
     /// Drives a connection whose deadline has passed. Returns why it has ended, if it has.
-    pub fn drive_at_deadline<N: Net>(
+    pub(crate) fn drive_at_deadline<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
@@ -25,7 +25,7 @@ impl<P: Protocol> Driver<P> {
 
     /// Returns why a connection is to be closed, if its deadline has still passed after
     /// [`drive_at_deadline`](Driver::drive_at_deadline) and its peer has made no progress.
-    pub fn check_deadline<N: Net>(
+    pub(crate) fn check_deadline<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
@@ -34,8 +34,11 @@ impl<P: Protocol> Driver<P> {
             return None;
         }
         let class = reactor.find(key)?.class();
+        if Classes::base(class) == Classes::STALLED && self.least_rate.is_some() {
+            return self.check_rate(reactor, key);
+        }
         if let Some(recheck) = Classes::recheck(class)
-            && self.has_progressed(reactor, key, class)
+            && self.has_progressed(reactor, key, class) == Some(true)
         {
             reactor.recheck(key, recheck);
             return None;
@@ -43,29 +46,24 @@ impl<P: Protocol> Driver<P> {
         Some(reactor.find(key)?.tenant.expire())
     }
 
-    /// Whether, according to the kernel, a byte was acknowledged or received within the timeout of `class`.
+    /// Whether, according to the kernel, a byte was acknowledged or received within the timeout of `class`; `None` if
+    /// unknown.
     fn has_progressed<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
         class: Class,
-    ) -> bool {
+    ) -> Option<bool> {
         let now = reactor.now();
         let base = Classes::base(class);
-        let Some(timeout) = reactor.timeout(base) else {
-            return false;
-        };
-        let Some((slot, net)) = reactor.slot_and_net(key) else {
-            return false;
-        };
+        let timeout = reactor.timeout(base)?;
+        let (slot, net) = reactor.slot_and_net(key)?;
         let connection = &mut slot.tenant;
         if base == Classes::IDLE && connection.bytes_out() == 0 {
             // Nothing was written that could be acknowledged.
-            return false;
+            return Some(false);
         }
-        let Some(progress) = net.progress(&slot.stream) else {
-            return false;
-        };
+        let progress = net.progress(&slot.stream)?;
         let quiet = if base == Classes::IDLE {
             progress.since_acknowledged.min(progress.since_received)
         } else {
@@ -77,7 +75,7 @@ impl<P: Protocol> Driver<P> {
         } else {
             Duration::ZERO
         };
-        quiet + tolerance < timeout
+        Some(quiet + tolerance < timeout)
     }
 }
 

@@ -2,17 +2,20 @@
 
 mod eviction;
 mod expiry;
+mod least_rate;
 mod owner;
 mod records;
+mod saved;
 
-use super::buffers::SlabEntry;
 use super::context::Moved;
 use super::{Classes, CloseReason, Common, Connection, DriveContext, Flags, Outcome};
-use crate::net::{Ending, Key, MioNet, Net, Readiness, Time};
-use crate::protocol::{Outbox, Protocol, RawSession};
-use crate::reactor::{Borrowed, KeyQueue, Reactor, Slot};
+use crate::net::{Ending, Key, MioNet, Net, Note, Readiness, Time};
+use crate::protocol::{Outbox, Protocol, Raw, Session};
+use crate::reactor::{Borrowed, Class, KeyQueue, Reactor};
 use eviction::Eviction;
+use least_rate::LeastRate;
 pub use owner::Owner;
+pub use saved::SavedQueues;
 use std::io;
 use std::net::SocketAddr;
 
@@ -20,10 +23,7 @@ use std::net::SocketAddr;
 pub type Connections<N, P> = Reactor<N, Connection<<P as Protocol>::Session>>;
 
 /// The cost of an idle connection.
-const _: () = {
-    type RawSlot = Slot<<MioNet as Net>::Stream, Connection<RawSession>>;
-    assert!(size_of::<SlabEntry<RawSlot>>() <= 56);
-};
+const _: () = assert!(Connections::<MioNet, Raw>::SLOT_SIZE <= 56);
 
 /// Drives connections, and applies their outcomes: timers, queues and watched events.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Driver<P> {
     /// The connections that hold a record, in the order of their peers' FINs.
     pub(super) records: KeyQueue,
     eviction: Eviction,
+    /// `None` if any byte that a peer acknowledges is enough.
+    least_rate: Option<LeastRate>,
 }
 
 impl<P: Protocol> Driver<P> {
@@ -45,6 +47,7 @@ impl<P: Protocol> Driver<P> {
             write_buffer: Vec::new(),
             records: KeyQueue::default(),
             eviction: Eviction::default(),
+            least_rate: None,
         }
     }
 
@@ -108,7 +111,7 @@ impl<P: Protocol> Driver<P> {
         let queued = match outcome {
             Outcome::Closed(reason) => return Some(reason),
             Outcome::Again => reactor.run_again(key),
-            Outcome::Memory if connection.start_waiting_for_memory() => {
+            Outcome::Memory if connection.set_new(Flags::WAITS_FOR_MEMORY) => {
                 let pool = &mut self.common.pool;
                 let granted = pool.grants();
                 granted.and_then(|()| reactor.enqueue(&mut pool.waiting, key))
@@ -119,7 +122,7 @@ impl<P: Protocol> Driver<P> {
             Outcome::Input | Outcome::Event | Outcome::Memory | Outcome::RecordReady => Ok(()),
         };
         let slot = reactor.find(key)?;
-        let class = slot.tenant.class();
+        let (class, before) = (slot.tenant.class(), slot.class());
         // A lingering connection only drops input, and its deadline closes it in any case.
         if queued.is_err() && class != Classes::LINGER {
             return Some(CloseReason::NoMemory);
@@ -133,9 +136,16 @@ impl<P: Protocol> Driver<P> {
         // After a byte has moved, the timer starts in the base class.
         let ends_rechecks = restarts && class != slot.class();
         if changes_class || ends_rechecks {
-            reactor.set_class(key, class);
+            if self.least_rate.is_some() {
+                self.set_measured_class(reactor, key, class);
+            } else {
+                reactor.set_class(key, class);
+            }
         } else if restarts {
             reactor.touch(key);
+        }
+        if changes_class || !matches!(outcome, Outcome::Event | Outcome::Input) {
+            note_outcome(&mut reactor.net, key, outcome, (before, class));
         }
         if watches && let Err(error) = reactor.watch_writable(key) {
             self.common.last_error = Some(error);
@@ -148,7 +158,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// Returns a connection that has ended meanwhile, and why. Its owner is to close it, and then to call this again for
     /// the connections queued after it.
-    pub fn resume_waiting<N: Net>(
+    pub(crate) fn resume_waiting<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
     ) -> Option<(Key, CloseReason)> {
@@ -164,7 +174,7 @@ impl<P: Protocol> Driver<P> {
                 continue;
             };
             places -= 1;
-            slot.tenant.stop_waiting_for_memory();
+            slot.tenant.flags.remove(Flags::WAITS_FOR_MEMORY);
             let class = slot.tenant.class();
             if class != Classes::base(slot.class()) {
                 // A connection with pending output has been waiting for its peer, so its class and timer are unchanged.
@@ -178,6 +188,7 @@ impl<P: Protocol> Driver<P> {
                 }
                 places = self.common.pool.places(read_size);
             }
+            reactor.net.note(key, Note::Resumed);
         }
         None
     }
@@ -229,7 +240,7 @@ impl<P: Protocol> Driver<P> {
 
     /// Why a connection is to be closed instead of being sent output that its session did not write; `None` if its peer
     /// reads fast enough. Output of a session needs no such limit, since input is not read while output is pending.
-    pub fn overload_reason<N: Net>(
+    pub(crate) fn overload_reason<N: Net>(
         &self,
         reactor: &mut Connections<N, P>,
         key: Key,
@@ -303,6 +314,12 @@ impl<P: Protocol> Driver<P> {
     ) -> Option<Closed> {
         let connection = &reactor.find(key)?.tenant;
         let ending = connection.ending(reason, &self.common.pool);
+        if P::Session::HOLDS_BYTES && reason.ending() == Ending::Fin {
+            let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+            let mut cx = self.context(key, now);
+            // Without effect if it was sent, or cannot be.
+            let _ = slot.tenant.before_fin(&mut slot.stream, &mut cx);
+        }
         self.close_with(reactor, key, reason, ending)
     }
 
@@ -314,7 +331,11 @@ impl<P: Protocol> Driver<P> {
         reason: CloseReason,
         ending: Ending,
     ) -> Option<Closed> {
+        reactor.net.note(key, Note::Closing(reason.number()));
         let connection = reactor.remove(key, ending)?;
+        if self.least_rate.is_some() {
+            self.end_measurement(key);
+        }
         let pending_output = connection.pending_output(&self.common.pool);
         self.common.pool.connection_closed(connection.buffers);
         Some(Closed {
@@ -325,6 +346,26 @@ impl<P: Protocol> Driver<P> {
             bytes_out: connection.bytes_out(),
             error: self.common.last_error.take(),
         })
+    }
+}
+
+/// Takes a note of what a connection waits for, and of its change from one class of deadlines to another.
+#[cold]
+#[inline(never)]
+fn note_outcome<N: Net>(net: &mut N, key: Key, outcome: Outcome, (before, class): (Class, Class)) {
+    match outcome {
+        Outcome::Again => net.note(key, Note::BudgetUsed),
+        Outcome::Memory => net.note(key, Note::WaitsForMemory),
+        Outcome::RecordReady => net.note(key, Note::RecordHeld),
+        Outcome::Input | Outcome::Event | Outcome::Closed(_) => {}
+    }
+    let before = Classes::base(before);
+    if before != class {
+        if class == Classes::STALLED {
+            net.note(key, Note::OutputPending);
+        } else if before == Classes::STALLED {
+            net.note(key, Note::OutputSent);
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The owner of connections, such as a server or a client. Every connection is closed in [`Owner::close`].
 
 use super::{Closed, Connections, Driver};
+use crate::connection::receiving::logs_input;
 use crate::connection::{CloseReason, Connection};
-use crate::net::{Key, Net, Readiness, Source, Time};
+use crate::net::{Key, Net, Note, Readiness, Source, Time};
 use crate::protocol::{Outbox, Protocol, Session};
 use crate::reactor::Handler;
 use std::io;
@@ -21,11 +22,10 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     #[inline]
     fn driven(
         &mut self,
-        reactor: &mut Connections<N, P>,
-        key: Key,
+        _reactor: &mut Connections<N, P>,
+        _key: Key,
         ended: Option<CloseReason>,
     ) -> Option<CloseReason> {
-        let _ = (reactor, key);
         ended
     }
 
@@ -35,17 +35,13 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     }
 
     /// A connection is about to be closed; its stream can still be read.
-    fn closing(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
-        let _ = (reactor, key, reason);
-    }
+    fn closing(&mut self, _reactor: &mut Connections<N, P>, _key: Key, _reason: CloseReason) {}
 
     /// A connection was closed.
     fn closed(&mut self, reactor: &mut Connections<N, P>, key: Key, closed: Closed);
 
-    /// A listener or another source is ready, or is handled again.
-    fn source_ready(&mut self, reactor: &mut Connections<N, P>, source: Source) {
-        let _ = (reactor, source);
-    }
+    /// A listener or another source is ready.
+    fn source_ready(&mut self, _reactor: &mut Connections<N, P>, _source: Source) {}
 
     /// The time of the next iteration even if no event arrives.
     fn wake_at(&self) -> Option<Time> {
@@ -53,9 +49,7 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     }
 
     /// All events of an iteration were handled; the connections that wait for memory run next.
-    fn events_handled(&mut self, reactor: &mut Connections<N, P>) {
-        let _ = reactor;
-    }
+    fn events_handled(&mut self, _reactor: &mut Connections<N, P>) {}
 
     /// Closes a connection.
     fn close(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
@@ -88,6 +82,10 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
     #[expect(clippy::inline_always, reason = "on the path of every byte")]
     #[inline(always)]
     fn run_iteration(&mut self, reactor: &mut Connections<N, P>) -> io::Result<()> {
+        let is_observed = reactor.net.is_recording() || logs_input();
+        let common = &mut self.driver().common;
+        common.pool.begin_iteration(is_observed);
+        common.protocol.begin_iteration();
         reactor.run_iteration(self)?;
         self.events_handled(reactor);
         if Self::EVICTS && self.driver().begin_eviction(reactor.now()) {
@@ -113,11 +111,17 @@ impl<N: Net, S: Session, O: Owner<N, S::Shared>> Handler<N, Connection<S>> for O
     }
 
     fn expired(&mut self, reactor: &mut Connections<N, S::Shared>, key: Key) {
+        if let Some((slot, net)) = reactor.slot_and_net(key) {
+            net.note(key, Note::DeadlinePassed(slot.class().number()));
+        }
+        self.driver().common.deadlines += 1;
         let ended = self.driver().drive_at_deadline(reactor, key);
         if let Some(reason) = self.driven(reactor, key, ended) {
             self.close(reactor, key, reason);
         } else if let Some(reason) = self.driver().check_deadline(reactor, key) {
             self.timed_out(reactor, key, reason);
+        } else {
+            reactor.net.note(key, Note::DeadlineExtended);
         }
     }
 

@@ -9,12 +9,12 @@ use std::io;
 impl<P: Protocol> Driver<P> {
     /// Whether a connection holds a record.
     #[inline]
-    pub fn has_records(&self) -> bool {
+    pub(crate) fn has_records(&self) -> bool {
         !self.records.is_empty()
     }
 
     /// The connection whose record has waited longest.
-    pub fn next_record<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
+    pub(crate) fn next_record<N: Net>(&mut self, reactor: &mut Connections<N, P>) -> Option<Key> {
         loop {
             let key = self.records.front()?;
             if reactor.find(key).is_some() {
@@ -29,20 +29,20 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     /// The error of `take`.
-    pub fn take_record<N: Net>(
+    pub(crate) fn take_record<N: Net>(
         &mut self,
         reactor: &mut Connections<N, P>,
         key: Key,
-        take: impl FnOnce(&mut N, &[u8]) -> io::Result<usize>,
+        take: impl FnOnce(&[u8]) -> io::Result<usize>,
     ) -> io::Result<(usize, Option<CloseReason>)> {
-        let Some((slot, net)) = reactor.slot_and_net(key) else {
+        let Some(slot) = reactor.find(key) else {
             return Ok((0, None));
         };
         let pool = &mut self.common.pool;
         let count = match slot.tenant.record(pool) {
             None => return Ok((0, None)),
             Some([]) => 0,
-            Some(record) => take(net, record)?,
+            Some(record) => take(record)?,
         };
         Ok((count, slot.tenant.take_record(count, pool)))
     }

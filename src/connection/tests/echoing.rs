@@ -1,7 +1,7 @@
 //! Reads, replies and pending output of a connection that stays open.
 
 use super::*;
-use crate::connection::Classes;
+use crate::connection::{Classes, Flags};
 
 #[test]
 fn message_takes_one_read_and_one_write() {
@@ -175,16 +175,16 @@ fn full_pool_blocks_reads_until_memory_is_free() {
 #[test]
 fn connection_is_queued_for_memory_once() {
     let mut fixture = Fixture::raw();
-    assert!(fixture.connection.start_waiting_for_memory());
+    assert!(fixture.connection.set_new(Flags::WAITS_FOR_MEMORY));
     assert!(
-        !fixture.connection.start_waiting_for_memory(),
+        !fixture.connection.set_new(Flags::WAITS_FOR_MEMORY),
         "queued twice"
     );
     // Waiting for memory and watching output space are independent.
     fixture.drive(READABLE, &[input(b"abc"), Step::WriteWouldBlock]);
     assert!(fixture.start_watching_writable());
-    fixture.connection.stop_waiting_for_memory();
-    assert!(fixture.connection.start_waiting_for_memory());
+    fixture.connection.flags.remove(Flags::WAITS_FOR_MEMORY);
+    assert!(fixture.connection.set_new(Flags::WAITS_FOR_MEMORY));
     assert!(!fixture.start_watching_writable(), "watched once");
 }
 

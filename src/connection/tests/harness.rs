@@ -104,6 +104,7 @@ impl<P: Protocol> Harness<P> {
             idle: ten,
             stall: ten,
             connect: ten,
+            handshake: ten,
         };
         let common = Common::new(protocol, limits, max_buffered);
         Harness {
@@ -189,7 +190,7 @@ impl<P: Protocol> Harness<P> {
         self.reactor.net.now = second * 1_000_000_000;
         // A connection is driven once before its deadline closes it: every call would block then.
         self.for_each_stream(|stream| stream.steps.push_back(Step::AllWouldBlock));
-        self.reactor.run_iteration(&mut self.owner).unwrap();
+        self.owner.run_iteration(&mut self.reactor).unwrap();
         self.for_each_stream(|stream| {
             let is_script = |step: &Step| !matches!(step, Step::AllWouldBlock);
             stream.steps.retain(is_script);

@@ -7,6 +7,8 @@ mod driver;
 mod echoing;
 mod half_closing;
 mod harness;
+mod layers;
+mod least_rate;
 mod messages;
 mod owner_writes;
 mod random_io;
@@ -298,7 +300,7 @@ impl<P: Protocol> Fixture<P> {
     /// Checks the invariants of a connection that was driven and holds all memory of the pool.
     fn check_invariants(&self) {
         let pool = &self.common.pool;
-        if let Some(buffers) = pool.buffers(self.connection.buffers) {
+        if let Some(buffers) = pool.buffers.get(self.connection.buffers) {
             assert!(
                 !buffers.output.is_empty() || !buffers.input.is_empty(),
                 "empty buffers were not freed"

@@ -15,7 +15,7 @@ impl Harness<Collect> {
     fn take(&mut self, key: Key, most: usize) -> (Vec<u8>, Option<CloseReason>) {
         let mut taken = Vec::new();
         let driver = &mut self.owner.driver;
-        let result = driver.take_record(&mut self.reactor, key, |_, record| {
+        let result = driver.take_record(&mut self.reactor, key, |record| {
             taken.extend(&record[..most.min(record.len())]);
             Ok(taken.len())
         });

@@ -2,8 +2,8 @@
 //! in small reads while the kernel accepts the output.
 
 use super::*;
-use crate::connection::Classes;
 use crate::connection::reading::SMALL_READ;
+use crate::connection::{Classes, Flags};
 
 /// A connection that has a small share, while others hold `held` thousandths of the memory.
 fn fixture(held: usize) -> Fixture<Raw> {
@@ -103,7 +103,7 @@ fn slow_reader_is_not_read_until_there_is_output_space() {
     let outcome = fixture.drive_unchecked(READABLE, &[Step::OutputSpace(false)]);
     assert_eq!(outcome, Outcome::Memory);
     assert!(fixture.start_watching_writable());
-    assert!(fixture.connection.start_waiting_for_memory());
+    assert!(fixture.connection.set_new(Flags::WAITS_FOR_MEMORY));
     let class = fixture.class();
     assert_eq!(
         class,

@@ -158,7 +158,7 @@ fn blocked_input_is_answered_before_fin_is_read() {
         Pairs,
         Limits {
             max_pending: 10,
-            budget: 8,
+            budget: 10,
         },
     );
     let steps = [

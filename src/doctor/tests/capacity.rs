@@ -133,6 +133,22 @@ fn memory_is_divided_by_the_cost_of_each_end() {
 }
 
 #[test]
+fn tls_session_is_added_to_each_end() {
+    let facts = Facts {
+        memory_available_bytes: Some((3_956 + 3_686) * (3_900 + 5_100)),
+        cgroup_memory: None,
+        ..large()
+    };
+    let capacity = Capacity::over_tls(&facts);
+    let mut bounds = capacity.bounds.iter();
+    let memory = bounds.find(|bound| bound.limit == Limit::Memory).unwrap();
+    assert_eq!(memory.allows(Role::Server), Some(3_900 + 5_100));
+    assert_eq!(memory.allows(Role::Client), Some(3_956 + 3_686));
+    let both = memory.allows(Role::Both).unwrap();
+    assert!((4_100..4_150).contains(&both), "{both}");
+}
+
+#[test]
 fn cgroup_memory_counts_less_what_is_used() {
     let group = CgroupMemory {
         limit_bytes: 1_000_000,
@@ -278,6 +294,7 @@ fn raised(facts: &Facts, limit: Limit, by: u64) -> Facts {
             let group = facts.cgroup_memory.as_mut().unwrap();
             group.limit_bytes = group.limit_bytes.saturating_add(by);
         }
+        Limit::PrefixPorts => unreachable!("no limit of kernel sockets"),
         Limit::Ports | Limit::LoopbackPorts => {
             let range = facts.port_range.as_mut().unwrap();
             range.first = range

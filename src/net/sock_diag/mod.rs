@@ -4,6 +4,10 @@
 //! socket (man 7 `sock_diag`). No privilege is needed. The kernel replies during the `send`, so the following `recv`
 //! never blocks.
 
+mod accept_queue;
+
+pub use accept_queue::{AcceptQueue, AcceptQueueReader};
+
 use super::Progress;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
@@ -12,7 +16,7 @@ use rustix::net::{
 };
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 // linux/netlink.h
@@ -62,14 +66,23 @@ impl SockDiag {
         let socket = socket_with(family, SocketType::RAW, flags, Some(SOCK_DIAG))?;
         // Connected to the kernel, the socket receives messages from no other process.
         connect(&socket, &SocketAddrNetlink::new(0, 0))?;
-        let mut diag = SockDiag {
-            socket,
-            sequence: 0,
-        };
+        let mut diag = SockDiag::from_fd(socket);
         // A list without states is empty, but fails as any request would.
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
         diag.query(NLM_F_REQUEST | NLM_F_DUMP, any, any)?;
         Ok(diag)
+    }
+
+    /// A socket that another process has opened and checked.
+    pub(super) fn from_fd(socket: OwnedFd) -> SockDiag {
+        SockDiag {
+            socket,
+            sequence: 0,
+        }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// The progress of the connection between `local` and `peer`, addresses as returned by `getsockname` and
@@ -189,7 +202,7 @@ fn since_acknowledged(sent: Duration, ack_received: Duration, round_trip: Durati
 }
 
 /// The value of the attribute of type `kind` (netlink(7), `struct nlattr`).
-fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(super) fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     loop {
         let length = usize::from(u16_at(attributes, 0)?);
         let value = attributes.get(4..length)?;
@@ -200,12 +213,12 @@ fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     let field = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*field))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let field = bytes.get(at..)?.first_chunk()?;
     Some(u32::from_ne_bytes(*field))
 }

@@ -1,13 +1,14 @@
-//! Line and frame sessions compared with simple models: for any split of the input and any outbox capacity, the output
+//! Line, frame and clock sessions compared with simple models: for any split of the input and any outbox capacity, the output
 //! is the same.
 
+mod clock;
 mod frame;
 mod line;
 
 use super::{ConnectionId, Context, Finish, Outbox, Protocol, Session};
 use crate::time::Time;
 
-const ID: ConnectionId = ConnectionId::new(0, 1);
+const ID: ConnectionId = ConnectionId { slot: 0, serial: 1 };
 
 /// A harness that calls a session as a connection does: unconsumed input is passed again before new input, and a
 /// session that has filled its outbox is called again.

@@ -36,7 +36,7 @@ impl Tick {
 
 /// An axis from `low` to `high`.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::report) struct Axis {
+pub(crate) struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
@@ -62,7 +62,7 @@ const SECONDS: [f64; 19] = [
 
 impl Axis {
     /// Counts from zero to the next round number from `max` on.
-    pub(in crate::report) fn counts(title: &'static str, max: f64) -> Axis {
+    pub(crate) fn counts(title: &'static str, max: f64) -> Axis {
         let max = finite(max).clamp(1.0, MAX_COUNT);
         let step = round_step(max / (MAX_TICKS - 1.0)).max(1.0);
         let steps = (max / step).ceil();
@@ -73,7 +73,7 @@ impl Axis {
     }
 
     /// Seconds from zero to `max`.
-    pub(in crate::report) fn seconds(title: &'static str, max: f64) -> Axis {
+    pub(crate) fn seconds(title: &'static str, max: f64) -> Axis {
         let max = finite(max).clamp(0.1, MAX_COUNT);
         // Labels in minutes and above are longer.
         let steps = |step: f64| MAX_TICKS - if step < 60.0 { 0.0 } else { 1.0 };
@@ -86,7 +86,7 @@ impl Axis {
     }
 
     /// Times in microseconds on a log scale, extended to full powers of ten.
-    pub(in crate::report) fn times(title: &'static str, min: f64, max: f64) -> Axis {
+    pub(crate) fn times(title: &'static str, min: f64, max: f64) -> Axis {
         let min = finite(min).clamp(1.0, MAX_US);
         let max = finite(max).clamp(min, MAX_US);
         let low = min.log10().floor();
@@ -108,8 +108,27 @@ impl Axis {
         Axis::new(Scale::Log, title, range, ticks)
     }
 
+    /// Values on a log scale with a tick at each power of ten from 10^`low` to 10^`high`. The axis continues for `room`
+    /// decades, where labels have room.
+    #[cfg(feature = "lab")]
+    pub(crate) fn powers(
+        title: &'static str,
+        (low, high): (i32, i32),
+        room: f64,
+        label: impl Fn(f64) -> String,
+    ) -> Axis {
+        let (low, high) = (low.clamp(-9, 17), high.clamp(low.clamp(-9, 17) + 1, 18));
+        let values = (low..=high).map(|power| 10_f64.powi(power));
+        let ticks = values.map(|value| Tick::new(value, label(value)));
+        let range = (
+            10_f64.powi(low),
+            10_f64.powf(f64::from(high) + finite(room).clamp(0.0, 9.0)),
+        );
+        Axis::new(Scale::Log, title, range, ticks.collect())
+    }
+
     /// Percentiles of `count` values, up to the last one that `count` values can resolve.
-    pub(in crate::report) fn percentiles(title: &'static str, count: u64) -> Axis {
+    pub(crate) fn percentiles(title: &'static str, count: u64) -> Axis {
         let nines = as_f64(count.max(10)).log10().min(5.0);
         let high = 100.0 - 100.0 / 10_f64.powf(nines);
         let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
@@ -138,7 +157,7 @@ impl Axis {
     }
 
     /// The lowest and the highest value.
-    pub(in crate::report) fn range(&self) -> (f64, f64) {
+    pub(crate) fn range(&self) -> (f64, f64) {
         (self.low, self.high)
     }
 }
@@ -199,11 +218,11 @@ mod tests {
         );
         assert_eq!(
             labels(&Axis::times("", 78.0, 658_943.0)),
-            ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]
+            ["10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s"]
         );
         assert_eq!(
             labels(&Axis::times("", 120.0, 700.0)),
-            ["100 µs", "200 µs", "500 µs", "1 ms"]
+            ["100 us", "200 us", "500 us", "1 ms"]
         );
         assert_eq!(
             labels(&Axis::percentiles("", 20_000)),

@@ -26,13 +26,22 @@ const LETTER: f64 = 9.5;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::report) enum Style {
+pub(crate) enum Style {
     /// A solid line, circles.
     First,
     /// Long dashes, squares.
     Second,
     /// Dots, triangles.
     Third,
+    /// A solid line, diamonds.
+    #[cfg(feature = "lab")]
+    Fourth,
+    /// Long dashes, hollow circles.
+    #[cfg(feature = "lab")]
+    Fifth,
+    /// Dots, pluses.
+    #[cfg(feature = "lab")]
+    Sixth,
     /// Failures: dashes and dots, crosses.
     Bad,
 }
@@ -44,19 +53,25 @@ impl Style {
             Style::Second => "s2",
             Style::Third => "s3",
             Style::Bad => "s4",
+            #[cfg(feature = "lab")]
+            Style::Fourth => "s5",
+            #[cfg(feature = "lab")]
+            Style::Fifth => "s6",
+            #[cfg(feature = "lab")]
+            Style::Sixth => "s7",
         }
     }
 }
 
 /// A chart without its data: two axes, a title and a caption.
 #[derive(Clone, Debug)]
-pub(in crate::report) struct Chart {
+pub(crate) struct Chart {
     /// Unique in the page; letters and dashes.
-    pub(in crate::report) id: &'static str,
-    pub(in crate::report) title: &'static str,
-    pub(in crate::report) caption: String,
-    pub(in crate::report) x: Axis,
-    pub(in crate::report) y: Axis,
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) caption: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
 }
 
 impl Chart {
@@ -139,6 +154,12 @@ pub(super) fn marker(style: Style, x: f64, y: f64) -> Markup {
         Style::First => return html! { circle cx=(At(x)) cy=(At(y)) r="3.2" {} },
         Style::Second => (None, x - 3.0, y - 3.0, "h6v6h-6Z"),
         Style::Third => (None, x, y - 4.5, "l4 7h-8Z"),
+        #[cfg(feature = "lab")]
+        Style::Fourth => (None, x, y - 4.5, "l4.5 4.5l-4.5 4.5l-4.5 -4.5Z"),
+        #[cfg(feature = "lab")]
+        Style::Fifth => return html! { circle.cross cx=(At(x)) cy=(At(y)) r="3.2" {} },
+        #[cfg(feature = "lab")]
+        Style::Sixth => (Some("cross"), x, y - 4.5, "v9m-4.5 -4.5h9"),
         Style::Bad => (Some("cross"), x - 3.5, y - 3.5, "l7 7m0 -7l-7 7"),
     };
     html! { path class=[class] d={ "M" (At(x)) " " (At(y)) (shape) } {} }

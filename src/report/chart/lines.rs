@@ -9,37 +9,31 @@ const MAX_MARKERS: usize = 24;
 
 /// One line.
 #[derive(Clone, Debug)]
-pub(in crate::report) struct Series {
-    pub(in crate::report) name: &'static str,
-    pub(in crate::report) style: Style,
+pub(crate) struct Series {
+    pub(crate) name: &'static str,
+    pub(crate) style: Style,
     /// In ascending order of the first value; without a second value the line is interrupted.
-    pub(in crate::report) points: Vec<(f64, Option<f64>)>,
+    pub(crate) points: Vec<(f64, Option<f64>)>,
     /// Where its markers are; if empty, [`MAX_MARKERS`] decides.
-    pub(in crate::report) marks: Vec<(f64, f64)>,
+    pub(crate) marks: Vec<(f64, f64)>,
     /// Whether the area below it is filled.
-    pub(in crate::report) is_filled: bool,
+    pub(crate) is_filled: bool,
 }
 
 /// A tooltip between two values of the horizontal axis.
 #[derive(Clone, Debug)]
-pub(in crate::report) struct Tip {
-    pub(in crate::report) from: f64,
-    pub(in crate::report) to: f64,
-    pub(in crate::report) text: String,
+pub(crate) struct Tip {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) text: String,
 }
 
 impl Chart {
     /// Draws the lines, their legend and the tooltips.
-    pub(in crate::report) fn lines(&self, all: &[Series], tips: &[Tip]) -> Markup {
-        let (top, bottom) = (self.y_of(f64::INFINITY), self.y_of(f64::NEG_INFINITY));
+    pub(crate) fn lines(&self, all: &[Series], tips: &[Tip]) -> Markup {
         let content = html! {
             @for series in all { (series.draw(self)) }
-            @for tip in tips {
-                @let (from, to) = (self.x_of(tip.from), self.x_of(tip.to));
-                rect.tip x=(At(from)) y=(At(top)) width=(At(to - from)) height=(At(bottom - top)) {
-                    title { (tip.text) }
-                }
-            }
+            (self.draw_tips(tips))
         };
         let legend: Vec<_> = all
             .iter()
@@ -47,15 +41,25 @@ impl Chart {
             .collect();
         self.figure(&legend, &content)
     }
+
+    /// The areas with tooltips.
+    pub(super) fn draw_tips(&self, tips: &[Tip]) -> Markup {
+        let (low, high) = self.y.range();
+        let (top, bottom) = (self.y_of(high), self.y_of(low));
+        html! {
+            @for tip in tips {
+                @let (from, to) = (self.x_of(tip.from), self.x_of(tip.to));
+                rect.tip x=(At(from)) y=(At(top)) width=(At(to - from)) height=(At(bottom - top)) {
+                    title { (tip.text) }
+                }
+            }
+        }
+    }
 }
 
 impl Series {
     /// A line with the default markers.
-    pub(in crate::report) fn new(
-        name: &'static str,
-        style: Style,
-        points: Vec<(f64, Option<f64>)>,
-    ) -> Series {
+    pub(crate) fn new(name: &'static str, style: Style, points: Vec<(f64, Option<f64>)>) -> Series {
         Series {
             name,
             style,
@@ -66,14 +70,14 @@ impl Series {
     }
 
     /// The same line with the area below it filled.
-    pub(in crate::report) fn filled(self) -> Series {
+    pub(crate) fn filled(self) -> Series {
         Series {
             is_filled: true,
             ..self
         }
     }
 
-    fn draw(&self, chart: &Chart) -> Markup {
+    pub(super) fn draw(&self, chart: &Chart) -> Markup {
         let place = |(x, y): (f64, f64)| (chart.x_of(x), chart.y_of(y));
         let points = self.points.iter();
         let places: Vec<_> = points.map(|(x, y)| y.map(|y| place((*x, y)))).collect();

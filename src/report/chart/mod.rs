@@ -5,9 +5,13 @@
 mod axis;
 mod bars;
 mod frame;
+#[cfg(feature = "lab")]
+mod labels;
 mod lines;
 mod svg;
 
-pub(super) use axis::Axis;
-pub(super) use frame::{Chart, Style};
-pub(super) use lines::{Series, Tip};
+pub(crate) use axis::Axis;
+pub(crate) use frame::{Chart, Style};
+#[cfg(feature = "lab")]
+pub(crate) use labels::Label;
+pub(crate) use lines::{Series, Tip};

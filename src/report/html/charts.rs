@@ -1,6 +1,6 @@
 //! The charts over time, and the list of all charts.
 
-use super::distributions;
+use super::{distributions, find};
 use crate::load::Saved;
 use crate::numbers::grouped;
 use crate::report::chart::{Axis, Chart, Series, Style, Tip};
@@ -17,18 +17,21 @@ pub(super) fn figures(saved: &Saved, steps: &[Step]) -> Vec<Markup> {
         distributions::percentiles(saved),
         distributions::response_times(saved),
         distributions::connect_times(saved),
+        distributions::handshake_times(saved),
     ];
-    all.into_iter().flatten().collect()
+    let found = saved.result.find.iter().flat_map(find::charts);
+    found.chain(all.into_iter().flatten()).collect()
 }
 
 /// The horizontal axis of the charts over time.
-fn elapsed(steps: &[Step]) -> Axis {
+pub(super) fn elapsed(steps: &[Step]) -> Axis {
     let end = steps.last().map_or(0.0, |step| step.interval.at);
     Axis::seconds("elapsed time", end)
 }
 
 /// A line through the middle of each step; a single step has its whole width.
-fn series(
+#[inline(never)]
+pub(super) fn series(
     name: &'static str,
     style: Style,
     steps: &[Step],
@@ -113,7 +116,7 @@ fn connections(saved: &Saved, steps: &[Step]) -> Option<Markup> {
 }
 
 fn rates(saved: &Saved, steps: &[Step]) -> Option<Markup> {
-    if steps.is_empty() || saved.result.echo.sent == 0 {
+    if steps.is_empty() || saved.result.echo.is_none() {
         return None;
     }
     let requested = saved.configuration.rate;

@@ -1,7 +1,7 @@
 //! Everything else: all figures as tables, the processes, the configuration, the commands.
 
 use super::moment;
-use crate::load::{Configuration, Part, Saved};
+use crate::load::{Configuration, FIGURE_KEYS, Part, Saved};
 use crate::numbers::grouped;
 use crate::report::facts::{self, FIGURES, figures};
 use crate::report::timeline::Step;
@@ -39,7 +39,8 @@ pub(super) fn sections(saved: &Saved) -> Markup {
             (times(saved))
             p.soft {
                 "Response time is measured from when a message was due, service time from when it was sent. "
-                "Schedule lag is the delay between the two."
+                "Schedule lag is the delay between the two. "
+                "A message without a reply counts with its age, as a lower bound (\u{2265})."
             }
         }
         section {
@@ -55,18 +56,23 @@ pub(super) fn sections(saved: &Saved) -> Markup {
 }
 
 /// A table that scrolls separately where the page is narrow.
-fn table<const COLUMNS: usize>(
+pub(super) fn table<const COLUMNS: usize>(
     name: &str,
     head: &[&str; COLUMNS],
     rows: impl Iterator<Item = [String; COLUMNS]>,
 ) -> Markup {
+    let cells: Vec<String> = rows.flatten().collect();
+    table_of(name, head, &cells)
+}
+
+fn table_of(name: &str, head: &[&str], cells: &[String]) -> Markup {
     html! {
         div.card.scroll tabindex="0" role="region" aria-label=(name) {
             table {
                 caption { (name) }
                 thead { tr { @for name in head { th scope="col" { (name) } } } }
                 tbody {
-                    @for row in rows {
+                    @for row in cells.chunks(head.len()) {
                         tr {
                             @for (column, cell) in row.iter().enumerate() {
                                 @if column == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
@@ -81,15 +87,24 @@ fn table<const COLUMNS: usize>(
 
 fn times(saved: &Saved) -> Markup {
     let result = &saved.result;
+    let handshake = result.connect.handshake_us.clone().unwrap_or_default();
     let all = [
         ("response time", &result.echo.response_time_us),
         ("service time", &result.echo.service_time_us),
         ("connect time", &result.connect.time_us),
+        ("TLS handshake", &handshake),
         ("schedule lag", &result.generator.lag_us),
     ];
     let recorded = all.into_iter().filter(|(_, times)| times.count > 0);
+    let bounds = &result.echo.response_time_lower_bounds;
     let rows = recorded.map(|(name, times)| {
-        let [min, mean, p50, p90, p99, p99_9, p99_99, max] = figures(times).map(time);
+        let mut cells = figures(times).map(time);
+        for (cell, key) in cells.iter_mut().zip(FIGURE_KEYS) {
+            if name == "response time" && bounds.is_bound(key) {
+                cell.insert_str(0, "\u{2265} ");
+            }
+        }
+        let [min, mean, p50, p90, p99, p99_9, p99_99, max] = cells;
         let (name, count) = (name.to_owned(), grouped(times.count));
         [name, count, min, mean, p50, p90, p99, p99_9, p99_99, max]
     });
@@ -116,9 +131,20 @@ fn counts(saved: &Saved) -> Vec<Fact> {
         ("connections", facts::connections(result)),
         ("connects", facts::connects(&result.connect)),
         ("echoes", format!("{echoes}, {bytes} each way")),
+        ("outstanding", facts::outstanding(&result.echo)),
         ("probe", facts::probe(&result.probe)),
         ("load tester", facts::cpu(result.generator.cpu_percent)),
     ];
+    if let Some(handshakes) = &result.connect.handshakes {
+        all.push(("TLS handshakes", facts::handshakes(handshakes)));
+    }
+    if result.keepalive.sent > 0 {
+        all.push(("keepalives", facts::keepalive(&result.keepalive)));
+    }
+    if let Some(userspace) = &result.userspace_tcp {
+        all.push(("userspace TCP", facts::userspace_tcp(userspace)));
+    }
+    all.extend(facts::clocks(result));
     all.extend(
         result
             .server
@@ -133,7 +159,12 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
         Some(rate) => format!("{} per second", short(rate)),
         None => unlimited.to_owned(),
     };
-    let Configuration { churn, sources, .. } = configuration;
+    let Configuration {
+        churn,
+        sources,
+        script,
+        ..
+    } = configuration;
     let [idle, active] = [configuration.idle, configuration.active].map(grouped);
     let [size, pipeline] = [configuration.size_bytes, configuration.pipeline].map(grouped);
     let [duration, warmup, timeout] = [
@@ -155,7 +186,7 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
         None => "off".to_owned(),
     };
     let sources = sources.clone().unwrap_or("chosen by the kernel".to_owned());
-    vec![
+    let mut all = vec![
         ("connections", format!("{idle} idle, {active} active")),
         ("echoes", echoes),
         (
@@ -169,7 +200,9 @@ fn configuration(configuration: &Configuration) -> Vec<Fact> {
         ("connects", format!("{connects}; timeout {timeout}")),
         ("churn", churn),
         ("sources", sources),
-    ]
+    ];
+    all.extend(script.clone().map(|script| ("script", script)));
+    all
 }
 
 /// The command lines that produced the result, with host and times.

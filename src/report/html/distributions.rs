@@ -69,7 +69,7 @@ fn percentile_tips(response: &Summary, service: &Summary, high: f64) -> Vec<Tip>
 }
 
 /// The curve up to the end of the axis, with marks at the percentiles of the summary.
-fn curved(
+pub(super) fn curved(
     name: &'static str,
     style: Style,
     points: &[(f64, f64)],
@@ -119,6 +119,15 @@ pub(super) fn response_times(saved: &Saved) -> Option<Markup> {
         ("response time, log scale", "messages"),
         &saved.histograms.response_us,
         &saved.result.echo.response_time_us,
+    )
+}
+
+pub(super) fn handshake_times(saved: &Saved) -> Option<Markup> {
+    histogram(
+        ("handshakes", "Distribution of TLS handshake times"),
+        ("handshake time, log scale", "handshakes"),
+        &saved.histograms.handshake_us,
+        saved.result.connect.handshake_us.as_ref()?,
     )
 }
 

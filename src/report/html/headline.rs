@@ -1,6 +1,6 @@
 //! The key figures, as tiles at the top of the page.
 
-use crate::load::{LoadResult, Saved, Summary};
+use crate::load::{LoadResult, Saved};
 use crate::numbers::grouped;
 use crate::report::units::{bytes, micros, short, whole};
 use maud::{Markup, html};
@@ -42,8 +42,8 @@ pub(super) fn tiles(saved: &Saved) -> Markup {
         held(result),
         lost(result),
         rate(saved),
-        percentile("p50", response, response.p50, service.p50),
-        percentile("p99", response, response.p99, service.p99),
+        percentile("p50", result, response.p50, service.p50),
+        percentile("p99", result, response.p99, service.p99),
         memory(result),
     ];
     html! {
@@ -82,32 +82,44 @@ fn lost(result: &LoadResult) -> Tile {
 
 fn rate(saved: &Saved) -> Tile {
     let echo = &saved.result.echo;
-    if echo.sent == 0 {
+    if echo.is_none() {
         return Tile::absent("echoes/s", "no echoes requested");
     }
-    let wrong = echo.mismatched.saturating_add(echo.unanswered);
+    let wrong = echo.mismatched.saturating_add(echo.missing);
     let figure = if echo.per_second < 1e6 {
         grouped(whole(echo.per_second))
     } else {
         short(echo.per_second)
     };
+    let is_behind = echo.outstanding > 0 && echo.unanswered > 0;
     let note = match (wrong, saved.configuration.rate) {
+        (0, Some(rate)) if is_behind => format!(
+            "of {} requested; {} messages outstanding",
+            short(rate),
+            grouped(echo.outstanding)
+        ),
         (0, Some(rate)) => format!("of {} requested; all replies correct", short(rate)),
         (0, None) => "closed loop; all replies correct".to_owned(),
         _ => {
-            let [wrong, sent] = [wrong, echo.sent].map(grouped);
-            format!("{wrong} of {sent} mismatched or unanswered")
+            let [wrong, due] = [wrong, echo.due].map(grouped);
+            format!("{wrong} of {due} mismatched or missing")
         }
     };
-    Tile::new("echoes/s", figure, note).alarming(wrong > 0)
+    Tile::new("echoes/s", figure, note).alarming(wrong > 0 || is_behind)
 }
 
-fn percentile(name: &'static str, times: &Summary, response: u64, service: u64) -> Tile {
-    if times.count == 0 {
+fn percentile(name: &'static str, result: &LoadResult, response: u64, service: u64) -> Tile {
+    let echo = &result.echo;
+    if echo.response_time_us.count == 0 {
         return Tile::absent(name, "no reply received");
     }
-    let note = format!("response time; service time {}", micros(service));
-    Tile::new(name, micros(response), note)
+    let is_bound = echo.response_time_lower_bounds.is_bound(name);
+    let sign = if is_bound { "\u{2265} " } else { "" };
+    let note = match echo.service_time_us.count {
+        0 => "response time; no reply received".to_owned(),
+        _ => format!("response time; service time {}", micros(service)),
+    };
+    Tile::new(name, format!("{sign}{}", micros(response)), note).alarming(is_bound)
 }
 
 fn memory(result: &LoadResult) -> Tile {

@@ -4,8 +4,10 @@
 //! since names and command lines in a saved result may contain anything.
 
 mod charts;
+mod compared;
 mod details;
 mod distributions;
+mod find;
 mod headline;
 mod trouble;
 
@@ -22,11 +24,40 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+pub use compared::comparison_html;
+
 /// Formats a result as a complete HTML document.
 #[must_use]
 pub fn html(saved: &Saved) -> String {
     let steps = timeline(saved);
     let charts = charts::figures(saved, &steps);
+    let title = format!("echoloop load: {}", saved.result.target);
+    let content = html! {
+        (header(saved))
+        main {
+            (headline::tiles(saved))
+            (trouble::section(&saved.result))
+            @if !charts.is_empty() {
+                section aria-label="Charts" {
+                    h2 { "Charts" }
+                    div.charts { @for chart in &charts { (chart) } }
+                    @if let Some(find) = &saved.result.find { (find::table(find)) }
+                    (details::steps(&steps))
+                }
+            }
+            (details::sections(saved))
+        }
+    };
+    document(&title, &content, &saved.version)
+}
+
+/// A complete document; `version` is that of the load tester.
+fn document(title: &str, content: &Markup, version: &str) -> String {
+    page(title, content, version, "")
+}
+
+/// A complete document of another module, with further lines of its style sheet.
+pub(crate) fn page(title: &str, content: &Markup, version: &str, style: &str) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -36,25 +67,13 @@ pub fn html(saved: &Saved) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "echoloop load: " (saved.result.target) }
-                style { (PreEscaped(STYLE)) }
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(style)) }
             }
             body {
-                (header(saved))
-                main {
-                    (headline::tiles(saved))
-                    (trouble::section(&saved.result))
-                    @if !charts.is_empty() {
-                        section aria-label="Charts" {
-                            h2 { "Charts" }
-                            div.charts { @for chart in &charts { (chart) } }
-                            (details::steps(&steps))
-                        }
-                    }
-                    (details::sections(saved))
-                }
+                (content)
                 footer {
-                    "Report by echoloop " (env!("CARGO_PKG_VERSION")) "; measured by echoloop " (saved.version)
+                    "Report by echoloop " (env!("CARGO_PKG_VERSION")) "; measured by echoloop " (version)
                     ". Times are accurate to 0.1 %."
                 }
             }
@@ -73,6 +92,7 @@ fn header(saved: &Saved) -> Markup {
                 @if !saved.parts.is_empty() { (saved.parts.len()) " loads merged, " }
                 "measured on " (saved.host)
             }
+            (find::sentence(result))
             (trouble::verdict(result))
         }
     }

@@ -106,6 +106,18 @@ fn each_chart_has_a_title_a_description_and_axis_titles() {
     }
 }
 
+#[test]
+fn tooltips_cover_the_height_of_their_chart() {
+    let page = html(&sample::load());
+    let tips: Vec<&str> = page.split("class=\"tip\"").skip(1).collect();
+    assert!(tips.len() > 3, "{}", tips.len());
+    for tip in tips {
+        let height = tip.split("height=\"").nth(1).unwrap();
+        let height: f64 = height.split('"').next().unwrap().parse().unwrap();
+        assert!(height > 100.0, "{tip}");
+    }
+}
+
 /// Numbers in an attribute such as `x="12.5"`, or in a path.
 fn coordinates(page: &str) -> Vec<f64> {
     let of = |attribute: &str| {

@@ -1,8 +1,9 @@
 //! Problems and how to solve them.
 
-use crate::load::{ConnectError, Failed, LoadResult, Warning};
+use crate::load::{ConnectError, Expectation, Failed, LoadResult, Warning};
 use crate::numbers::grouped;
 use crate::report::units::short;
+use crate::sorting;
 use maud::{Markup, html};
 use std::cmp::Reverse;
 
@@ -69,7 +70,7 @@ pub(super) fn section(result: &LoadResult) -> Markup {
 fn failures(failed: Failed) -> Vec<(u64, ConnectError)> {
     let all = ConnectError::ALL.map(|error| (failed.of(error), error));
     let mut found: Vec<_> = all.into_iter().filter(|(count, _)| *count > 0).collect();
-    found.sort_by_key(|(count, _)| Reverse(*count));
+    sorting::sort_by_key(&mut found, |(count, _)| Reverse(*count));
     found
 }
 
@@ -93,7 +94,7 @@ fn expectations(result: &LoadResult) -> Markup {
                         @for expected in &result.expect {
                             tr {
                                 td { (expected.expr) }
-                                td { (short(expected.actual)) " " (unit(&expected.expr)) }
+                                td { (measured(expected)) }
                                 @if expected.met { td.met { "\u{2713} met" } } @else { td.missed { "\u{2717} missed" } }
                             }
                         }
@@ -101,6 +102,14 @@ fn expectations(result: &LoadResult) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The measured value of an expectation, with its unit.
+fn measured(expected: &Expectation) -> String {
+    match expected.actual {
+        Some(actual) => format!("{} {}", short(actual), unit(&expected.expr)),
+        None => expected.found(),
     }
 }
 

@@ -19,8 +19,10 @@ struct Aligned<'a> {
 /// after its own measured time, an input contributes the connections of its nearest interval.
 pub(super) fn intervals(inputs: &[Input], span: Span) -> (Vec<Interval>, Vec<Counts>) {
     let aligned: Vec<Aligned<'_>> = inputs.iter().map(|input| align(input, span)).collect();
-    let seconds = aligned.iter().flat_map(|aligned| aligned.seconds.keys());
-    let seconds: BTreeSet<u64> = seconds.copied().collect();
+    let mut seconds = BTreeSet::new();
+    for aligned in &aligned {
+        seconds.extend(aligned.seconds.keys());
+    }
     // A histogram is large and there may be many seconds: all use the same one.
     let mut response = Distribution::new();
     let merged = seconds.into_iter().map(|second| {
@@ -44,6 +46,38 @@ fn align(input: &Input, span: Span) -> Aligned<'_> {
     Aligned { input, seconds }
 }
 
+/// The sum of the same second of several parts, from each part's interval and its response times.
+#[must_use]
+pub fn sum_of_second(parts: &[(Interval, Counts)]) -> Interval {
+    let mut response = Distribution::new();
+    let mut sum = Interval::default();
+    for (interval, counts) in parts {
+        sum.at = sum.at.max(interval.at);
+        add_echoes(&mut sum, &mut response, interval, counts);
+        sum.held = sum.held.saturating_add(interval.held);
+        sum.lost = sum.lost.saturating_add(interval.lost);
+    }
+    set_percentiles(&mut sum, &response);
+    sum
+}
+
+fn add_echoes(
+    sum: &mut Interval,
+    response: &mut Distribution,
+    interval: &Interval,
+    counts: &Counts,
+) {
+    sum.echoes = sum.echoes.saturating_add(interval.echoes);
+    sum.asked = sum.asked.saturating_add(interval.asked);
+    response.add(counts);
+}
+
+fn set_percentiles(sum: &mut Interval, response: &Distribution) {
+    sum.p50_us = response.percentile(50.0);
+    sum.p99_us = response.percentile(99.0);
+    sum.max_us = response.max();
+}
+
 fn interval(
     aligned: &[Aligned<'_>],
     second: u64,
@@ -59,18 +93,15 @@ fn interval(
         if let Some((first, last)) = one.seconds.get(&second) {
             for index in *first..=*last {
                 let interval = &saved.result.intervals[index];
-                sum.echoes = sum.echoes.saturating_add(interval.echoes);
-                sum.asked = sum.asked.saturating_add(interval.asked);
-                response.add(&saved.interval_response_us[index]);
+                let counts = &saved.interval_response_us[index];
+                add_echoes(&mut sum, response, interval, counts);
             }
         }
         let (held, lost) = one.connections(second);
         sum.held = sum.held.saturating_add(held);
         sum.lost = sum.lost.saturating_add(lost);
     }
-    sum.p50_us = response.percentile(50.0);
-    sum.p99_us = response.percentile(99.0);
-    sum.max_us = response.max();
+    set_percentiles(&mut sum, response);
     sum
 }
 

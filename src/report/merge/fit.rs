@@ -35,13 +35,6 @@ pub(super) fn check(inputs: &[Input], targets: Targets) -> Result<(), String> {
     Ok(())
 }
 
-/// The seconds for which all results were measured at the same time.
-pub(super) fn shared_seconds(inputs: &[Input]) -> f64 {
-    let last_start = inputs.iter().map(Input::from).max().unwrap_or_default();
-    let first_end = inputs.iter().map(Input::to).min().unwrap_or_default();
-    first_end.since(last_start).as_secs_f64()
-}
-
 fn pair(one: &Input, other: &Input, targets: Targets) -> Result<(), String> {
     let (parts, others) = (one.saved().to_parts(), other.saved().to_parts());
     if parts.iter().any(|part| others.contains(part)) {
@@ -69,6 +62,10 @@ fn echoing(parts: &[Part]) -> impl Iterator<Item = &Configuration> {
 
 fn alike(one: &Configuration, other: &Configuration) -> Result<(), String> {
     let differ = |what: &str, a: &str, b: &str| Err(format!("different {what}: {a} and {b}"));
+    let [a, b] = [one, other].map(|one| one.script.as_deref().unwrap_or("echo"));
+    if a != b {
+        return differ("scripts (--script)", a, b);
+    }
     let (a, b) = (one.size_bytes, other.size_bytes);
     if a != b {
         return differ("message sizes (--size)", &a.to_string(), &b.to_string());
@@ -77,6 +74,10 @@ fn alike(one: &Configuration, other: &Configuration) -> Result<(), String> {
     if a != b {
         let what = "numbers of messages in flight (--pipeline)";
         return differ(what, &a.to_string(), &b.to_string());
+    }
+    let [a, b] = [one, other].map(|one| if one.tls { "on" } else { "off" });
+    if a != b {
+        return differ("--tls", a, b);
     }
     let [a, b] = [one, other].map(|one| one.churn.as_deref().unwrap_or("off"));
     if a != b {
@@ -98,6 +99,6 @@ fn overlap(one: &Input, other: &Input) -> Result<(), String> {
     }
     let [a, b] = [one, other].map(|one| format!("{} to {}", one.from(), one.to()));
     Err(format!(
-        "measured at different times, {a} and {b} (--start-at aligns them)"
+        "measured at different times, {a} and {b} (--start-at aligns them, and --clock the clocks of several hosts)"
     ))
 }

@@ -7,18 +7,25 @@
 mod align;
 mod fit;
 mod machines;
+mod parts;
+mod together;
 mod words;
 
 use super::saved::Input;
 use super::units::{as_f64, total};
 use crate::load::{
-    Configuration, Connect, Connections, Counts, Distribution, Echo, Failed, Generator, Histograms,
-    LoadResult, Part, Probe, SAVED_KIND, SCHEMA, Saved, WallTime,
+    Configuration, Connect, Connections, Counts, Distribution, Echo, Failed, Generator, Handshakes,
+    Histograms, Keepalives, LoadResult, Lost, LowerBounds, Part, Probe, SAVED_KIND, SCHEMA, Saved,
+    UserspaceFigures, WallTime,
 };
+use crate::sorting;
 use std::ops::Add;
 use std::time::Duration;
 
+pub use align::sum_of_second;
 pub use fit::Targets;
+pub use machines::host_count;
+pub use parts::{check_parts, put_first};
 
 /// Merges saved results.
 ///
@@ -26,19 +33,31 @@ pub use fit::Targets;
 /// There is no input, or two inputs cannot be merged; one line gives their names and the reason.
 pub fn merge(mut inputs: Vec<Input>, targets: Targets) -> Result<Saved, String> {
     fit::check(&inputs, targets)?;
-    inputs.sort_by(|one, other| key(one).cmp(&key(other)));
     match inputs.len() {
-        0 => Err("there is nothing to merge".to_owned()),
         1 => Ok(inputs.remove(0).into_saved()),
-        _ => Ok(sum(&inputs)),
+        _ => merge_parts(inputs),
     }
+}
+
+/// Merges the results of the parts of one load, which one process has started together: even of parts that were
+/// interrupted before their measured time, or that have measured nothing.
+///
+/// # Errors
+/// There is no input.
+pub fn merge_parts(mut inputs: Vec<Input>) -> Result<Saved, String> {
+    if inputs.is_empty() {
+        return Err("there is nothing to merge".to_owned());
+    }
+    sorting::sort_by(&mut inputs, |one, other| key(one).cmp(&key(other)));
+    Ok(sum(&inputs))
 }
 
 /// A total order: the result does not depend on the order of the inputs.
 fn key(input: &Input) -> (WallTime, String, &[String], WallTime) {
     let saved = input.saved();
     // Two processes of one host may start in the same millisecond with the same command, so compare everything.
-    let rest = format!("{} {:?}", saved.host, saved.result);
+    let result = serde_json::to_string(&saved.result).unwrap_or_default();
+    let rest = format!("{} {result}", saved.host);
     (input.from(), rest, &saved.command, input.to())
 }
 
@@ -51,9 +70,20 @@ struct Span {
 
 impl Span {
     fn of(inputs: &[Input]) -> Span {
-        let from = inputs.iter().map(Input::from).min().unwrap_or_default();
-        let to = inputs.iter().map(Input::to).max().unwrap_or_default();
-        Span { from, to }
+        // A part without a measured time has no place in the span of the others.
+        let has_measured = |input: &&Input| input.from() < input.to();
+        let any_has = inputs.iter().any(|input| has_measured(&input));
+        let counted = || {
+            inputs
+                .iter()
+                .filter(|input| !any_has || has_measured(input))
+        };
+        let from = counted().map(Input::from).min().unwrap_or_default();
+        let to = counted().map(Input::to).max().filter(|_| any_has);
+        Span {
+            from,
+            to: to.unwrap_or(from),
+        }
     }
 
     fn seconds(self) -> f64 {
@@ -68,12 +98,13 @@ fn sum(inputs: &[Input]) -> Saved {
     let results: Vec<&LoadResult> = inputs.iter().map(|input| &input.saved().result).collect();
     let histograms = histograms(inputs);
     let (intervals, interval_response_us) = align::intervals(inputs, span);
-    let of = |pick: fn(&Part) -> &str| words::distinct(parts.iter().map(pick));
-    let (warnings, warning_details) =
-        words::warnings(&parts, fit::shared_seconds(inputs), span.seconds());
+    let of = |pick: fn(&Part) -> &str| words::distinct(&mut parts.iter().map(pick));
+    let together = together::together(&parts);
+    let of_clocks = together::warnings(&parts, &together, span.seconds());
+    let (warnings, warning_details) = words::warnings(&parts, of_clocks);
     let result = LoadResult {
         schema: SCHEMA,
-        target: words::distinct(results.iter().map(|result| result.target.as_str())),
+        target: words::distinct(&mut results.iter().map(|result| result.target.as_str())),
         started: span.from.to_string(),
         seconds: span.seconds(),
         warnings,
@@ -82,10 +113,16 @@ fn sum(inputs: &[Input]) -> Saved {
         connect: connect(inputs, &parts, &histograms, span),
         echo: echo(&results, &histograms, span),
         probe: probe(&results),
+        keepalive: keepalive(&results),
+        userspace_tcp: userspace_tcp(&results),
         generator: generator(&results, &histograms),
         server: machines::servers(&parts),
         intervals,
         expect: words::expectations(&parts),
+        find: None,
+        // Each part has its own offset.
+        clock: None,
+        together: Some(together),
     };
     let begun = inputs.iter().map(|input| input.saved().begun.as_str());
     let ended = inputs.iter().map(|input| input.saved().ended.as_str());
@@ -93,6 +130,8 @@ fn sum(inputs: &[Input]) -> Saved {
         kind: SAVED_KIND.to_owned(),
         version: of(|part| &part.version),
         host: of(|part| &part.host),
+        host_id: common(parts.iter().map(|part| part.host_id.clone())),
+        part: common(parts.iter().map(|part| part.part)),
         command: Vec::new(),
         configuration: configuration(inputs),
         begun: begun.min().unwrap_or_default().to_owned(),
@@ -102,6 +141,13 @@ fn sum(inputs: &[Input]) -> Saved {
         interval_response_us,
         parts,
     }
+}
+
+/// The value that all have, if they have the same one.
+fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = all.next()??;
+    all.all(|other| other.as_ref() == Some(&first))
+        .then_some(first)
 }
 
 fn histograms(inputs: &[Input]) -> Histograms {
@@ -116,7 +162,14 @@ fn histograms(inputs: &[Input]) -> Histograms {
         response_us: sum(|histograms| &histograms.response_us),
         service_us: sum(|histograms| &histograms.service_us),
         lag_us: sum(|histograms| &histograms.lag_us),
+        lower_bounds_us: sum(|histograms| &histograms.lower_bounds_us),
+        handshake_us: sum(|histograms| &histograms.handshake_us),
     }
+}
+
+fn userspace_tcp(results: &[&LoadResult]) -> Option<UserspaceFigures> {
+    let figures = results.iter().filter_map(|result| result.userspace_tcp);
+    figures.reduce(|sum, one| sum + one)
 }
 
 fn connections(results: &[&LoadResult]) -> Connections {
@@ -127,12 +180,21 @@ fn connections(results: &[&LoadResult]) -> Connections {
         asked: of(|connections| connections.asked),
         opened: of(|connections| connections.opened),
         lost: of(|connections| connections.lost),
+        lost_by: Lost {
+            fin: of(|connections| connections.lost_by.fin),
+            reset: of(|connections| connections.lost_by.reset),
+            timeout: of(|connections| connections.lost_by.timeout),
+            other: of(|connections| connections.lost_by.other),
+        },
+        reconnected: of(|connections| connections.reconnected),
         failed: Failed {
             refused: failed(|failed| failed.refused),
             timeout: failed(|failed| failed.timeout),
             reset: failed(|failed| failed.reset),
             no_ports: failed(|failed| failed.no_ports),
             no_files: failed(|failed| failed.no_files),
+            hello: failed(|failed| failed.hello),
+            tls: failed(|failed| failed.tls),
             other: failed(|failed| failed.other),
         },
     }
@@ -152,6 +214,7 @@ fn connect(inputs: &[Input], parts: &[Part], histograms: &Histograms, span: Span
     let churns = parts.iter().any(|part| part.configuration.churn.is_some());
     let opened = total(inputs, |input| input.saved().result.connections.opened);
     let results = inputs.iter().map(|input| &input.saved().result);
+    let handshakes = handshakes(results.clone());
     Connect {
         seconds,
         per_second: if churns {
@@ -162,7 +225,19 @@ fn connect(inputs: &[Input], parts: &[Part], histograms: &Histograms, span: Span
         retransmitted: machines::retransmitted(parts),
         machine_retransmitted: machines::machine_retransmitted(parts),
         time_us: Distribution::of_counts(&histograms.connect_us).summary(),
+        handshake_us: handshakes
+            .map(|_| Distribution::of_counts(&histograms.handshake_us).summary()),
+        handshakes,
     }
+}
+
+/// The sum over the loads with TLS, if there are any.
+fn handshakes<'a>(results: impl Iterator<Item = &'a LoadResult>) -> Option<Handshakes> {
+    let all = results.filter_map(|result| result.connect.handshakes);
+    all.reduce(|sum, other| Handshakes {
+        full: sum.full.saturating_add(other.full),
+        resumed: sum.resumed.saturating_add(other.resumed),
+    })
 }
 
 /// The mean of a rate over the whole span.
@@ -182,14 +257,19 @@ fn ratio(part: f64, whole: f64) -> f64 {
 fn echo(results: &[&LoadResult], histograms: &Histograms, span: Span) -> Echo {
     let of = |pick: fn(&Echo) -> u64| total(results, |result| pick(&result.echo));
     let all = || results.iter().copied();
+    let (responses, bounds) = (&histograms.response_us, &histograms.lower_bounds_us);
     Echo {
+        due: of(|echo| echo.due),
         sent: of(|echo| echo.sent),
         received: of(|echo| echo.received),
+        outstanding: of(|echo| echo.outstanding),
         mismatched: of(|echo| echo.mismatched),
         unanswered: of(|echo| echo.unanswered),
+        missing: of(|echo| echo.missing),
         per_second: mean_rate(all(), span, |result| result.echo.per_second),
         bytes_per_second: mean_rate(all(), span, |result| result.echo.bytes_per_second),
-        response_time_us: Distribution::of_counts(&histograms.response_us).summary(),
+        response_time_us: Distribution::of_counts(responses).summary(),
+        response_time_lower_bounds: LowerBounds::among(responses, bounds),
         service_time_us: Distribution::of_counts(&histograms.service_us).summary(),
     }
 }
@@ -201,6 +281,21 @@ fn probe(results: &[&LoadResult]) -> Probe {
         alive: of(|probe| probe.alive),
         dead: of(|probe| probe.dead),
         mismatched: of(|probe| probe.mismatched),
+        lost: of(|probe| probe.lost),
+        seconds: results
+            .iter()
+            .map(|result| result.probe.seconds)
+            .fold(0.0, f64::max),
+    }
+}
+
+fn keepalive(results: &[&LoadResult]) -> Keepalives {
+    let of = |pick: fn(&Keepalives) -> u64| total(results, |result| pick(&result.keepalive));
+    Keepalives {
+        sent: of(|keepalive| keepalive.sent),
+        received: of(|keepalive| keepalive.received),
+        mismatched: of(|keepalive| keepalive.mismatched),
+        unanswered: of(|keepalive| keepalive.unanswered),
     }
 }
 
@@ -220,8 +315,8 @@ fn configuration(inputs: &[Input]) -> Configuration {
         let lengths = all.iter().map(|configuration| pick(configuration));
         lengths.fold(0.0, f64::max)
     };
-    let sources = all.iter().filter_map(|one| one.sources.as_deref());
-    let sources = words::distinct(sources);
+    let mut sources = all.iter().filter_map(|one| one.sources.as_deref());
+    let sources = words::distinct(&mut sources);
     // All configurations with active connections have the same messages and churn.
     let echoing = all.iter().find(|configuration| configuration.active > 0);
     let common = echoing.or(all.first()).map(|common| (*common).clone());

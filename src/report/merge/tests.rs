@@ -56,6 +56,85 @@ fn counts_are_added_and_percentiles_come_from_the_sum() {
     assert_eq!(both.parts.len(), 2);
 }
 
+/// The load over TLS, with one handshake that took this long and one that was resumed in 50 us.
+fn over_tls(mut saved: Saved, full_us: u64) -> Saved {
+    let times = [full_us, 50];
+    saved.configuration.tls = true;
+    saved.histograms.handshake_us = sample::counts(&times);
+    saved.result.connect.handshake_us = Some(sample::summary(&times));
+    saved.result.connect.handshakes = Some(Handshakes {
+        full: 1,
+        resumed: 1,
+    });
+    saved.result.connections.failed.tls = 2;
+    saved
+}
+
+#[test]
+fn handshakes_are_added() {
+    let one = over_tls(sample::load(), 700);
+    let both = merged(vec![one.clone(), over_tls(there(sample::load()), 900)]);
+    let connect = &both.result.connect;
+    let sum = Handshakes {
+        full: 2,
+        resumed: 2,
+    };
+    assert_eq!(connect.handshakes, Some(sum));
+    let times = connect.handshake_us.as_ref().unwrap();
+    assert_eq!((times.count, times.min, times.max), (4, 50, 900));
+    assert_eq!(both.result.connections.failed.tls, 4);
+    assert!(both.configuration.tls);
+    let plain = merged(vec![sample::load(), there(sample::load())]);
+    assert_eq!(plain.result.connect.handshakes, None);
+    assert_eq!(plain.result.connect.handshake_us, None);
+    let why = rejection(one, there(sample::load()));
+    assert!(why.contains("different --tls: on and off"), "{why}");
+}
+
+#[test]
+fn file_without_tls_has_no_key_for_it() {
+    let text = serde_json::to_string(&sample::load()).unwrap();
+    for key in ["handshake", "\"tls\":true", "\"tls\":false"] {
+        assert!(!text.contains(key), "{key}: {text}");
+    }
+    let saved = over_tls(sample::load(), 700);
+    let text = serde_json::to_string(&saved).unwrap();
+    let read: Saved = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, saved);
+}
+
+#[test]
+fn second_of_several_parts_is_the_second_of_the_merged_result() {
+    let one = sample::of(&[vec![100; 98]]);
+    let other = sample::of(&[vec![100, 9000, 9000, 9000]]);
+    let second = |saved: &Saved| {
+        let interval = saved.result.intervals[0].clone();
+        (interval, saved.interval_response_us[0].clone())
+    };
+    let sum = sum_of_second(&[second(&one), second(&other)]);
+    let both = merged(vec![one, there(other)]);
+    assert_eq!(sum, both.result.intervals[0]);
+    assert_eq!((sum.echoes, sum.held), (102, 24));
+}
+
+#[test]
+fn part_without_a_measured_time_does_not_extend_that_of_the_others() {
+    let mut refused = sample::of(&[]);
+    refused.result.started = "2026-11-20T11:59:58.000Z".to_owned();
+    refused.result.connections.failed.refused = 12;
+    let all = |parts: Vec<Saved>| {
+        let inputs = parts.into_iter().map(|saved| input("part", saved));
+        merge_parts(inputs.collect()).unwrap().result
+    };
+    let result = all(vec![sample::load(), refused.clone()]);
+    assert_eq!(result.seconds.to_bits(), 3_f64.to_bits());
+    assert_eq!(result.connections.failed.refused, 12);
+    assert_eq!(result.intervals.len(), 3);
+    let nothing = all(vec![later(refused.clone(), "01.000"), refused]);
+    assert_eq!(nothing.seconds.to_bits(), 0_f64.to_bits());
+    assert!(merge_parts(Vec::new()).is_err());
+}
+
 #[test]
 fn intervals_are_aligned_by_the_wall_clock() {
     let one = sample::of(&[vec![100], vec![100], vec![100]]);
@@ -69,7 +148,33 @@ fn intervals_are_aligned_by_the_wall_clock() {
     assert_eq!(ends, [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(result.intervals[2].max_us, sample::summary(&[7000]).max);
     let warning = result.warnings.last().unwrap();
-    assert!(warning.contains("for only 0.9 s of 4.1 s"), "{warning}");
+    let overlap = Warning::PartialOverlap(900, 4100, 3000);
+    assert_eq!(result.warning_details.last(), Some(&overlap));
+    assert!(warning.contains("for 0.9 of 3.0 s"), "{warning}");
+    assert!(warning.contains("over all 4.1 s"), "{warning}");
+}
+
+#[test]
+fn messages_without_a_reply_are_added_and_stay_lower_bounds() {
+    let with_lost = |mut saved: Saved| {
+        let echo = &mut saved.result.echo;
+        (echo.due, echo.outstanding, echo.unanswered, echo.missing) = (7, 1, 1, 1);
+        saved.histograms.response_us.0.push((9_000_000, 1));
+        saved.histograms.lower_bounds_us.0.push((9_000_000, 1));
+        saved
+    };
+    let both = merged(vec![
+        with_lost(sample::load()),
+        there(with_lost(sample::load())),
+    ]);
+    let echo = &both.result.echo;
+    assert_eq!((echo.due, echo.outstanding), (14, 2));
+    assert_eq!((echo.unanswered, echo.missing), (2, 2));
+    assert_eq!(echo.response_time_us.count, 14);
+    assert_eq!(echo.response_time_lower_bounds.count, 2);
+    assert!(echo.response_time_lower_bounds.is_bound("p99"));
+    assert!(!echo.response_time_lower_bounds.is_bound("p50"));
+    assert_eq!(both.histograms.lower_bounds_us.0.len(), 1);
 }
 
 #[test]
@@ -141,7 +246,8 @@ fn equal_warnings_are_merged_by_type_with_their_figures() {
     let one = with(&[lag(4500), wrong.clone(), lost(1, 10)]);
     let other = there(with(&[lost(2, 20), lag(217)]));
     let both = merged(vec![one, other]);
-    let expected = [wrong, lag(4500), lost(3, 30)];
+    let clocks = Warning::ClocksNotCompared(2);
+    let expected = [wrong, lag(4500), lost(3, 30), clocks];
     assert_eq!(both.result.warning_details, expected);
     let hosts = [
         "1 of 2 loads (here)",
@@ -149,9 +255,8 @@ fn equal_warnings_are_merged_by_type_with_their_figures() {
         "2 of 2 loads (here, there)",
     ];
     let texts = hosts.iter().zip(&expected);
-    let texts: Vec<String> = texts
-        .map(|(hosts, warning)| format!("{hosts}: {warning}"))
-        .collect();
+    let texts = texts.map(|(hosts, warning)| format!("{hosts}: {warning}"));
+    let texts: Vec<String> = texts.chain([expected[3].to_string()]).collect();
     assert_eq!(both.result.warnings, texts);
 }
 
@@ -172,6 +277,7 @@ fn warnings_of_an_old_result_merge_if_their_texts_are_equal() {
             "2 of 2 loads (here, there): it burns",
             "1 of 2 loads (here): late by 217 us",
             "1 of 2 loads (there): late by 4.5 us",
+            &Warning::ClocksNotCompared(2).to_string(),
         ]
     );
 }
@@ -181,13 +287,17 @@ fn expectation_is_met_if_all_parts_met_it() {
     let with = |met: bool, actual: f64| {
         let mut saved = sample::load();
         let expr = "p99<5ms".to_owned();
-        saved.result.expect = vec![Expectation { expr, actual, met }];
+        saved.result.expect = vec![Expectation {
+            expr,
+            actual: Some(actual),
+            met,
+        }];
         saved
     };
     let both = merged(vec![with(true, 1.0), there(with(false, 7.0))]);
     assert_eq!(both.result.expect.len(), 1);
     assert!(!both.result.expect[0].met);
-    assert!((both.result.expect[0].actual - 7.0).abs() < 1e-9);
+    assert!((both.result.expect[0].actual.unwrap() - 7.0).abs() < 1e-9);
 }
 
 /// A difference between two saved results.

@@ -1,26 +1,33 @@
 //! What several loads say in words, said once.
 
 use crate::load::{Expectation, Part, Warning};
-use crate::numbers::whole as milliseconds;
-use std::collections::BTreeSet;
-
-/// The part of the whole time in which all must have been measured, or it is said.
-const SHARED: f64 = 0.9;
 
 /// The distinct items in alphabetical order, separated by commas.
-pub(super) fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> String {
-    // An input that was merged before already contains a list.
-    let all: BTreeSet<&str> = all.flat_map(|text| text.split(", ")).collect();
-    let all: Vec<&str> = all.into_iter().collect();
-    all.join(", ")
+pub(super) fn distinct(all: &mut dyn Iterator<Item = &str>) -> String {
+    let mut distinct: Vec<&str> = Vec::new();
+    for text in all {
+        // An input that was merged before already contains a list.
+        for item in text.split(", ") {
+            if let Err(place) = distinct.binary_search(&item) {
+                distinct.insert(place, item);
+            }
+        }
+    }
+    distinct.join(", ")
 }
 
 /// The warnings of the parts by type, with their texts: equal warnings are merged, with the number of loads that have
-/// them. The first warning of a part precedes the second of another, and wrong replies precede everything.
-pub(super) fn warnings(parts: &[Part], shared: f64, whole: f64) -> (Vec<String>, Vec<Warning>) {
+/// them, and `further` ones about all parts. The first warning of a part precedes the second of another, and wrong replies precede everything.
+pub(super) fn warnings(parts: &[Part], further: Vec<Warning>) -> (Vec<String>, Vec<Warning>) {
     let of_parts: Vec<Vec<Warning>> = parts
         .iter()
-        .map(|part| part.result.typed_warnings().collect())
+        .map(|part| {
+            // What was missing may be among these results.
+            let warnings = part.result.typed_warnings();
+            warnings
+                .filter(|warning| !matches!(warning, Warning::PartsMissing(..)))
+                .collect()
+        })
         .collect();
     let mut found: Vec<(Warning, Vec<&str>)> = Vec::new();
     for depth in 0..of_parts.iter().map(Vec::len).max().unwrap_or(0) {
@@ -37,20 +44,23 @@ pub(super) fn warnings(parts: &[Part], shared: f64, whole: f64) -> (Vec<String>,
             }
         }
     }
-    found.sort_by_key(|(warning, _)| !warning.is_wrong_reply());
-    let mut all: Vec<(String, Warning)> = found
+    let (wrong, others): (Vec<_>, Vec<_>) = found
         .into_iter()
+        .partition(|(warning, _)| warning.is_wrong_reply());
+    let mut all: Vec<(String, Warning)> = wrong
+        .into_iter()
+        .chain(others)
         .map(|(warning, hosts)| {
-            let (loads, hosts) = (hosts.len(), distinct(hosts.into_iter()));
+            let (loads, hosts) = (hosts.len(), distinct(&mut hosts.into_iter()));
             let text = format!("{loads} of {} loads ({hosts}): {warning}", parts.len());
             (text, warning)
         })
         .collect();
-    if shared < whole * SHARED {
-        let [shared, whole] = [shared, whole].map(|seconds| milliseconds(seconds * 1e3));
-        let overlap = Warning::PartialOverlap(shared, whole);
-        all.push((overlap.to_string(), overlap));
-    }
+    all.extend(
+        further
+            .into_iter()
+            .map(|warning| (warning.to_string(), warning)),
+    );
     all.into_iter().unzip()
 }
 

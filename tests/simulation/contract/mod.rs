@@ -12,6 +12,7 @@ mod input;
 mod listening;
 mod output;
 mod resets;
+mod two_processes;
 mod unacknowledged;
 
 use backend::{Backend, Peer};

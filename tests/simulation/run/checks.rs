@@ -2,10 +2,12 @@
 
 use super::acknowledged::check_acknowledged;
 use super::{Run, UNLIMITED_MEMORY};
+use crate::buffered::count_buffered;
 use crate::network::{MILLISECOND, Network, SocketId};
 use crate::selector::SERVER;
 use crate::socket::Socket;
-use echoloop::connection::{CloseReason, LINGER};
+use echoloop::connection::CloseReason;
+use echoloop::connection::testing::LINGER;
 use echoloop::reactor::TICK;
 use echoloop::server::{Exit, Refusal};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use std::time::Duration;
 impl<const DRAINS: bool> Run<DRAINS> {
     /// Counters and limits, after each iteration.
     pub(super) fn check_counts(&mut self) {
-        let (counted, buffered) = (self.server.count_buffered(), self.server.buffered());
+        let (counted, buffered) = (count_buffered(&mut self.server), self.server.buffered());
         assert_eq!(
             buffered, counted,
             "the buffered total differs from the sum over all connections"
@@ -129,7 +131,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         let has_evicted =
             counters.closed_for(no_memory) > self.previous_counters.closed_for(no_memory);
         // While memory is scarce, a search continues until all connections were examined.
-        let is_scarce = self.server.pool().is_scarce();
+        let is_scarce = self.server.parts().1.common.pool.is_scarce();
         // As documented: half of the memory is reserved in equal shares of at most 16 KiB per connection.
         let (limit, live) = (self.config.max_buffered, self.server.live());
         let share = (limit / (2 * live.max(1))).min(16_384);
@@ -196,7 +198,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
     /// drain it has sent FIN on every connection without unread input and pending output.
     pub(super) fn check_closures_noticed(&mut self) {
         // A connection that waits for memory before reading may not have detected that its input is empty.
-        let is_scarce = self.server.pool().is_scarce();
+        let is_scarce = self.server.parts().1.common.pool.is_scarce();
         let network = self.network.borrow();
         // A read at a deadline may open the window; bytes that then arrive are reported by the next wait.
         let sleeps =
@@ -224,7 +226,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
 
     /// While memory is not scarce, a sleeping server has read all input of connections without pending output.
     pub(super) fn check_input_read(&mut self) {
-        let is_scarce = self.server.pool().is_scarce();
+        let is_scarce = self.server.parts().1.common.pool.is_scarce();
         let network = self.network.borrow();
         let sleeps =
             network.hosts[SERVER].asleep_until.is_some() && !network.is_anything_ready(SERVER);

@@ -5,17 +5,21 @@ mod checks;
 mod focused_scenarios;
 mod recheck;
 mod scenario;
+mod traced;
+mod upgrading;
 
 use crate::clients::Clients;
 use crate::faults::Faults;
 use crate::network::{MILLISECOND, Network, SharedNetwork, Tally};
 use crate::peer::{Peer, Reading};
+use crate::peers;
 use crate::process_pause::maybe_pause_server;
 use crate::rng::Rng;
 use crate::selector::{CLIENTS, SERVER};
 use crate::sim_net::{SimNet, address};
-use echoloop::connection::LINGER;
-use echoloop::net::{ListenOptions, Signal};
+use crate::upgrade::Upgrades;
+use echoloop::connection::testing::LINGER;
+use echoloop::net::{ListenOptions, Signal, Traced};
 use echoloop::protocol::Raw;
 use echoloop::server::{Config, Counters, Exit, Server};
 use scenario::Scenario;
@@ -24,7 +28,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// The iterations after which a run counts as endless.
-const MAX_ITERATIONS: u64 = 2_000_000;
+pub const MAX_ITERATIONS: u64 = 2_000_000;
 
 /// The time without faults in which every peer must be served, beside the time the peers themselves need.
 const FAULT_FREE_TIME: u64 = 600_000 * MILLISECOND;
@@ -46,15 +50,25 @@ pub struct Report {
 
 /// Runs a seed; panics if a check fails.
 pub fn run(seed: u64) -> Report {
+    run_with(seed, None)
+}
+
+/// As [`run`], with upgrades of the server.
+pub fn run_with(seed: u64, upgrades: Option<Upgrades>) -> Report {
     let mut rng = Rng::new(seed);
     let second_signal = draw_second_signal(seed);
     let short_read_drains = rng.chance(500);
     let scenario = Scenario::draw(&mut rng);
-    run_scenario(rng, scenario, second_signal, short_read_drains)
+    run_scenario(rng, scenario, (second_signal, upgrades), short_read_drains)
 }
 
 /// Runs a seed with scarce memory or very slow readers; panics if a check fails.
 pub fn run_focused(seed: u64) -> Report {
+    run_focused_with(seed, None)
+}
+
+/// As [`run_focused`], with upgrades of the server.
+pub fn run_focused_with(seed: u64, upgrades: Option<Upgrades>) -> Report {
     let mut rng = Rng::new(seed ^ 0x5CA2_CE11);
     let short_read_drains = rng.chance(500);
     let scenario = if rng.chance(700) {
@@ -62,19 +76,18 @@ pub fn run_focused(seed: u64) -> Report {
     } else {
         Scenario::draw_slow(&mut rng)
     };
-    run_scenario(rng, scenario, draw_second_signal(seed), short_read_drains)
+    let second_signal = draw_second_signal(seed);
+    run_scenario(rng, scenario, (second_signal, upgrades), short_read_drains)
 }
 
-fn run_scenario(
-    rng: Rng,
-    scenario: Scenario,
-    second_signal: Option<(Signal, u64)>,
-    short_read_drains: bool,
-) -> Report {
+/// A signal during the drain, with its delay after the first one, and upgrades.
+type Extras = (Option<(Signal, u64)>, Option<Upgrades>);
+
+fn run_scenario(rng: Rng, scenario: Scenario, extras: Extras, short_read_drains: bool) -> Report {
     if short_read_drains {
-        Run::<true>::new(rng, scenario, second_signal).run()
+        Run::<true>::new(rng, scenario, extras).run()
     } else {
-        Run::<false>::new(rng, scenario, second_signal).run()
+        Run::<false>::new(rng, scenario, extras).run()
     }
 }
 
@@ -94,7 +107,7 @@ fn draw_second_signal(seed: u64) -> Option<(Signal, u64)> {
 
 struct Run<const DRAINS: bool> {
     network: SharedNetwork,
-    server: Server<SimNet<DRAINS>, Raw>,
+    server: Server<Traced<SimNet<DRAINS>>, Raw>,
     clients: Clients<DRAINS>,
     peers: Vec<Peer>,
     config: Config,
@@ -116,6 +129,7 @@ struct Run<const DRAINS: bool> {
     drains_early: bool,
     /// A signal to be sent during the drain, and its delay after the first one.
     second_signal: Option<(Signal, u64)>,
+    upgrades: Option<Upgrades>,
 }
 
 /// The shortest timeout of any connection of the server or the client, in nanoseconds.
@@ -131,7 +145,7 @@ pub fn least_timeout(server: &Config, client: Option<Duration>) -> u64 {
 }
 
 impl<const DRAINS: bool> Run<DRAINS> {
-    fn new(mut rng: Rng, scenario: Scenario, second_signal: Option<(Signal, u64)>) -> Self {
+    fn new(mut rng: Rng, scenario: Scenario, (second_signal, upgrades): Extras) -> Self {
         let config = scenario.config;
         let mut network = Network::new(rng.clone(), scenario.faults, !DRAINS);
         network.max_pending = config.max_pending;
@@ -144,13 +158,16 @@ impl<const DRAINS: bool> Run<DRAINS> {
             network: network.clone(),
             host: SERVER,
         };
-        let mut server = Server::new(net, Raw, config);
+        let mut server = Server::new(Traced::new(net), Raw, config);
         for _ in 0..rng.between(1, 3) {
             server.listen(&ListenOptions::new(address(1))).unwrap();
         }
         if rng.chance(300) {
             // Serial numbers wrap after a few connections.
-            server.set_last_serial(u32::MAX - rng.index(20) as u32);
+            server
+                .parts()
+                .0
+                .set_last_serial(u32::MAX - rng.index(20) as u32);
         }
         Run {
             clients: Clients::new(&network, &mut rng, scenario.most_clients, scenario.step),
@@ -168,6 +185,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             faults_end_at: scenario.faults_end_at,
             drains_early: scenario.drains_early,
             second_signal,
+            upgrades,
         }
     }
 
@@ -183,6 +201,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             .borrow_mut()
             .stop(u64::try_from(drain_timeout).unwrap());
         let stopped_at = self.now();
+        self.maybe_upgrade(true);
         while self.exit.is_none() {
             self.maybe_send_second_signal(stopped_at);
             self.step();
@@ -221,50 +240,20 @@ impl<const DRAINS: bool> Run<DRAINS> {
     /// Ends the faults and runs until every peer is served; fails if that takes too long.
     fn run_without_faults(&mut self) {
         self.network.borrow_mut().faults = Faults::default();
-        let slowest = self.peers.iter().map(Peer::max_duration).max();
-        let until = self.now() + FAULT_FREE_TIME + slowest.unwrap_or(0);
+        let until = self.now() + FAULT_FREE_TIME + peers::longest_duration(&self.peers);
         while self.now() < until && !self.are_peers_done() {
             self.step();
         }
-        for peer in &self.peers {
-            let served = peer.outcome.is_some() || !peer.will_finish();
-            assert!(
-                served,
-                "not served: {peer:?}, {:?}",
-                self.server_socket(peer)
-            );
-            // A peer that reads and does not close has at least received every reply.
-            let stays_open = peer.outcome.is_none() && peer.plan.reading != Reading::Never;
-            assert!(
-                !stays_open || peer.received_all(),
-                "replies are missing: {peer:?}"
-            );
-        }
+        peers::check_served(&self.peers, &self.network.borrow());
         assert!(
             self.clients.received_all(),
             "a client did not receive every echo"
         );
     }
 
-    fn server_socket(&self, peer: &Peer) -> String {
-        let network = self.network.borrow();
-        let socket = peer.socket.and_then(|socket| network.sockets[socket].peer);
-        socket.map_or("not connected".to_owned(), |socket| {
-            format!("{:?}", network.sockets[socket])
-        })
-    }
-
     /// No peer and no client has anything left to do.
     fn are_peers_done(&self) -> bool {
-        let mut peers = self.peers.iter();
-        self.clients.are_done()
-            && peers.all(|peer| {
-                // The server must close a peer that stops reading.
-                let reads =
-                    peer.plan.reading != Reading::Never || peer.plan.stops_reading_at.is_some();
-                let waits = reads && !peer.received_all();
-                peer.outcome.is_some() || !(peer.will_finish() || waits)
-            })
+        self.clients.are_done() && peers::are_done(&self.peers)
     }
 
     /// Runs both programs until they sleep, then advances the clock.
@@ -320,6 +309,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.check_input_read();
         self.check_scarcity();
         self.previous_counters = self.server.counters().clone();
+        self.maybe_upgrade(false);
     }
 
     /// Makes allocations of the server fail in some iterations: for pending output and waiting connections, for slots
@@ -333,7 +323,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             faults.source_alloc_fails,
         ];
         let [buffers, queues, sources] = chances.map(|chance| network.fault(chance));
-        self.server.pool().refuse(buffers);
+        self.server.parts().1.common.pool.refuse(buffers);
         self.server.set_out_of_memory(queues, sources);
         self.has_alloc_fault = buffers || queues || sources;
         self.has_queue_alloc_fault = queues;
@@ -344,8 +334,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
         self.iterations += 1;
         assert!(self.iterations < MAX_ITERATIONS, "the run does not end");
         let mut network = self.network.borrow_mut();
-        let peers = self.peers.iter().filter(|peer| peer.outcome.is_none());
-        let next = peers.map(|peer| peer.wakes_at).min().unwrap_or(u64::MAX);
+        let next = peers::next_due(&self.peers);
         let sleeps = network.hosts.iter().filter_map(|host| host.asleep_until);
         let next = next.min(sleeps.min().unwrap_or(network.now));
         let next = next.min(network.next_answer().unwrap_or(u64::MAX));
@@ -367,9 +356,7 @@ impl<const DRAINS: bool> Run<DRAINS> {
             if now >= self.reset_at && peer.plan.reading == Reading::Never {
                 peer.reset_connection(&mut network);
             }
-            if peer.outcome.is_none() && peer.wakes_at <= now {
-                peer.poll(&mut network);
-            }
+            peer.poll_if_due(&mut network);
         }
     }
 }

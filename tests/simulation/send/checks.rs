@@ -230,7 +230,11 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
                 assert!(allowed.memory, "{failure}");
                 "no memory"
             }
-            Failure::Malformed { .. } | Failure::Interrupted { .. } | Failure::Loop(_) => {
+            Failure::Malformed { .. }
+            | Failure::Tls { .. }
+            | Failure::Clock { .. }
+            | Failure::Interrupted { .. }
+            | Failure::Loop(_) => {
                 panic!("failed without a cause: {failure}")
             }
         }

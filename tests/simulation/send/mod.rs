@@ -141,8 +141,9 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             stdout: stdout.clone(),
         };
         let config = plan.config(&dialogue, stdin.is_some());
+        let (input, output) = (client_net.stdin(), Box::new(client_net.stdout()));
         Exchange {
-            sender: Sender::new(client_net, config),
+            sender: Sender::new(client_net, config, input, output),
             server,
             stdin,
             stdout,
@@ -225,7 +226,7 @@ impl<const DRAINS: bool, P: Protocol> Exchange<DRAINS, P> {
             ];
             chances.map(|chance| network.fault(chance))
         };
-        self.server.pool().refuse(memory);
+        self.server.parts().1.common.pool.refuse(memory);
         self.server.set_out_of_memory(places, sources);
         self.exit = self.server.run_iteration().unwrap();
     }

@@ -59,7 +59,8 @@ impl LoneClient {
         };
         let mut config = Plan::without_faults().config(&dialogue, true);
         config.timeout = timeout;
-        let sender = Sender::new(net, config);
+        let (input, output) = (net.stdin(), Box::new(net.stdout()));
+        let sender = Sender::new(net, config, input, output);
         LoneClient {
             network,
             sender,

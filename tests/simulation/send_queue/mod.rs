@@ -289,6 +289,7 @@ impl Network {
 
     /// As `sock_diag`, by a program under test: the connection's progress at this socket.
     pub fn program_progress(&mut self, id: SocketId) -> Option<Progress> {
+        self.check_call(id);
         let socket = &self.sockets[id];
         if self.kernel.hides_progress || !socket.was_established || socket.is_over() {
             return None;

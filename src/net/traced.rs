@@ -1,0 +1,467 @@
+//! Records what a network does: [`Traced`] wraps any [`Net`] and, once started, keeps its last events in a ring.
+//!
+//! A socket is four bytes in the slot of its connection, which has no space for a reference to the ring. So the ring of
+//! the network that waited last is current in its thread, and maps the sockets to serial numbers. While no network
+//! records, a read or a write only tests a counter.
+
+mod event;
+mod ring;
+
+pub use event::{Note, Opening, TraceEvent, TraceKind};
+pub use ring::Ring;
+
+use super::{
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Stream, Time,
+};
+use std::cell::{Ref, RefCell};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The number of networks in the process that record.
+static RECORDING: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The ring of the network that waited last in this thread.
+    static CURRENT: RefCell<Option<SharedRing>> = const { RefCell::new(None) };
+}
+
+type SharedRing = Rc<RefCell<Ring>>;
+
+/// A stream with a number.
+pub trait Numbered {
+    /// The number, which no other open stream has at the same time, such as its file descriptor.
+    fn number(&self) -> u32;
+}
+
+impl Numbered for TcpStream {
+    fn number(&self) -> u32 {
+        self.as_raw_fd().cast_unsigned()
+    }
+}
+
+/// A network that can record what it does.
+///
+/// It does not record until [`start`](Traced::start) is called.
+pub struct Traced<N> {
+    net: N,
+    ring: Option<SharedRing>,
+}
+
+impl<N> Traced<N> {
+    /// Wraps a network.
+    pub fn new(net: N) -> Traced<N> {
+        Traced { net, ring: None }
+    }
+
+    /// Starts to record, with at most `capacity` events; older ones are dropped and counted. `clock` is the time in
+    /// terms of [`Net::now`]. A ring of 65,536 events takes 1.5 MiB.
+    pub fn start(&mut self, capacity: usize, clock: impl Fn() -> Time + 'static) -> Recording {
+        self.stop();
+        let ring = Rc::new(RefCell::new(Ring::new(capacity, Box::new(clock))));
+        make_current(&ring);
+        RECORDING.fetch_add(1, Ordering::Relaxed);
+        self.ring = Some(Rc::clone(&ring));
+        Recording(ring)
+    }
+
+    /// Stops to record, and drops the events.
+    pub fn stop(&mut self) {
+        let Some(ring) = self.ring.take() else {
+            return;
+        };
+        RECORDING.fetch_sub(1, Ordering::Relaxed);
+        CURRENT.with_borrow_mut(|current| {
+            current.take_if(|current| Rc::ptr_eq(current, &ring));
+        });
+    }
+
+    /// What was recorded; `None` if it does not record.
+    pub fn ring(&self) -> Option<Ref<'_, Ring>> {
+        self.ring.as_ref().map(|ring| ring.borrow())
+    }
+
+    /// The network itself.
+    pub fn inner(&self) -> &N {
+        &self.net
+    }
+
+    /// The network itself.
+    pub fn inner_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+
+    /// Records an event that has no duration.
+    #[inline]
+    fn record(&self, serial: u32, kind: TraceKind) {
+        if let Some(ring) = &self.ring {
+            push_now(ring, serial, kind);
+        }
+    }
+}
+
+// Recording is not inlined: the code of each event loop would have a copy at each place.
+#[cold]
+#[inline(never)]
+fn push_now(ring: &SharedRing, serial: u32, kind: TraceKind) {
+    ring.borrow_mut().push_now(serial, kind);
+}
+
+#[cold]
+#[inline(never)]
+fn push_open(ring: &SharedRing, number: u32, key: Key) {
+    ring.borrow_mut().record_open(number, key);
+}
+
+#[cold]
+#[inline(never)]
+fn push_close(ring: &SharedRing, number: u32, ending: Ending) {
+    ring.borrow_mut().record_close(number, ending);
+}
+
+/// Records an event of a stream, if its network records.
+#[cold]
+#[inline(never)]
+fn push_of_stream(number: u32, kind: TraceKind) {
+    CURRENT.with_borrow(|ring| {
+        if let Some(ring) = ring {
+            let mut ring = ring.borrow_mut();
+            let now = ring.time();
+            ring.record_call(number, now, kind);
+        }
+    });
+}
+
+/// What a network has recorded, also after its end.
+#[derive(Clone)]
+pub struct Recording(SharedRing);
+
+impl Recording {
+    /// The events so far.
+    #[must_use]
+    pub fn ring(&self) -> Ref<'_, Ring> {
+        self.0.borrow()
+    }
+}
+
+impl<N> Drop for Traced<N> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cold]
+fn make_current(ring: &SharedRing) {
+    CURRENT.with_borrow_mut(|current| {
+        if !current.as_ref().is_some_and(|now| Rc::ptr_eq(now, ring)) {
+            *current = Some(Rc::clone(ring));
+        }
+    });
+}
+
+#[cold]
+#[inline(never)]
+fn accept_recorded<N: Net>(
+    net: &mut N,
+    ring: &SharedRing,
+    listener: &N::Listener,
+) -> Result<(N::Stream, SocketAddr), AcceptError>
+where
+    N::Stream: Numbered,
+{
+    let start = ring.borrow().time();
+    let accepted = net.accept_from(listener);
+    let recorded = accepted.as_ref();
+    let recorded = recorded.map(|(stream, peer)| (stream.number(), *peer));
+    ring.borrow_mut().record_accept(start, recorded);
+    accepted
+}
+
+impl<N: Net> Net for Traced<N>
+where
+    N::Stream: Numbered,
+{
+    type Listener = N::Listener;
+    type Stream = TracedStream<N::Stream>;
+
+    #[inline]
+    fn now(&self) -> Time {
+        self.net.now()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let Some(ring) = &self.ring else {
+            return self.net.wait(timeout, ready);
+        };
+        make_current(ring);
+        let start = ring.borrow().time();
+        self.net.wait(timeout, ready)?;
+        ring.borrow_mut().record_wait(start, timeout, ready);
+        Ok(())
+    }
+
+    fn listen(&mut self, options: &ListenOptions, source: Source) -> io::Result<N::Listener> {
+        self.net.listen(options, source)
+    }
+
+    fn register_listener(&mut self, listener: &mut N::Listener, source: Source) -> io::Result<()> {
+        self.net.register_listener(listener, source)
+    }
+
+    fn close_listener(&mut self, listener: N::Listener) {
+        self.net.close_listener(listener);
+    }
+
+    fn local_addr(&self, listener: &N::Listener) -> io::Result<SocketAddr> {
+        self.net.local_addr(listener)
+    }
+
+    fn accept_from(
+        &mut self,
+        listener: &N::Listener,
+    ) -> Result<(Self::Stream, SocketAddr), AcceptError> {
+        let accepted = match &self.ring {
+            Some(ring) => accept_recorded(&mut self.net, ring, listener),
+            None => self.net.accept_from(listener),
+        };
+        accepted.map(|(stream, peer)| (TracedStream(stream), peer))
+    }
+
+    fn accept(&mut self, listener: &N::Listener) -> Result<Self::Stream, AcceptError> {
+        if self.ring.is_some() {
+            // The addresses name the connections of the trace.
+            return self.accept_from(listener).map(|(stream, _)| stream);
+        }
+        self.net.accept(listener).map(TracedStream)
+    }
+
+    fn has_waiting(&mut self, listener: &N::Listener) -> bool {
+        self.net.has_waiting(listener)
+    }
+
+    fn connect(
+        &mut self,
+        target: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<Self::Stream> {
+        let Some(ring) = &self.ring else {
+            return self.net.connect(target, local).map(TracedStream);
+        };
+        let start = ring.borrow().time();
+        let stream = self.net.connect(target, local)?;
+        let number = stream.number();
+        ring.borrow_mut().record_connect(start, number, target);
+        Ok(TracedStream(stream))
+    }
+
+    fn register(&mut self, stream: &Self::Stream, key: Key, writable: bool) -> io::Result<()> {
+        let registered = self.net.register(&stream.0, key, writable);
+        if let (Ok(()), Some(ring)) = (&registered, &self.ring) {
+            push_open(ring, stream.0.number(), key);
+        }
+        registered
+    }
+
+    fn watch_writable(&mut self, stream: &Self::Stream, key: Key) -> io::Result<()> {
+        self.record(key.serial, TraceKind::WatchWritable);
+        self.net.watch_writable(&stream.0, key)
+    }
+
+    fn progress(&mut self, stream: &Self::Stream) -> Option<Progress> {
+        self.net.progress(&stream.0)
+    }
+
+    fn close(&mut self, stream: Self::Stream, ending: Ending) {
+        if let Some(ring) = &self.ring {
+            push_close(ring, stream.0.number(), ending);
+        }
+        self.net.close(stream.0, ending);
+    }
+
+    fn take_signal(&mut self) -> Option<Signal> {
+        let signal = self.net.take_signal();
+        if let Some(signal) = signal {
+            self.record(0, TraceKind::Signal(signal));
+        }
+        signal
+    }
+
+    #[inline]
+    fn note(&mut self, key: Key, note: Note) {
+        self.record(key.serial, TraceKind::Note(note));
+    }
+
+    #[inline]
+    fn is_recording(&self) -> bool {
+        self.ring.is_some()
+    }
+}
+
+/// A stream of [`Traced`].
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct TracedStream<S>(S);
+
+impl<S> TracedStream<S> {
+    /// Wraps a stream that another process has opened.
+    pub fn new(stream: S) -> TracedStream<S> {
+        TracedStream(stream)
+    }
+
+    /// The stream itself.
+    pub fn inner(&self) -> &S {
+        &self.0
+    }
+}
+
+/// Whether a network in the process records.
+#[expect(clippy::inline_always, reason = "on the path of every byte")]
+#[inline(always)]
+fn is_recording() -> bool {
+    RECORDING.load(Ordering::Relaxed) != 0
+}
+
+impl<S: Stream + Numbered> TracedStream<S> {
+    #[cold]
+    #[inline(never)]
+    fn read_recorded(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.recorded(|stream| stream.read(buffer), Direction::In)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_recorded(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.recorded(|stream| stream.write(bytes), Direction::Out)
+    }
+
+    /// Performs and records a call.
+    #[inline]
+    fn recorded(
+        &mut self,
+        call: impl FnOnce(&mut S) -> io::Result<usize>,
+        direction: Direction,
+    ) -> io::Result<usize> {
+        CURRENT.with_borrow(|ring| {
+            let Some(ring) = ring else {
+                return call(&mut self.0);
+            };
+            let mut ring = ring.borrow_mut();
+            let start = ring.time();
+            let result = call(&mut self.0);
+            ring.record_call(self.0.number(), start, direction.kind(&result));
+            result
+        })
+    }
+
+    /// Records an event of this stream, if its network records.
+    fn record(&self, kind: TraceKind) {
+        push_of_stream(self.0.number(), kind);
+    }
+}
+
+/// The direction of a transfer.
+#[derive(Clone, Copy)]
+enum Direction {
+    In,
+    Out,
+}
+
+impl Direction {
+    #[inline]
+    fn kind(self, result: &io::Result<usize>) -> TraceKind {
+        let bytes = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        match (self, result) {
+            (Direction::In, Ok(0)) => TraceKind::Eof,
+            (Direction::In, Ok(count)) => TraceKind::Read(bytes(*count)),
+            (Direction::Out, Ok(count)) => TraceKind::Write(bytes(*count)),
+            (Direction::In, Err(error)) => TraceKind::ReadFailed(error.kind()),
+            (Direction::Out, Err(error)) => TraceKind::WriteFailed(error.kind()),
+        }
+    }
+}
+
+impl<S: Stream + Numbered> Stream for TracedStream<S> {
+    const SHORT_READ_DRAINS: bool = S::SHORT_READ_DRAINS;
+
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if is_recording() {
+            return self.read_recorded(buffer);
+        }
+        self.0.read(buffer)
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if is_recording() {
+            return self.write_recorded(bytes);
+        }
+        self.0.write(bytes)
+    }
+
+    #[inline]
+    fn read_unrecorded(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_unrecorded(buffer)
+    }
+
+    #[inline]
+    fn write_unrecorded(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_unrecorded(bytes)
+    }
+
+    fn takes_output(&mut self) -> bool {
+        let takes = self.0.takes_output();
+        if !takes && is_recording() {
+            self.record(TraceKind::SendBufferFull);
+        }
+        takes
+    }
+
+    fn is_at_fin(&mut self) -> bool {
+        let is_at_fin = self.0.is_at_fin();
+        if is_at_fin && is_recording() {
+            self.record(TraceKind::Eof);
+        }
+        is_at_fin
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let shutdown = self.0.shutdown_write();
+        if shutdown.is_ok() && is_recording() {
+            self.record(TraceKind::FinSent);
+        }
+        shutdown
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        let taken = self.0.take_error();
+        if is_recording()
+            && let Ok(Some(error)) = &taken
+        {
+            self.record(TraceKind::Failed(error.kind()));
+        }
+        taken
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
+    }
+
+    fn connected(&mut self) -> io::Result<bool> {
+        let connected = self.0.connected();
+        if is_recording() {
+            match &connected {
+                Ok(true) => self.record(TraceKind::Connected),
+                Ok(false) => {}
+                Err(error) => self.record(TraceKind::Failed(error.kind())),
+            }
+        }
+        connected
+    }
+}
+
+#[cfg(test)]
+mod tests;
