@@ -19,15 +19,13 @@ pub(super) struct Buffers {
     pub(super) acknowledged: Option<(u64, Time)>,
     /// The bytes that the session holds.
     pub(super) session: usize,
-    /// The bytes of memory that the pool has counted.
+    /// The bytes of memory that the pool has counted, as the kind of the link.
     pub(super) counted: usize,
-    /// The kind of memory that the pool has counted them as.
-    pub(super) counted_as: Kind,
     pub(super) link: Link,
 }
 
 /// The cost of a connection in the middle of a short message, beside its slot.
-const _: () = assert!(slab_entry_size::<Buffers>() <= 192);
+const _: () = assert!(slab_entry_size::<Buffers>() <= 176);
 
 impl Buffers {
     /// The least memory of a connection that holds bytes outside its buffers' inline storage.
@@ -41,7 +39,6 @@ impl Buffers {
             acknowledged: None,
             session: 0,
             counted: 0,
-            counted_as: Kind::Pending,
             link: Link::of(key),
         }
     }

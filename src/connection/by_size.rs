@@ -39,7 +39,7 @@ impl BuffersId {
 }
 
 /// The place of buffers in their list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Link {
     /// The connection that the buffers belong to.
     key: Key,
@@ -57,6 +57,15 @@ impl Link {
             round: u32::MAX,
             list: 0,
             links: Links::NONE,
+        }
+    }
+
+    /// The kind of memory that the buffers are listed as.
+    pub(super) fn kind(&self) -> Kind {
+        if usize::from(self.list) < SIZES {
+            Kind::Pending
+        } else {
+            Kind::Incomplete
         }
     }
 }

@@ -197,10 +197,10 @@ impl Pool {
             self.release(std::mem::replace(id, BuffersId::NONE));
             return;
         }
-        let before = (buffers.counted_as, buffers.counted);
+        let before = (buffers.link.kind(), buffers.counted);
         let after = (kind, buffers.footprint());
         if before != after {
-            (buffers.counted_as, buffers.counted) = after;
+            buffers.counted = after.1;
             self.count(before, after);
             self.buffers.relist(*id, kind, after.1);
         }
@@ -219,7 +219,7 @@ impl Pool {
 
     fn release(&mut self, id: BuffersId) {
         if let Some(buffers) = self.buffers.get(id) {
-            let before = (buffers.counted_as, buffers.counted);
+            let before = (buffers.link.kind(), buffers.counted);
             self.count(before, (Kind::Pending, 0));
             self.buffers.remove(id);
         }

@@ -98,11 +98,10 @@ impl<S: Session> Connection<S> {
                 // Connections whose sessions hold bytes are not saved.
                 session: _,
                 counted: _,
-                counted_as,
-                link: _,
+                link,
             } = buffers;
             let contents = [output.as_slice(), input.as_slice()].map(<[u8]>::to_vec);
-            (contents, *acknowledged, *counted_as)
+            (contents, *acknowledged, link.kind())
         });
         let counts = (*bytes_in, *bytes_out, *drain_iterations);
         let bits = (readiness.bits(), flags.bits());
