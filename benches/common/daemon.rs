@@ -24,6 +24,9 @@ pub(crate) struct Memory {
     pub(crate) rss: i64,
     /// The proportional set size (`Pss` of `smaps_rollup`).
     pub(crate) pss: i64,
+    /// The part of it that is in no file: what the daemon has allocated. Pages of the program are read when they are
+    /// first needed, at any time, and 16 at once.
+    pub(crate) anonymous: i64,
 }
 
 /// The CPU time of the daemon up to an instant.
@@ -115,6 +118,7 @@ impl Daemon {
         Memory {
             rss: 1024 * self.number("status", "VmRSS:"),
             pss: 1024 * self.number("smaps_rollup", "Pss:"),
+            anonymous: 1024 * self.number("smaps_rollup", "Pss_Anon:"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Blocking clients of one daemon, which hold connections idle or in the middle of a message.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Memory};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -41,8 +41,8 @@ impl<'a> Clients<'a> {
     }
 
     /// Opens connections until there are `count`. Each echoes one message and then sends `rest`. Returns the daemon's
-    /// PSS in bytes, once the daemon has received everything.
-    pub(crate) fn open_until(&mut self, count: usize, rest: &[u8]) -> i64 {
+    /// memory, once the daemon has received everything.
+    pub(crate) fn open_until(&mut self, count: usize, rest: &[u8]) -> Memory {
         while self.streams.len() < count {
             let host = u8::try_from(1 + self.opened / PER_SOURCE).unwrap();
             let source = Ipv4Addr::new(127, 0, host, 1);
@@ -54,7 +54,7 @@ impl<'a> Clients<'a> {
             self.streams.push(stream);
         }
         self.daemon.wait_until_at_rest();
-        self.daemon.memory().pss
+        self.daemon.memory()
     }
 
     /// Sends `message` on every connection and expects `reply`; returns the number of connections that fail.

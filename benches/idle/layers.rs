@@ -48,7 +48,7 @@ pub(crate) fn run(report: &mut Report) {
         let mut clients = Clients::new(&daemon).with_header(case.header);
         let at_few = clients.open_until(few, b"");
         let at_many = clients.open_until(many, b"");
-        let slope = slope(at_many - at_few, many - few);
+        let slope = slope(at_few, at_many, many - few);
         let most = case.slot + MOST_BESIDE;
         let name = format!("per connection: {}", case.what);
         let bar = format!("at most {most} B");

@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench idle -- [idle] [layers] [unfinished] [--quick]` runs the named parts, or all. They load release
 //! builds of `echoloop serve`: idle connections that have echoed once, raw, of other protocols and behind a proxy; and
-//! connections in the middle of a line or frame. Memory per connection is the slope of PSS between two counts. With
-//! `--quick` there are fewer connections. Exits with 1 when a bar is missed. Idle connections over TLS are measured by the
-//! bench `tls`.
+//! connections in the middle of a line or frame. Memory per connection is the slope of what the daemon has allocated
+//! (anonymous PSS) between two counts. With `--quick` there are fewer connections. Exits with 1 when a bar is missed. Idle
+//! connections over TLS are measured by the bench `tls`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +26,7 @@ mod unfinished;
 
 use arguments::Part;
 use clients::Clients;
-use daemon::Daemon;
+use daemon::{Daemon, Memory};
 use report::{Report, as_f64, mib};
 use std::process::ExitCode;
 use std::thread;
@@ -79,16 +79,16 @@ fn idle(report: &mut Report) {
     let wakeups = daemon.context_switches() - switches;
 
     report.figure("PSS at the start", mib(start));
-    report.figure(&format!("PSS, {few} connections"), mib(at_few));
-    report.figure(&format!("PSS, {many} connections"), mib(at_many));
-    let slope = slope(at_many - at_few, many - few);
+    report.figure(&format!("PSS, {few} connections"), mib(at_few.pss));
+    report.figure(&format!("PSS, {many} connections"), mib(at_many.pss));
+    let slope = slope(at_few, at_many, many - few);
     let bar = format!("at most {MOST_BYTES} B");
     let met = slope <= MOST_BYTES;
     report.bar("per connection", format!("{slope:.1} B"), &bar, met);
     report.bar("wake-ups while idle", wakeups, "none", wakeups == 0);
 }
 
-/// Bytes per connection.
-fn slope(bytes: i64, connections: usize) -> f64 {
-    as_f64(bytes) / as_f64(i64::try_from(connections).unwrap())
+/// Bytes that the daemon has allocated per connection.
+fn slope(few: Memory, many: Memory, connections: usize) -> f64 {
+    as_f64(many.anonymous - few.anonymous) / as_f64(i64::try_from(connections).unwrap())
 }

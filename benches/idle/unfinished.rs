@@ -70,7 +70,7 @@ fn memory_per_connection(report: &mut Report) {
         let mut clients = Clients::new(&daemon);
         let at_few = clients.open_until(few, case.bytes);
         let at_many = clients.open_until(many, case.bytes);
-        let slope = slope(at_many - at_few, many - few);
+        let slope = slope(at_few, at_many, many - few);
         let name = format!("per connection: {}", case.what);
         let bar = format!("at most {MOST_BYTES} B");
         let met = slope <= MOST_BYTES;
@@ -88,7 +88,7 @@ fn memory_after_disconnect(report: &mut Report) {
         clients.open_until(10, case.bytes);
         clients.reset_all();
         let start = daemon.memory().pss;
-        let peak = clients.open_until(LEAVING, case.bytes) - start;
+        let peak = clients.open_until(LEAVING, case.bytes).pss - start;
         clients.reset_all();
         let left = memory_returned(&daemon, start);
         let name = format!("while connected: {}", case.what);
