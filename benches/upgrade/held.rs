@@ -63,9 +63,9 @@ impl Load {
         }
     }
 
-    /// Ends the load as Ctrl-C does, which probes all idle connections; reports whether anything was lost or wrong.
+    /// Ends the load with SIGTERM, upon which it probes all idle connections; reports whether anything was lost or wrong.
     pub(crate) fn finish(mut self, name: &str, report: &mut Report) -> LoadResult {
-        signal(self.process.id(), Signal::SIGINT);
+        signal(self.process.id(), Signal::SIGTERM);
         let status = self.process.wait().unwrap();
         let last = self.lines.iter().last().unwrap();
         let result: LoadResult = serde_json::from_str(&last).unwrap();
