@@ -95,8 +95,10 @@ impl<S: Session> Connection<S> {
         let is_pending = self.has_pending_output();
         let is_flushed = outcome != Outcome::Memory && !is_pending;
         if self.state.rx == Rx::UntilDrained && is_flushed {
-            if outcome == Outcome::Again && self.drain_iterations > 0 {
-                self.drain_iterations -= 1;
+            // Deferred work leaves some of the budget, and is not endless input.
+            let is_deferred = cx.budget() > 0;
+            if outcome == Outcome::Again && (is_deferred || self.drain_iterations > 0) {
+                self.drain_iterations -= u8::from(!is_deferred);
             } else {
                 // All input that had arrived is answered, or it is endless.
                 self.on(Event::Drained);

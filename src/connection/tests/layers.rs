@@ -263,6 +263,32 @@ fn nothing_is_read_while_work_is_deferred() {
 }
 
 #[test]
+fn drain_waits_for_deferred_work_of_any_number_of_iterations() {
+    let (mut harness, key) = established();
+    harness.reactor.find(key).unwrap().tenant.drain();
+    // An iteration answers eight bytes, far below the budget.
+    let iterations = 300;
+    let first = [input(&b"aa".repeat(4 * iterations)), eight()];
+    harness.set_steps(key, &first);
+    let reason = harness
+        .owner
+        .driver
+        .drive(&mut harness.reactor, key, READABLE);
+    assert_eq!(reason, None);
+    harness.assert_no_steps_left(key);
+    for _ in 1..iterations {
+        harness.set_steps(key, &[eight()]);
+        assert_eq!(harness.run_iteration_at(0), []);
+        harness.assert_no_steps_left(key);
+    }
+}
+
+/// Accepts the output of a call that answers four bytes.
+fn eight() -> Step {
+    accepts(b"aaaaaaaa")
+}
+
+#[test]
 fn end_of_output_of_the_peer_closes_like_fin() {
     let (mut harness, key) = established();
     let steps = [
