@@ -67,6 +67,29 @@ fn table_json_and_page_show_what_serves_and_what_fails() {
 }
 
 #[test]
+fn each_round_measures_every_pattern_once() {
+    let arguments = ["lab", "patterns", "serial", "echoloop"];
+    let flags = ["--idle", "1", "-c", "1", "--quick", "--rounds", "2"];
+    let all = [&arguments[..], &flags[..], &["-o", "json"]].concat();
+    let output = run_within(PATIENCE, echoloop(&all), b"");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    let order: Vec<&str> = log.lines().map(|line| line.split_at(14).0).collect();
+    let round = |number| vec![number; 3];
+    let expected = [round("round 1 of 2  "), round("round 2 of 2  ")].concat();
+    assert_eq!(order, expected, "{log}");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["rounds"], 2);
+    let rows = json["patterns"].as_array().unwrap();
+    let names: Vec<&str> = rows
+        .iter()
+        .map(|row| row["pattern"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["serial", "echoloop"], "{json:#}");
+    assert_eq!(rows[0]["failure"]["kind"], "no_reply", "{json:#}");
+}
+
+#[test]
 fn wrong_name_and_too_many_idle_clients_are_named() {
     let output = run(echoloop(&["lab", "patterns", "polll"]), b"");
     assert_eq!(output.status.code(), Some(2));

@@ -19,6 +19,7 @@ Examples:
   echoloop lab patterns                      all, among 1,000 idle clients
   echoloop lab patterns --quick              the same in about a minute
   echoloop lab patterns --report page.html   with charts from 1 to 10,000 idle
+  echoloop lab patterns --rounds 5           medians, where a machine is noisy
   echoloop lab patterns -o json              for scripts: the keys are stable
   echoloop lab patterns serial               one client at a time
   echoloop lab patterns prefork              processes, started in advance
@@ -59,6 +60,10 @@ pub(super) struct Flags {
     /// Measure each pattern for 1 s instead of 3 s, and with fewer points in the charts
     #[arg(long)]
     quick: bool,
+
+    /// Measure all patterns N times in turn, and show of each the run with the median CPU time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = by(units::positive_count))]
+    rounds: usize,
 
     /// Print the comparison in this format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "text")]
@@ -126,6 +131,7 @@ impl Flags {
             active: self.active,
             rate: 5000,
             seconds: if self.quick { 1 } else { 3 },
+            rounds: self.rounds,
             workers: WORKERS,
             sizes,
         }

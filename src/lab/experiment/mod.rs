@@ -62,6 +62,8 @@ pub struct Plan {
     pub rate: u32,
     /// The measured time of each row, in seconds.
     pub seconds: u32,
+    /// How often each row is measured; in a round, all of them once.
+    pub rounds: usize,
     /// Threads or processes of the patterns with a fixed number.
     pub workers: usize,
     /// Further numbers of idle clients, in ascending order, for the charts.
@@ -79,6 +81,8 @@ pub struct Comparison {
     pub rate: u32,
     /// The measured time of each row.
     pub seconds: u32,
+    /// How often each row was measured. Each row shown is that of the round with the median CPU time per echo.
+    pub rounds: usize,
     /// Threads or processes of the patterns with a fixed number.
     pub workers: usize,
     /// CPU time per echo of the serial server with one client, at the same rate.
@@ -98,62 +102,105 @@ pub fn compare(
     plan: &Plan,
     progress: &mut dyn FnMut(&str),
 ) -> io::Result<Comparison> {
-    let serial = serial_cost(plan, progress)?;
-    let measure = |pattern: &Pattern, idle| {
-        let mut row = measure(pattern, idle, plan.active, plan)?;
-        row.subtract(serial);
-        io::Result::Ok(row)
-    };
-    let (mut rows, mut series) = (Vec::new(), Vec::new());
-    for (index, pattern) in patterns.iter().enumerate() {
-        let place = format!("{:>2} of {}", index + 1, patterns.len());
-        let announce = |idle: usize| {
-            let idle = grouped(idle as u64);
-            format!("{place}  {:<11} {idle:>6} idle clients", pattern.name)
+    let mut baseline = Vec::new();
+    let mut measured: Vec<Vec<Row>> = patterns.iter().map(|_| Vec::new()).collect();
+    for round in 1..=plan.rounds {
+        let round = match plan.rounds {
+            1 => String::new(),
+            rounds => format!("round {round} of {rounds}  "),
         };
-        progress(&announce(plan.idle));
-        let row = measure(pattern, plan.idle)?;
-        let mut sizes = plan.sizes.clone();
-        if !sizes.is_empty() {
-            sizes.push(plan.idle);
-            sorting::sort(&mut sizes);
-            sizes.dedup();
+        if let Some(serial) = Pattern::find("serial") {
+            progress(&format!(
+                "{round}baseline  serial with one client, none idle"
+            ));
+            baseline.push(measure(serial, 0, 1, plan)?);
         }
-        for idle in sizes {
-            let point = if idle == plan.idle {
-                row.clone()
-            } else {
-                progress(&announce(idle));
-                measure(pattern, idle)?
-            };
-            let has_failed = point.failure.is_some();
-            series.push(point);
-            if has_failed {
+        for (index, (pattern, rows)) in patterns.iter().zip(&mut measured).enumerate() {
+            let place = format!("{round}{:>2} of {}", index + 1, patterns.len());
+            rows.extend(measure_all(pattern, plan, &mut |idle| {
+                let idle = grouped(idle as u64);
+                progress(&format!(
+                    "{place}  {:<11} {idle:>6} idle clients",
+                    pattern.name
+                ));
+            })?);
+        }
+    }
+    let serial = typical(&baseline, 0).and_then(|row| row.cpu_us_per_echo);
+    for row in measured.iter_mut().flatten() {
+        row.subtract(serial);
+    }
+    let mut series = Vec::new();
+    for rows in &measured {
+        for row in plan
+            .chart_sizes()
+            .iter()
+            .map_while(|size| typical(rows, *size))
+        {
+            series.push(row.clone());
+            if row.failure.is_some() {
                 break;
             }
         }
-        rows.push(row);
     }
+    let typical_row = |rows: &Vec<Row>| typical(rows, plan.idle).cloned();
     Ok(Comparison {
         schema: SCHEMA,
         active: plan.active,
         rate: plan.rate,
         seconds: plan.seconds,
+        rounds: plan.rounds,
         workers: plan.workers,
         serial_cpu_us_per_echo: serial,
-        patterns: rows,
+        patterns: measured.iter().filter_map(typical_row).collect(),
         series,
     })
 }
 
-/// The CPU time per echo of the serial server with one client at the same rate: the work that every pattern does, without
-/// the control of processes, threads or lists (Stevens, UNIX Network Programming, 30.13).
-fn serial_cost(plan: &Plan, progress: &mut dyn FnMut(&str)) -> io::Result<Option<f64>> {
-    let Some(serial) = Pattern::find("serial") else {
-        return Ok(None);
-    };
-    progress("baseline  serial with one client, none idle");
-    Ok(measure(serial, 0, 1, plan)?.cpu_us_per_echo)
+/// The row with the median CPU time per echo of all rounds among `idle` clients. Rows that failed come last.
+fn typical(rows: &[Row], idle: usize) -> Option<&Row> {
+    let mut rows: Vec<&Row> = rows.iter().filter(|row| row.idle.asked == idle).collect();
+    let cost = |row: &Row| row.cpu_us_per_echo.unwrap_or(f64::INFINITY);
+    sorting::sort_by(&mut rows, |one, other| {
+        let has_failed = |row: &Row| row.failure.is_some();
+        let by_failure = has_failed(one).cmp(&has_failed(other));
+        by_failure.then(cost(one).total_cmp(&cost(other)))
+    });
+    rows.get(rows.len().saturating_sub(1) / 2).copied()
+}
+
+impl Plan {
+    /// The numbers of idle clients in the charts, in ascending order.
+    fn chart_sizes(&self) -> Vec<usize> {
+        let mut sizes = self.sizes.clone();
+        if !sizes.is_empty() {
+            sizes.push(self.idle);
+            sorting::sort(&mut sizes);
+            sizes.dedup();
+        }
+        sizes
+    }
+}
+
+/// Measures a pattern once: among the idle clients of the table, then among those of the charts, up to the first number at
+/// which it fails.
+fn measure_all(
+    pattern: &Pattern,
+    plan: &Plan,
+    announce: &mut dyn FnMut(usize),
+) -> io::Result<Vec<Row>> {
+    announce(plan.idle);
+    let mut rows = vec![measure(pattern, plan.idle, plan.active, plan)?];
+    for idle in plan.chart_sizes() {
+        if idle != plan.idle {
+            announce(idle);
+            rows.push(measure(pattern, idle, plan.active, plan)?);
+        }
+        if typical(&rows, idle).is_some_and(|row| row.failure.is_some()) {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 /// Measures a pattern among `idle` clients.
@@ -316,4 +363,34 @@ fn failure(row: &Row, pattern: &Pattern, active: usize, plan: &Plan) -> Option<F
 #[must_use]
 pub fn needed_fds(idle: usize) -> u64 {
     idle as u64 + crate::doctor::RESERVED_FDS as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typical_row_has_the_median_time_and_failures_come_last() {
+        let pattern = Pattern::find("poll").unwrap();
+        let row = |cpu: Option<f64>, idle| Row {
+            cpu_us_per_echo: cpu,
+            ..empty_row(pattern, idle, 1)
+        };
+        let failed = |row| Row {
+            failure: Some(Failure {
+                kind: FailureKind::NoReply,
+                reason: String::new(),
+            }),
+            ..row
+        };
+        let mut rows = vec![row(Some(9.0), 10), row(Some(1.0), 10), row(Some(4.0), 10)];
+        rows.push(row(Some(100.0), 20));
+        let typical_of = |rows: &[Row]| typical(rows, 10).unwrap().clone();
+        assert_eq!(typical_of(&rows), row(Some(4.0), 10));
+        assert_eq!(typical(&rows, 30), None);
+        rows[1] = failed(row(Some(1.0), 10));
+        assert_eq!(typical_of(&rows), row(Some(9.0), 10), "one of three failed");
+        rows[2] = failed(row(None, 10));
+        assert_eq!(typical_of(&rows), failed(row(Some(1.0), 10)), "two failed");
+    }
 }

@@ -5,7 +5,7 @@
 
 mod charts;
 
-use super::text::{mark, notes, size};
+use super::text::{mark, notes, size, time};
 use super::{Comparison, Row};
 use crate::lab::patterns::Pattern;
 use crate::numbers::{as_f64, grouped, whole};
@@ -64,7 +64,7 @@ fn header(comparison: &Comparison) -> Markup {
             h1 { "Server architectures under one load" }
             p.soft {
                 "First " (idle(comparison)) " idle clients, then " (comparison.active) " active ones that send "
-                (grouped(comparison.rate.into())) " messages per second; " (comparison.seconds) " s each. Pools have "
+                (grouped(comparison.rate.into())) " messages per second; " (time(comparison)) ". Pools have "
                 (comparison.workers) " threads or processes."
             }
         }

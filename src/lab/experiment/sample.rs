@@ -17,6 +17,7 @@ pub(super) fn comparison() -> Comparison {
         active: 50,
         rate: 5000,
         seconds: 2,
+        rounds: 1,
         workers: 64,
         serial_cpu_us_per_echo: Some(10.0),
         patterns: rows(1000),

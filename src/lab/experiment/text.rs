@@ -48,9 +48,19 @@ fn headline(comparison: &Comparison) -> String {
     let rate = grouped(comparison.rate.into());
     format!(
         "First {idle} idle clients, then {active} active ones that send {rate} messages per\n\
-         second; {} s each. Pools have {} threads or processes.",
-        comparison.seconds, comparison.workers
+         second; {}. Pools have {} threads or processes.",
+        time(comparison),
+        comparison.workers
     )
+}
+
+/// How long each row was measured.
+pub(super) fn time(comparison: &Comparison) -> String {
+    let seconds = comparison.seconds;
+    match comparison.rounds {
+        1 => format!("{seconds} s each"),
+        rounds => format!("{seconds} s each, the median of {rounds} rounds"),
+    }
 }
 
 /// What the marks mean, if there are any.
