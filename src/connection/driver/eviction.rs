@@ -1,6 +1,6 @@
 //! Eviction: which connections are closed while memory is scarce. The rule is at the top of `pool.rs`.
 
-use super::{Classes, Connections, Driver};
+use super::{Connections, Driver};
 use crate::connection::by_size::Kind;
 use crate::net::{Key, Net, Time};
 use crate::protocol::{Protocol, Session};
@@ -115,8 +115,9 @@ impl<P: Protocol> Driver<P> {
         let Some((slot, net)) = reactor.slot_and_net(key) else {
             return false;
         };
-        // A connection in another class holds a record, which waits for the owner and not for the peer.
-        if Classes::base(slot.class()) != Classes::STALLED || self.eviction.queries == 0 {
+        // Without pending output, it holds a record, which waits for the owner and not for the peer.
+        let waits_for_peer = slot.tenant.has_pending_output() && !slot.tenant.state.is_connecting();
+        if !waits_for_peer || self.eviction.queries == 0 {
             return false;
         }
         self.eviction.queries -= 1;
