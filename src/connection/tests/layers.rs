@@ -228,6 +228,22 @@ fn bytes_that_the_session_holds_count_as_memory_until_it_frees_them() {
 }
 
 #[test]
+fn slow_reader_within_a_handshake_is_evicted() {
+    let mut harness =
+        Harness::with_protocol(Doubling::<false>::default(), Limits::default(), 100_000);
+    let key = harness.open();
+    harness.owner.driver.common.protocol.steps = 1;
+    let held = [b"h", &[b'z'; 60_000][..]].concat();
+    let steps = [input(&held), Step::WriteWouldBlock];
+    assert_eq!(harness.drive(key, READABLE, &steps), None);
+    assert_eq!(harness.class(key), Classes::HANDSHAKE);
+    harness.pool().account(0, 30_000);
+    assert!(harness.pool().is_scarce());
+    assert_eq!(harness.evict_at(0), [], "a second must pass first");
+    assert_eq!(harness.evict_at(2), [key]);
+}
+
+#[test]
 fn deferred_work_follows_the_output_without_another_event() {
     let (mut harness, key) = established();
     let steps = [

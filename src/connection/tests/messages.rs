@@ -31,9 +31,11 @@ impl Harness<Frames> {
         assert_eq!(self.drive(key, READABLE, &steps), None);
         key
     }
+}
 
+impl<P: Protocol> Harness<P> {
     /// Runs one iteration at this second and evicts connections as the server does. Returns their keys.
-    fn evict_at(&mut self, second: u64) -> Vec<Key> {
+    pub(super) fn evict_at(&mut self, second: u64) -> Vec<Key> {
         self.run_iteration_at(second);
         let Harness { reactor, owner } = self;
         if !owner.driver.begin_eviction(reactor.now()) {
@@ -46,7 +48,9 @@ impl Harness<Frames> {
         });
         evicted.collect()
     }
+}
 
+impl Harness<Frames> {
     /// Opens connections without memory, which makes the share of each connection smaller.
     fn open_idle(&mut self, count: usize) {
         for _ in 0..count {
