@@ -15,6 +15,7 @@ mod handshake;
 mod input;
 mod ping;
 mod ping_session;
+mod ping_state;
 mod reachable;
 mod send;
 mod send_session;

@@ -1,18 +1,19 @@
 //! The network of the operating system: the kernel's sockets, over a mio selector (epoll).
 
+mod event;
 mod nested;
 
 use super::signals::signals_to_catch;
 use super::sock_diag::SockDiag;
 use super::timer::Timer;
 use super::{
-    AcceptError, Ending, Key, ListenOptions, Net, Progress, Readiness, Ready, Signal, Source,
-    Stream, Time, listener,
+    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Stream, Time,
+    listener,
 };
-use mio::event::Event;
+use event::{always_ready, interest, ready_of, token};
 use mio::net::TcpListener;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::time::{ClockId, clock_gettime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,9 +26,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-
-// The selector carries a key as mio's `Token`, a `usize`.
-const _: () = assert!(usize::BITS == 64, "echoloop requires a 64-bit machine");
 
 /// The number of events that one wait takes from the kernel; the next wait takes the rest.
 const EVENTS_PER_WAIT: usize = 1024;
@@ -390,45 +388,4 @@ fn monotonic_nanos() -> u64 {
 /// Whether poll(2) reports an event now. True if it fails: the next call on the file descriptor returns the error.
 fn is_ready_or_failed(fd: &impl AsFd, events: PollFlags) -> bool {
     poll(&mut [PollFd::new(fd, events)], Some(&Timespec::default())) != Ok(0)
-}
-
-fn always_ready(source: Source) -> Ready {
-    Ready {
-        key: Key::of_source(source),
-        readiness: Readiness::READABLE | Readiness::WRITABLE,
-    }
-}
-
-fn interest(writable: bool) -> Interest {
-    const INPUT: Interest = Interest::READABLE.add(Interest::PRIORITY);
-    if writable {
-        INPUT | Interest::WRITABLE
-    } else {
-        INPUT
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "usize has 64 bits, asserted above"
-)]
-fn token(key: Key) -> Token {
-    Token(key.to_u64() as usize)
-}
-
-#[inline]
-fn ready_of(event: &Event) -> Ready {
-    let key = Key::from_u64(event.token().0 as u64);
-    let mut readiness = Readiness::READABLE.when(event.is_readable())
-        | Readiness::WRITABLE.when(event.is_writable());
-    if event.is_read_closed() || event.is_error() || event.is_priority() {
-        readiness |= closing_or_urgent(event);
-    }
-    Ready { key, readiness }
-}
-
-/// The additional readiness of an event with FIN, hang-up, an error or urgent data.
-#[cold]
-fn closing_or_urgent(event: &Event) -> Readiness {
-    Readiness::READABLE | Readiness::DRAIN | Readiness::WRITABLE.when(event.is_write_closed())
 }

@@ -4,44 +4,22 @@
 //! the network that waited last is current in its thread, and maps the sockets to serial numbers. While no network
 //! records, a read or a write only tests a counter.
 
+mod current;
 mod event;
 mod ring;
+mod stream;
 
 pub use event::{Note, Opening, TraceEvent, TraceKind};
 pub use ring::Ring;
+pub use stream::{Numbered, TracedStream};
 
-use super::{
-    AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Stream, Time,
-};
+use super::{AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source, Time};
+use current::SharedRing;
 use std::cell::{Ref, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// The number of networks in the process that record.
-static RECORDING: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// The ring of the network that waited last in this thread.
-    static CURRENT: RefCell<Option<SharedRing>> = const { RefCell::new(None) };
-}
-
-type SharedRing = Rc<RefCell<Ring>>;
-
-/// A stream with a number.
-pub trait Numbered {
-    /// The number, which no other open stream has at the same time, such as its file descriptor.
-    fn number(&self) -> u32;
-}
-
-impl Numbered for TcpStream {
-    fn number(&self) -> u32 {
-        self.as_raw_fd().cast_unsigned()
-    }
-}
 
 /// A network that can record what it does.
 ///
@@ -62,21 +40,16 @@ impl<N> Traced<N> {
     pub fn start(&mut self, capacity: usize, clock: impl Fn() -> Time + 'static) -> Recording {
         self.stop();
         let ring = Rc::new(RefCell::new(Ring::new(capacity, Box::new(clock))));
-        make_current(&ring);
-        RECORDING.fetch_add(1, Ordering::Relaxed);
+        current::begin(&ring);
         self.ring = Some(Rc::clone(&ring));
         Recording(ring)
     }
 
     /// Stops to record, and drops the events.
     pub fn stop(&mut self) {
-        let Some(ring) = self.ring.take() else {
-            return;
-        };
-        RECORDING.fetch_sub(1, Ordering::Relaxed);
-        CURRENT.with_borrow_mut(|current| {
-            current.take_if(|current| Rc::ptr_eq(current, &ring));
-        });
+        if let Some(ring) = self.ring.take() {
+            current::end(&ring);
+        }
     }
 
     /// What was recorded; `None` if it does not record.
@@ -122,19 +95,6 @@ fn push_close(ring: &SharedRing, number: u32, ending: Ending) {
     ring.borrow_mut().record_close(number, ending);
 }
 
-/// Records an event of a stream, if its network records.
-#[cold]
-#[inline(never)]
-fn push_of_stream(number: u32, kind: TraceKind) {
-    CURRENT.with_borrow(|ring| {
-        if let Some(ring) = ring {
-            let mut ring = ring.borrow_mut();
-            let now = ring.time();
-            ring.record_call(number, now, kind);
-        }
-    });
-}
-
 /// What a network has recorded, also after its end.
 #[derive(Clone)]
 pub struct Recording(SharedRing);
@@ -151,15 +111,6 @@ impl<N> Drop for Traced<N> {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-#[cold]
-fn make_current(ring: &SharedRing) {
-    CURRENT.with_borrow_mut(|current| {
-        if !current.as_ref().is_some_and(|now| Rc::ptr_eq(now, ring)) {
-            *current = Some(Rc::clone(ring));
-        }
-    });
 }
 
 #[cold]
@@ -196,7 +147,7 @@ where
         let Some(ring) = &self.ring else {
             return self.net.wait(timeout, ready);
         };
-        make_current(ring);
+        current::make_current(ring);
         let start = ring.borrow().time();
         self.net.wait(timeout, ready)?;
         ring.borrow_mut().record_wait(start, timeout, ready);
@@ -297,169 +248,6 @@ where
     #[inline]
     fn is_recording(&self) -> bool {
         self.ring.is_some()
-    }
-}
-
-/// A stream of [`Traced`].
-#[derive(Debug)]
-#[repr(transparent)]
-pub struct TracedStream<S>(S);
-
-impl<S> TracedStream<S> {
-    /// Wraps a stream that another process has opened.
-    pub fn new(stream: S) -> TracedStream<S> {
-        TracedStream(stream)
-    }
-
-    /// The stream itself.
-    pub fn inner(&self) -> &S {
-        &self.0
-    }
-}
-
-/// Whether a network in the process records.
-#[expect(clippy::inline_always, reason = "on the path of every byte")]
-#[inline(always)]
-fn is_recording() -> bool {
-    RECORDING.load(Ordering::Relaxed) != 0
-}
-
-impl<S: Stream + Numbered> TracedStream<S> {
-    #[cold]
-    #[inline(never)]
-    fn read_recorded(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.recorded(|stream| stream.read(buffer), Direction::In)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn write_recorded(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.recorded(|stream| stream.write(bytes), Direction::Out)
-    }
-
-    /// Performs and records a call.
-    #[inline]
-    fn recorded(
-        &mut self,
-        call: impl FnOnce(&mut S) -> io::Result<usize>,
-        direction: Direction,
-    ) -> io::Result<usize> {
-        CURRENT.with_borrow(|ring| {
-            let Some(ring) = ring else {
-                return call(&mut self.0);
-            };
-            let mut ring = ring.borrow_mut();
-            let start = ring.time();
-            let result = call(&mut self.0);
-            ring.record_call(self.0.number(), start, direction.kind(&result));
-            result
-        })
-    }
-
-    /// Records an event of this stream, if its network records.
-    fn record(&self, kind: TraceKind) {
-        push_of_stream(self.0.number(), kind);
-    }
-}
-
-/// The direction of a transfer.
-#[derive(Clone, Copy)]
-enum Direction {
-    In,
-    Out,
-}
-
-impl Direction {
-    #[inline]
-    fn kind(self, result: &io::Result<usize>) -> TraceKind {
-        let bytes = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        match (self, result) {
-            (Direction::In, Ok(0)) => TraceKind::Eof,
-            (Direction::In, Ok(count)) => TraceKind::Read(bytes(*count)),
-            (Direction::Out, Ok(count)) => TraceKind::Write(bytes(*count)),
-            (Direction::In, Err(error)) => TraceKind::ReadFailed(error.kind()),
-            (Direction::Out, Err(error)) => TraceKind::WriteFailed(error.kind()),
-        }
-    }
-}
-
-impl<S: Stream + Numbered> Stream for TracedStream<S> {
-    const SHORT_READ_DRAINS: bool = S::SHORT_READ_DRAINS;
-
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if is_recording() {
-            return self.read_recorded(buffer);
-        }
-        self.0.read(buffer)
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if is_recording() {
-            return self.write_recorded(bytes);
-        }
-        self.0.write(bytes)
-    }
-
-    #[inline]
-    fn read_unrecorded(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_unrecorded(buffer)
-    }
-
-    #[inline]
-    fn write_unrecorded(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_unrecorded(bytes)
-    }
-
-    fn takes_output(&mut self) -> bool {
-        let takes = self.0.takes_output();
-        if !takes && is_recording() {
-            self.record(TraceKind::SendBufferFull);
-        }
-        takes
-    }
-
-    fn is_at_fin(&mut self) -> bool {
-        let is_at_fin = self.0.is_at_fin();
-        if is_at_fin && is_recording() {
-            self.record(TraceKind::Eof);
-        }
-        is_at_fin
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        let shutdown = self.0.shutdown_write();
-        if shutdown.is_ok() && is_recording() {
-            self.record(TraceKind::FinSent);
-        }
-        shutdown
-    }
-
-    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        let taken = self.0.take_error();
-        if is_recording()
-            && let Ok(Some(error)) = &taken
-        {
-            self.record(TraceKind::Failed(error.kind()));
-        }
-        taken
-    }
-
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.peer_addr()
-    }
-
-    fn connected(&mut self) -> io::Result<bool> {
-        let connected = self.0.connected();
-        if is_recording() {
-            match &connected {
-                Ok(true) => self.record(TraceKind::Connected),
-                Ok(false) => {}
-                Err(error) => self.record(TraceKind::Failed(error.kind())),
-            }
-        }
-        connected
     }
 }
 

@@ -8,6 +8,7 @@ mod deadlines;
 mod key_queue;
 mod list;
 mod saved;
+mod scratch;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use deadlines::{CLASSES, Class, TICK};
 pub(crate) use key_queue::KeyQueue;
 pub(crate) use list::{Linked, Links, List};
 pub use saved::SavedSlot;
+pub use scratch::{SCRATCH_SIZE, Scratch, scratch};
 pub use slots::Slot;
 
 use crate::memory::{OutOfMemory, slab_entry_size};
@@ -24,25 +26,6 @@ use deadlines::Tick;
 use slots::{Flags, Slots};
 use std::io;
 use std::time::Duration;
-
-/// The size in bytes of the buffer that all connections read into.
-pub const SCRATCH_SIZE: usize = 64 * 1024;
-
-/// The buffer that all connections read into, at the start of a cache line: the search for a line end then reads fewer
-/// vectors.
-#[derive(Debug)]
-#[repr(align(64))]
-pub struct Scratch(pub [u8; SCRATCH_SIZE]);
-
-/// Allocates a buffer to read into.
-#[must_use]
-#[expect(
-    clippy::large_stack_arrays,
-    reason = "called once, on a stack of megabytes"
-)]
-pub fn scratch() -> Box<Scratch> {
-    Box::new(Scratch([0; SCRATCH_SIZE]))
-}
 
 /// The most deadlines that expire in one iteration, so that many at the same time do not delay other connections.
 const DEADLINES_PER_ITERATION: usize = 32;

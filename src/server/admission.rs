@@ -1,8 +1,12 @@
-//! Which clients are admitted, by address, and how many per second are accepted.
+//! Admission: which connections get a slot, by limits and addresses, and how many per second are accepted.
 
-use crate::net::Time;
+use super::throttle::Throttle;
+use super::{Refusal, Service, Shortage};
+use crate::connection::{Connection, Connections, Owner};
+use crate::net::{Ending, Net, Time};
+use crate::protocol::{Protocol, UNADMITTED};
 use std::fmt::{self, Debug};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,6 +75,117 @@ impl AcceptRate {
         self.full_at = self.full_at.max(now) + self.interval;
         self.is_limiting = false;
     }
+}
+
+impl<N: Net, P: Protocol> Service<N, P> {
+    /// Whether the protocol, a limit by address or the log needs the addresses of clients.
+    pub(super) fn needs_peer_address(&mut self) -> bool {
+        let is_logged = P::IS_LOGGED && log::log_enabled!(log::Level::Debug);
+        let is_limited = self.sources.is_some() || self.filter.is_set();
+        let is_proxied = self.driver.common.protocol.proxies().is_some();
+        P::WANTS_PEER || is_limited || is_proxied || is_logged
+    }
+
+    /// Admits an accepted connection, or refuses it. `peer` is its address,
+    /// [if needed](Self::needs_peer_address).
+    pub(super) fn admit(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        stream: N::Stream,
+        peer: Option<SocketAddr>,
+    ) {
+        if reactor.len() >= self.config.max_connections {
+            self.refuse(reactor, stream, peer, Refusal::MaxConnections);
+            return;
+        }
+        if !self.driver.common.protocol.admits() {
+            self.refuse(reactor, stream, peer, Refusal::MaxHandshakes);
+            return;
+        }
+        let source = match self.admit_peer(peer.map(|peer| peer.ip())) {
+            Ok(source) => source,
+            Err(refusal) => {
+                self.refuse(reactor, stream, peer, refusal);
+                return;
+            }
+        };
+        let session = self.driver.common.protocol.session();
+        let connection = Connection::open(session).tagged(source);
+        let key = match reactor.insert(stream, connection, false) {
+            Ok(key) => key,
+            Err((stream, _)) => {
+                if let Some(sources) = &mut self.sources {
+                    sources.release(source);
+                }
+                self.refuse(reactor, stream, peer, Refusal::NoMemory);
+                return;
+            }
+        };
+        self.counters.opened += 1;
+        if P::IS_LOGGED {
+            log::debug!("{key} open {}", shown(peer));
+        }
+        if source != UNADMITTED {
+            let peer = peer.filter(|_| P::WANTS_PEER).map(canonical);
+            self.driver.common.protocol.opened(key, peer);
+        }
+        if let Some(reason) = self.driver.open(reactor, key) {
+            self.close(reactor, key, reason);
+        } else if self.drain.is_some() {
+            // It was in the accept queue when the drain began, and may have got a slot that the drain has visited
+            // already.
+            self.drain_connection(reactor, key);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        stream: N::Stream,
+        peer: Option<SocketAddr>,
+        refusal: Refusal,
+    ) {
+        // FIN would be an empty reply, or a receipt, and would leave the server a socket in TIME_WAIT.
+        reactor.net.close(stream, Ending::Reset);
+        self.count_refused(peer, refusal, reactor.now());
+    }
+
+    /// Counts and logs a refused client.
+    pub(super) fn count_refused(&mut self, peer: Option<SocketAddr>, refusal: Refusal, now: Time) {
+        self.counters.count_refused(refusal);
+        let cause = || {
+            let advice = (self.config.advice)(Shortage::Refused(refusal));
+            format!("{}{advice}", refusal.text())
+        };
+        log_refused(&mut self.accepting.refused, now, peer, &cause);
+    }
+}
+
+/// The usual form of a peer's address: an IPv4 client of a `[::]` listener has an IPv4 address.
+pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
+    match peer.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, peer.port()),
+        // Unchanged: a link-local address needs its interface (`%2`), which is not a part of the IP address.
+        _ => peer,
+    }
+}
+
+/// The address of a peer for the log.
+pub(super) fn shown(peer: Option<SocketAddr>) -> String {
+    peer.map(canonical)
+        .map_or_else(|| "unknown".into(), |peer| peer.to_string())
+}
+
+#[cold]
+fn log_refused(
+    throttle: &mut Throttle,
+    now: Time,
+    peer: Option<SocketAddr>,
+    cause: &dyn Fn() -> String,
+) {
+    log::debug!("refused {}: {}", shown(peer), cause());
+    let text = || format!("refused a connection: {}", cause());
+    throttle.warn(now, &text);
 }
 
 #[cfg(test)]
@@ -150,5 +265,19 @@ mod tests {
         assert!(filter.admits("::ffff:10.0.0.1".parse().unwrap()));
         assert!(!filter.admits("2001:db8::1".parse().unwrap()));
         assert!(AddressFilter::NONE.admits("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn ipv4_client_of_ipv6_listener_is_shown_as_ipv4() {
+        let shown = |text: &str| shown(Some(text.parse().unwrap()));
+        assert_eq!(shown("[::ffff:10.1.2.3]:80"), "10.1.2.3:80");
+        assert_eq!(shown("[2001:db8::1]:80"), "[2001:db8::1]:80");
+        assert_eq!(shown("10.1.2.3:80"), "10.1.2.3:80");
+    }
+
+    #[test]
+    fn link_local_client_is_shown_with_its_interface() {
+        let shown = shown(Some("[fe80::1%2]:80".parse().unwrap()));
+        assert_eq!(shown, "[fe80::1%2]:80");
     }
 }

@@ -1,7 +1,7 @@
 //! Measures the iterations of the event loop, and logs those that take long.
 
+use super::Service;
 use super::throttle::Throttle;
-use super::{Service, accepting};
 use crate::connection::Connections;
 use crate::histogram::Histogram;
 use crate::net::Net;
@@ -85,7 +85,7 @@ impl<N: Net, P: Protocol> Service<N, P> {
         if iterations.slow.is_none_or(|slow| took <= slow) {
             return;
         }
-        accepting::warn(&mut iterations.throttle, now, &|| {
+        iterations.throttle.warn(now, &|| {
             format!(
                 "an iteration of the event loop took {}: {events} events, {} connections accepted, {} bytes in, {} \
                  out, {} deadlines",

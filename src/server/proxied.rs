@@ -1,6 +1,6 @@
 //! Clients behind proxies: admitted when the session has reported them.
 
-use super::accepting::{canonical, shown};
+use super::admission::{canonical, shown};
 use super::sources::UNCOUNTED;
 use super::{Refusal, Service};
 use crate::connection::{CloseReason, Connections};

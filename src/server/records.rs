@@ -4,7 +4,7 @@
 //! that wait count as memory of connections, and while a slow sink fills that memory, no connection is read.
 
 use super::Service;
-use super::accepting::canonical;
+use super::admission::canonical;
 use crate::connection::{Connections, Owner};
 use crate::net::{Key, Net, NonBlockingWriter, Stream};
 use crate::protocol::Protocol;

@@ -26,8 +26,16 @@ impl Throttle {
         }
     }
 
+    /// Logs a warning, unless it is suppressed.
+    #[cold]
+    pub(super) fn warn(&mut self, now: Time, text: &dyn Fn() -> String) {
+        if let Some(suppressed) = self.count(now) {
+            log::warn!("{}{}", text(), more(suppressed));
+        }
+    }
+
     /// Counts a warning. If it is to be logged, returns how many were suppressed since the last.
-    pub(super) fn count(&mut self, now: Time) -> Option<u64> {
+    fn count(&mut self, now: Time) -> Option<u64> {
         match self.last_logged {
             Some(last) if now < last + INTERVAL => {
                 self.suppressed += 1;
@@ -41,9 +49,23 @@ impl Throttle {
     }
 }
 
+/// The number of suppressed warnings, for the end of a log line.
+fn more(suppressed: u64) -> String {
+    match suppressed {
+        0 => String::new(),
+        count => format!(" ({count} more since the last such line)"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn number_of_suppressed_warnings_ends_the_line() {
+        assert_eq!(more(0), "");
+        assert_eq!(more(17), " (17 more since the last such line)");
+    }
 
     #[test]
     fn warning_is_logged_every_5_s_with_count_of_suppressed() {

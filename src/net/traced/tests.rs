@@ -1,8 +1,8 @@
 //! Tests of the recording network, on the kernel's sockets.
 
-use super::super::{MioNet, Readiness};
+use super::super::{MioNet, Readiness, Stream};
 use super::*;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 /// A network with a listener, a connection that it has accepted, and the client.
 struct Fixture {
