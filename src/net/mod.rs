@@ -6,6 +6,7 @@
 mod accept_error;
 mod listener;
 mod mio_net;
+mod netlink;
 #[cfg(feature = "program")]
 mod packets;
 #[cfg(feature = "program")]

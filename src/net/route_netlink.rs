@@ -1,26 +1,20 @@
 //! Addresses, routes and interfaces of the network namespace of this process, over netlink (rtnetlink(7)).
 
-use super::sock_diag::{attribute as find_attribute, u16_at, u32_at};
+use super::netlink::{
+    AF_INET, AF_INET6, MAX_DATAGRAM, NLM_F_DUMP, Request, Socket, attribute, u32_at,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::retry_on_intr;
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
-};
+use rustix::net::{RecvFlags, bind, recv};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 // linux/netlink.h
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
-const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_CREATE_EXCL: u16 = 0x600;
-const HEADER: usize = 16;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if.h
 const RTM_NEWLINK: u16 = 16;
@@ -45,23 +39,15 @@ const ROUTE_MESSAGE: usize = 12;
 
 // linux/socket.h
 const AF_UNSPEC: u8 = 0;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 
 /// The loopback interface is the first one of every network namespace.
 pub(super) const LOOPBACK_INDEX: u32 = 1;
-
-/// The kernel fills no datagram of a list beyond this (`NLMSG_GOODSIZE`, and 32 KiB since Linux 4.9 on request).
-const MAX_DATAGRAM: usize = 32 * 1024;
 
 /// A network: an address and the number of leading bits that count.
 pub(super) type Prefix = (IpAddr, u8);
 
 /// A netlink socket to the routing tables.
-pub(super) struct RouteSocket {
-    socket: OwnedFd,
-    sequence: u32,
-}
+pub(super) struct RouteSocket(Socket);
 
 impl RouteSocket {
     /// Opens the socket.
@@ -69,10 +55,7 @@ impl RouteSocket {
     /// # Errors
     /// See socket(2) and bind(2).
     pub(super) fn open() -> io::Result<RouteSocket> {
-        Ok(RouteSocket {
-            socket: netlink_socket(0)?,
-            sequence: 0,
-        })
+        bound_socket(0).map(RouteSocket)
     }
 
     /// The number of an interface.
@@ -80,7 +63,7 @@ impl RouteSocket {
     /// # Errors
     /// See netdevice(7).
     pub(super) fn index_of(&self, name: &str) -> io::Result<u32> {
-        Ok(name_to_index(&self.socket, name)?)
+        Ok(name_to_index(&self.0.fd, name)?)
     }
 
     /// Brings an interface up.
@@ -88,9 +71,12 @@ impl RouteSocket {
     /// # Errors
     /// `PermissionDenied` without `CAP_NET_ADMIN`.
     pub(super) fn set_up(&mut self, interface: u32) -> io::Result<()> {
-        let up = IFF_UP.to_ne_bytes();
-        let body = [&[AF_UNSPEC, 0, 0, 0], &interface.to_ne_bytes(), &up, &up];
-        self.request(RTM_NEWLINK, 0, &body.map(<[u8; 4]>::as_slice))
+        let request = Request::new(RTM_NEWLINK, NLM_F_ACK)
+            .with(&[AF_UNSPEC, 0, 0, 0])
+            .with(&interface.to_ne_bytes())
+            .with(&IFF_UP.to_ne_bytes())
+            .with(&IFF_UP.to_ne_bytes());
+        self.change(request)
     }
 
     /// Adds an address to an interface, as a network of this one address.
@@ -99,13 +85,12 @@ impl RouteSocket {
     /// See rtnetlink(7): `AlreadyExists`, or `PermissionDenied` also if IPv6 is disabled.
     pub(super) fn add_address(&mut self, interface: u32, address: IpAddr) -> io::Result<()> {
         let octets = octets(address);
-        let body: [&[u8]; 4] = [
-            &[family(address), bits(address), IFA_F_NODAD, 0],
-            &interface.to_ne_bytes(),
-            &attribute(IFA_LOCAL, &octets),
-            &attribute(IFA_ADDRESS, &octets),
-        ];
-        self.request(RTM_NEWADDR, NLM_F_CREATE_EXCL, &body)
+        let request = Request::new(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE_EXCL)
+            .with(&[family(address), bits(address), IFA_F_NODAD, 0])
+            .with(&interface.to_ne_bytes())
+            .with_attribute(IFA_LOCAL, &octets)
+            .with_attribute(IFA_ADDRESS, &octets);
+        self.change(request)
     }
 
     /// Routes a network to an interface; packets of this machine to it come from `source`.
@@ -118,16 +103,14 @@ impl RouteSocket {
         interface: u32,
         source: IpAddr,
     ) -> io::Result<()> {
-        let of_table = [RT_TABLE_MAIN, RTPROT_STATIC, 0, RTN_UNICAST];
-        let body: [&[u8]; 6] = [
-            &[family(network), length, 0, 0],
-            &of_table,
-            &[0; 4],
-            &attribute(RTA_DST, &octets(network)),
-            &attribute(RTA_OIF, &interface.to_ne_bytes()),
-            &attribute(RTA_PREFSRC, &octets(source)),
-        ];
-        self.request(RTM_NEWROUTE, NLM_F_CREATE_EXCL, &body)
+        let request = Request::new(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE_EXCL)
+            .with(&[family(network), length, 0, 0])
+            .with(&[RT_TABLE_MAIN, RTPROT_STATIC, 0, RTN_UNICAST])
+            .with(&[0; 4])
+            .with_attribute(RTA_DST, &octets(network))
+            .with_attribute(RTA_OIF, &interface.to_ne_bytes())
+            .with_attribute(RTA_PREFSRC, &octets(source));
+        self.change(request)
     }
 
     /// The first route or address of this machine because of which packets to `prefix`, or to a part of it, would not take
@@ -142,7 +125,7 @@ impl RouteSocket {
             _ => false,
         })?;
         Ok(found.map(|((network, length), interface)| {
-            let name = interface.and_then(|index| index_to_name(&self.socket, index).ok());
+            let name = interface.and_then(|index| index_to_name(&self.0.fd, index).ok());
             let interface = name.map_or_else(String::new, |name| format!(" dev {name}"));
             format!("{network}/{length}{interface}")
         }))
@@ -167,70 +150,31 @@ impl RouteSocket {
         any: IpAddr,
         is_wanted: &dyn Fn(u8, Prefix) -> bool,
     ) -> io::Result<Option<(Prefix, Option<u32>)>> {
-        let mut body = [0; ROUTE_MESSAGE];
-        body[0] = family(any);
-        self.send(RTM_GETROUTE, NLM_F_DUMP, &[&body])?;
+        let request = Request::new(RTM_GETROUTE, NLM_F_DUMP);
+        let request = request.with(&[family(any)]).with(&[0; ROUTE_MESSAGE - 1]);
         let mut found = None;
         // The list is read to its end: the rest would be taken for the reply to the next request.
-        self.receive(&mut |message| {
-            if let Some((table, network, interface)) = parse_route(message)
-                && found.is_none()
-                && is_wanted(table, network)
-            {
-                found = Some((network, interface));
-            }
-        })?;
+        self.0
+            .request(request, &mut [0; MAX_DATAGRAM], &mut |message| {
+                if let Some((table, network, interface)) = parse_route(message)
+                    && found.is_none()
+                    && is_wanted(table, network)
+                {
+                    found = Some((network, interface));
+                }
+            })?;
         Ok(found)
     }
 
+    /// Requests a change.
     #[cold]
-    fn request(&mut self, kind: u16, flags: u16, body: &[&[u8]]) -> io::Result<()> {
-        self.send(kind, NLM_F_ACK | flags, body)?;
-        self.receive(&mut |_| ())
-    }
-
-    #[cold]
-    fn send(&mut self, kind: u16, flags: u16, body: &[&[u8]]) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let body = body.concat();
-        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-        let message: [&[u8]; 6] = [
-            &length.to_ne_bytes(),
-            &kind.to_ne_bytes(),
-            &(NLM_F_REQUEST | flags).to_ne_bytes(),
-            &self.sequence.to_ne_bytes(),
-            &[0; 4],
-            &body,
-        ];
-        let message = message.concat();
-        retry_on_intr(|| send(&self.socket, &message, SendFlags::empty()))?;
-        Ok(())
-    }
-
-    /// Receives the reply to the last request up to its end. The kernel replies during the `send`, and continues a list
-    /// during each `recv`, so this never blocks.
-    fn receive(&mut self, on_message: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        let mut buffer = vec![0; MAX_DATAGRAM];
-        loop {
-            let (length, _) =
-                retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty()))?;
-            let mut datagram = buffer.get(..length).unwrap_or_default();
-            while let Some((kind, body, rest)) = split_message(datagram) {
-                datagram = rest;
-                match kind {
-                    NLMSG_DONE => return Ok(()),
-                    NLMSG_ERROR => return result(body),
-                    _ => on_message(body),
-                }
-            }
-        }
+    fn change(&mut self, request: Request) -> io::Result<()> {
+        self.0.request(request, &mut [0; MAX_DATAGRAM], &mut |_| ())
     }
 }
 
 /// Reports changes of interfaces, and of the routes that the kernel adds for IPv6 addresses.
-pub(super) struct Changes {
-    socket: OwnedFd,
-}
+pub(super) struct Changes(Socket);
 
 impl Changes {
     /// Reports those from now on.
@@ -238,8 +182,7 @@ impl Changes {
     /// # Errors
     /// See socket(2) and bind(2).
     pub(super) fn open() -> io::Result<Changes> {
-        let socket = netlink_socket(RTMGRP_LINK | RTMGRP_IPV6_ROUTE)?;
-        Ok(Changes { socket })
+        bound_socket(RTMGRP_LINK | RTMGRP_IPV6_ROUTE).map(Changes)
     }
 
     /// Waits for a change, for at most this time.
@@ -248,37 +191,19 @@ impl Changes {
     /// See poll(2).
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<()> {
         let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.0.fd, PollFlags::IN)];
         retry_on_intr(|| poll(&mut fds, Some(&timeout)))?;
         // What changed does not matter, nor whether the socket has lost a report.
         let mut buffer = [0; 1024];
-        while recv(&self.socket, &mut buffer[..], RecvFlags::empty()).is_ok() {}
+        while recv(&self.0.fd, &mut buffer[..], RecvFlags::empty()).is_ok() {}
         Ok(())
     }
 }
 
-fn netlink_socket(groups: u32) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    // Without a protocol: NETLINK_ROUTE is 0.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+fn bound_socket(groups: u32) -> io::Result<Socket> {
+    let socket = Socket::open(None)?;
+    bind(&socket.fd, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
-}
-
-/// The kind and the body of the first message, and the messages after it.
-fn split_message(datagram: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
-    let body = datagram.get(HEADER..length)?;
-    let rest = datagram.get(length.next_multiple_of(4)..);
-    Some((u16_at(datagram, 4)?, body, rest.unwrap_or_default()))
-}
-
-/// The result in a message of the kind `NLMSG_ERROR`.
-fn result(body: &[u8]) -> io::Result<()> {
-    match u32_at(body, 0).map(u32::cast_signed) {
-        Some(error @ ..0) => Err(Errno::from_raw_os_error(error.saturating_neg()).into()),
-        _ => Ok(()),
-    }
 }
 
 /// The table, the network and the interface of the route in a message.
@@ -286,12 +211,12 @@ fn parse_route(message: &[u8]) -> Option<(u8, Prefix, Option<u32>)> {
     let (family, length, table) = (*message.first()?, *message.get(1)?, *message.get(4)?);
     let attributes = message.get(ROUTE_MESSAGE..)?;
     // A default route has no destination.
-    let network = match find_attribute(attributes, RTA_DST) {
+    let network = match attribute(attributes, RTA_DST) {
         Some(bytes) => address(bytes)?,
         None if family == AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
-    let interface = find_attribute(attributes, RTA_OIF).and_then(|bytes| u32_at(bytes, 0));
+    let interface = attribute(attributes, RTA_OIF).and_then(|bytes| u32_at(bytes, 0));
     Some((table, (network, length), interface))
 }
 
@@ -327,12 +252,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
         .ok()
-}
-
-/// An attribute whose value needs no padding (netlink(7), `struct nlattr`).
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::super::netlink::HEADER;
 use super::*;
 
 fn prefix(text: &str) -> Prefix {
@@ -7,13 +8,14 @@ fn prefix(text: &str) -> Prefix {
 
 fn route(table: u8, network: &str, interface: u32) -> Vec<u8> {
     let (address, length) = prefix(network);
-    let mut message = vec![family(address), length, 0, 0];
-    message.extend([table, RTPROT_STATIC, 0, RTN_UNICAST, 0, 0, 0, 0]);
+    let mut message = Request::new(RTM_NEWROUTE, 0)
+        .with(&[family(address), length, 0, 0])
+        .with(&[table, RTPROT_STATIC, 0, RTN_UNICAST, 0, 0, 0, 0]);
     if length > 0 {
-        message.extend(attribute(RTA_DST, &octets(address)));
+        message = message.with_attribute(RTA_DST, &octets(address));
     }
-    message.extend(attribute(RTA_OIF, &interface.to_ne_bytes()));
-    message
+    message = message.with_attribute(RTA_OIF, &interface.to_ne_bytes());
+    message.bytes()[HEADER..].to_vec()
 }
 
 #[test]
@@ -50,22 +52,11 @@ fn routes_are_parsed_with_table_and_interface() {
 }
 
 #[test]
-fn cut_and_empty_messages_are_no_routes() {
+fn cut_messages_are_no_routes() {
     let message = route(RT_TABLE_MAIN, "10.64.7.0/24", 7);
     for length in 0..ROUTE_MESSAGE {
         assert_eq!(parse_route(&message[..length]), None);
     }
-    assert!(split_message(&[]).is_none());
-    assert!(split_message(&[0; 16]).is_none(), "a length of 0");
-    let too_long = [&100_u32.to_ne_bytes()[..], &[0; 16]].concat();
-    assert!(split_message(&too_long).is_none());
-}
-
-#[test]
-fn error_number_in_a_reply_is_an_error() {
-    assert!(result(&0_u32.to_ne_bytes()).is_ok());
-    let error = result(&(-17_i32).to_ne_bytes()).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
 }
 
 #[test]

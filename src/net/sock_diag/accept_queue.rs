@@ -3,23 +3,14 @@
 //! In: the address. Out: an [`AcceptQueue`], from one list of the listening sockets on its port (`sock_diag(7)`). Unlike
 //! `/proc/net/tcp`, the list has the backlog, and takes microseconds however many connections exist.
 
-use super::{AF_INET, HEADER, NLM_F_DUMP, NLM_F_REQUEST, REPLY, SockDiag};
-use super::{attribute, reply_to, request, u32_at};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use super::{AF_INET, NLM_F_DUMP, REPLY, SockDiag, attribute, request, u32_at};
+use crate::net::netlink::MAX_DATAGRAM;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 // linux/inet_diag.h, net/tcp_states.h
 const INET_DIAG_SKV6ONLY: u16 = 11;
 const TCP_LISTEN: u32 = 10;
-
-/// The extensions and the states in a `struct inet_diag_req_v2`.
-const EXTENSIONS: usize = HEADER + 2;
-const STATES: usize = HEADER + 4;
-
-/// The kernel fills no datagram of a list beyond this, unless a larger one was received before (`NLMSG_GOODSIZE`).
-const MAX_DATAGRAM: usize = 16 * 1024;
 
 /// The accept queue of a server: connections that are established and not accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,50 +95,19 @@ impl SockDiag {
         unspecified: IpAddr,
         target: SocketAddr,
     ) -> io::Result<Option<AcceptQueue>> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let [local, peer] = [target.port(), 0].map(|port| SocketAddr::new(unspecified, port));
-        let mut request = request(NLM_F_REQUEST | NLM_F_DUMP, self.sequence, local, peer);
-        request[EXTENSIONS] = 0;
-        request[STATES..STATES + 4].copy_from_slice(&(1_u32 << TCP_LISTEN).to_ne_bytes());
-        retry_on_intr(|| send(&self.socket, &request, SendFlags::empty()))?;
-        let (mut buffer, mut found) = ([0; MAX_DATAGRAM], None);
-        loop {
-            let (length, _) =
-                retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty()))?;
-            if add_queues(self.sequence, &buffer[..length], target.ip(), &mut found)? {
-                return Ok(found);
-            }
-        }
-    }
-}
-
-/// Adds the queues in one datagram of the list to `sum`; returns whether the list is complete.
-fn add_queues(
-    sequence: u32,
-    mut datagram: &[u8],
-    target: IpAddr,
-    sum: &mut Option<AcceptQueue>,
-) -> Result<bool, Errno> {
-    while !datagram.is_empty() {
-        let length = u32_at(datagram, 0).map_or(0, |length| length as usize);
-        if length < HEADER {
-            return Err(Errno::BADMSG);
-        }
-        match reply_to(sequence, datagram).transpose()? {
-            // The rest of an earlier list that failed.
-            None => {}
-            Some(None) => return Ok(true),
-            Some(Some(message)) => {
-                let queue = parse_queue(message, target);
-                *sum = match (*sum, queue) {
+        let addresses = [target.port(), 0].map(|port| SocketAddr::new(unspecified, port));
+        let request = request(NLM_F_DUMP, addresses, 0, 1 << TCP_LISTEN);
+        let mut sum: Option<AcceptQueue> = None;
+        self.0
+            .request(request, &mut [0; MAX_DATAGRAM], &mut |message| {
+                let queue = parse_queue(message, target.ip());
+                sum = match (sum, queue) {
                     (Some(one), Some(other)) => Some(one.and(other)),
                     (one, other) => one.or(other),
                 };
-            }
-        }
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+            })?;
+        Ok(sum)
     }
-    Ok(false)
 }
 
 /// Parses a `struct inet_diag_msg` of a listener; `None` if it accepts no connections to `target`.

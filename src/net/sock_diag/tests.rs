@@ -1,6 +1,7 @@
 //! Requests byte by byte, and replies about real sockets on loopback.
 
 use super::*;
+use crate::net::netlink::MAX_STALE_REPLIES;
 use crate::net::{ListenOptions, MioNet, Net, Source};
 use rustix::io::ioctl_fionread;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -216,16 +217,14 @@ fn stale_replies_are_discarded() {
     let peer = pair.stream.peer_addr().unwrap();
     let mut diag = SockDiag::open().unwrap();
     let other = SocketAddr::from(([127, 0, 0, 1], 1));
+    let send = |diag: &mut SockDiag| diag.0.send(request(0, [other, other], 0, 0)).unwrap();
     for _ in 0..3 {
-        let old = diag.sequence;
-        let stale = request(NLM_F_REQUEST, old, other, other);
-        send(&diag.socket, &stale, SendFlags::empty()).unwrap();
+        send(&mut diag);
         let found = diag.progress(local, peer).unwrap();
         assert_eq!(found.unacknowledged, pair.progress().unacknowledged);
     }
     for _ in 0..=MAX_STALE_REPLIES {
-        let stale = request(NLM_F_REQUEST, diag.sequence, other, other);
-        send(&diag.socket, &stale, SendFlags::empty()).unwrap();
+        send(&mut diag);
     }
     assert_eq!(diag.progress(local, peer), None, "too many");
     assert!(diag.progress(local, peer).is_some(), "the next request");
@@ -235,7 +234,8 @@ fn stale_replies_are_discarded() {
 fn link_local_request_has_its_interface() {
     let local = "[fe80::1%7]:80".parse().unwrap();
     let peer = "[fe80::2%7]:4096".parse().unwrap();
-    let bytes = request(NLM_F_REQUEST, 1, local, peer);
+    let request = request(0, [local, peer], 2, 0);
+    let bytes = request.bytes();
     assert_eq!(bytes[16..20], [AF_INET6, IPPROTO_TCP, 2, 0]);
     assert_eq!(bytes[24..28], [0, 80, 16, 0], "ports in network order");
     assert_eq!(bytes[60..64], 7_u32.to_ne_bytes());
