@@ -193,7 +193,13 @@ impl<const DRAINS: bool, P: Protocol> LayerRun<DRAINS, P> {
             }
             peer
         });
-        let peers = peers.collect();
+        let peers: Vec<LayerPeer> = peers.collect();
+        if config.idle_timeout.is_none() {
+            // Some clients may keep their connections; the others are to find a place.
+            let may_last = |peer: &&LayerPeer| !peer.plan.conduct.will_finish();
+            let lasting = peers.iter().filter(may_last).count();
+            config.max_connections = config.max_connections.max(lasting + 5);
+        }
         let pipe = SimStdout::new(1_000 + rng.index(20_000), rng.magnitude(500) * MILLISECOND);
         let pipe = Rc::new(RefCell::new(pipe));
         let faults_end_at = rng.magnitude(60_000) * MILLISECOND;
