@@ -181,21 +181,33 @@ pub(crate) fn redis_over_tls(files: &Certificates) -> Option<Server> {
 }
 
 pub(crate) fn memcached() -> Option<Server> {
+    memcached_at(here())
+}
+
+/// As [`memcached`], in this place.
+pub(crate) fn memcached_at(place: Place<'_>) -> Option<Server> {
     have_tool("memcached").then(|| {
-        start(|port, _| {
+        let ip = place.ip;
+        start_at(place, |port, _| {
             let port = port.to_string();
-            let options = ["-l", "127.0.0.1", "-c", "2048", "-u", "nobody", "-U", "0"];
+            let options = ["-l", ip, "-c", "2048", "-u", "nobody", "-U", "0"];
             words(&[&["memcached", "-p", &port], &options[..]].concat())
         })
     })
 }
 
 pub(crate) fn mosquitto() -> Option<Server> {
+    mosquitto_at(here())
+}
+
+/// As [`mosquitto`], in this place.
+pub(crate) fn mosquitto_at(place: Place<'_>) -> Option<Server> {
     have_tool("mosquitto").then(|| {
-        start(|port, folder| {
+        let ip = place.ip;
+        start_at(place, |port, folder| {
             let file = folder.join("mosquitto.conf");
             let configuration =
-                format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+                format!("listener {port} {ip}\nallow_anonymous true\npersistence false\n");
             std::fs::write(&file, configuration).unwrap();
             words(&["mosquitto", "-c", &file.display().to_string()])
         })
@@ -218,8 +230,14 @@ fn python_with_websockets() -> Option<PathBuf> {
 }
 
 pub(crate) fn websockets() -> Option<Server> {
+    websockets_at(here())
+}
+
+/// As [`websockets`], in this place.
+pub(crate) fn websockets_at(place: Place<'_>) -> Option<Server> {
     let python = python_with_websockets()?;
-    Some(start(|port, _| {
+    let ip = place.ip;
+    Some(start_at(place, |port, _| {
         let program = format!(
             "import asyncio
 from websockets.asyncio.server import serve
@@ -229,7 +247,7 @@ async def echo(connection):
         await connection.send(message)
 
 async def main():
-    async with serve(echo, '127.0.0.1', {port}, backlog=1024) as server:
+    async with serve(echo, '{ip}', {port}, backlog=1024) as server:
         await server.serve_forever()
 
 asyncio.run(main())
@@ -241,8 +259,14 @@ asyncio.run(main())
 
 /// A server in asyncio that greets with a line and repeats each line.
 pub(crate) fn asyncio_lines() -> Option<Server> {
+    asyncio_lines_at(here())
+}
+
+/// As [`asyncio_lines`], in this place.
+pub(crate) fn asyncio_lines_at(place: Place<'_>) -> Option<Server> {
     have_tool("python3").then(|| {
-        start(|port, _| {
+        let ip = place.ip;
+        start_at(place, |port, _| {
             let program = format!(
                 "import asyncio
 
@@ -253,7 +277,7 @@ async def talk(reader, writer):
     writer.close()
 
 async def main():
-    server = await asyncio.start_server(talk, '127.0.0.1', {port}, backlog=1024)
+    server = await asyncio.start_server(talk, '{ip}', {port}, backlog=1024)
     await server.serve_forever()
 
 asyncio.run(main())

@@ -1,6 +1,8 @@
 //! Scripts on connections in user space, against real servers on another host.
 
-use crate::real_servers::{Server, nginx_at, redis_at};
+use crate::real_servers::{
+    Server, asyncio_lines_at, memcached_at, mosquitto_at, nginx_at, redis_at, websockets_at,
+};
 use crate::run::{load, script_file};
 use crate::userspace_hosts::{assert_all_alive, load_over_tun, place_on, with_routed_host};
 use echoloop::load::LoadResult;
@@ -68,6 +70,62 @@ fn redis_script_verifies_redis_on_another_host() {
             assert!(result.echo.received > 0, "{result:#?}");
             assert_eq!(result.echo.unanswered, 0, "{result:#?}");
         }
+    });
+}
+
+/// Its hello is an HTTP request, which changes the protocol of the connection.
+#[test]
+fn websocket_script_verifies_websockets_on_another_host() {
+    let name = "userspace_scripts::websocket_script_verifies_websockets_on_another_host";
+    with_routed_host(name, |other| {
+        if let Some(server) = websockets_at(place_on(other)) {
+            let active = ["--active", "20", "-d", "500ms"];
+            let result = verified(&server, "websocket", &active);
+            assert!(result.echo.received > 0, "{result:#?}");
+            assert_eq!(result.echo.unanswered, 0, "{result:#?}");
+        }
+    });
+}
+
+#[test]
+fn memcached_script_verifies_memcached_on_another_host() {
+    let name = "userspace_scripts::memcached_script_verifies_memcached_on_another_host";
+    with_routed_host(name, |other| {
+        if let Some(server) = memcached_at(place_on(other)) {
+            verified(&server, "memcached", &["-d", "500ms"]);
+        }
+    });
+}
+
+#[test]
+fn mqtt_script_verifies_mosquitto_on_another_host() {
+    let name = "userspace_scripts::mqtt_script_verifies_mosquitto_on_another_host";
+    with_routed_host(name, |other| {
+        if let Some(server) = mosquitto_at(place_on(other)) {
+            verified(&server, "mqtt", &["-d", "500ms"]);
+        }
+    });
+}
+
+/// A server that speaks first, and gets nothing.
+#[test]
+fn passive_script_holds_connections_and_sends_no_bytes() {
+    let name = "userspace_scripts::passive_script_holds_connections_and_sends_no_bytes";
+    with_routed_host(name, |other| {
+        let Some(server) = asyncio_lines_at(place_on(other)) else {
+            return;
+        };
+        let load = ["--script", "passive", "--idle", "1000", "-d", "500ms"];
+        let output = load_over_tun(&server.address, &load);
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        let result = output.result();
+        let connections = &result.connections;
+        let counts = (connections.opened, connections.lost);
+        assert_eq!(counts, (IDLE, 0), "{result:#?}");
+        assert_eq!((result.echo.sent, result.probe.asked), (0, 0));
+        // SYN and ACK, and the ACK of the greeting.
+        let sent = result.userspace_tcp.unwrap().packets_sent;
+        assert!(sent >= 3 * IDLE, "{result:#?}");
     });
 }
 
