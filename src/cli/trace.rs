@@ -2,19 +2,24 @@
 
 use super::Failure;
 use crate::net::{MioNet, Recording, Traced};
-use crate::trace::{Timeline, write_chrome_trace};
-use std::fs::File;
+use crate::trace::{Timeline, chrome_trace};
+use std::cell::RefCell;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// The events that are kept: 1.5 MiB.
 const EVENTS: usize = 65_536;
 
 /// The file of a trace, open.
+///
+/// It is opened at the start, so that a wrong name is an error then. A trace goes to a new file beside it, which gets its
+/// name: a reader has the old trace or the new one. Where that is impossible, the open file is overwritten.
 #[derive(Debug)]
 pub(super) struct TraceFile {
     path: PathBuf,
-    file: File,
+    file: RefCell<File>,
 }
 
 impl TraceFile {
@@ -29,7 +34,7 @@ impl TraceFile {
         })?;
         Ok(TraceFile {
             path: path.to_owned(),
-            file,
+            file: RefCell::new(file),
         })
     }
 
@@ -45,7 +50,53 @@ impl TraceFile {
 
     /// Replaces the contents.
     fn replace(&self, contents: &[u8]) -> io::Result<()> {
-        let mut file = &self.file;
+        if self.is_regular() && self.replace_by_rename(contents)? {
+            return Ok(());
+        }
+        self.overwrite(contents)
+    }
+
+    /// Whether the name is that of a regular file, or of none any more. A rename would replace a FIFO, a device such as
+    /// /dev/stdout, or a symbolic link itself.
+    fn is_regular(&self) -> bool {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => found.is_file(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
+    }
+
+    /// Writes a new file with the owner and the permissions of the old one, and renames it. Returns false if this
+    /// process may not do that.
+    fn replace_by_rename(&self, contents: &[u8]) -> io::Result<bool> {
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(format!(".{}.tmp", std::process::id()));
+        // A process that was killed while it wrote may have had the same PID.
+        let _ = fs::remove_file(&beside);
+        // `create_new` does not follow a link that another user has put there.
+        let Ok(mut file) = File::options().write(true).create_new(true).open(&beside) else {
+            return Ok(false);
+        };
+        let mut written = Ok(());
+        if self.pass_permissions(&file).is_ok() {
+            written = file.write_all(contents);
+            if written.is_ok() && fs::rename(&beside, &self.path).is_ok() {
+                self.file.replace(file);
+                return Ok(true);
+            }
+        }
+        let _ = fs::remove_file(&beside);
+        written.map(|()| false)
+    }
+
+    fn pass_permissions(&self, file: &File) -> io::Result<()> {
+        let old = self.file.borrow().metadata()?;
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+        file.set_permissions(old.permissions())
+    }
+
+    /// Writes to the open file.
+    fn overwrite(&self, contents: &[u8]) -> io::Result<()> {
+        let mut file = &*self.file.borrow();
         match file.rewind() {
             // A pipe has no position.
             Err(error) if error.kind() == ErrorKind::NotSeekable => {
@@ -72,9 +123,8 @@ impl Tracer {
     /// Writes the file with all events that are kept; a failure is logged.
     pub(super) fn write(&self) {
         let timeline = Timeline::of(&self.recording.ring());
-        let mut json = Vec::new();
-        let written = write_chrome_trace(&mut json, self.process, std::process::id(), &timeline)
-            .and_then(|()| self.output.replace(&json));
+        let json = chrome_trace(self.process, std::process::id(), &timeline);
+        let written = self.output.replace(json.as_bytes());
         let path = self.output.path.display();
         match written {
             Ok(()) => log::info!(

@@ -7,7 +7,7 @@
 use super::timeline::{Timeline, Track, source_text, text_of};
 use crate::net::{Ending, Opening, Source, Time, TraceEvent, TraceKind};
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::fmt::{self, Write};
 
 /// An event loop with its name.
 #[derive(Clone, Copy, Debug)]
@@ -18,63 +18,79 @@ pub struct NamedLoop<'a> {
     pub timeline: &'a Timeline,
 }
 
-/// Writes the timeline of one event loop.
-///
-/// # Errors
-/// The error of `out`.
-pub fn write_chrome_trace(
-    out: &mut impl Write,
-    process: &str,
-    pid: u32,
-    timeline: &Timeline,
-) -> io::Result<()> {
+/// The timeline of one event loop.
+#[must_use]
+pub fn chrome_trace(process: &str, pid: u32, timeline: &Timeline) -> String {
     let name = "event loop";
-    write_loops(out, process, pid, &[NamedLoop { name, timeline }], timeline)
+    let mut trace = ChromeTrace::new(process, pid);
+    trace.add("", &[NamedLoop { name, timeline }], timeline);
+    trace.finish()
 }
 
-/// Writes the timelines of several event loops, and the connections of all of them.
-///
-/// # Errors
-/// The error of `out`.
-pub fn write_loops(
-    out: &mut impl Write,
-    process: &str,
+/// The tracks of one process: Perfetto would fold those of a second one.
+#[derive(Debug)]
+pub struct ChromeTrace {
+    json: String,
     pid: u32,
-    loops: &[NamedLoop<'_>],
-    connections: &Timeline,
-) -> io::Result<()> {
-    let mut writer = Writer {
-        out,
-        pid,
-        is_first: true,
-    };
-    writer.out.write_all(b"{\"traceEvents\":[")?;
-    writer.name("process_name", 1, process)?;
-    for (named, tid) in loops.iter().zip(1..) {
-        writer.thread(tid, named.name)?;
-        writer.event_loop(tid, named.timeline)?;
+    /// The number of tracks so far.
+    tracks: u64,
+    dropped: u64,
+    bytes: (u64, u64),
+}
+
+impl ChromeTrace {
+    /// A trace without tracks.
+    #[must_use]
+    pub fn new(process: &str, pid: u32) -> ChromeTrace {
+        let mut trace = ChromeTrace {
+            json: String::new(),
+            pid,
+            tracks: 0,
+            dropped: 0,
+            bytes: (0, 0),
+        };
+        trace.name("process_name", 1, process);
+        trace
     }
-    let loops = u32::try_from(loops.len()).unwrap_or(u32::MAX);
-    let tid_of = |serial: u32| u64::from(serial) + u64::from(loops);
-    for (serial, track) in &connections.connections {
-        let tid = tid_of(*serial);
-        writer.thread(tid, &track_name(*serial, track))?;
-        writer.lifetime(tid, *serial, track, connections)?;
+
+    /// Adds the tracks of some event loops, and those of the connections of all of them. Their names begin with `prefix`.
+    pub fn add(&mut self, prefix: &str, loops: &[NamedLoop<'_>], connections: &Timeline) {
+        let mut tid = self.tracks;
+        for named in loops {
+            tid += 1;
+            self.thread(tid, &[prefix, named.name].concat());
+            self.event_loop(tid, named.timeline);
+        }
+        let tid_of = |serial: u32| tid + u64::from(serial);
+        for (serial, track) in &connections.connections {
+            let tid = tid_of(*serial);
+            self.tracks = tid;
+            self.thread(tid, &[prefix, &track_name(*serial, track)].concat());
+            self.lifetime(tid, *serial, track, connections);
+        }
+        self.tracks = self.tracks.max(tid);
+        for event in connections.events.iter().filter(|event| event.serial != 0) {
+            self.event(tid_of(event.serial), event);
+        }
+        let (bytes_in, bytes_out) = connections.bytes();
+        self.bytes = (self.bytes.0 + bytes_in, self.bytes.1 + bytes_out);
+        self.dropped += connections.dropped;
     }
-    for event in connections.events.iter().filter(|event| event.serial != 0) {
-        writer.event(tid_of(event.serial), event)?;
+
+    /// The JSON with all tracks.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        let other = json!({
+            "program": concat!("echoloop ", env!("CARGO_PKG_VERSION")),
+            "dropped": self.dropped,
+            "bytes_in": self.bytes.0,
+            "bytes_out": self.bytes.1,
+        });
+        self.put(format_args!(
+            "\n],\"displayTimeUnit\":\"ns\",\"otherData\":{other}}}\n"
+        ));
+        self.json
     }
-    let (bytes_in, bytes_out) = connections.bytes();
-    let other = json!({
-        "program": concat!("echoloop ", env!("CARGO_PKG_VERSION")),
-        "dropped": connections.dropped,
-        "bytes_in": bytes_in,
-        "bytes_out": bytes_out,
-    });
-    writeln!(
-        writer.out,
-        "\n],\"displayTimeUnit\":\"ns\",\"otherData\":{other}}}"
-    )
 }
 
 fn track_name(serial: u32, track: &Track) -> String {
@@ -84,67 +100,62 @@ fn track_name(serial: u32, track: &Track) -> String {
     }
 }
 
-struct Writer<'a, W> {
-    out: &'a mut W,
-    pid: u32,
-    is_first: bool,
-}
-
-impl<W: Write> Writer<'_, W> {
+impl ChromeTrace {
     /// Writes the common part of an event; the caller closes it.
-    fn begin(&mut self, phase: char, tid: u64, name: &str) -> io::Result<()> {
-        let separator = if self.is_first { "" } else { "," };
-        self.is_first = false;
+    fn begin(&mut self, phase: char, tid: u64, name: &str) {
+        let separator = if self.json.is_empty() {
+            "{\"traceEvents\":["
+        } else {
+            ","
+        };
         let pid = self.pid;
         let name = Value::from(name);
-        write!(
-            self.out,
+        self.put(format_args!(
             "{separator}\n{{\"ph\":\"{phase}\",\"pid\":{pid},\"tid\":{tid},\"name\":{name}"
-        )
+        ));
     }
 
-    fn name(&mut self, what: &str, tid: u64, name: &str) -> io::Result<()> {
-        self.begin('M', tid, what)?;
-        write!(self.out, ",\"args\":{}}}", json!({ "name": name }))
+    fn put(&mut self, text: fmt::Arguments<'_>) {
+        // A string takes any text.
+        let _ = self.json.write_fmt(text);
     }
 
-    fn thread(&mut self, tid: u64, name: &str) -> io::Result<()> {
-        self.name("thread_name", tid, name)?;
-        self.begin('M', tid, "thread_sort_index")?;
-        write!(self.out, ",\"args\":{}}}", json!({ "sort_index": tid }))
+    fn name(&mut self, what: &str, tid: u64, name: &str) {
+        self.begin('M', tid, what);
+        self.put(format_args!(",\"args\":{}}}", json!({ "name": name })));
     }
 
-    fn slice(
-        &mut self,
-        tid: u64,
-        name: &str,
-        (start, end): (Time, Time),
-        args: &str,
-    ) -> io::Result<()> {
-        self.begin('X', tid, name)?;
-        write!(self.out, ",\"ts\":{}", Micros(start.as_nanos()))?;
+    fn thread(&mut self, tid: u64, name: &str) {
+        self.name("thread_name", tid, name);
+        self.begin('M', tid, "thread_sort_index");
+        self.put(format_args!(",\"args\":{}}}", json!({ "sort_index": tid })));
+    }
+
+    fn slice(&mut self, tid: u64, name: &str, (start, end): (Time, Time), args: &str) {
+        self.begin('X', tid, name);
+        self.put(format_args!(",\"ts\":{}", Micros(start.as_nanos())));
         let nanos = end.as_nanos().saturating_sub(start.as_nanos());
-        write!(self.out, ",\"dur\":{}", Micros(nanos))?;
-        self.end(args)
+        self.put(format_args!(",\"dur\":{}", Micros(nanos)));
+        self.end(args);
     }
 
-    fn instant(&mut self, tid: u64, name: &str, time: Time, args: &str) -> io::Result<()> {
-        self.begin('i', tid, name)?;
+    fn instant(&mut self, tid: u64, name: &str, time: Time, args: &str) {
+        self.begin('i', tid, name);
         let time = Micros(time.as_nanos());
-        write!(self.out, ",\"ts\":{time},\"s\":\"t\"")?;
-        self.end(args)
+        self.put(format_args!(",\"ts\":{time},\"s\":\"t\""));
+        self.end(args);
     }
 
     /// Ends an event with its arguments, a JSON object or nothing.
-    fn end(&mut self, args: &str) -> io::Result<()> {
+    fn end(&mut self, args: &str) {
         if !args.is_empty() {
-            write!(self.out, ",\"args\":{args}")?;
+            self.put(format_args!(",\"args\":{args}"));
         }
-        self.out.write_all(b"}")
+        self.json.push('}');
     }
 
     /// Writes the iterations of a loop, and its events.
-    fn event_loop(&mut self, tid: u64, timeline: &Timeline) -> io::Result<()> {
+    fn event_loop(&mut self, tid: u64, timeline: &Timeline) {
         for iteration in &timeline.iterations {
             let events = &timeline.events[iteration.events.clone()];
             let has_woken = events.iter().any(|event| is_wake(event.kind));
@@ -161,27 +172,20 @@ impl<W: Write> Writer<'_, W> {
                 }
                 None => format!("{{\"events\":{ready}}}"),
             };
-            self.slice(tid, "wait", (iteration.start, woke), &args)?;
+            self.slice(tid, "wait", (iteration.start, woke), &args);
             if iteration.end > woke {
-                self.slice(tid, "work", (woke, iteration.end), "")?;
+                self.slice(tid, "work", (woke, iteration.end), "");
             }
         }
         for event in &timeline.events {
             if event.serial == 0 && !matches!(event.kind, TraceKind::Wait(_) | TraceKind::Woke(_)) {
-                self.event(tid, event)?;
+                self.event(tid, event);
             }
         }
-        Ok(())
     }
 
     /// Writes the slice of a whole connection.
-    fn lifetime(
-        &mut self,
-        tid: u64,
-        serial: u32,
-        track: &Track,
-        timeline: &Timeline,
-    ) -> io::Result<()> {
+    fn lifetime(&mut self, tid: u64, serial: u32, track: &Track, timeline: &Timeline) {
         let start = track.opened.map_or(timeline.start(), |(time, _)| time);
         let end = track.closed.map_or(timeline.end(), |(time, _)| time);
         let args = json!({
@@ -194,10 +198,10 @@ impl<W: Write> Writer<'_, W> {
             "bytes_out": track.bytes_out,
             "would_block": track.would_block,
         });
-        self.slice(tid, &format!("#{serial}"), (start, end), &args.to_string())
+        self.slice(tid, &format!("#{serial}"), (start, end), &args.to_string());
     }
 
-    fn event(&mut self, tid: u64, event: &TraceEvent) -> io::Result<()> {
+    fn event(&mut self, tid: u64, event: &TraceEvent) {
         let args = match event.kind {
             TraceKind::Read(bytes) | TraceKind::Write(bytes) => format!("{{\"bytes\":{bytes}}}"),
             _ => String::new(),
@@ -209,9 +213,9 @@ impl<W: Write> Writer<'_, W> {
             kind => text_of(kind),
         };
         if is_call(event.kind) {
-            self.slice(tid, &text, (event.time, event.end()), &args)
+            self.slice(tid, &text, (event.time, event.end()), &args);
         } else {
-            self.instant(tid, &text, event.time, &args)
+            self.instant(tid, &text, event.time, &args);
         }
     }
 }

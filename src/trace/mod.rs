@@ -4,6 +4,6 @@ mod chrome;
 mod strace;
 mod timeline;
 
-pub use chrome::{NamedLoop, write_chrome_trace, write_loops};
-pub use strace::Strace;
+pub use chrome::{ChromeTrace, NamedLoop, chrome_trace};
+pub use strace::{Strace, StraceEntry};
 pub use timeline::{Iteration, Timeline, Track, source_text, text_of};

@@ -48,6 +48,7 @@ mod suspension;
 mod syscalls;
 mod tls;
 mod trace;
+mod trace_file;
 #[cfg(feature = "lab")]
 mod trace_of;
 mod upgrade;

@@ -11,8 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{BulkSender, assert_echo, connect, exchange, reset};
-use crate::harness::{Daemon, PATIENCE, echoloop, eventually};
-use crate::tools::{have_tool, lacking, run, run_within};
+use crate::harness::{Daemon, PATIENCE, eventually};
+use crate::tools::{have_tool, lacking, run_within};
 
 /// A trace as it was written.
 pub(crate) struct Trace(Value);
@@ -30,7 +30,7 @@ impl Trace {
         self.0["traceEvents"].as_array().unwrap().iter()
     }
 
-    fn other(&self, name: &str) -> u64 {
+    pub(crate) fn other(&self, name: &str) -> u64 {
         self.0["otherData"][name].as_u64().unwrap()
     }
 
@@ -233,41 +233,6 @@ fn older_events_are_dropped_and_counted() {
     let bytes = trace.other("bytes_in");
     assert!(0 < bytes && bytes < ECHOES, "{bytes}");
     assert_eq!(trace.connection(1)["args"]["opened"], "before the trace");
-}
-
-#[test]
-fn file_that_cannot_be_created_is_an_error_at_the_start() {
-    let mut command = echoloop();
-    command.args([
-        "serve",
-        "-l",
-        "127.0.0.1:0",
-        "--trace",
-        "/nonexistent/trace.json",
-    ]);
-    let output = run(command, b"");
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("cannot write a trace to /nonexistent/trace.json"),
-        "{error}"
-    );
-    assert!(
-        error.contains("give --trace a file in a directory"),
-        "{error}"
-    );
-}
-
-#[test]
-fn trace_replaces_the_file_completely() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("trace.json");
-    fs::write(&path, vec![b'x'; 1_000_000]).unwrap();
-    let mut daemon = Daemon::start(&["--trace", path.to_str().unwrap()]);
-    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "opened at the start");
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(PATIENCE), Some(0));
-    assert_eq!(Trace::read(&path).other("bytes_in"), 0);
 }
 
 /// The Python of the environment that `.ci/run` creates, with the pages of Perfetto and a way to control Chromium.

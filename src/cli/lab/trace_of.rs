@@ -1,10 +1,11 @@
 //! `echoloop lab trace-of`.
 
 use crate::cli::Failure;
+use crate::cli::output::to_stdout;
 use crate::trace::Strace;
 use clap::Args;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,18 +57,8 @@ impl Flags {
                 );
             }
         }
-        let mut stdout = BufWriter::new(io::stdout().lock());
-        let written = strace.write(&mut stdout).and_then(|()| stdout.flush());
-        match written {
-            // A reader such as head has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-            Err(error) => Err(Failure::new(
-                "cannot write the trace to stdout",
-                error,
-                "check where it is redirected to",
-            )),
-            Ok(()) => Ok(ExitCode::SUCCESS),
-        }
+        to_stdout(strace.chrome_trace())?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -18,9 +18,11 @@ impl Strace {
                 self.process(pid).waits_with = Some(Waiter::Epoll);
                 self.wait(pid, start, call);
             }
-            // A program with epoll uses these for single questions.
+            // A program with epoll uses these for single questions, and any program with no time to wait. Rust's begin
+            // with one.
             "poll" | "ppoll" | "select" | "_newselect" | "pselect6"
-                if self.process(pid).waits_with != Some(Waiter::Epoll) =>
+                if self.process(pid).waits_with != Some(Waiter::Epoll)
+                    && !returns_at_once(call) =>
             {
                 self.process(pid).waits_with = Some(Waiter::Poll);
                 self.wait(pid, start, call);
@@ -264,6 +266,15 @@ impl Strace {
             self.close(serial, time);
         }
     }
+}
+
+/// Whether the timeout of poll or select is zero.
+fn returns_at_once(call: &Call<'_>) -> bool {
+    let timeout = if call.name.ends_with("poll") { 2 } else { 4 };
+    let timeout = call.text(timeout);
+    timeout == "0"
+        || timeout.starts_with("{tv_sec=0, tv_nsec=0}")
+        || timeout == "{tv_sec=0, tv_usec=0}"
 }
 
 #[derive(Clone, Copy)]

@@ -1,17 +1,19 @@
 //! From the output of strace(1) to a timeline: what any server did, seen from its system calls.
 
 mod calls;
+mod entry;
 mod fds;
 mod line;
 
-use super::chrome::{NamedLoop, write_loops};
+pub use entry::StraceEntry;
+
+use super::chrome::{ChromeTrace, NamedLoop};
 use super::timeline::Timeline;
 use crate::net::{Ending, Time, TraceEvent, TraceKind};
 use crate::sorting;
 use fds::Fds;
 use line::{Call, Content, Line};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::time::Duration;
 
 /// What the lines of strace have shown so far.
@@ -21,6 +23,8 @@ pub struct Strace {
     /// What happened on the connections of all processes.
     connections: Timeline,
     fds: Fds,
+    /// The calls themselves, if they are kept.
+    entries: Option<Vec<StraceEntry>>,
     last_serial: u32,
     /// strace has started the program, so that every file descriptor was seen.
     has_start: bool,
@@ -94,11 +98,19 @@ impl Strace {
         sorted
     }
 
-    /// Writes everything as Chrome trace JSON.
-    ///
-    /// # Errors
-    /// The error of `out`.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Everything as Chrome trace JSON.
+    #[must_use]
+    pub fn chrome_trace(&self) -> String {
+        let first = self.processes.iter().next();
+        let pid = first.map_or(1, |(pid, _)| (*pid).max(1));
+        let program = first.and_then(|(_, process)| process.program.as_deref());
+        let mut trace = ChromeTrace::new(program.unwrap_or("strace"), pid);
+        self.add_to(&mut trace, "");
+        trace.finish()
+    }
+
+    /// Adds everything to a trace, with names that begin with `prefix`.
+    pub fn add_to(&self, trace: &mut ChromeTrace, prefix: &str) {
         let busy = self.processes.iter();
         let busy: Vec<_> = busy
             .filter(|(_, process)| !process.timeline.events.is_empty())
@@ -115,45 +127,44 @@ impl Strace {
                 timeline: &process.timeline,
             });
         let loops: Vec<_> = loops.collect();
-        let first = self.processes.iter().next();
-        let pid = first.map_or(1, |(pid, _)| (*pid).max(1));
-        let program = first.and_then(|(_, process)| process.program.as_deref());
-        write_loops(
-            out,
-            program.unwrap_or("strace"),
-            pid,
-            &loops,
-            &self.connections(),
-        )
+        trace.add(prefix, &loops, &self.connections());
     }
 
     fn add_line(&mut self, text: &str) -> Option<()> {
         let Line { pid, time, content } = Line::parse(text)?;
         let process = self.processes.entry(pid).or_default();
         match content {
-            Content::Call(text) => {
-                let call = Call::parse(text)?;
-                self.origin.get_or_insert(time);
-                self.call(pid, self.since_origin(time), &call);
-            }
+            Content::Call(text) => self.add_call(pid, time, text)?,
             Content::Unfinished(begin) => {
                 self.origin.get_or_insert(time);
                 process.unfinished = Some((time, begin.to_owned()));
             }
             Content::Resumed(rest) => {
                 let (start, begin) = process.unfinished.take()?;
-                let text = begin + " " + rest;
-                let call = Call::parse(&text)?;
-                self.call(pid, self.since_origin(start), &call);
+                let space = if rest.starts_with(')') { "" } else { " " };
+                self.add_call(pid, start, &(begin + space + rest))?;
             }
             Content::Exited => {
                 process.unfinished = None;
+                self.keep_mark(pid, time, text);
                 let now = self.since_origin(time);
                 for serial in self.fds.exit(pid) {
                     self.close(serial, now);
                 }
             }
-            Content::Other => {}
+            Content::Other => self.keep_mark(pid, time, text),
+        }
+        Some(())
+    }
+
+    fn add_call(&mut self, pid: u32, time: u64, text: &str) -> Option<()> {
+        let call = Call::parse(text)?;
+        self.origin.get_or_insert(time);
+        let start = self.since_origin(time);
+        if self.entries.is_some() {
+            self.keep_call(pid, start, &call, text);
+        } else {
+            self.call(pid, start, &call);
         }
         Some(())
     }

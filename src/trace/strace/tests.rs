@@ -41,6 +41,69 @@ const EPOLL: &str = r#"
 "#;
 
 #[test]
+fn entries_have_their_text_connection_and_events() {
+    let mut strace = Strace::with_entries();
+    for line in [
+        "7 1.0 accept4(4, NULL, NULL, 0) = 8 <0.1>",
+        "7 1.2 recvfrom(8,  <unfinished ...>",
+        "9 1.3 setsockopt(4, SOL_TCP, TCP_NODELAY, [1], 4) = 0 <0.1>",
+        "7 1.4 <... recvfrom resumed>\"a <b>\", 9, 0, NULL, NULL) = 5 <0.2>",
+        "7 1.5 setsockopt(8, SOL_TCP, TCP_NODELAY, [1], 4) = 0 <0.1>",
+        "7 1.6 --- SIGPIPE {si_signo=SIGPIPE} ---",
+        "7 1.7 +++ killed by SIGPIPE +++",
+    ] {
+        strace.add(line);
+    }
+    let entries = strace.take_entries();
+    let shown = entries.iter().map(|entry| {
+        let events: Vec<_> = entry.events.iter().map(|event| event.kind).collect();
+        (entry.text.as_str(), entry.serial, events)
+    });
+    let option = |fd: u32| format!("setsockopt({fd}, SOL_TCP, TCP_NODELAY, [1], 4) = 0");
+    let (of_listener, of_connection) = (option(4), option(8));
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [
+            (
+                "accept4(4, NULL, NULL, 0) = 8",
+                0,
+                vec![
+                    TraceKind::Wait(u32::MAX),
+                    TraceKind::Woke(1),
+                    TraceKind::Opened(Opening::Accepted)
+                ]
+            ),
+            (
+                "recvfrom(8, \"a <b>\", 9, 0, NULL, NULL) = 5",
+                0,
+                vec![TraceKind::Read(5)]
+            ),
+            (&of_listener, 0, vec![]),
+            (&of_connection, 1, vec![]),
+            ("--- SIGPIPE {si_signo=SIGPIPE} ---", 0, vec![]),
+            ("+++ killed by SIGPIPE +++", 0, vec![]),
+        ]
+    );
+}
+
+#[test]
+fn poll_without_a_time_to_wait_is_no_wait() {
+    for question in [
+        "poll([{fd=0, events=0}, {fd=1, events=0}, {fd=2, events=0}], 3, 0) = 0 (Timeout)",
+        "ppoll([{fd=4, events=POLLIN}], 1, {tv_sec=0, tv_nsec=0}, NULL, 8) = 0 (Timeout)",
+        "select(5, [4], NULL, NULL, {tv_sec=0, tv_usec=0}) = 0 (Timeout)",
+    ] {
+        let lines = format!(
+            "7 100.0 {question} <0.000001>\n7 101.0 accept4(4, NULL, NULL, 0) = 8 <0.500000>"
+        );
+        let strace = strace(&lines);
+        let waits = &strace.processes[&7].timeline.iterations;
+        assert_eq!(waits.len(), 1, "{question}");
+        assert_eq!(waits[0].waited(), Duration::from_millis(500));
+    }
+}
+
+#[test]
 fn epoll_server_has_waits_and_connections() {
     let strace = strace(EPOLL);
     assert_eq!(strace.malformed(), (0, None));
@@ -215,9 +278,8 @@ proptest! {
         for line in &lines {
             strace.add(&line.concat());
         }
-        let mut json = Vec::new();
-        strace.write(&mut json).unwrap();
-        let parsed: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let json = strace.chrome_trace();
+        let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
         prop_assert!(parsed["traceEvents"].is_array());
     }
 }

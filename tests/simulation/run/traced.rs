@@ -4,7 +4,7 @@ use super::scenario::Scenario;
 use super::{Report, Run, draw_second_signal, run};
 use crate::rng::Rng;
 use echoloop::net::Time;
-use echoloop::trace::{Timeline, write_chrome_trace};
+use echoloop::trace::{Timeline, chrome_trace};
 
 /// More events than a run of these seeds has.
 const EVENTS: usize = 1 << 22;
@@ -31,10 +31,8 @@ fn traced<const DRAINS: bool>(mut run: Run<DRAINS>) -> (Report, Timeline) {
     (report, timeline)
 }
 
-fn json(timeline: &Timeline) -> Vec<u8> {
-    let mut json = Vec::new();
-    write_chrome_trace(&mut json, "simulation", 1, timeline).unwrap();
-    json
+fn json(timeline: &Timeline) -> String {
+    chrome_trace("simulation", 1, timeline)
 }
 
 #[test]
