@@ -5,6 +5,7 @@
 //! - [`limits`]: what each family of patterns is limited by.
 //! - [`compare`]: `echoloop lab patterns`.
 //! - [`traps`]: `echoloop lab trap`.
+//! - [`trap_traces`]: its traces and pages.
 //! - [`explain`]: `echoloop lab explain`, and its pages in a browser.
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@ mod explain;
 mod limits;
 mod patterns;
 mod server;
+mod trap_traces;
 mod traps;
 
 use std::process::Command;

@@ -7,8 +7,11 @@
 mod child;
 mod difference;
 mod experiments;
+mod page;
+mod repeats;
 mod report;
 mod suggestion;
+mod traced;
 
 mod epoll;
 mod loopback;
@@ -29,8 +32,10 @@ mod starvation;
 mod time_wait;
 mod urgent;
 
+pub use page::page;
 pub use report::{explanation, list, prediction, result};
 pub use suggestion::similar;
+pub use traced::{TracedRun, chrome_trace};
 
 use std::io;
 
@@ -124,6 +129,13 @@ impl Version {
 }
 
 impl Trap {
+    fn predicted(&self, version: Version) -> &'static str {
+        match version {
+            Version::Wrong => self.predicted_wrong,
+            Version::Right => self.predicted_right,
+        }
+    }
+
     /// The trap with this name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Trap> {

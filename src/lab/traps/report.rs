@@ -20,10 +20,7 @@ pub fn prediction(trap: &Trap, versions: &[Version]) -> String {
     let mut text = format!("{}: {}\n\n", trap.name, trap.sentence);
     text += &labelled("experiment", trap.experiment);
     for version in versions {
-        let predicted = match version {
-            Version::Wrong => trap.predicted_wrong,
-            Version::Right => trap.predicted_right,
-        };
+        let predicted = trap.predicted(*version);
         text += &of_version("predicted", *version, versions, predicted);
     }
     text
@@ -32,13 +29,17 @@ pub fn prediction(trap: &Trap, versions: &[Version]) -> String {
 /// The result of one version.
 #[must_use]
 pub fn result(version: Version, versions: &[Version], outcome: &Outcome) -> String {
+    of_version("result", version, versions, &figures(version, outcome))
+}
+
+/// A result, with a remark if it is not as predicted.
+pub(super) fn figures(version: Version, outcome: &Outcome) -> String {
     let remark = if outcome.is_as_predicted(version) {
         ""
     } else {
         " (NOT as predicted)"
     };
-    let figures = format!("{}{remark}", outcome.figures);
-    of_version("result", version, versions, &figures)
+    format!("{}{remark}", outcome.figures)
 }
 
 /// With both versions: why it is so, the lines that differ, and the place in echoloop that gets it right. With one
@@ -51,7 +52,7 @@ pub fn explanation(trap: &Trap, versions: &[Version]) -> String {
         .collect();
     match functions.as_slice() {
         [function] => {
-            let command = format!("`echoloop lab trap {}` shows the reason.", trap.name);
+            let command = where_the_reason_is(trap);
             let lines: Vec<Line<'_>> = function.body.iter().map(|line| Line::Both(line)).collect();
             [
                 labelled("code", trap.source.path),
@@ -75,6 +76,11 @@ pub fn explanation(trap: &Trap, versions: &[Version]) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// With one version only, the reason is left to the reader.
+pub(super) fn where_the_reason_is(trap: &Trap) -> String {
+    format!("`echoloop lab trap {}` shows the reason.", trap.name)
 }
 
 /// The documentation of a version.

@@ -15,7 +15,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "one read per event leaves input behind (edge-triggered epoll)",
     experiment: "A client sends 10,000 bytes and waits. The server reads up to 4,096 bytes at a time.",
     predicted_wrong: "4,096 bytes arrive; the rest waits, without an event",
-    predicted_right: "10,000 bytes",
+    predicted_right: "10,000 bytes arrive",
     why: "EPOLLET reports that input has arrived, once. It does not report that input is still there, \
           as level-triggered epoll does.",
     source: source!("edge.rs"),

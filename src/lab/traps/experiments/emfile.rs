@@ -16,7 +16,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "the loop spins when file descriptors are exhausted",
     experiment: "30 clients connect to a server that has 4 file descriptors left, for 1 s.",
     predicted_wrong: "thousands of wake-ups for connections that cannot be accepted",
-    predicted_right: "about ten",
+    predicted_right: "about ten wake-ups",
     why: "accept(2) fails with EMFILE before it takes the connection out of the queue, so the \
           listener is still ready: the loop uses a whole CPU. With edge-triggered epoll the loop \
           sleeps instead, and may never accept again.",

@@ -17,7 +17,7 @@ pub(super) const TRAP: Trap = Trap {
     experiment: "8 workers wait for connections of one listener, each with its epoll instance; 5 \
                  clients connect, one after the other.",
     predicted_wrong: "8 wake-ups per connection",
-    predicted_right: "1",
+    predicted_right: "1 wake-up per connection",
     why: "Readiness of the listener is reported to all who watch it, and all but one of them find \
           nothing to accept (EAGAIN): the thundering herd. EPOLLEXCLUSIVE wakes one of them.",
     source: source!("herd.rs"),

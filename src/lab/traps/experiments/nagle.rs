@@ -14,7 +14,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "two small writes wait for a delayed ACK",
     experiment: "A client sends a request of 15 bytes in two writes and reads the reply, 15 times.",
     predicted_wrong: "about 40 ms for a request, on a network without delay",
-    predicted_right: "far less (20 ms decide)",
+    predicted_right: "far less than 40 ms (20 ms decide)",
     why: "Nagle's algorithm holds the second segment back until the first is acknowledged; the \
           server delays its ACK for up to 40 ms, to send it with a reply that cannot come yet.",
     source: source!("nagle.rs"),

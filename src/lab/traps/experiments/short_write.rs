@@ -14,7 +14,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "a non-blocking write takes only a part of the output",
     experiment: "A server sends a reply of 16,000,000 bytes with non-blocking writes.",
     predicted_wrong: "what fits into the send buffer arrives",
-    predicted_right: "16,000,000 bytes",
+    predicted_right: "16,000,000 bytes arrive",
     why: "write(2) copies into the send buffer of the kernel what fits there, and returns the count: \
           a success, even if it is a part. Small replies always fit, so no test notices.",
     source: source!("short_write.rs"),

@@ -13,7 +13,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "a client that does not read fills the memory of the server",
     experiment: "A client sends 32,000,000 bytes to an echo server, and reads nothing.",
     predicted_wrong: "the server holds most of the bytes in its memory",
-    predicted_right: "16,384 bytes at most",
+    predicted_right: "it holds 16,384 bytes at most",
     why: "A server that reads without a condition has to hold any amount of output. If it stops \
           reading, the receive buffer fills, and TCP flow control stops the client instead.",
     source: source!("slow_reader.rs"),

@@ -16,7 +16,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "one busy client keeps all the others waiting",
     experiment: "A busy client has sent as much as the kernel takes, then a quiet one sends 5 bytes.",
     predicted_wrong: "the server reads more than 65,536 bytes of the busy client first",
-    predicted_right: "16,384 bytes",
+    predicted_right: "it reads 16,384 bytes first",
     why: "A loop until EAGAIN ends when the client pauses. A client that sends as fast as the \
           server reads, or faster, does not: the loop never ends.",
     source: source!("starvation.rs"),

@@ -12,7 +12,7 @@ pub(super) const TRAP: Trap = Trap {
     sentence: "the urgent byte vanishes from the stream",
     experiment: "A client sends abc, then X as urgent data, then def.",
     predicted_wrong: "the server reads abcdef",
-    predicted_right: "abcXdef",
+    predicted_right: "the server reads abcXdef",
     why: "By default the kernel takes an urgent byte out of the stream, for a call with MSG_OOB. Any \
           client can send one, and then a firewall may read another text than the server.",
     source: source!("urgent.rs"),
