@@ -233,7 +233,7 @@ fn slow_reader_within_a_handshake_is_evicted() {
         Harness::with_protocol(Doubling::<false>::default(), Limits::default(), 100_000);
     let key = harness.open();
     harness.owner.driver.common.protocol.steps = 1;
-    let held = [b"h", &[b'z'; 60_000][..]].concat();
+    let held = [&b"h"[..], &b"z".repeat(60_000)].concat();
     let steps = [input(&held), Step::WriteWouldBlock];
     assert_eq!(harness.drive(key, READABLE, &steps), None);
     assert_eq!(harness.class(key), Classes::HANDSHAKE);
