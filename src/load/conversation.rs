@@ -7,6 +7,7 @@ use super::script::{Buffers, Expected, Ids, Part, Progress, Script, Verdict};
 use super::session::{Hold, Lane, Reply};
 use crate::echo::Mismatch;
 use crate::protocol::{Finish, Outbox};
+use crate::time::Time;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(super) enum Notice {
 struct Greeting {
     step: usize,
     progress: Progress,
+    expires: Time,
 }
 
 /// An idle connection on which replies are outstanding.
@@ -82,6 +84,21 @@ impl Conversations {
         !self.greetings.is_empty()
     }
 
+    /// Has the hello of a connection expire at this time, if it is not complete; returns whether it is not.
+    pub(super) fn expire_greeting(&mut self, connection: u32, expires: Time) -> bool {
+        let greeting = self.greetings.get_mut(&connection);
+        greeting
+            .map(|greeting| greeting.expires = expires)
+            .is_some()
+    }
+
+    /// Whether the hello of a connection is not complete and expires at this time: an earlier connection of the same number
+    /// had another.
+    pub(super) fn greets_until(&self, connection: u32, expires: Time) -> bool {
+        let greeting = self.greetings.get(&connection);
+        greeting.is_some_and(|greeting| greeting.expires == expires)
+    }
+
     /// A connection has ended: returns whether its hello was not complete.
     pub(super) fn end_greeting(&mut self, connection: u32) -> bool {
         self.greetings.remove(&connection).is_some()
@@ -134,9 +151,8 @@ impl Conversations {
             self.script.render(part, ids, &mut self.rendered);
             outbox.write(&self.rendered);
             if self.script.has_reply(part) {
-                let progress = Progress::default();
-                let greeting = Greeting { step, progress };
-                self.greetings.insert(connection, greeting);
+                let greeting = self.greetings.entry(connection).or_default();
+                (greeting.step, greeting.progress) = (step, Progress::default());
                 return;
             }
         }

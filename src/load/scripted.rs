@@ -109,16 +109,11 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
 
     /// Has the hello of a connection expire, if it is not complete.
     pub(super) fn expire_hello_of(&mut self, number: u32, key: Option<Key>, now: Time) {
-        if self.is_greeting(number) {
-            let expires = now + self.config.connect_timeout;
+        let expires = now + self.config.connect_timeout;
+        let conversations = self.conversations();
+        if conversations.is_some_and(|all| all.expire_greeting(number, expires)) {
             self.scripted.greetings.push_back((expires, number, key));
         }
-    }
-
-    /// Whether the hello of this connection is not complete.
-    pub(super) fn is_greeting(&mut self, number: u32) -> bool {
-        let conversations = self.conversations();
-        conversations.is_some_and(|conversations| conversations.is_greeting(number))
     }
 
     /// Processes what conversations have shown beside replies to messages.
@@ -255,7 +250,8 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
     pub(super) fn step_conversations<N: Net>(&mut self, reactor: &mut Loop<N, C>, now: Time) {
         while let Some((expires, number, key)) = self.scripted.greetings.front().copied() {
             let is_open = key.is_none_or(|key| reactor.find(key).is_some());
-            let is_greeting = is_open && self.is_greeting(number);
+            let conversations = self.conversations().filter(|_| is_open);
+            let is_greeting = conversations.is_some_and(|all| all.greets_until(number, expires));
             if is_greeting && expires > now {
                 break;
             }

@@ -44,6 +44,7 @@
 //! - [`userspace_faults`]: connections in user space over a link that loses, reorders and repeats packets.
 //! - [`userspace_held`]: thousands of connections in user space, held and reset.
 //! - [`userspace_hosts`]: network namespaces for connections in user space.
+//! - [`userspace_ipv6`]: connections in user space over IPv6.
 //! - [`userspace_results`]: connections in user space beside active ones; saved, merged and as a page.
 //! - [`userspace_scripts`]: scripts on connections in user space, against real servers.
 //! - [`userspace_tun`]: the TUN interface of connections in user space.
@@ -113,6 +114,7 @@ mod userspace_ended;
 mod userspace_faults;
 mod userspace_held;
 mod userspace_hosts;
+mod userspace_ipv6;
 mod userspace_results;
 mod userspace_scripts;
 mod userspace_tun;

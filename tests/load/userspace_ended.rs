@@ -1,11 +1,12 @@
 //! Servers that end connections in user space, refuse them, or do not answer: each is counted with its cause, and the
 //! load ends.
 
-use crate::run::{Output, Running, echoloop};
+use crate::run::{Output, Running, echoloop, script_file};
 use crate::tools::have_tool;
 use crate::two_hosts::THERE;
 use crate::userspace_hosts::{
-    HERE, Serve, arguments, assert_all_alive, in_tun_network, ip, load_over_tun, with_routed_host,
+    HERE, PREFIX, Serve, arguments, assert_all_alive, in_tun_network, ip, load_over_tun,
+    with_routed_host,
 };
 use echoloop::load::LoadResult;
 use nix::sys::signal::Signal;
@@ -232,6 +233,58 @@ fn silent_network_times_out() {
     });
 }
 
+/// Checks that far more connections than are opened ahead fail together: most of them are not opened at all.
+#[track_caller]
+fn assert_opening_ends(target: &str, more: &[&str], count: fn(&LoadResult) -> u64) {
+    let load = ["--idle", "100k", "-d", "1s", "--connect-timeout", "200ms"];
+    let output = load_over_tun(target, &[&load[..], more].concat());
+    let result = output.result();
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let connections = &result.connections;
+    let counts = (connections.opened, connections.failed.total());
+    assert_eq!(counts, (0, 100_000), "{result:#?}");
+    assert_eq!(count(&result), 100_000, "{result:#?}");
+    let packets = result.userspace_tcp.unwrap().packets_sent;
+    assert!(packets < 10_000, "{result:#?}");
+    let warning = "100000 connections failed (0 established): ";
+    let has_warning = |text: &String| text.contains(warning);
+    assert!(result.warnings.iter().any(has_warning), "{result:#?}");
+}
+
+#[test]
+fn host_that_answers_no_syn_ends_the_opening() {
+    let name = "userspace_ended::host_that_answers_no_syn_ends_the_opening";
+    with_routed_host(name, |other| {
+        let timed_out = |result: &LoadResult| result.connections.failed.timeout;
+        assert_opening_ends("10.77.0.77:7000", &[], timed_out);
+        let server = Serve::start_on(other, &[]);
+        let mut route = other.command("ip");
+        route.args(["route", "replace", "blackhole", PREFIX]);
+        assert!(route.status().unwrap().success());
+        assert_opening_ends(&server.address, &[], timed_out);
+        // A visible accept queue.
+        ip(&format!("address add {HERE}/32 dev lo"));
+        ip("route add blackhole 198.18.0.0/15 table 7");
+        ip(&format!("rule add pref 0 from {HERE} table 7"));
+        let server = Serve::start(&[]);
+        assert_opening_ends(&server.address, &[], timed_out);
+    });
+}
+
+#[test]
+fn server_that_answers_no_hello_ends_the_opening() {
+    let name = "userspace_ended::server_that_answers_no_hello_ends_the_opening";
+    with_routed_host(name, |other| {
+        let line = "send = 'x\\n'\nexpect = { line = true }\n";
+        let script = script_file(&format!("[hello]\n{line}[message]\n{line}"));
+        let script = ["--script", script.path().to_str().unwrap()];
+        let server = Serve::start_on(other, &["-p", "discard"]);
+        assert_opening_ends(&server.address, &script, |result| {
+            result.connections.failed.hello
+        });
+    });
+}
+
 /// Checks a load of [`IDLE`] connections on a server with room for a third of them.
 #[track_caller]
 fn assert_refused_above_limit(server: &Serve) {
@@ -256,12 +309,13 @@ fn connections_above_the_limit_of_the_server_fail_by_reset() {
     });
 }
 
-/// Checks a load of 300 connections on a server that does not run, with a backlog of 128. Its messages are so large that
+/// Checks a load of so many connections on a server that does not run, with a backlog of 128. Its messages are so large that
 /// no second one is sent while the first is unacknowledged.
 #[track_caller]
-fn assert_not_accepted(server: &Serve) {
+fn assert_not_accepted(server: &Serve, idle: u64) {
     server.signal(Signal::SIGSTOP);
-    let load = ["--idle", "300", "--size", "1200", "-d", "500ms"];
+    let asked = idle.to_string();
+    let load = ["--idle", &asked, "--size", "1200", "-d", "500ms"];
     let timeout = ["--connect-timeout", "1s"];
     let output = load_over_tun(&server.address, &[&load[..], &timeout].concat());
     let result = output.result();
@@ -270,11 +324,17 @@ fn assert_not_accepted(server: &Serve) {
     let timed_out = connections.failed.timeout;
     assert!(timed_out >= 100, "{result:#?}");
     let counts = (connections.opened, connections.failed.total());
-    assert_eq!(counts, (300 - timed_out, timed_out), "{result:#?}");
+    assert_eq!(counts, (idle - timed_out, timed_out), "{result:#?}");
     assert_eq!(connections.lost, 0, "{result:#?}");
     let probe = &result.probe;
     let counts = (probe.asked, probe.alive, probe.dead);
-    assert_eq!(counts, (300 - timed_out, 0, 300 - timed_out), "{result:#?}");
+    assert_eq!(
+        counts,
+        (idle - timed_out, 0, idle - timed_out),
+        "{result:#?}"
+    );
+    let packets = result.userspace_tcp.as_ref().unwrap().packets_sent;
+    assert!(packets < 10_000, "{result:#?}");
     let warnings = &result.warnings;
     let hangs = |warning: &String| warning.contains("accepted no connection within 1 s");
     assert!(warnings.iter().any(hangs), "{result:#?}");
@@ -286,8 +346,10 @@ fn frozen_server_accepts_none_and_the_load_ends() {
     with_routed_host(name, |other| {
         ip(&format!("address add {HERE}/32 dev lo"));
         let backlog = ["--backlog", "128"];
-        assert_not_accepted(&Serve::start(&backlog));
-        assert_not_accepted(&Serve::start_on(other, &backlog));
+        for idle in [300, 100_000] {
+            assert_not_accepted(&Serve::start(&backlog), idle);
+            assert_not_accepted(&Serve::start_on(other, &backlog), idle);
+        }
     });
 }
 

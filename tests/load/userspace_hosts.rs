@@ -97,8 +97,12 @@ impl Serve {
 
     /// `echoloop serve` on the other host.
     pub(crate) fn start_on(other: &OtherHost, arguments: &[&str]) -> Serve {
-        let listen = format!("{THERE}:0");
-        let serve = echoloop(&[&["serve", "-l", &listen], arguments].concat());
+        Serve::start_at(other, &format!("{THERE}:0"), arguments)
+    }
+
+    /// `echoloop serve` on this address of the other host.
+    pub(crate) fn start_at(other: &OtherHost, listen: &str, arguments: &[&str]) -> Serve {
+        let serve = echoloop(&[&["serve", "-l", listen], arguments].concat());
         let mut command = other.command(env!("CARGO_BIN_EXE_echoloop"));
         command
             .args(serve.get_args())

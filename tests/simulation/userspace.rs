@@ -8,6 +8,9 @@ mod echo_server;
 #[path = "../userspace_tcp/network.rs"]
 mod link_network;
 
+mod ending;
+mod hello;
+
 use crate::handshake::BACKLOG;
 use crate::load::{advance, delay_faults, wake_if_due};
 use crate::network::{MILLISECOND, Network, SharedNetwork};
@@ -42,6 +45,10 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// A server that ends a connection sooner after it was accepted has refused it.
 const HELD_AFTER: u64 = 600 * MILLISECOND;
 
+/// Where the flags are in a TCP segment in an IPv4 packet without options, and that of RST.
+const FLAGS: usize = 20 + 13;
+const RST: u8 = 4;
+
 /// The network of packets and the server behind it.
 struct Wires {
     to_server: Packets,
@@ -52,10 +59,13 @@ struct Wires {
     rng: Rng,
     /// The probability per thousand that the link accepts no packet.
     refusals: u64,
+    /// Packets of the load tester, and those of them that are RST.
+    sent: u64,
+    resets: u64,
 }
 
 impl Wires {
-    fn new(rng: &mut Rng, endpoints: &Endpoints, sockets: usize) -> Wires {
+    fn draw(rng: &mut Rng, endpoints: &Endpoints, sockets: usize) -> Wires {
         let faults = Faults {
             loss_per_mille: if rng.chance(700) {
                 rng.magnitude(100)
@@ -72,18 +82,24 @@ impl Wires {
                 .chance(500)
                 .then(|| Duration::from_millis(rng.between(1_000, 5_000))),
         };
+        let mut wires = Wires::new(rng, endpoints, faults, settings);
+        if rng.chance(300) {
+            wires.refusals = rng.magnitude(50);
+        }
+        wires
+    }
+
+    fn new(rng: &mut Rng, endpoints: &Endpoints, faults: Faults, settings: Settings) -> Wires {
         println!("{faults:?}, {settings:?}");
         Wires {
             to_server: Packets::new(faults, rng.next()),
             to_client: Packets::new(faults, rng.next()),
             server: EchoServer::new(endpoints, settings, rng.next()),
             arrived: VecDeque::new(),
-            refusals: if rng.chance(300) {
-                rng.magnitude(50)
-            } else {
-                0
-            },
+            refusals: 0,
             rng: Rng::new(rng.next()),
+            sent: 0,
+            resets: 0,
         }
     }
 
@@ -125,6 +141,8 @@ impl PacketLink for SimLink {
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
         let now = Duration::from_nanos(self.network.borrow().now);
         let mut wires = self.wires.borrow_mut();
+        wires.sent += 1;
+        wires.resets += u64::from(packet[FLAGS] & RST != 0);
         let refusals = wires.refusals;
         if wires.rng.chance(refusals) {
             return Err(ErrorKind::WouldBlock.into());
@@ -152,6 +170,23 @@ enum Ending {
     Restart,
 }
 
+fn draw_config(rng: &mut Rng) -> Config {
+    Config {
+        idle: 1 + u32::try_from(rng.magnitude(120)).unwrap(),
+        active: u32::try_from(rng.magnitude(4)).unwrap(),
+        rate: Some(rng.between(1, 500) as f64),
+        size: usize::try_from(rng.magnitude(1_000)).unwrap().max(1),
+        duration: Duration::from_millis(rng.between(2_000, 20_000)),
+        warmup: Duration::from_millis(rng.magnitude(500)),
+        ramp: rng.chance(300).then(|| rng.between(1, 500) as f64),
+        window: rng
+            .chance(300)
+            .then(|| u32::try_from(rng.between(1, BACKLOG as u64)).unwrap()),
+        connect_timeout: PATIENCE,
+        ..Config::new(address(1))
+    }
+}
+
 /// A run of the load tester.
 struct World {
     config: Config,
@@ -165,21 +200,19 @@ struct World {
 impl World {
     /// `sockets` are those of the server for the idle connections, or as many as there are.
     fn new(rng: &mut Rng, sockets: Option<usize>) -> World {
-        let idle = 1 + u32::try_from(rng.magnitude(120)).unwrap();
-        let config = Config {
-            idle,
-            active: u32::try_from(rng.magnitude(4)).unwrap(),
-            rate: Some(rng.between(1, 500) as f64),
-            size: usize::try_from(rng.magnitude(1_000)).unwrap().max(1),
-            duration: Duration::from_millis(rng.between(2_000, 20_000)),
-            warmup: Duration::from_millis(rng.magnitude(500)),
-            ramp: rng.chance(300).then(|| rng.between(1, 500) as f64),
-            window: rng
-                .chance(300)
-                .then(|| u32::try_from(rng.between(1, BACKLOG as u64)).unwrap()),
-            connect_timeout: PATIENCE,
-            ..Config::new(address(1))
-        };
+        let config = draw_config(rng);
+        let sockets = sockets.unwrap_or(config.idle as usize);
+        World::with(rng, config, |rng, endpoints| {
+            Wires::draw(rng, endpoints, sockets)
+        })
+    }
+
+    fn with(
+        rng: &mut Rng,
+        config: Config,
+        wires: impl FnOnce(&mut Rng, &Endpoints) -> Wires,
+    ) -> World {
+        let idle = config.idle;
         let endpoints = Endpoints::new(
             SocketAddr::from(SERVER_ADDRESS),
             [198, 18, 0, 2].into(),
@@ -190,8 +223,7 @@ impl World {
             connect: PATIENCE,
             unacknowledged: PATIENCE,
         };
-        let sockets = sockets.unwrap_or(idle as usize);
-        let wires = Rc::new(RefCell::new(Wires::new(rng, &endpoints, sockets)));
+        let wires = Rc::new(RefCell::new(wires(rng, &endpoints)));
         let mut faults = delay_faults(rng);
         faults.wait_interrupted = 0;
         let network = Network::new(rng.clone(), faults, false);

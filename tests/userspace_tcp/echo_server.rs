@@ -71,6 +71,8 @@ pub struct EchoServer {
     queues: Queues,
     sockets: SocketSet<'static>,
     handles: Vec<SocketHandle>,
+    /// Clients whose bytes it does not echo.
+    pub unanswered: Vec<SocketAddr>,
 }
 
 fn instant(now: Duration) -> Instant {
@@ -98,6 +100,7 @@ impl EchoServer {
             queues,
             sockets: SocketSet::new(Vec::new()),
             handles: Vec::new(),
+            unanswered: Vec::new(),
         };
         server.add_sockets();
         server
@@ -160,6 +163,11 @@ impl EchoServer {
         let mut has_news = false;
         for handle in &self.handles {
             let socket = self.sockets.get_mut::<Socket<'_>>(*handle);
+            let client = socket.remote_endpoint();
+            let mut unanswered = self.unanswered.iter();
+            if unanswered.any(|silent| client == Some((*silent).into())) {
+                continue;
+            }
             while socket.can_recv() && socket.can_send() {
                 let space = socket.send_capacity() - socket.send_queue();
                 let take = |input: &mut [u8]| {

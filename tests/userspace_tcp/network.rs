@@ -27,6 +27,8 @@ pub struct Network {
     rng: Rng,
     under_way: BinaryHeap<Reverse<(Duration, u64, Vec<u8>)>>,
     sent: u64,
+    /// Packets are delayed by at least this time.
+    pub least_delay: Duration,
 }
 
 impl Network {
@@ -36,6 +38,7 @@ impl Network {
             rng: Rng::new(seed),
             under_way: BinaryHeap::new(),
             sent: 0,
+            least_delay: Duration::from_micros(1),
         }
     }
 
@@ -45,8 +48,9 @@ impl Network {
             if self.rng.chance(self.faults.loss_per_mille) {
                 continue;
             }
-            let most = u64::try_from(self.faults.most_delay.as_micros()).unwrap();
-            let delay = Duration::from_micros(self.rng.between(1, most));
+            let delays = [self.least_delay, self.faults.most_delay];
+            let [least, most] = delays.map(|delay| u64::try_from(delay.as_micros()).unwrap());
+            let delay = Duration::from_micros(self.rng.between(least, most));
             self.sent += 1;
             let entry = (now + delay, self.sent, packet.to_vec());
             self.under_way.push(Reverse(entry));

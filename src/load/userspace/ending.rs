@@ -10,6 +10,9 @@ use crate::time::Time;
 use crate::tls::MaybeTls;
 use crate::userspace::Ended;
 
+/// After so many connections in a row without an answer, no further ones are opened: they would have none either.
+const MOST_UNANSWERED: u32 = 16;
+
 impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
     /// A connection was ended by the server, or by a timeout.
     pub(super) fn on_userspace_ended(
@@ -41,6 +44,18 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
             Ended::Refused | Ended::TimedOut | Ended::Closed => LossCause::Other,
         };
         self.count_ended_userspace(number, error, cause, now);
+        if ended == Ended::TimedOut {
+            self.count_unanswered(userspace, ConnectError::Timeout);
+        }
+    }
+
+    /// The server has answered neither a SYN nor a hello within the connect timeout.
+    fn count_unanswered(&mut self, userspace: &mut Userspace, error: ConnectError) {
+        userspace.unanswered += 1;
+        if userspace.unanswered >= MOST_UNANSWERED && self.stage == Stage::Connecting {
+            let left = self.connector.cancel_rest();
+            self.count_failed(error, left.into());
+        }
     }
 
     fn count_ended_userspace(
@@ -72,6 +87,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
     pub(in crate::load) fn give_up_userspace(&mut self, number: u32, now: Time) {
         if let Some(mut userspace) = self.userspace.take() {
             self.end_userspace(&mut userspace, number, now);
+            self.count_unanswered(&mut userspace, ConnectError::Hello);
             self.userspace = Some(userspace);
         }
     }

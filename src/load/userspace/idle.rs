@@ -43,7 +43,10 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
                 self.expire_hello_of(number, None, now);
             }
             // It is proven when its hello is complete, which it may be by now.
-        } else if is_first && self.connector.must_prove(number) {
+            return;
+        }
+        userspace.unanswered = 0;
+        if is_first && self.connector.must_prove(number) {
             self.send_idle_message(userspace, number, now);
         }
     }
@@ -97,6 +100,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
 
     /// The hello of a connection is complete.
     fn on_userspace_greeted(&mut self, userspace: &mut Userspace, number: u32, now: Time) {
+        userspace.unanswered = 0;
         let is_open = userspace.tcp.is_established(number - self.config.active);
         let is_due = match self.stage {
             Stage::Connecting => self.connector.must_prove(number),

@@ -30,6 +30,8 @@ pub(super) struct Userspace {
     /// A packet may be there to be read.
     is_readable: bool,
     established: u32,
+    /// Connections in a row whose SYN or hello was not answered in time.
+    unanswered: u32,
     /// Input that is not consumed yet: the beginning of a reply, by connection.
     partial: HashMap<u32, Vec<u8>>,
     output: Vec<u8>,
@@ -116,6 +118,7 @@ impl<N: Net, S: Observer> Load<N, S> {
             wire: Wire { link, refused: 0 },
             is_readable: true,
             established: 0,
+            unanswered: 0,
             partial: HashMap::new(),
             output: Vec::new(),
             buffer: vec![0; PACKET_BUFFER],
