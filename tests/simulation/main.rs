@@ -2,7 +2,7 @@
 //!
 //! One seed determines a whole run. `cargo test --test simulation` runs a fixed set of a few hundred seeds.
 //! `ECHOLOOP_SIM_SEEDS=N` runs N seeds from a random start (use `--release` for many). `ECHOLOOP_SIM_SEED=S` replays one
-//! seed; a failure prints the command.
+//! seed with a log, or without if `ECHOLOOP_SIM_QUIET=1`; a failure prints the command.
 #![allow(
     clippy::pedantic,
     clippy::unwrap_used,
@@ -69,8 +69,11 @@ fn variable(name: &str) -> Option<u64> {
 
 fn seeds() -> std::ops::Range<u64> {
     if let Some(seed) = variable("ECHOLOOP_SIM_SEED") {
-        // A single seed is replayed to be debugged, so the server logs everything.
-        let _ = echoloop::logging::start(log::LevelFilter::Trace, Default::default());
+        // A single seed is replayed to be debugged, so the server logs everything. While it logs input, no connection takes
+        // the usual path.
+        if std::env::var_os("ECHOLOOP_SIM_QUIET").is_none() {
+            let _ = echoloop::logging::start(log::LevelFilter::Trace, Default::default());
+        }
         return seed..seed + 1;
     }
     match variable("ECHOLOOP_SIM_SEEDS") {
