@@ -17,6 +17,8 @@ pub(super) struct Ended {
     /// Why, if it was.
     pub(super) cause: LossCause,
     pub(super) handshake: FailedHandshake,
+    /// A time before which it cannot have ended.
+    pub(super) not_before: Time,
 }
 
 /// Connections opened per iteration, so that events are handled in between.
@@ -72,6 +74,7 @@ impl<N: Net, C: MaybeTls<EchoClient>, S: Observer> Owner<N, C> for Tester<C, S> 
             error: handshake.error.unwrap_or(error),
             cause: LossCause::of(closed.reason),
             handshake,
+            not_before: self.waits.event_not_before(reactor.now()),
         };
         let now = reactor.net.now();
         self.count_ended(number, ended, now);
@@ -195,7 +198,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
             // Its kind says why it failed.
         } else if self.connector.on_closed(number) || ended.handshake.was_first {
             self.count_failed(ended.error, 1);
-        } else if self.is_refused(number, now) {
+        } else if self.is_refused(number, ended.not_before) {
             // The server accepted it only to refuse it.
             self.tally.connections.opened -= 1;
             self.tally.opened_idle -= is_idle;
@@ -210,11 +213,11 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
         self.on_lane_lost(number, now);
     }
 
-    /// Whether a connection that has closed was refused by the server right after it was accepted.
-    fn is_refused(&mut self, number: u32, now: Time) -> bool {
+    /// Whether a connection that was closed `at` this time was refused by the server right after it was accepted.
+    fn is_refused(&mut self, number: u32, at: Time) -> bool {
         let is_probing = matches!(self.stage, Stage::Draining | Stage::Probing | Stage::Done);
         let has_replied = self.lane(number).is_some_and(|lane| lane.has_replied());
-        !is_probing && !has_replied && !self.connector.is_held(number, now)
+        !is_probing && !has_replied && !self.connector.is_held(number, at)
     }
 
     /// Writes a message. Returns false if the connection has ended.

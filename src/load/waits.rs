@@ -62,9 +62,11 @@ impl Waits {
     /// A time before which an event of the current wait, which ended at `ended`, cannot have occurred.
     ///
     /// The selector sleeps only while no event is pending. If it slept for longer than the loop had not called it, the event
-    /// occurred when the wait ended; otherwise it may have been pending since earlier events were returned.
+    /// occurred when the wait ended; otherwise it may have been pending since earlier events were returned. So it may if the
+    /// process was stopped during the wait: then that ended much later than its timeout.
     pub(super) fn event_not_before(&self, ended: Time) -> Time {
-        if ended.since(self.began) > self.began.since(self.complete_until) {
+        let was_stopped = self.due.is_some_and(|due| ended.since(due) >= PUNCTUAL);
+        if !was_stopped && ended.since(self.began) > self.began.since(self.complete_until) {
             ended
         } else {
             self.complete_until
@@ -129,6 +131,15 @@ mod tests {
         waits.begin(at(0), at(1), Some(at(950)));
         waits.begin(at(5_951), at(5_951), Some(at(9_000)));
         assert_eq!(waits.event_not_before(at(5_951)), at(1));
+    }
+
+    #[test]
+    fn event_of_a_wait_that_ended_late_may_be_as_old_as_the_wait() {
+        let mut waits = Waits::new(at(0));
+        waits.begin(at(0), at(1), Some(at(20)));
+        waits.count_event();
+        assert_eq!(waits.event_not_before(at(119)), at(119));
+        assert_eq!(waits.event_not_before(at(120)), at(0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 /// Runs a load with this limit of open file descriptors.
-fn load_with_fds(limit: u32, arguments: &[&str]) -> Output {
+pub(crate) fn load_with_fds(limit: u32, arguments: &[&str]) -> Output {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" load \"$@\"")])

@@ -51,6 +51,8 @@ pub struct Socket {
     pub fin_at: u64,
     /// FIN was sent before the peer's FIN arrived.
     pub fin_was_first: bool,
+    /// When the server accepted it.
+    pub accepted_at: u64,
     /// When a byte was last acknowledged by the peer, or the connection was accepted or requested.
     pub acknowledged_at: u64,
     /// When a byte was last received from the peer, or the connection was requested.
@@ -100,6 +102,7 @@ impl Socket {
             window: receive_buffer,
             source,
             last_io_at: now,
+            accepted_at: 0,
             acknowledged_at: now,
             received_at: now,
             ..Socket::default()

@@ -40,6 +40,7 @@ impl Network {
         let socket = &mut self.sockets[id];
         socket.is_server_side = true;
         socket.last_io_at = self.now;
+        socket.accepted_at = self.now;
         socket.acknowledged_at = self.now;
         socket.watch.may_write = 1;
         let source = socket.source;
@@ -243,9 +244,13 @@ impl Network {
         let has_no_alloc_faults =
             faults.buffer_alloc_fails + faults.queue_alloc_fails + faults.epoll_add_fails == 0;
         let socket = &self.sockets[id];
+        // Without file descriptors, the server may accept a connection only when the time of the drain is over.
+        let was_accepted_late = self.drained_by.is_some_and(|by| socket.accepted_at >= by);
         // The server may evict a connection with an incomplete message.
-        let may_be_reset =
-            socket.has_message_script() || self.fin_is_receipt || self.was_paused_in_drain();
+        let may_be_reset = was_accepted_late
+            || socket.has_message_script()
+            || self.fin_is_receipt
+            || self.was_paused_in_drain();
         if self.stopping && reset && has_no_alloc_faults && no_output_pending && !may_be_reset {
             assert!(
                 socket.reset_arrived,

@@ -70,6 +70,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
             error,
             cause,
             handshake,
+            not_before: now,
         };
         self.count_ended(number, ended, now);
     }
