@@ -222,14 +222,19 @@ impl<N: Net, P: MaybeTls<SendProtocol>> Owner<N, P> for SenderState<P> {
         ended
     }
 
-    fn timed_out(&mut self, reactor: &mut Loop<N, P>, key: Key, reason: CloseReason) {
+    fn timed_out(
+        &mut self,
+        reactor: &mut Loop<N, P>,
+        key: Key,
+        reason: CloseReason,
+    ) -> Option<CloseReason> {
         if self.protocol().output.is_empty() {
-            self.close(reactor, key, reason);
-        } else if let Some(slot) = reactor.find(key) {
-            // Standard output is slow, not the server: the timer restarts.
-            let class = slot.class();
-            reactor.set_class(key, class);
+            return Some(reason);
         }
+        // Standard output is slow, not the server: the timer restarts.
+        let class = reactor.find(key)?.class();
+        reactor.set_class(key, class);
+        None
     }
 
     /// Reads what the server sent before it reset the connection, such as an error message: a server that closes

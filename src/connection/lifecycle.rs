@@ -176,6 +176,18 @@ impl<S: Session> Connection<S> {
         Ok(())
     }
 
+    /// The idle timeout is over: sends the last output of the session. If the kernel does not accept all of it, FIN follows
+    /// the rest.
+    pub(super) fn finish_idle<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
+        self.before_fin(stream, cx)?;
+        if !self.has_pending_output() {
+            return Err(CloseReason::Idle);
+        }
+        self.on(Event::Finished);
+        self.reason = CloseReason::Idle;
+        Ok(())
+    }
+
     /// Sends the last output of the session, and FIN as soon as the kernel has accepted all output.
     fn send_fin<T: Stream>(&mut self, stream: &mut T, cx: &mut Cx<'_, S>) -> Result {
         self.before_fin(stream, cx)?;

@@ -306,7 +306,7 @@ impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for ClientOwner {
         reactor: &mut Connections<SimNet<DRAINS>, Checker>,
         key: Key,
         reason: CloseReason,
-    ) {
+    ) -> Option<CloseReason> {
         if reason == CloseReason::ConnectTimeout {
             let mut clients = self.clients.iter();
             let client = clients.find(|client| client.key == Some(key));
@@ -316,7 +316,7 @@ impl<const DRAINS: bool> Owner<SimNet<DRAINS>, Checker> for ClientOwner {
                 "timed out too early: {client:?}"
             );
         }
-        self.close(reactor, key, reason);
+        Some(reason)
     }
 
     fn closing(

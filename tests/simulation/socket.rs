@@ -51,6 +51,8 @@ pub struct Socket {
     pub fin_at: u64,
     /// FIN was sent before the peer's FIN arrived.
     pub fin_was_first: bool,
+    /// The server closes it since it was idle, once the kernel has accepted its last output.
+    pub ends_idle: bool,
     /// When the server accepted it.
     pub accepted_at: u64,
     /// When a byte was last acknowledged by the peer, or the connection was accepted or requested.
@@ -102,6 +104,7 @@ impl Socket {
             window: receive_buffer,
             source,
             last_io_at: now,
+            ends_idle: false,
             accepted_at: 0,
             acknowledged_at: now,
             received_at: now,

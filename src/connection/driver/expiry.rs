@@ -6,9 +6,9 @@
 //! a peer that reads steadily may receive bytes from the kernel's send buffer for a long time before there is space for the
 //! next write.
 
-use super::{Classes, CloseReason, Connections, Driver};
+use super::{Borrowed, Classes, CloseReason, Connections, Driver, Moved, Outcome};
 use crate::net::{Key, Net};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, Session};
 use crate::reactor::{Class, TICK};
 use std::time::Duration;
 
@@ -44,6 +44,26 @@ impl<P: Protocol> Driver<P> {
             return None;
         }
         Some(reactor.find(key)?.tenant.expire())
+    }
+
+    /// Returns why a connection whose deadline has passed ends now, if it does. An idle connection sends the last output of
+    /// its session. If the kernel does not accept all of that, the connection ends later, at the latest at the stall
+    /// timeout.
+    pub(crate) fn finish<N: Net>(
+        &mut self,
+        reactor: &mut Connections<N, P>,
+        key: Key,
+        reason: CloseReason,
+    ) -> Option<CloseReason> {
+        if !P::Session::HOLDS_BYTES || reason != CloseReason::Idle {
+            return Some(reason);
+        }
+        let Borrowed { slot, now, .. } = reactor.borrow(key)?;
+        let mut cx = self.context(key, now);
+        match slot.tenant.finish_idle(&mut slot.stream, &mut cx) {
+            Ok(()) => self.apply_outcome(reactor, key, Outcome::Event, Moved::default()),
+            Err(reason) => Some(reason),
+        }
     }
 
     /// Whether, according to the kernel, a byte was acknowledged or received within the timeout of `class`; `None` if

@@ -29,9 +29,14 @@ pub trait Owner<N: Net, P: Protocol>: Sized {
         ended
     }
 
-    /// The deadline of a connection has passed. Closes it, unless the owner restarts its timer.
-    fn timed_out(&mut self, reactor: &mut Connections<N, P>, key: Key, reason: CloseReason) {
-        self.close(reactor, key, reason);
+    /// The deadline of a connection has passed. Returns why it is to be closed, unless the owner restarts its timer.
+    fn timed_out(
+        &mut self,
+        _reactor: &mut Connections<N, P>,
+        _key: Key,
+        reason: CloseReason,
+    ) -> Option<CloseReason> {
+        Some(reason)
     }
 
     /// A connection is about to be closed; its stream can still be read.
@@ -119,7 +124,11 @@ impl<N: Net, S: Session, O: Owner<N, S::Shared>> Handler<N, Connection<S>> for O
         if let Some(reason) = self.driven(reactor, key, ended) {
             self.close(reactor, key, reason);
         } else if let Some(reason) = self.driver().check_deadline(reactor, key) {
-            self.timed_out(reactor, key, reason);
+            if let Some(reason) = self.timed_out(reactor, key, reason)
+                && let Some(reason) = self.driver().finish(reactor, key, reason)
+            {
+                self.close(reactor, key, reason);
+            }
         } else {
             reactor.net.note(key, Note::DeadlineExtended);
         }

@@ -4,6 +4,7 @@
 use super::harness::Harness;
 use super::*;
 use crate::connection::Classes;
+use crate::net::Ending;
 use crate::protocol::{Context, Finish};
 
 /// The client's part of the handshake are two `h`, each answered with `H`, and one in an iteration. Afterwards two equal
@@ -208,6 +209,36 @@ fn idle_timeout_starts_when_the_handshake_has_completed() {
     harness.set_steps(key, &[Step::ReadWouldBlock, accepts(b"bye")]);
     let closed = harness.run_iteration_at(20);
     assert_eq!(closed, [(key.serial, CloseReason::Idle)]);
+}
+
+#[test]
+fn last_output_at_the_idle_timeout_waits_for_space_in_the_kernel() {
+    let (mut harness, key) = established();
+    let blocked = [
+        Step::ReadWouldBlock,
+        Step::AcceptsCount(1),
+        Step::WriteWouldBlock,
+    ];
+    harness.set_steps(key, &blocked);
+    assert_eq!(harness.run_iteration_at(11), []);
+    harness.assert_no_steps_left(key);
+    assert_eq!(harness.class(key), Classes::STALLED);
+    let steps = [accepts(b"ye"), Step::Shutdown, Step::ReadWouldBlock];
+    assert_eq!(harness.drive(key, WRITABLE, &steps), None);
+    assert_eq!(harness.class(key), Classes::LINGER);
+    let closed = harness.drive(key, READABLE, &[Step::PeerFin]);
+    assert_eq!(closed, Some(CloseReason::Idle));
+}
+
+#[test]
+fn last_output_that_is_not_sent_within_the_stall_timeout_is_reset() {
+    let (mut harness, key) = established();
+    harness.set_steps(key, &[Step::ReadWouldBlock, Step::WriteWouldBlock]);
+    assert_eq!(harness.run_iteration_at(11), []);
+    assert_eq!(harness.run_iteration_at(20), []);
+    let closed = harness.run_iteration_at(22);
+    assert_eq!(closed, [(key.serial, CloseReason::Stalled)]);
+    assert_eq!(harness.reactor.net.endings, [Ending::Reset]);
 }
 
 #[test]

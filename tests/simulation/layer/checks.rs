@@ -19,6 +19,7 @@ impl<const DRAINS: bool, P: Protocol> LayerRun<DRAINS, P> {
         self.forget_closed();
         self.check_counts();
         self.check_handshakes(before);
+        self.note_farewells();
         self.check_idle();
         self.check_deferred();
         self.check_memory();
@@ -92,17 +93,32 @@ impl<const DRAINS: bool, P: Protocol> LayerRun<DRAINS, P> {
         }
     }
 
+    /// Whether no byte was read from a connection or written to it for the idle timeout before this iteration.
+    fn is_idle(&self, network: &Network, id: SocketId) -> bool {
+        let waited = Duration::from_nanos(network.now - network.sockets[id].io_before(network.now));
+        let timeout = self.config.idle_timeout;
+        timeout.is_some_and(|timeout| waited >= timeout)
+    }
+
+    /// An idle connection ends once the kernel has accepted its last output, which may take longer than this iteration.
+    fn note_farewells(&mut self) {
+        let observed = &mut self.server.parts().1.common.protocol.observed;
+        let farewells = std::mem::take(&mut observed.farewells);
+        let mut network = self.network.borrow_mut();
+        for id in 0..network.sockets.len() {
+            let key = network.sockets[id].watch.key();
+            if key.is_some_and(|key| farewells.contains(&key)) {
+                network.sockets[id].ends_idle = self.is_idle(&network, id);
+            }
+        }
+    }
+
     /// No connection is closed as idle before its timeout.
     fn check_idle(&self) {
         let closed = self.closed_since(CloseReason::Idle);
         let network = self.network.borrow();
-        let is_idle = |id: &&SocketId| {
-            let waited =
-                Duration::from_nanos(network.now - network.sockets[**id].io_before(network.now));
-            self.config
-                .idle_timeout
-                .is_some_and(|timeout| waited >= timeout)
-        };
+        let is_idle =
+            |id: &&SocketId| network.sockets[**id].ends_idle || self.is_idle(&network, **id);
         let idle = network.closed.iter().filter(is_idle).count() as u64;
         assert!(closed <= idle, "closed as idle before the timeout");
     }

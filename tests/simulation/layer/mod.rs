@@ -59,6 +59,8 @@ pub struct Observed {
     pub deferred: BTreeSet<ConnectionId>,
     /// The bytes that sessions hold.
     pub held: BTreeMap<ConnectionId, usize>,
+    /// The sessions that have sent their last output in this iteration.
+    pub farewells: Vec<ConnectionId>,
     /// Costly steps in this iteration.
     pub steps: usize,
     /// Handshakes that have completed, steps that waited for another iteration, and FINs without a farewell.

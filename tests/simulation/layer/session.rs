@@ -384,10 +384,11 @@ impl<S: Session> Session for LayerSession<S> {
         observed.held.insert(id, self.held_bytes());
     }
 
-    fn before_fin(&mut self, _: Context<'_, Self::Shared>, outbox: &mut Outbox<'_>) {
+    fn before_fin(&mut self, context: Context<'_, Self::Shared>, outbox: &mut Outbox<'_>) {
         if self.is_handshaking() || std::mem::replace(&mut self.has_said_farewell, true) {
             return;
         }
+        context.shared.observed.farewells.push(context.id);
         let payload = farewell_payload(self.sent.0, self.sent.1);
         self.write_record(Kind::Farewell, &payload, outbox);
     }
