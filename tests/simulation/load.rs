@@ -278,7 +278,7 @@ fn check(outcome: &Outcome) {
 #[test]
 fn load_on_a_correct_server_reports_no_failure() {
     // As in the other suites, ECHOLOOP_SIM_SEEDS sets the number of seeds.
-    let seeds = crate::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = crate::seeds::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
     for seed in 0..seeds {
         let run = |seed| {
             let mut rng = Rng::new(seed);

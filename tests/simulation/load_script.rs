@@ -97,7 +97,7 @@ fn check(config: &Config, result: &LoadResult) {
 
 #[test]
 fn script_on_a_correct_server_reports_no_failure() {
-    let seeds = crate::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = crate::seeds::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
     let (mut messages, mut keepalives) = (0, 0);
     for seed in 0..seeds {
         println!("seed {seed}");

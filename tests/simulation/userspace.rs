@@ -298,7 +298,7 @@ impl World {
 
 /// Runs each seed twice, which must give the same result.
 fn for_each_seed(run: impl Fn(Rng) -> LoadResult) {
-    let seeds = crate::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = crate::seeds::variable("ECHOLOOP_SIM_SEEDS").unwrap_or(SEEDS);
     for seed in 0..seeds {
         println!("seed {seed}");
         let result = run(Rng::new(seed));

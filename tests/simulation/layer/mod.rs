@@ -12,7 +12,7 @@ mod record;
 mod run;
 mod session;
 
-pub use run::run;
+pub use run::{LayerReport, run};
 pub use session::LayerSession;
 
 use echoloop::protocol::{ConnectionId, Message, Protocol, Proxies};

@@ -48,6 +48,13 @@ pub struct Report {
     pub tally: Tally,
 }
 
+impl Report {
+    /// A digest of all that has happened.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
 /// Runs a seed; panics if a check fails.
 pub fn run(seed: u64) -> Report {
     run_with(seed, None)
