@@ -12,7 +12,6 @@ use std::os::fd::OwnedFd;
 // linux/netlink.h
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-const NLMSG_MIN_TYPE: u16 = 16;
 const NLM_F_REQUEST: u16 = 1;
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 pub(super) const HEADER: usize = 16;
@@ -34,15 +33,19 @@ pub(super) const MAX_STALE_REPLIES: usize = 16;
 pub(super) struct Request {
     bytes: [u8; MAX_REQUEST],
     length: usize,
+    /// The type of the messages of the reply.
+    reply: u16,
     is_list: bool,
 }
 
 impl Request {
-    /// The header (`struct nlmsghdr`) of a request. With the flags `NLM_F_DUMP`, the reply is a list.
+    /// The header (`struct nlmsghdr`) of a request, whose reply has the same type. With the flags `NLM_F_DUMP`, the reply is a
+    /// list.
     pub(super) fn new(kind: u16, flags: u16) -> Request {
         let empty = Request {
             bytes: [0; MAX_REQUEST],
             length: 0,
+            reply: kind,
             is_list: flags & NLM_F_DUMP == NLM_F_DUMP,
         };
         // The length and the sequence number are known when it is sent.
@@ -50,6 +53,12 @@ impl Request {
         header
             .with(&(NLM_F_REQUEST | flags).to_ne_bytes())
             .with(&[0; 8])
+    }
+
+    /// The messages of the reply have another type than the request.
+    #[cfg(feature = "program")]
+    pub(super) fn with_reply(self, reply: u16) -> Request {
+        Request { reply, ..self }
     }
 
     /// Appends a field.
@@ -101,14 +110,14 @@ impl Socket {
     /// of the buffer.
     ///
     /// # Errors
-    /// See send(2) and recv(2), or the error in the reply.
+    /// See send(2) and recv(2), or the error in the reply. A message of another type than requested is an error.
     pub(super) fn request(
         &mut self,
         request: Request,
         buffer: &mut [u8],
         on_message: &mut dyn FnMut(&[u8]),
     ) -> io::Result<()> {
-        let is_list = request.is_list;
+        let (reply, is_list) = (request.reply, request.is_list);
         self.send(request)?;
         let mut stale = 0;
         while stale <= MAX_STALE_REPLIES {
@@ -125,8 +134,8 @@ impl Socket {
                 stale = 0;
                 match message.kind {
                     NLMSG_ERROR | NLMSG_DONE => return message.result(),
-                    ..NLMSG_MIN_TYPE => return Err(Errno::BADMSG.into()),
-                    _ => on_message(message.body),
+                    kind if kind == reply => on_message(message.body),
+                    _ => return Err(Errno::BADMSG.into()),
                 }
                 if !is_list {
                     return Ok(());
@@ -201,6 +210,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixDatagram;
 
     /// A message with this body.
     fn message(kind: u16, body: &[u8]) -> Vec<u8> {
@@ -212,6 +222,26 @@ mod tests {
             body,
         ];
         fields.concat()
+    }
+
+    #[test]
+    fn reply_of_another_type_is_an_error() {
+        let requested = |kind: u16| {
+            let (socket, kernel) = UnixDatagram::pair().unwrap();
+            let mut reply = message(kind, &[7; 4]);
+            reply[8..12].copy_from_slice(&1_u32.to_ne_bytes());
+            kernel.send(&reply).unwrap();
+            let mut body = None;
+            let request = Request::new(20, 0);
+            let result =
+                Socket::from_fd(socket.into()).request(request, &mut [0; 64], &mut |message| {
+                    body = message.first().copied();
+                });
+            (result.is_ok(), body)
+        };
+        assert_eq!(requested(20), (true, Some(7)));
+        assert_eq!(requested(21), (false, None));
+        assert_eq!(requested(4), (false, None));
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl RouteSocket {
         any: IpAddr,
         is_wanted: &dyn Fn(u8, Prefix) -> bool,
     ) -> io::Result<Option<(Prefix, Option<u32>)>> {
-        let request = Request::new(RTM_GETROUTE, NLM_F_DUMP);
+        let request = Request::new(RTM_GETROUTE, NLM_F_DUMP).with_reply(RTM_NEWROUTE);
         let request = request.with(&[family(any)]).with(&[0; ROUTE_MESSAGE - 1]);
         let mut found = None;
         // The list is read to its end: the rest would be taken for the reply to the next request.
