@@ -160,12 +160,13 @@ impl<S: Session> Connection<S> {
             if budget == 0 {
                 return Ok(Outcome::Again);
             }
-            match stream.read(scratch) {
+            let size = scratch.len().min(budget);
+            match stream.read(&mut scratch[..size]) {
                 Ok(0) => return Err(self.reason),
                 Ok(count) => {
-                    budget = budget.saturating_sub(count);
+                    budget -= count;
                     cx.common.bytes_dropped += count as u64;
-                    self.on_short_read::<T>(count < scratch.len());
+                    self.on_short_read::<T>(count < size);
                 }
                 Err(error) => self.on_read_error(error, cx).map_err(|_| self.reason)?,
             }

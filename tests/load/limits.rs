@@ -1,9 +1,16 @@
 //! A limit is named, and the result covers what was reached.
 
+use crate::network::load_command;
 use crate::run::{Output, Running, load, result};
 use crate::servers::{Fate, serve};
-use std::net::TcpListener;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use socket2::SockRef;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// Runs a load with this limit of open file descriptors.
 pub(crate) fn load_with_fds(limit: u32, arguments: &[&str]) -> Output {
@@ -58,6 +65,54 @@ fn load_without_file_descriptors_measures_what_it_has() {
         result.server.unwrap().rss_bytes > 0,
         "one file descriptor is reserved to observe the server"
     );
+}
+
+/// If this test does not run for half a second, the server has held the connections that long; so there are three
+/// attempts.
+#[test]
+fn connections_refused_while_the_load_is_stopped_are_not_lost() {
+    let lost: Vec<u64> = (0..3)
+        .map(|_| lost_by_a_stopped_load())
+        .take_while(|lost| *lost > 0)
+        .collect();
+    assert!(lost.len() < 3, "{lost:?}");
+}
+
+/// A server accepts one active and ten idle connections, and resets the idle ones as soon as the load knows that it has
+/// accepted them.
+fn lost_by_a_stopped_load() -> u64 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let arguments = ["--active", "1", "--idle", "10", "--rate", "20"];
+    let arguments = [&arguments[..], &["--duration", "2s"]].concat();
+    let server = listener.local_addr().unwrap();
+    let load = Running::start(load_command(server, &arguments));
+    let accepted = listener.incoming().take(11).map(Result::unwrap);
+    let mut idle: Vec<TcpStream> = accepted.collect();
+    let mut active = idle.remove(0);
+    // A message is sent when all connections are accepted.
+    let mut first = [0; 1];
+    active.read_exact(&mut first).unwrap();
+    let pid = Pid::from_raw(load.process.id().try_into().unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    for stream in idle {
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+    // Not a wait for a condition: it stops the program under test for this long.
+    thread::sleep(Duration::from_millis(700));
+    kill(pid, Signal::SIGCONT).unwrap();
+    thread::spawn(move || {
+        active.write_all(&first).unwrap();
+        std::io::copy(&mut active.try_clone().unwrap(), &mut active)
+    });
+    let connections = load.finish().result().connections;
+    assert_eq!(
+        connections.lost + connections.failed.reset,
+        10,
+        "{connections:#?}"
+    );
+    connections.lost
 }
 
 #[test]

@@ -222,6 +222,16 @@ fn lingering_reads_on_after_a_full_read_only() {
 }
 
 #[test]
+fn lingering_reads_at_most_the_budget_at_a_time() {
+    let mut fixture = Fixture::new(Raw, budget(4));
+    fixture.connection.drain();
+    let steps = [Step::ReadWouldBlock, Step::Shutdown, Step::ReadWouldBlock];
+    assert_eq!(fixture.drive(Readiness::NONE, &steps), Outcome::Event);
+    assert_eq!(fixture.drive(READABLE, &[input(b"abcd")]), Outcome::Again);
+    assert_eq!(fixture.drive(READABLE, &[input(b"e")]), Outcome::Event);
+}
+
+#[test]
 fn expiry_reason_depends_on_pending_output() {
     let mut fixture = Fixture::raw();
     assert_eq!(fixture.expire(), CloseReason::Idle);

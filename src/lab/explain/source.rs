@@ -195,7 +195,7 @@ pub(super) static CALLS: [Excerpt; 22] = [
     excerpt!(
         "src/connection/reading.rs",
         "pub(super) fn linger<",
-        "match stream.read(scratch)",
+        "match stream.read(&mut scratch[..size])",
         8
     ),
     excerpt!(
