@@ -158,6 +158,15 @@ impl<S: Session> Connection<S> {
         Ok(())
     }
 
+    /// Frees the memory of the buffers that is not in use.
+    pub(super) fn free_unused(&mut self, pool: &mut Pool) {
+        if let Some(buffers) = pool.buffers.get_mut(self.buffers) {
+            buffers.output.free_unused();
+            buffers.input.free_unused();
+        }
+        self.account(pool);
+    }
+
     /// Drops the input that the session has not consumed: no more input follows.
     pub(super) fn drop_input(&mut self, pool: &mut Pool) {
         self.take_input(pool).shrink_before_drop();

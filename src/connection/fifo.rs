@@ -105,6 +105,13 @@ impl<const INLINE: usize> Fifo<INLINE> {
         }
     }
 
+    /// Moves the bytes to an allocation of their size. If that fails, the larger one is kept.
+    pub(super) fn free_unused(&mut self) {
+        if self.allocated() > self.len().max(SMALLEST) {
+            self.reallocate();
+        }
+    }
+
     #[cold]
     fn reallocate(&mut self) {
         let mut smaller = Fifo::default();

@@ -91,12 +91,22 @@ impl<P: Protocol> Driver<P> {
         // If FIN is a receipt, memory may be scarce because the owner takes records slowly; no message is lost for that.
         let is_lasting = !P::Session::FIN_IS_RECEIPT
             && scarce_since.is_some_and(|since| now.since(since) >= EVICT_AFTER);
-        let pool = &mut self.common.pool;
-        if !pool.is_scarce() || !(is_lasting || pool.is_mostly_incomplete()) {
+        if !(is_lasting || self.common.pool.is_mostly_incomplete()) {
             return None;
         }
-        let key = pool.largest(Kind::Incomplete, self.eviction.round)?;
-        self.holds_its_share(reactor, key).then_some(key)
+        for _ in 0..CANDIDATES {
+            let pool = &mut self.common.pool;
+            if !pool.is_scarce() {
+                return None;
+            }
+            let key = pool.largest(Kind::Incomplete, self.eviction.round)?;
+            // What earlier messages have left unused does not count against the connection.
+            reactor.find(key)?.tenant.free_unused(pool);
+            if pool.is_scarce() && self.holds_its_share(reactor, key) {
+                return Some(key);
+            }
+        }
+        None
     }
 
     /// Whether a connection holds at least its share.

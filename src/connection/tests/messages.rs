@@ -118,6 +118,32 @@ fn unfinished_message_below_its_share_is_not_evicted() {
 }
 
 #[test]
+fn memory_left_by_answered_messages_is_freed_before_an_eviction() {
+    let mut harness = harness();
+    let key = harness.open();
+    let first = [&6_000_u32.to_be_bytes()[..], &[7; 6_000]].concat();
+    let sent = [&first[..], &message()[..3_996]].concat();
+    let steps = [input(&sent[..5_000])];
+    assert_eq!(harness.drive(key, READABLE, &steps), None);
+    let steps = [input(&sent[5_000..]), accepts(&first)];
+    assert_eq!(harness.drive(key, READABLE, &steps), None);
+    harness.open_idle(11);
+    let share = harness.pool().share();
+    assert!(harness.pool().held() > share, "its buffer is not full");
+    harness.pool().account(0, 92_000);
+    assert!(harness.pool().is_scarce());
+    assert_eq!(harness.evict_at(0), [], "a second must pass first");
+    assert_eq!(harness.evict_at(2), []);
+    assert!(!harness.pool().is_scarce());
+    let more = [input(&message()[3_996..4_500])];
+    assert_eq!(
+        harness.drive(key, READABLE, &more),
+        None,
+        "it is read again"
+    );
+}
+
+#[test]
 fn pending_output_is_evicted_after_a_second_largest_first() {
     let mut harness = harness();
     let holders = [10_000, 34_000, 34_000].map(|length| {
