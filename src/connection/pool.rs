@@ -10,7 +10,7 @@
 //!    scarce for a second without a connection of the first kind. They are not read, so they never complete their
 //!    messages.
 //!
-//! No connection is evicted that holds less than its share.
+//! No connection is evicted that holds less than its share. Memory that an incomplete message does not need is freed before.
 
 use super::buffers::Buffers;
 use super::by_size::{BuffersId, BySize, Kind};
