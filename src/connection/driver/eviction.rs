@@ -1,6 +1,7 @@
 //! Eviction: which connections are closed while memory is scarce. The rule is at the top of `pool.rs`.
 
 use super::{Connections, Driver};
+use crate::connection::Pool;
 use crate::connection::by_size::Kind;
 use crate::net::{Key, Net, Time};
 use crate::protocol::{Protocol, Session};
@@ -91,18 +92,20 @@ impl<P: Protocol> Driver<P> {
         // If FIN is a receipt, memory may be scarce because the owner takes records slowly; no message is lost for that.
         let is_lasting = !P::Session::FIN_IS_RECEIPT
             && scarce_since.is_some_and(|since| now.since(since) >= EVICT_AFTER);
-        if !(is_lasting || self.common.pool.is_mostly_incomplete()) {
-            return None;
-        }
+        let evicts = |pool: &Pool| pool.is_scarce() && (is_lasting || pool.is_mostly_incomplete());
         for _ in 0..CANDIDATES {
             let pool = &mut self.common.pool;
-            if !pool.is_scarce() {
+            if !evicts(pool) {
                 return None;
             }
             let key = pool.largest(Kind::Incomplete, self.eviction.round)?;
             // What earlier messages have left unused does not count against the connection.
             reactor.find(key)?.tenant.free_unused(pool);
-            if pool.is_scarce() && self.holds_its_share(reactor, key) {
+            if !pool.is_scarce() {
+                self.eviction.scarce_since = None;
+                return None;
+            }
+            if evicts(pool) && self.holds_its_share(reactor, key) {
                 return Some(key);
             }
         }
