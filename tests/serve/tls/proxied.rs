@@ -14,22 +14,37 @@ fn serve(authority: &Authority) -> Daemon {
     authority.serve(&FLAGS[1..])
 }
 
-/// Sends its input over TLS to the port, and prints the reply.
+/// Sends its input over TLS to the port, and prints the reply, which it reads while it sends. One thread does both:
+/// `ssl` of Python before 3.13 does not protect a connection from two threads.
 const PYTHON: &str = r"
-import socket, ssl, sys, threading
+import select, socket, ssl, sys
 context = ssl.create_default_context(cafile=sys.argv[3])
 peer = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=15)
 if len(sys.argv) > 4:
     peer.sendall(sys.argv[4].encode() + b'\r\n')
 print(peer.getsockname()[1], flush=True, file=sys.stderr)
 peer = context.wrap_socket(peer, server_hostname='localhost')
-data = sys.stdin.buffer.read()
-threading.Thread(target=peer.sendall, args=(data,)).start()
-left = len(data)
+peer.setblocking(False)
+unsent = memoryview(sys.stdin.buffer.read())
+left = len(unsent)
 while left:
-    piece = peer.recv(65536)
-    sys.stdout.buffer.write(piece)
-    left -= len(piece)
+    writable = []
+    try:
+        while unsent:
+            unsent = unsent[peer.send(unsent):]
+    except ssl.SSLWantWriteError:
+        writable = [peer]
+    try:
+        while left:
+            piece = peer.recv(65536)
+            if not piece:
+                sys.exit(f'close_notify with {left} bytes missing')
+            sys.stdout.buffer.write(piece)
+            left -= len(piece)
+    except ssl.SSLWantReadError:
+        if not any(select.select([peer], writable, [], 15)):
+            sys.exit(f'no reply for 15 s with {left} bytes missing')
+peer.settimeout(15)
 peer.unwrap()
 ";
 
