@@ -3,9 +3,10 @@
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::clients::{Running, assert_contains, client, failure_of, peak_anonymous_bytes};
-use crate::harness::Daemon;
+use crate::harness::{Daemon, PATIENCE, eventually};
 
 #[test]
 fn closed_reader_ends_send_without_an_error() {
@@ -36,12 +37,19 @@ fn slow_reader_bounds_memory_and_loses_nothing() {
     // At most in the kernel: buffers of two sockets in each direction, and two pipes.
     const IN_KERNEL: usize = 40_000_000;
     let daemon = Daemon::start(&[]);
-    // Many timeouts pass before the output is read: the timeout applies to the server only.
-    let command = client("send", daemon.address(), &["--timeout", "100ms"]);
+    let timeout = Duration::from_secs(2);
+    let command = client("send", daemon.address(), &["--timeout", "2s"]);
     let mut running = Running::start(command, TOTAL);
     let fed = running.fed_until_stuck();
     assert!(fed < IN_KERNEL, "{fed} bytes of input read");
     let held = peak_anonymous_bytes(running.pid());
     assert!(held < 4_000_000, "{held} bytes held");
+    // The timeout applies to the server only.
+    let stuck = Instant::now();
+    eventually(
+        PATIENCE,
+        "two timeouts pass before the output is read",
+        || stuck.elapsed() > 2 * timeout,
+    );
     running.assert_prints_text(TOTAL);
 }

@@ -82,6 +82,22 @@ fn drain_resets_no_connection_in_4_filling_accept_queues() {
     if !allow_fds((LISTENERS * MOST + 500) as u64) {
         return;
     }
+    // A few connections per listener may complete between its last accept and its close: more if the scheduler
+    // interrupts the daemon there. Without draining the queues, one in ten is reset in each attempt.
+    let mut attempts = Vec::new();
+    while attempts.len() < 3 {
+        let after = drain_while_queues_fill();
+        let later = after.echoed + after.fin + after.reset;
+        if 20 * after.reset <= later {
+            return;
+        }
+        attempts.push(after);
+    }
+    panic!("{attempts:?}");
+}
+
+/// How the connections ended that were established after the drain had begun; the others must be echoed.
+fn drain_while_queues_fill() -> Ends {
     let mut daemon = Daemon::listening_on(&["127.0.0.1:0"; LISTENERS], &["--drain-timeout", "30s"]);
     daemon.pause();
     let counts: [AtomicUsize; LISTENERS] = Default::default();
@@ -114,9 +130,6 @@ fn drain_resets_no_connection_in_4_filling_accept_queues() {
     });
     // The messages of these connections had arrived before the drain.
     assert_eq!(before.echoed, LISTENERS * QUEUED, "{before:?} {after:?}");
-    // A few connections per listener may complete between its last accept and its close: more if the scheduler
-    // interrupts the daemon there. Without draining the queues, one in ten is reset.
-    let later = after.echoed + after.fin + after.reset;
-    assert!(20 * after.reset <= later, "{before:?} {after:?}");
     assert_eq!(daemon.wait_exit(PATIENCE), Some(0), "exit code");
+    after
 }

@@ -179,7 +179,7 @@ const PERIOD: usize = 65_521;
 static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| Random(862).bytes(PERIOD).repeat(2));
 
 /// How long the kernel must accept no byte before senders count as blocked: longer than a delayed ACK (200 ms).
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// A client that sends an endless known text and verifies each byte of its echo.
 pub(crate) struct BulkSender {
@@ -204,13 +204,11 @@ impl BulkSender {
     #[track_caller]
     pub(crate) fn with_pending_output(daemon: &Daemon) -> Self {
         let mut senders = [Self::connect(daemon.address())];
-        send_until_blocked(&mut senders, 64 << 20);
+        eventually(PATIENCE, "the daemon has pending output", || {
+            send_until_blocked(&mut senders, 64 << 20);
+            senders[0].progress(daemon, &TcpTable::read()).pending > 0
+        });
         let [sender] = senders;
-        let progress = sender.progress(daemon, &TcpTable::read());
-        assert!(
-            progress.pending > 0,
-            "the daemon has no pending output to test with: {progress:?}"
-        );
         sender
     }
 
@@ -242,14 +240,23 @@ impl BulkSender {
     /// Reads and verifies what is available; returns whether the daemon's FIN followed.
     #[track_caller]
     pub(crate) fn receive_available(&mut self) -> bool {
-        self.stream.set_nonblocking(true).unwrap();
+        match self.try_receive_available() {
+            Ok(fin) => fin,
+            Err(error) => panic!("reading, after {} bytes: {error}", self.received),
+        }
+    }
+
+    /// As [`Self::receive_available`], if the daemon may have reset the connection.
+    #[track_caller]
+    pub(crate) fn try_receive_available(&mut self) -> io::Result<bool> {
+        self.stream.set_nonblocking(true)?;
         let mut buffer = [0; 16 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return true,
+                Ok(0) => return Ok(true),
                 Ok(count) => self.check(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(error) => panic!("reading, after {} bytes: {error}", self.received),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -315,21 +322,62 @@ pub(crate) struct Progress {
 /// Sends on all of them, reading nothing, until the kernel has accepted no byte from any of them for [`QUIET`].
 #[track_caller]
 pub(crate) fn send_until_blocked(senders: &mut [BulkSender], total: usize) {
-    let mut last_progress = Instant::now();
-    while last_progress.elapsed() < QUIET {
-        let sent: usize = senders
-            .iter_mut()
-            .map(|sender| sender.send_up_to(total))
-            .sum();
-        if sent > 0 {
-            last_progress = Instant::now();
-        }
-        std::thread::sleep(Duration::from_millis(2));
+    if let Err(error) = try_send_until_blocked(senders, total) {
+        panic!("sending: {error}");
     }
+}
+
+/// As [`send_until_blocked`], if the daemon may have reset a connection.
+#[track_caller]
+pub(crate) fn try_send_until_blocked(senders: &mut [BulkSender], total: usize) -> io::Result<()> {
+    send_until_quiet(QUIET, || {
+        let counts = senders
+            .iter_mut()
+            .map(|sender| sender.try_send_up_to(total));
+        counts.sum::<io::Result<usize>>()
+    })?;
     for sender in senders {
         assert!(
             sender.sent < total,
             "back-pressure never stopped a client that does not read"
         );
     }
+    Ok(())
+}
+
+/// Writes without blocking; returns the count, 0 if the kernel has no room.
+pub(crate) fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.set_nonblocking(true)?;
+    match stream.write(bytes) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        result => result,
+    }
+}
+
+/// Repeats `send`, which returns the count of bytes sent, until it has sent nothing for this time. The last attempt
+/// begins when the time is over: while this process did not run, the peer may have made room.
+pub(crate) fn send_until_quiet(
+    quiet: Duration,
+    mut send: impl FnMut() -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut last = Instant::now();
+    loop {
+        let is_over = last.elapsed() >= quiet;
+        if send()? > 0 {
+            last = Instant::now();
+        } else if is_over {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Asserts that a quarter of the rounds took less than 20 ms: Nagle's algorithm delays nearly each by a delayed ACK, 40 ms
+/// or more, and a busy machine only some of them.
+#[track_caller]
+pub(crate) fn assert_no_nagle_delay(rounds: impl Iterator<Item = Duration>) {
+    let mut rounds: Vec<Duration> = rounds.collect();
+    rounds.sort_unstable();
+    let quarter = rounds[rounds.len() / 4];
+    assert!(quarter < Duration::from_millis(20), "{rounds:?}");
 }

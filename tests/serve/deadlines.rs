@@ -13,13 +13,13 @@ const SLACK: Duration = Duration::from_millis(250 + 1500);
 
 #[test]
 fn idle_timeout_closes_the_idle_client_but_not_the_busy_one() {
-    let timeout = Duration::from_millis(600);
-    let daemon = Daemon::start(&["-v", "--idle-timeout", "600ms"]);
+    let timeout = Duration::from_secs(2);
+    let daemon = Daemon::start(&["-v", "--idle-timeout", "2s"]);
     let mut busy = connect(daemon.address());
     assert_echo(&mut busy, b"first");
     let mut idle = connect(daemon.address());
-    assert_echo(&mut idle, b"last data");
     let began = Instant::now();
+    assert_echo(&mut idle, b"last data");
     let serial = daemon.serial_of(idle.local_addr().unwrap());
 
     idle.set_read_timeout(Some(Duration::from_millis(50)))
@@ -36,9 +36,7 @@ fn idle_timeout_closes_the_idle_client_but_not_the_busy_one() {
         }
     }
     let waited = began.elapsed();
-    // The daemon's timer started a little before `began`.
-    let least = timeout.saturating_sub(Duration::from_millis(100));
-    assert!(waited > least, "closed too early, after {waited:?}");
+    assert!(waited >= timeout, "closed too early, after {waited:?}");
     assert!(
         waited < timeout + SLACK,
         "closed too late, after {waited:?}"
@@ -97,8 +95,8 @@ fn simultaneous_3_000_idle_timeouts_do_not_block_echoes() {
     const CLIENTS: usize = 3000;
     let daemon = Daemon::start(&["--idle-timeout", "2s"]);
     crate::machine::allow_fds(u64::try_from(CLIENTS + 200).unwrap());
-    let mut busy = connect(daemon.address());
     let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| connect(daemon.address())).collect();
+    let mut busy = connect(daemon.address());
     let fds = || open_fds(daemon.pid());
     eventually(
         Duration::from_secs(20),

@@ -6,21 +6,22 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 
-use crate::client::{BulkSender, assert_echo, assert_refused_soon, connect, read_to_fin};
+use crate::client::{
+    BulkSender, QUIET, assert_echo, assert_refused_soon, connect, read_to_fin, send_until_quiet,
+    write_some,
+};
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{TcpTable, allow_fds};
 
 /// Sends until the kernel accepts no more, without reading; returns the count.
-fn push_until_full(stream: &mut TcpStream, bytes: &[u8]) -> usize {
-    stream.set_nonblocking(true).unwrap();
-    let (mut sent, mut last_progress) = (0, Instant::now());
-    while last_progress.elapsed() < Duration::from_millis(300) {
-        match stream.write(&bytes[sent..]) {
-            Ok(count) => (sent, last_progress) = (sent + count, Instant::now()),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+fn push_until_full(stream: &TcpStream, bytes: &[u8]) -> usize {
+    let mut sent = 0;
+    let write = || {
+        let count = write_some(stream, &bytes[sent..])?;
+        sent += count;
+        Ok(count)
+    };
+    send_until_quiet(QUIET, write).unwrap();
     stream.set_nonblocking(false).unwrap();
     sent
 }
@@ -72,7 +73,7 @@ fn input_received_before_sigterm_is_echoed_during_the_drain() {
         stream.read_exact(&mut echo).unwrap();
     });
     daemon.pause();
-    let sent = push_until_full(&mut stream, &much);
+    let sent = push_until_full(&stream, &much);
     let (here, there) = (stream.local_addr().unwrap(), daemon.address());
     let arrived = TcpTable::read().socket(there, here).unread;
     assert!(

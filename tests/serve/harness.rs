@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -147,6 +148,8 @@ impl Daemon {
             .expect("the executable starts");
         let lines = Arc::default();
         let stderr = child.stderr.take().unwrap();
+        // Room for a complete log: on a loaded machine, its reader may be late.
+        let _ = fcntl(&stderr, FcntlArg::F_SETPIPE_SZ(1 << 20));
         let drain = Some(thread::spawn({
             let lines = Arc::clone(&lines);
             move || collect_lines(stderr, &lines)

@@ -1,12 +1,12 @@
 //! Kernel memory of the daemon's sockets: their buffers, and sockets that remain after the daemon's close.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{assert_echo, connect, connect_with_buffers};
+use crate::client::{assert_echo, connect, connect_with_buffers, send_until_quiet, write_some};
 use crate::harness::{Daemon, eventually};
 use crate::machine::TcpTable;
 use crate::tools::{PATIENCE, have_tool, run};
@@ -34,20 +34,11 @@ fn echo_bulk(stream: &TcpStream, total: usize) {
 /// Sends on all of them, reading nothing, until the kernel has accepted no byte for 500 ms.
 fn send_until_blocked(streams: &[TcpStream]) {
     let piece = vec![b's'; 64 << 10];
-    let mut last = Instant::now();
-    while last.elapsed() < Duration::from_millis(500) {
-        for mut stream in streams {
-            stream.set_nonblocking(true).unwrap();
-            match stream.write(&piece) {
-                Ok(sent) => {
-                    assert!(sent > 0);
-                    last = Instant::now();
-                }
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
-            }
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
+    let write = || {
+        let counts = streams.iter().map(|stream| write_some(stream, &piece));
+        counts.sum::<io::Result<usize>>()
+    };
+    send_until_quiet(Duration::from_millis(500), write).unwrap();
 }
 
 /// Kernel memory in bytes of each established socket at `local` (`skmem` of ss(8): r, f, w and bl).

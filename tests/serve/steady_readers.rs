@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::client::connect_with_buffers;
+use crate::client::{QUIET, connect_with_buffers, send_until_quiet, write_some};
 use crate::harness::Daemon;
 
 /// The interval between two reads of a client.
@@ -64,23 +64,15 @@ fn byte(position: usize) -> u8 {
 }
 
 /// Sends until the kernels and the daemon accept no more, without reading; returns the count.
-fn fill(stream: &mut TcpStream) -> usize {
-    stream.set_nonblocking(true).unwrap();
+fn fill(stream: &TcpStream) -> usize {
     let mut sent = 0;
-    let mut last = Instant::now();
-    while last.elapsed() < Duration::from_millis(300) {
+    let write = || {
         let piece: Vec<u8> = (sent..sent + 4096).map(byte).collect();
-        match stream.write(&piece) {
-            Ok(count) => {
-                sent += count;
-                last = Instant::now();
-            }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-                sleep(STEP / 10);
-            }
-        }
-    }
+        let count = write_some(stream, &piece)?;
+        sent += count;
+        Ok(count)
+    };
+    send_until_quiet(QUIET, write).unwrap();
     sent
 }
 
@@ -88,9 +80,9 @@ fn fill(stream: &mut TcpStream) -> usize {
 fn steady_reader_of_pending_output_is_not_stalled() {
     const TIMEOUT: Duration = Duration::from_secs(2);
     let daemon = Daemon::start(&["-v", "--stall-timeout", "2s"]);
-    let mut stream = connect_with_buffers(daemon.address(), 4096);
+    let stream = connect_with_buffers(daemon.address(), 4096);
     let serial = daemon.serial_of(stream.local_addr().unwrap());
-    let sent = fill(&mut stream);
+    let sent = fill(&stream);
     // The client's kernel acknowledges in steps of up to its receive buffer: every 0.7 s at this rate.
     let mut reader = SteadyReader::new(stream, 8_000);
     while reader.began.elapsed() < 4 * TIMEOUT {
@@ -115,13 +107,13 @@ fn steady_reader_of_pending_output_is_not_stalled() {
 #[test]
 fn steady_reader_outlasts_the_idle_timeout() {
     const LENGTH: usize = 60_000;
-    let daemon = Daemon::start(&["-v", "--idle-timeout", "1s"]);
+    let daemon = Daemon::start(&["-v", "--idle-timeout", "2s"]);
     let mut stream = connect_with_buffers(daemon.address(), 4096);
     let serial = daemon.serial_of(stream.local_addr().unwrap());
     let message: Vec<u8> = (0..LENGTH).map(byte).collect();
     stream.write_all(&message).unwrap();
     // Three times the timeout, without any work for the daemon: its kernel sends the reply.
-    let mut reader = SteadyReader::new(stream, 20_000);
+    let mut reader = SteadyReader::new(stream, 10_000);
     while reader.received < LENGTH {
         let (waited, received) = (reader.began.elapsed(), reader.received);
         assert!(
@@ -139,12 +131,12 @@ fn steady_reader_outlasts_the_idle_timeout() {
 #[test]
 fn half_closed_steady_reader_receives_everything() {
     const LENGTH: usize = 60_000;
-    let daemon = Daemon::start(&["-v", "--stall-timeout", "1s", "--idle-timeout", "1s"]);
+    let daemon = Daemon::start(&["-v", "--stall-timeout", "2s", "--idle-timeout", "2s"]);
     let mut stream = connect_with_buffers(daemon.address(), 4096);
     let message: Vec<u8> = (0..LENGTH).map(byte).collect();
     stream.write_all(&message).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let mut reader = SteadyReader::new(stream, 20_000);
+    let mut reader = SteadyReader::new(stream, 10_000);
     while reader.step(byte) {}
     assert_eq!(reader.received, LENGTH);
 }

@@ -32,6 +32,9 @@ fn trace_of(path: &Path) -> (Trace, String) {
     (Trace::parse(&output.stdout), log)
 }
 
+/// The address of the servers: no other test listens on it.
+const HOST: &str = "127.0.0.80";
+
 /// A server in strace, which ends with this value.
 struct Traced {
     child: Child,
@@ -40,10 +43,10 @@ struct Traced {
 }
 
 impl Traced {
-    /// Runs a program in strace. `arguments` gets the port, which was free just before.
+    /// Runs a program in strace. `arguments` gets the port on [`HOST`], which was free just before.
     fn start(program: &[&str], arguments: impl Fn(&str, &Path) -> Vec<String>) -> Traced {
         let folder = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind((HOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let mut command = strace(&folder.path().join("strace.out"));
@@ -147,7 +150,7 @@ fn echoloop_has_the_same_bytes_as_its_own_trace() {
 #[test]
 fn python_server_blocks_in_accept_and_read() {
     const SERVER: &str = "import socket, sys
-s = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+s = socket.create_server((sys.argv[1], int(sys.argv[2])))
 while True:
     c, _ = s.accept()
     while data := c.recv(4096): c.sendall(data)
@@ -155,7 +158,9 @@ while True:
     if !have_tool("strace") || !have_tool("python3") {
         return;
     }
-    let server = Traced::start(&["python3", "-c", SERVER], |port, _| vec![port.to_owned()]);
+    let server = Traced::start(&["python3", "-c", SERVER], |port, _| {
+        vec![HOST.to_owned(), port.to_owned()]
+    });
     let mut first = server.first();
     assert_eq!(exchange(&mut first, b"hello"), b"hello");
     let mut second = connect(server.address);
@@ -177,7 +182,7 @@ fn socat_serves_each_connection_in_a_child() {
         return;
     }
     let server = Traced::start(&["socat"], |port, _| {
-        let listen = format!("TCP-LISTEN:{port},fork,reuseaddr,bind=127.0.0.1");
+        let listen = format!("TCP-LISTEN:{port},fork,reuseaddr,bind={HOST}");
         vec![listen, "SYSTEM:cat".to_owned()]
     });
     let mut clients = vec![server.first(), connect(server.address)];
@@ -213,7 +218,7 @@ fn nginx_has_its_requests_on_the_tracks_of_its_worker() {
             "daemon off; pid {folder}/pid; error_log stderr; worker_processes 1; events {{}} \
              http {{ access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; \
              fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder}; \
-             server {{ listen 127.0.0.1:{port}; return 200 hello; }} }}"
+             server {{ listen {HOST}:{port}; return 200 hello; }} }}"
         );
         let path = format!("{folder}/nginx.conf");
         fs::write(&path, configuration).unwrap();

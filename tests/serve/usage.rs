@@ -73,7 +73,7 @@ fn failure_of_one_of_two_listeners_exits_1() {
 
 #[test]
 fn overlapping_listen_addresses_are_reported() {
-    let free = TcpListener::bind("127.0.0.78:0").unwrap();
+    let free = TcpListener::bind("127.0.0.82:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
     let (all, one) = (format!(":{}", address.port()), address.to_string());

@@ -246,8 +246,13 @@ impl Network {
         let socket = &self.sockets[id];
         // Without file descriptors, the server may accept a connection only when the time of the drain is over.
         let was_accepted_late = self.drained_by.is_some_and(|by| socket.accepted_at >= by);
+        // A connection that had pending output until this iteration may be left with unread input.
+        let is_over = self.drained_by.is_some_and(|by| self.now >= by);
+        let read_before = socket.read - socket.read_in_iteration as u64;
+        let was_sent_late = is_over && read_before > socket.written_before;
         // The server may evict a connection with an incomplete message.
         let may_be_reset = was_accepted_late
+            || was_sent_late
             || socket.has_message_script()
             || self.fin_is_receipt
             || self.was_paused_in_drain();

@@ -36,7 +36,7 @@ impl Haproxy {
 
     /// `None` if another process has taken the port meanwhile; no other test listens on this address.
     fn try_start(backend: &[String]) -> Option<Self> {
-        let free = TcpListener::bind("127.0.0.78:0").unwrap();
+        let free = TcpListener::bind("127.0.0.81:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let directory = tempfile::tempdir().unwrap();

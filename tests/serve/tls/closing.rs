@@ -143,7 +143,7 @@ fn record_without_close_notify_is_reset_and_not_written() {
 /// `close_notify` would be the receipt of a record that was not written.
 #[test]
 fn idle_client_of_collect_is_reset_without_close_notify() {
-    let (authority, daemon, output) = collect(&["--idle-timeout", "500ms"]);
+    let (authority, daemon, output) = collect(&["--idle-timeout", "3s"]);
     let Some(mut peer) = Peer::open(&authority, &daemon, &[]) else {
         return;
     };

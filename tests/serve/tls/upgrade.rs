@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{Authority, Peer};
 use crate::harness::{PATIENCE, eventually};
-use crate::machine::{open_fds, state};
+use crate::machine::open_fds;
 use crate::upgrade::{Upgradable, children_of, signal};
 
 /// A server with TLS that can be upgraded.
@@ -39,7 +39,12 @@ fn open(authority: &Authority, server: &Upgradable) -> Option<Peer> {
 
 /// Whether a process runs; not if it is a zombie.
 fn runs(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).exists() && state(pid) != 'Z'
+    // One read: the process may be reaped at any time.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| {
+        let state = stat.rsplit_once(") ");
+        state.is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    })
 }
 
 #[track_caller]

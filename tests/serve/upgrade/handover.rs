@@ -10,7 +10,8 @@ use nix::sys::signal::Signal;
 
 use super::{Clients, Upgradable, signal};
 use crate::client::{
-    assert_echo, assert_reads, assert_refused, connect, connect_with_buffers, read_to_fin, served,
+    QUIET, assert_echo, assert_reads, assert_refused, connect, connect_with_buffers, read_to_fin,
+    send_until_quiet, served, write_some,
 };
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{allow_fds, anonymous_bytes, open_fds};
@@ -80,22 +81,20 @@ fn lines_and_frames_continue_in_the_middle_of_a_message() {
 }
 
 /// Sends until the daemon has stopped reading: it has pending output then.
-fn fill(stream: &mut TcpStream) -> Vec<u8> {
+fn fill(stream: &TcpStream) -> Vec<u8> {
     let mut sent = Vec::new();
-    stream.set_nonblocking(true).unwrap();
-    let mut last = Instant::now();
-    while last.elapsed() < Duration::from_millis(300) {
+    let write = || {
         // The position in the stream is in each byte, so no piece can be lost or repeated unnoticed.
         let piece: Vec<u8> = (0..=250)
             .cycle()
             .skip(sent.len() % 251)
             .take(4096)
             .collect();
-        if let Ok(count) = stream.write(&piece) {
-            sent.extend_from_slice(&piece[..count]);
-            last = Instant::now();
-        }
-    }
+        let count = write_some(stream, &piece)?;
+        sent.extend_from_slice(&piece[..count]);
+        Ok(count)
+    };
+    send_until_quiet(QUIET, write).unwrap();
     stream.set_nonblocking(false).unwrap();
     sent
 }
@@ -105,8 +104,8 @@ fn slow_readers_receive_every_byte_after_two_upgrades() {
     let server = Upgradable::start(&[]);
     let mut clients: Vec<_> = (0..5)
         .map(|number| {
-            let mut stream = connect_with_buffers(server.daemon.address(), 4096);
-            let sent = fill(&mut stream);
+            let stream = connect_with_buffers(server.daemon.address(), 4096);
+            let sent = fill(&stream);
             if number % 2 == 0 {
                 stream.shutdown(Shutdown::Write).unwrap();
             }
@@ -172,8 +171,9 @@ fn limit_per_source_counts_connections_from_before() {
 fn idle_timeout_counts_from_before_the_upgrade() {
     let server = Upgradable::start(&["--idle-timeout", "3s"]);
     let mut client = server.connect();
-    assert_echo(&mut client, b"x");
+    // Before the last byte: the timeout is not over earlier than 3 s from here.
     let start = Instant::now();
+    assert_echo(&mut client, b"x");
     while start.elapsed() < Duration::from_secs(2) {
         upgrade(&server);
     }
