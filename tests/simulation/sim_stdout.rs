@@ -91,6 +91,15 @@ impl SimStdout {
         self.is_pending |= std::mem::take(&mut self.is_armed);
     }
 
+    /// The time of the next event of a program that waits for the reader.
+    pub fn next_event_at(&self) -> u64 {
+        if self.is_armed {
+            self.next_read_at
+        } else {
+            u64::MAX
+        }
+    }
+
     /// Whether an event is raised and not yet reported.
     pub fn is_pending(&self) -> bool {
         self.is_pending

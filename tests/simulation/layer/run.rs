@@ -393,7 +393,7 @@ impl<const DRAINS: bool, P: Protocol> LayerRun<DRAINS, P> {
         let next = next
             .min(sleeps.min().unwrap_or(network.now))
             .min(network.next_answer().unwrap_or(u64::MAX))
-            .min(pipe.next_read_at)
+            .min(pipe.next_event_at())
             .min(network.now + 10_000 * MILLISECOND);
         let is_ready = [SERVER, CLIENTS].map(|host| network.is_anything_ready(host));
         if is_ready == [false, false] && !pipe.is_pending() {
