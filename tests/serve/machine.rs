@@ -118,7 +118,11 @@ pub(crate) fn tcp_counter(name: &str) -> u64 {
     values.split(' ').nth(column).unwrap().parse().unwrap()
 }
 
-/// The kernel's table of IPv4 TCP sockets (`proc_pid_net(5)`) at one moment, by local and remote port.
+/// As in the kernel's `net/tcp_states.h`.
+const TIME_WAIT: &str = "06";
+
+/// The kernel's table of IPv4 TCP sockets (`proc_pid_net(5)`) at one moment, without those in `TIME_WAIT`, by local and
+/// remote port.
 pub(crate) struct TcpTable(HashMap<(u16, u16), TcpSocket>);
 
 /// One row of the table.
@@ -139,7 +143,10 @@ pub(crate) struct TcpSocket {
 impl TcpTable {
     pub(crate) fn read() -> Self {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
-        Self(table.lines().skip(1).map(table_row).collect())
+        // Of connections that were closed, tens of thousands may remain.
+        let is_live = |row: &&str| row.split_ascii_whitespace().nth(3) != Some(TIME_WAIT);
+        let rows = table.lines().skip(1).filter(is_live);
+        Self(rows.map(table_row).collect())
     }
 
     /// The socket at `local` that is connected to `remote`.

@@ -1,7 +1,6 @@
 //! Upgrades and drains while headers are incomplete.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 
 use nix::sys::signal::Signal;
 
@@ -18,16 +17,6 @@ fn upgrade(server: &Upgradable) {
     assert!(output.status.success(), "{error}");
 }
 
-/// Sends a part of a header, and waits until the server has read it.
-#[track_caller]
-fn send_part(stream: &mut TcpStream, part: &[u8]) {
-    stream.write_all(part).unwrap();
-    let (local, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-    eventually(PATIENCE, "the server has read the part", || {
-        TcpTable::read().socket(peer, local).unread == 0
-    });
-}
-
 #[test]
 fn incomplete_headers_and_sources_are_passed_on() {
     let server = Upgradable::start(&[&FLAGS[..], &["--max-per-source", "1"]].concat());
@@ -37,9 +26,16 @@ fn incomplete_headers_and_sources_are_passed_on() {
     for (host, cut) in (2..).zip([0, 1, 10, 44]) {
         let header = line(&format!("192.0.2.{host}:1001"));
         let mut stream = connect(daemon.address());
-        send_part(&mut stream, &header[..cut]);
+        stream.write_all(&header[..cut]).unwrap();
         partial.push((stream, header[cut..].to_vec()));
     }
+    eventually(PATIENCE, "the server has read the parts", || {
+        let table = TcpTable::read();
+        partial.iter().all(|(stream, _)| {
+            let local = stream.local_addr().unwrap();
+            table.socket(daemon.address(), local).unread == 0
+        })
+    });
     upgrade(&server);
     // The source of the open connection is still counted.
     let mut refused = connect(daemon.address());
