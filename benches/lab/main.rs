@@ -75,7 +75,13 @@ fn poll_and_epoll(report: &mut Report) {
     };
     let mut ratios = Vec::new();
     for _ in 0..rounds {
-        let rows = compare(&[&["poll", "epoll_level", "--idle", "1000"], length].concat());
+        let rows = compare(
+            &[
+                &["poll", "epoll_level", "--idle", "1000", "-c", "1"],
+                length,
+            ]
+            .concat(),
+        );
         let [poll, epoll] = [0, 1].map(|index| cpu_us(&rows[index]));
         report.figure("poll, epoll", format!("{poll:.1}, {epoll:.1} us"));
         ratios.push(poll / epoll);

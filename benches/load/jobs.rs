@@ -85,9 +85,12 @@ pub(crate) fn run(report: &mut Report) {
         report.bar(&name, found, &sum.to_string(), found == sum);
     }
     let recorded = result.echo.response_time_us.count;
-    let received = result.echo.received;
-    let bar = received.to_string();
-    report.bar("response times", recorded, &bar, recorded == received);
+    // The response times of messages outstanding at the end of the measured part are recorded, too.
+    let messages = result.echo.received + result.echo.outstanding;
+    let bar = messages.to_string();
+    report.bar("response times", recorded, &bar, recorded == messages);
+    let unanswered = result.echo.unanswered;
+    report.bar("unanswered messages", unanswered, "none", unanswered == 0);
     report.figure(
         "established per second",
         format!("{:.0}", result.connect.per_second),

@@ -25,11 +25,8 @@ const MESSAGE_INTERVAL: Duration = Duration::from_millis(300);
 type LastMessage = Rc<Cell<Option<Instant>>>;
 
 pub(crate) fn run(report: &mut Report) {
-    let (count, timeout) = if report.quick {
-        (1000, Duration::from_secs(1))
-    } else {
-        (15_000, Duration::from_secs(3))
-    };
+    let timeout = Duration::from_secs(3);
+    let count = if report.quick { 1000 } else { 15_000 };
     let what = format!(
         "{count} connections time out together, --idle-timeout {timeout:?}, {} regular clients",
         pingers::COUNT

@@ -42,6 +42,25 @@ impl Keepalives {
         let share = as_f64(self.cursor as u64) / as_f64(self.slots as u64);
         self.round_began + self.interval.mul_f64(share)
     }
+
+    /// The slot to visit, if one is due. A load that is late by more than a quarter of the interval visits all later slots
+    /// later, so that each connection has three quarters of it for its reply.
+    fn next(&mut self, slots_end: usize, now: Time) -> Option<usize> {
+        let due = self.next_due();
+        if due > now {
+            return None;
+        }
+        let excess = now.since(due).saturating_sub(self.interval / 4);
+        self.round_began = self.round_began + excess;
+        let index = self.cursor;
+        self.cursor += 1;
+        if self.cursor >= self.slots {
+            self.round_began = self.round_began + self.interval;
+            self.cursor = 0;
+            self.slots = self.slots.max(slots_end);
+        }
+        Some(index)
+    }
 }
 
 impl Scripted {
@@ -285,18 +304,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
         if matches!(self.stage, Stage::Draining | Stage::Probing | Stage::Done) {
             return None;
         }
-        let keepalives = self.scripted.keepalives.as_mut()?;
-        if keepalives.next_due() > now {
-            return None;
-        }
-        let index = keepalives.cursor;
-        keepalives.cursor += 1;
-        if keepalives.cursor >= keepalives.slots {
-            keepalives.round_began = keepalives.round_began + keepalives.interval;
-            keepalives.cursor = 0;
-            keepalives.slots = keepalives.slots.max(slots_end);
-        }
-        Some(index)
+        self.scripted.keepalives.as_mut()?.next(slots_end, now)
     }
 
     /// Sends a keepalive on the connection in a slot, if it is idle and established.
@@ -366,6 +374,39 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
         if let Some((found, expected)) = example {
             let remark = Warning::FirstWrongReply(found, expected);
             self.tally.remarks.push(remark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_load_leaves_each_connection_three_quarters_of_the_interval() {
+        const SLOTS: u32 = 100;
+        let interval = Duration::from_millis(200);
+        let start = Time::default();
+        let mut keepalives = Scripted::new(Some(interval), SLOTS, start)
+            .keepalives
+            .unwrap();
+        let mut visits: Vec<Vec<Time>> = vec![Vec::new(); SLOTS as usize];
+        let mut now = start;
+        // It is on time for a while, then stops for more than ten rounds, then needs 3 ms for each step.
+        let steps = [(1, 500), (2_345, 1), (3, 1_000)];
+        for (milliseconds, count) in steps {
+            for _ in 0..count {
+                now = now + Duration::from_millis(milliseconds);
+                while let Some(index) = keepalives.next(SLOTS as usize, now) {
+                    visits[index].push(now);
+                }
+            }
+        }
+        for times in visits {
+            assert!(times.len() > 10, "{times:?}");
+            for pair in times.windows(2) {
+                assert!(pair[1].since(pair[0]) >= interval * 3 / 4, "{times:?}");
+            }
         }
     }
 }

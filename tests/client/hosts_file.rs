@@ -4,6 +4,7 @@ use crate::tools::lacking;
 use nix::unistd::Uid;
 use socket2::{Domain, Socket, Type};
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -58,12 +59,12 @@ impl Hosts {
 }
 
 /// A port of this address that is bound but not listening, so that it refuses connections.
-pub(crate) fn refusing(address: &str) -> Socket {
+pub(crate) fn refusing(address: &str) -> io::Result<Socket> {
     let address: SocketAddr = address.parse().unwrap();
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true).unwrap();
+        socket.set_only_v6(true)?;
     }
-    socket.bind(&address.into()).unwrap();
-    socket
+    socket.bind(&address.into())?;
+    Ok(socket)
 }

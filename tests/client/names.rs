@@ -33,7 +33,7 @@ fn either_address_of_a_name_may_refuse() {
     for (listens, refuses) in [(TWINS[0], TWINS[1]), (TWINS[1], TWINS[0])] {
         let peer = Peer::listening_on(&format!("{listens}:0"), echo);
         let port = peer.address.port();
-        let _refusing = refusing(&format!("{refuses}:{port}"));
+        let _refusing = refusing(&format!("{refuses}:{port}")).unwrap();
         assert_printed(&send_to_twins(&hosts, port), b"hello");
         peer.join();
     }
@@ -44,9 +44,9 @@ fn error_lists_the_name_and_both_refusing_addresses() {
     let Some(hosts) = twins() else {
         return;
     };
-    let first = refusing(&format!("{}:0", TWINS[0]));
+    let first = refusing(&format!("{}:0", TWINS[0])).unwrap();
     let port = first.local_addr().unwrap().as_socket().unwrap().port();
-    let _second = refusing(&format!("{}:{port}", TWINS[1]));
+    let _second = refusing(&format!("{}:{port}", TWINS[1])).unwrap();
     let line = failure_of(&send_to_twins(&hosts, port));
     let each = TWINS.map(|address| format!("{address}:{port}: Connection refused"));
     let name = format!("twins:{port}");

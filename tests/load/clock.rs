@@ -4,6 +4,7 @@
 //! time, and the saved times are those of the reference clock. That both loads start within 5 ms needs a quiet moment:
 //! there are several attempts.
 
+use crate::hosts_file::refusing;
 use crate::run::{Running, echoloop, load};
 use crate::schema::assert_valid;
 use crate::tools::{PATIENCE, have_tool, run};
@@ -193,10 +194,8 @@ fn serve(act: fn(&mut TcpStream)) -> SocketAddr {
 fn server_that_is_no_clock_is_an_error_of_one_line() {
     let echo = ClockServer::start("127.0.0.1", "raw");
     let lines = ClockServer::start("127.0.0.1", "line");
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let refusing = refusing("127.0.0.1:0").unwrap();
+    let closed = refusing.local_addr().unwrap().as_socket().unwrap();
     let cases = [
         (echo.address, "it echoes the request"),
         (lines.address, "no reply within 500ms"),
@@ -223,8 +222,13 @@ fn server_that_is_no_clock_is_an_error_of_one_line() {
         ),
     ];
     for (address, reason) in cases {
+        let limit = if address == lines.address {
+            "500ms"
+        } else {
+            "20s"
+        };
         let address = address.to_string();
-        let limit = ["--connect-timeout", "500ms", "-d", "100ms"];
+        let limit = ["--connect-timeout", limit, "-d", "100ms"];
         let output = load(&[&limit[..], &["--clock", &address]].concat());
         assert_eq!(output.code, Some(1), "{output:#?}");
         assert!(output.stdout.is_empty(), "{output:#?}");

@@ -218,26 +218,25 @@ fn text_fits_a_screen_and_shows_both_times() {
 
 #[test]
 fn measured_part_begins_at_the_given_time() {
-    let result = result(&[
-        "--active",
-        "1",
-        "--rate",
-        "10",
-        "--start-at",
-        "+1.5s",
-        "--warmup",
-        "100ms",
-        "--duration",
-        "100ms",
-        "--save",
-        "/dev/null",
-    ]);
-    assert!(
-        !result
-            .warnings
-            .iter()
-            .any(|warning| warning.contains("--start-at")),
-        "{result:#?}"
-    );
-    assert_eq!(result.echo.due, 1);
+    let is_late = |warning: &String| warning.contains("--start-at");
+    // The processes must have started before, which takes longer on a busy machine.
+    let in_time = ["+1.5s", "+3s", "+6s", "+12s"].iter().find_map(|start| {
+        let result = result(&[
+            "--active",
+            "1",
+            "--rate",
+            "10",
+            "--start-at",
+            start,
+            "--warmup",
+            "100ms",
+            "--duration",
+            "100ms",
+            "--save",
+            "/dev/null",
+        ]);
+        assert_eq!(result.echo.due, 1);
+        (!result.warnings.iter().any(is_late)).then_some(result)
+    });
+    in_time.unwrap();
 }

@@ -146,7 +146,7 @@ fn dead_idle_connection_is_exit_code_3() {
         "--duration",
         "100ms",
     ];
-    let arguments = [&arguments[..], &["--connect-timeout", "1s"]].concat();
+    let arguments = [&arguments[..], &["--connect-timeout", "3s"]].concat();
     let reason = "1 idle connections dead";
     assert_fails(&arguments, reason, "alive>=95%", "alive=100%");
 }

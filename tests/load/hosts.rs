@@ -3,10 +3,13 @@
 use crate::network::in_own_network;
 use crate::parts::{WHOLE, assert_whole, report, saved_line, start};
 use crate::run::{Running, echoloop};
-use crate::tools::lacking;
+use crate::tools::{PATIENCE, lacking};
 use echoloop::load::{LoadResult, Saved};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Waits until the network of this host is connected, then runs the script and the program.
 const HOST: &str = r#"
@@ -108,6 +111,14 @@ fn can_have_links() -> bool {
     added.is_ok_and(|output| output.status.success()) || lacking("the kernel has no veth links")
 }
 
+fn wait_until_it_listens(server: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(server).is_err() {
+        assert!(Instant::now() < deadline, "{server} does not listen");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn parts_of_hosts_with_their_own_names_sum_exactly() {
     in_own_network(
@@ -119,6 +130,7 @@ fn parts_of_hosts_with_their_own_names_sum_exactly() {
             ip("address add 10.77.0.1/24 dev lo");
             let target = "10.77.0.1:7000";
             let _server = Running::start(echoloop(&["serve", "-q", "-l", target]));
+            wait_until_it_listens(target);
             let start = start();
             let host = |number: usize| {
                 let (name, part) = (format!("load-{number}"), format!("{number}/3"));

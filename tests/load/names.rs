@@ -35,10 +35,16 @@ fn name_with_one_listening_address_of_two_is_loaded() {
         ("127.0.0.1", "[::1]", "-4", "-6"),
         ("[::1]", "127.0.0.1", "-6", "-4"),
     ] {
-        let listener = TcpListener::bind(format!("{listens}:0")).unwrap();
+        // The port of one address may be in use on the other.
+        let (listener, _refusing) = (0..20)
+            .find_map(|_| {
+                let listener = TcpListener::bind(format!("{listens}:0")).unwrap();
+                let port = listener.local_addr().unwrap().port();
+                Some((listener, refusing(&format!("{refuses}:{port}")).ok()?))
+            })
+            .unwrap();
         let server = serve_on(listener, usize::MAX, |_| Fate::Answered);
         let port = server.port();
-        let _refusing = refusing(&format!("{refuses}:{port}"));
         for flags in [&[][..], &[flag]] {
             let result = load_both(&hosts, port, flags).result();
             assert_eq!(result.target, server.to_string(), "{flags:?}");

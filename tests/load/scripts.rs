@@ -176,9 +176,9 @@ fn texts_on_the_command_line_are_a_script() {
         "1s",
     ]);
     let echo = &result.echo;
-    let sent = echo.received + echo.outstanding;
-    assert_eq!((sent, echo.mismatched), (500, 0), "{result:#?}");
-    assert!(echo.outstanding <= 5 * 4, "{result:#?}");
+    let counts = (echo.due, echo.mismatched, echo.unanswered);
+    assert_eq!(counts, (500, 0, 0), "{result:#?}");
+    assert!(echo.received > 0, "{result:#?}");
     assert_eq!(result.connections.failed.total(), 0, "{result:#?}");
 }
 

@@ -21,12 +21,12 @@ fn answer_and_close(mut stream: TcpStream) {
 
 const HTTP: &str = r#"
 [keepalive]
-every = "200ms"
+every = "1s"
 send = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 expect = { http = true, ends_with = "ok" }
 "#;
 
-/// Ten idle connections for a second.
+/// Ten idle connections for four seconds.
 #[track_caller]
 fn hold(server: &str, script: &str, more: &[&str]) -> Output {
     let file = script_file(script);
@@ -38,7 +38,7 @@ fn hold(server: &str, script: &str, more: &[&str]) -> Output {
         "--idle",
         "10",
         "--duration",
-        "1s",
+        "4s",
         "--warmup",
         "0",
         "-o",
@@ -68,7 +68,7 @@ fn idle_connections_are_reopened_after_connection_close() {
 
 #[test]
 fn reopened_idle_connections_answer_their_probe() {
-    let message = HTTP.replace("[keepalive]\nevery = \"200ms\"", "[message]");
+    let message = HTTP.replace("[keepalive]\nevery = \"1s\"", "[message]");
     let output = hold(
         &serve_streams(answer_and_close),
         &format!("{HTTP}{message}"),

@@ -142,7 +142,7 @@ send = "PING skipped\r\n"
 send = "GET echoloop\r\n"
 expect = { resp = true, ends_with = "end\r\n" }
 [keepalive]
-every = "200ms"
+every = "1s"
 send = "PING keep-{connection}-{sequence}\r\n"
 expect = { resp = true, ends_with = "\r\nkeep-{connection}-{sequence}\r\n" }
 "#;
@@ -156,7 +156,7 @@ fn hello_long_replies_and_keepalives_are_verified_beside_active_connections() {
         };
         let script = script_file(ALL_PARTS);
         let path = script.path().to_str().unwrap();
-        for more in [&["-d", "1s"][..], &["-d", "1s", "--active", "50"]] {
+        for more in [&["-d", "3s"][..], &["-d", "3s", "--active", "50"]] {
             let result = verified(&server, path, more);
             let keepalive = &result.keepalive;
             let bad = (keepalive.mismatched, keepalive.unanswered);

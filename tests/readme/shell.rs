@@ -17,7 +17,6 @@ use tempfile::TempDir;
 
 use crate::comparison::difference;
 use crate::documents::{Block, Kind};
-use crate::tools::PATIENCE;
 
 /// Separates the outputs of two commands and carries the exit code of the first.
 const MARK: char = '\u{1}';
@@ -27,6 +26,9 @@ const AT_END: i32 = 999;
 
 /// How long log lines may be delayed after the last command.
 const LOG_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The time after which an example counts as endless: some take ten seconds on a machine that has nothing else to do.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The environment that the examples assume: the usual limits of file descriptors. The log of servers goes to a file, so
 /// that none of its lines is printed in the middle of the output of a command.
@@ -255,7 +257,7 @@ pub(crate) fn run(block: &Block, programs: &Programs) -> Outcome {
     let start = Instant::now();
     let mut ended = None;
     loop {
-        let is_over = start.elapsed() > PATIENCE || running.child.try_wait().unwrap().is_some();
+        let is_over = start.elapsed() > LIMIT || running.child.try_wait().unwrap().is_some();
         let (mut printed, exits) = split_at_marks(&running.printed());
         if !printed.is_empty() && !printed.ends_with('\n') {
             printed.push('\n');
@@ -289,7 +291,7 @@ pub(crate) fn record(block: &Block, programs: &Programs) -> Vec<String> {
     let end = format!("{MARK}{AT_END}{MARK}");
     let start = Instant::now();
     while !running.printed().contains(&end) {
-        assert!(start.elapsed() < PATIENCE, "{}: no end", block.place);
+        assert!(start.elapsed() < LIMIT, "{}: no end", block.place);
         thread::sleep(Duration::from_millis(5));
     }
     let printed = running.printed();
