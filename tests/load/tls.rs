@@ -185,7 +185,7 @@ fn other_application_protocol_is_a_failure_of_tls() {
 #[test]
 fn two_thousand_idle_connections_answer_their_probe() {
     let files = Certificates::new();
-    let server = Server::start(&files, &[]);
+    let server = Server::start(&files, &["--tls-handshake-timeout", "60s"]);
     let flags = ["--idle", "2000", "-d", "200ms", "--connect-timeout", "60s"];
     let result = passed(&run(&server.address, &files, &flags));
     assert_eq!(
