@@ -1,9 +1,13 @@
 //! From the connection to its session: passes input to the session and applies the results of its calls.
 
+use super::reading::SMALL_READ;
 use super::state::Event;
-use super::{CloseReason, Common, Connection, Cx, Flags, MESSAGE_COST, Outcome, Pool, Result};
+use super::{
+    CloseReason, Common, Connection, Cx, DriveContext, Flags, MESSAGE_COST, Outcome, Pool, Result,
+};
 use crate::net::{Key, Stream};
 use crate::protocol::{Context, Finish, Outbox, Protocol, Session};
+use std::io::ErrorKind;
 
 /// The number of received bytes that a log line shows.
 const TRACED: usize = 64;
@@ -83,6 +87,29 @@ impl<S: Session> Connection<S> {
             None => self.receive(rest, stream, cx)?,
         };
         self.keep_input(&rest[consumed..], cx)
+    }
+
+    /// Passes the input that had arrived before a reset to the session, and drops its output. After a failed write, the
+    /// kernel still has that input.
+    #[cold]
+    pub fn receive_rest<T: Stream>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut DriveContext<'_, S::Shared>,
+    ) {
+        let mut piece = [0; SMALL_READ];
+        while self.state.can_receive() {
+            let count = match stream.read(&mut piece) {
+                Ok(count) if count > 0 => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                _ => return,
+            };
+            let mut outbox = Outbox::new(cx.write_buffer, cx.common.limits.max_pending);
+            let context = Context::new(cx.key, cx.now, &mut cx.common.protocol).tagged(self.tag);
+            if self.session.receive(&piece[..count], context, &mut outbox) < count {
+                return;
+            }
+        }
     }
 
     /// Passes `fresh` input to the session, after the input that it has not consumed so far.

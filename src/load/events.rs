@@ -60,6 +60,9 @@ impl<N: Net, C: MaybeTls<EchoClient>, S: Observer> Owner<N, C> for Tester<C, S> 
     #[cold]
     fn closing(&mut self, reactor: &mut Loop<N, C>, key: Key, reason: CloseReason) {
         self.count_syn_retransmits_of_failed(reactor, key, reason);
+        if self.config.script.is_some() && reason == CloseReason::PeerReset {
+            self.process_rest(reactor, key);
+        }
     }
 
     #[cold]
@@ -262,6 +265,18 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
             None => {
                 self.fill_pipeline(reactor, number, now);
             }
+        }
+    }
+
+    /// Processes the replies that had arrived before a reset: the last one may have announced that the server closes the
+    /// connection, which resets it if it is written to.
+    fn process_rest<N: Net>(&mut self, reactor: &mut Loop<N, C>, key: Key) {
+        self.driver.receive_rest(reactor, key);
+        if !self.client().replies.is_empty() {
+            self.process_replies(reactor, key, false);
+        }
+        if self.client().has_notices() {
+            self.process_notices(reactor, key, false);
         }
     }
 

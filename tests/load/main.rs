@@ -101,6 +101,7 @@ mod screen;
 mod scripted_faults;
 mod scripts;
 mod scripts_idle;
+mod scripts_stopped;
 mod scripts_usage;
 mod servers;
 mod terminal;

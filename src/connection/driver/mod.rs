@@ -228,6 +228,14 @@ impl<P: Protocol> Driver<P> {
         slot.tenant.half_close(&mut slot.stream, &mut cx).err()
     }
 
+    /// Passes the input that had arrived before a reset to the session; see [`Connection::receive_rest`].
+    pub fn receive_rest<N: Net>(&mut self, reactor: &mut Connections<N, P>, key: Key) {
+        if let Some(Borrowed { slot, now, .. }) = reactor.borrow(key) {
+            let mut cx = self.context(key, now);
+            slot.tenant.receive_rest(&mut slot.stream, &mut cx);
+        }
+    }
+
     /// The number of bytes of a connection's pending output; `None` if it is closed.
     pub fn pending_output<N: Net>(
         &self,
