@@ -322,15 +322,19 @@ pub(crate) struct Progress {
 /// Sends on all of them, reading nothing, until the kernel has accepted no byte from any of them for [`QUIET`].
 #[track_caller]
 pub(crate) fn send_until_blocked(senders: &mut [BulkSender], total: usize) {
-    if let Err(error) = try_send_until_blocked(senders, total) {
+    if let Err(error) = try_send_until_blocked(senders, total, QUIET) {
         panic!("sending: {error}");
     }
 }
 
 /// As [`send_until_blocked`], if the daemon may have reset a connection.
 #[track_caller]
-pub(crate) fn try_send_until_blocked(senders: &mut [BulkSender], total: usize) -> io::Result<()> {
-    send_until_quiet(QUIET, || {
+pub(crate) fn try_send_until_blocked(
+    senders: &mut [BulkSender],
+    total: usize,
+    quiet: Duration,
+) -> io::Result<()> {
+    send_until_quiet(quiet, || {
         let counts = senders
             .iter_mut()
             .map(|sender| sender.try_send_up_to(total));

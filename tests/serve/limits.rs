@@ -121,6 +121,9 @@ fn kernel_send_buffer_is_small_for_a_client_that_never_reads() {
     );
 }
 
+/// How long clients that fill the memory are blocked: they are evicted after a second.
+const SHORTLY: Duration = Duration::from_millis(100);
+
 /// Runs a test again if a client was evicted: while memory is scarce, clients that read nothing for a second are, and
 /// the machine may have been that slow. Another failure is one of the test.
 #[track_caller]
@@ -155,7 +158,7 @@ fn fill_max_buffered_and_reset() -> io::Result<()> {
     let mut senders: Vec<BulkSender> = (0..50)
         .map(|_| BulkSender::connect(daemon.address()))
         .collect();
-    try_send_until_blocked(&mut senders, 4 << 20)?;
+    try_send_until_blocked(&mut senders, 4 << 20, SHORTLY)?;
     let table = TcpTable::read();
     for sender in &senders {
         sender.stream.take_error()?.map_or(Ok(()), Err)?;
@@ -230,7 +233,7 @@ fn fill_max_buffered_and_read() -> io::Result<()> {
     let mut senders: Vec<BulkSender> = (0..20)
         .map(|_| BulkSender::connect(daemon.address()))
         .collect();
-    try_send_until_blocked(&mut senders, 4 << 20)?;
+    try_send_until_blocked(&mut senders, 4 << 20, SHORTLY)?;
     let mut evicted = Ok(());
     eventually(
         PATIENCE,
