@@ -130,6 +130,11 @@ impl Conversations {
         self.outstanding.contains_key(&connection)
     }
 
+    /// Whether a reply is outstanding on any idle connection.
+    pub(super) fn is_any_outstanding(&self) -> bool {
+        !self.outstanding.is_empty()
+    }
+
     /// Expects no further reply on an idle connection.
     pub(super) fn end_idle(&mut self, connection: u32) {
         self.outstanding.remove(&connection);

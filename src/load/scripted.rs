@@ -84,6 +84,14 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
         self.client().conversations.as_deref_mut()
     }
 
+    /// Whether no reply is outstanding of those that are awaited after the measured part. The server may close a connection
+    /// after its reply to a keepalive, and then the probe is for the one that is opened next.
+    pub(super) fn is_drained(&self) -> bool {
+        let conversations = self.driver.common.protocol.plain().conversations.as_deref();
+        let is_any_outstanding = conversations.is_some_and(Conversations::is_any_outstanding);
+        self.tally.left_to_drain == 0 && !is_any_outstanding
+    }
+
     /// Whether the hello of any connection is not complete.
     pub(super) fn is_any_greeting(&self) -> bool {
         let conversations = self.driver.common.protocol.plain().conversations.as_deref();

@@ -63,7 +63,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
                 let retry = self.backing_off.front().map(|(retry_at, _)| *retry_at);
                 earlier(earlier(Some(tick), due), retry)
             }
-            Stage::Draining if self.tally.left_to_drain > 0 => Some(schedule.drained_by),
+            Stage::Draining if !self.is_drained() => Some(schedule.drained_by),
             Stage::Probing => self.probing.wake_at(),
             Stage::Draining | Stage::Done => Some(Time::ZERO),
         }

@@ -277,7 +277,7 @@ impl<C: MaybeTls<EchoClient>, S: Observer> Tester<C, S> {
             Stage::Waiting => self.step_waiting(reactor, now),
             Stage::Warmup | Stage::Measuring => self.step_sending(reactor, now),
             Stage::Draining => {
-                if self.tally.left_to_drain == 0 || self.schedule.drained_by <= now {
+                if self.is_drained() || self.schedule.drained_by <= now {
                     self.give_up_replies(now, false);
                     self.begin_probing(reactor);
                 }
