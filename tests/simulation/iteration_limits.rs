@@ -77,7 +77,9 @@ impl Network {
                 );
                 // Earlier pending output and the output of the last call may exceed the budget.
                 let beyond = 2 * (config.max_pending + script.longest_reply());
-                let most = (DRIVES * (config.budget + beyond)) as u64;
+                let most = DRIVES * (config.budget + beyond);
+                let (payload, header) = self.record;
+                let most = (most + header * most.div_ceil(payload)) as u64;
                 let written = socket.written - socket.written_before;
                 assert!(
                     written <= most,

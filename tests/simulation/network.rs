@@ -90,6 +90,8 @@ pub struct Network {
     pub fin_is_receipt: bool,
     /// All clients send records of the layer (`layer`).
     pub is_layered: bool,
+    /// The most bytes of output in one of its records, and those that a record has beside them.
+    pub record: (usize, usize),
     /// Send buffers and window updates of both kernels.
     pub kernel: Kernel,
     /// The longest pause of the process in this run; remains set after faults are switched off.
@@ -130,6 +132,7 @@ impl Network {
             drain_timeout: 0,
             fin_is_receipt: false,
             is_layered: false,
+            record: (usize::MAX, 0),
             kernel: Kernel::default(),
             least_timeout: u64::MAX,
             frozen_at: None,

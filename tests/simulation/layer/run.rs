@@ -211,6 +211,7 @@ impl<const DRAINS: bool, P: Protocol> LayerRun<DRAINS, P> {
         network.least_timeout = least_timeout(&config, None);
         network.fin_is_receipt = is_collect;
         network.is_layered = true;
+        network.record = (settings.chunk, HEADER);
         let network = Rc::new(RefCell::new(network));
         let net = WithStdio {
             net: SimNet {
