@@ -26,6 +26,9 @@ use std::time::Duration;
 /// The iterations after which a run counts as endless.
 const MAX_ITERATIONS: u64 = 2_000_000;
 
+/// The iterations of the clients after which they count as awake forever: one may answer a single record.
+const CLIENT_ITERATIONS: u64 = 100_000;
+
 /// The time without faults in which every client must be served, beside the time the clients themselves need.
 const FAULT_FREE_TIME: u64 = 900_000 * MILLISECOND;
 
@@ -330,12 +333,15 @@ impl<const DRAINS: bool, P: Protocol> LayerRun<DRAINS, P> {
             self.run_server_iteration();
         }
         let mut iterations = 0;
-        while self.is_awake(CLIENTS) && iterations < 1000 {
+        while self.is_awake(CLIENTS) && iterations < CLIENT_ITERATIONS {
             self.network.borrow_mut().hosts[CLIENTS].asleep_until = None;
             self.clients.run_iteration();
             iterations += 1;
         }
-        assert!(iterations < 1000, "the clients do not go to sleep");
+        assert!(
+            iterations < CLIENT_ITERATIONS,
+            "the clients do not go to sleep"
+        );
         if self.exit.is_none() {
             self.advance();
         }
