@@ -90,13 +90,17 @@ impl<S: Session> Connection<S> {
     }
 
     /// Passes the input that had arrived before a reset to the session, and drops its output. After a failed write, the
-    /// kernel still has that input.
+    /// kernel still has that input. A connection that keeps unconsumed input is left as it is.
     #[cold]
     pub fn receive_rest<T: Stream>(
         &mut self,
         stream: &mut T,
         cx: &mut DriveContext<'_, S::Shared>,
     ) {
+        let buffers = cx.common.pool.buffers.get(self.buffers);
+        if buffers.is_some_and(|buffers| !buffers.input.is_empty()) {
+            return;
+        }
         let mut piece = [0; SMALL_READ];
         while self.state.can_receive() {
             let count = match stream.read(&mut piece) {

@@ -1,6 +1,7 @@
 //! Output that the owner writes: when it restarts the timer of its connection.
 
 use super::harness::Harness;
+use super::sessions::Pairs;
 use super::*;
 use crate::connection::Classes;
 use crate::protocol::Context;
@@ -50,6 +51,16 @@ fn input_before_a_reset_is_received_after_a_failed_write() {
         harness.assert_no_steps_left(key);
         assert_eq!(harness.owner.driver.common.protocol.0, b"the last");
     }
+}
+
+#[test]
+fn connection_with_unconsumed_input_is_not_read_after_a_reset() {
+    let mut harness = Harness::with_protocol(Pairs, Limits::default(), 1 << 20);
+    let key = harness.open_with_steps(&[accepts(b">")]);
+    assert_eq!(harness.drive(key, READABLE, &[input(b"a")]), None);
+    // Without a step, a read panics.
+    harness.owner.driver.receive_rest(&mut harness.reactor, key);
+    harness.assert_no_steps_left(key);
 }
 
 #[test]
