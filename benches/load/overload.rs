@@ -1,5 +1,6 @@
 //! Above capacity: the rate reported is that of a closed loop on the same connections, and a stall shows in the tail.
 
+use crate::fixed::{Above, Fixed};
 use crate::programs::{Server, load};
 use crate::report::{Report, median};
 use std::io::{Read, Write};
@@ -18,55 +19,99 @@ const MOST_DIFFERENCE: f64 = 0.05;
 const STALL: Duration = Duration::from_millis(500);
 const LEAST_TAIL_US: u64 = 450_000;
 
-/// The rate of a run with these arguments; which end is the limit, for the report.
-fn rate(address: SocketAddr, length: &str, arguments: &[&str]) -> (f64, String) {
-    let usual = ["--active", "50", "--duration", length];
-    let result = load(address, &[&usual, arguments].concat());
-    let echo = &result.echo;
-    assert_eq!((echo.mismatched, echo.missing), (0, 0), "{result:#?}");
-    let limit = if result.generator.saturated {
-        "this process"
-    } else {
-        "the server"
-    };
-    (echo.per_second, limit.to_owned())
-}
+const CLOSED: [&str; 2] = ["--warmup", "100ms"];
 
-/// A schedule above capacity, with and without a warm-up, alternately with the closed loop.
+/// Schedules above capacity, with and without a warm-up, in turn with the closed loop.
 pub(crate) fn above_capacity(report: &mut Report) {
     report.part(
         "overload",
         "50 connections, schedules above capacity, and a server that stalls",
     );
-    let server = Server::start();
-    let (length, rounds) = if report.quick {
-        ("300ms", 1)
-    } else {
-        // Short rounds, each between two closed loops, since the speed of a machine changes within seconds.
-        ("1s", 9)
+    let fixed = Fixed {
+        service: Duration::from_micros(50),
+        limit: usize::MAX,
+        above: Above::Reset,
     };
-    let closed = || rate(server.address, length, &["--warmup", "300ms"]).0;
-    for factor in FACTORS {
-        for warmup in ["0", "1s"] {
-            let mut ratios = Vec::new();
-            let mut limit = String::new();
-            let mut before = closed();
-            for _ in 0..rounds {
-                let schedule = format!("{:.0}", before * factor);
-                let arguments = ["--rate", &schedule, "--warmup", warmup];
-                let (reported, by) = rate(server.address, length, &arguments);
-                let after = closed();
-                ratios.push(reported / f64::midpoint(before, after));
-                (before, limit) = (after, by);
+    let rounds = if report.quick { 1 } else { 5 };
+    report.figure("a server that takes 50 us per message", "");
+    Rounds::new(fixed.start()).run(rounds, report);
+    let server = Server::start();
+    // The speed of a machine changes within seconds: many rounds make up for that, and the control row shows what is left.
+    let rounds = if report.quick { 1 } else { 80 };
+    report.figure("serve", "");
+    Rounds::new(server.address).run(rounds, report);
+    stalls(report);
+}
+
+/// Loads on one server, each in each round.
+struct Rounds {
+    address: SocketAddr,
+    /// The rate of a closed loop; multiples of it are the schedules.
+    capacity: f64,
+}
+
+impl Rounds {
+    fn new(address: SocketAddr) -> Rounds {
+        let mut rounds = Rounds {
+            address,
+            capacity: 0.0,
+        };
+        let rates = (0..5).map(|_| rounds.rate(&CLOSED).0).collect();
+        rounds.capacity = median(rates);
+        rounds
+    }
+
+    /// The rate of a run with these arguments; which end is the limit, for the report.
+    fn rate(&self, arguments: &[&str]) -> (f64, &'static str) {
+        let usual = ["--active", "50", "--duration", "300ms"];
+        let result = load(self.address, &[&usual, arguments].concat());
+        let echo = &result.echo;
+        assert_eq!((echo.mismatched, echo.missing), (0, 0), "{result:#?}");
+        let limit = if result.generator.saturated {
+            "this process"
+        } else {
+            "the server"
+        };
+        (echo.per_second, limit)
+    }
+
+    /// Reports the mean rate of each schedule to that of the closed loop.
+    fn run(&self, rounds: usize, report: &mut Report) {
+        let control = (
+            "closed loop again".to_owned(),
+            CLOSED.map(str::to_owned).to_vec(),
+        );
+        let schedules = FACTORS.iter().flat_map(|factor| {
+            ["0", "1s"].map(|warmup| {
+                let schedule = format!("{:.0}", self.capacity * factor);
+                let arguments = ["--rate", &schedule, "--warmup", warmup].map(str::to_owned);
+                (
+                    format!("{factor} times, warm-up {warmup}"),
+                    arguments.to_vec(),
+                )
+            })
+        });
+        let loads: Vec<_> = std::iter::once(control).chain(schedules).collect();
+        let mut closed = 0.0;
+        let mut totals = vec![(0.0, ""); loads.len()];
+        for round in 0..rounds {
+            closed += self.rate(&CLOSED).0;
+            for at in 0..loads.len() {
+                // The closed loop does not always precede the same load.
+                let at = (at + round) % loads.len();
+                let arguments: Vec<&str> = loads[at].1.iter().map(String::as_str).collect();
+                let (rate, limit) = self.rate(&arguments);
+                totals[at] = (totals[at].0 + rate, limit);
             }
-            let ratio = median(ratios);
-            let name = format!("{factor} times, warm-up {warmup}: rate to closed loop");
+        }
+        for ((name, _), (total, limit)) in loads.iter().zip(totals) {
+            let ratio = total / closed;
+            let name = format!("{name}: rate to closed loop");
             let is_equal = (ratio - 1.0).abs() <= MOST_DIFFERENCE;
             report.time_bar(&name, format!("{ratio:.3}"), "0.95 to 1.05", is_equal);
             report.figure("  the limit is", limit);
         }
     }
-    stalls(report);
 }
 
 /// A stall of the server shows in p99.9 at every rate.
