@@ -20,7 +20,7 @@ fn send_to(target: &str, arguments: &[&str]) -> Output {
 }
 
 /// A port that is bound but not listening, so that it refuses connections.
-fn refusing() -> (Socket, SocketAddr) {
+pub(crate) fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
         .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())

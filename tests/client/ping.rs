@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::clients::{assert_contains, client, failure_of, ping};
+use crate::connecting::refusing;
 use crate::harness::{Daemon, PATIENCE, eventually};
 use crate::machine::{cpu_time, state};
 use crate::peers::{Peer, echo, hang, reset};
@@ -229,9 +230,7 @@ fn closed_reader_ends_ping_without_an_error() {
 
 #[test]
 fn refused_connection_fails_at_once() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (_socket, address) = refusing();
     let line = failure_of(&ping(address, &["-c", "1"]));
     assert_contains(&line, &[&address.to_string(), "Connection refused"]);
 }

@@ -1,5 +1,6 @@
 //! The addresses that a load connects to and from: names with several addresses, `-4`, `-6` and `--bind`.
 
+use crate::ports::unused_port;
 use crate::run::{load, result};
 use crate::tools::lacking;
 use socket2::{Domain, Socket, Type};
@@ -34,9 +35,10 @@ fn echo(mut stream: TcpStream) {
 /// A port of 127.0.0.1 that is bound but not listening, so that it refuses connections.
 fn refusing() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    // Nothing listens on this port of another address either.
+    let port = unused_port("127.0.0.1");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     socket.bind(&address.into()).unwrap();
-    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
     (socket, port)
 }
 

@@ -3,6 +3,7 @@
 //! How well a capacity is found depends on the machine; `cargo bench --bench load -- find` measures it.
 
 use crate::fixed::{Above, Fixed};
+use crate::network::in_own_network;
 use crate::output::lines_of;
 use crate::run::{Output, Running, echoloop, load};
 use crate::schema::assert_valid;
@@ -117,19 +118,21 @@ fn in_time_wait(port: &str) -> usize {
 
 #[test]
 fn steps_leave_no_connection_in_time_wait() {
-    let server = limited(120, Above::Reset);
-    let (_, port) = server.rsplit_once(':').unwrap();
-    let output = load(&[&server, "--find", "idle", "--step", "100ms"]);
-    assert_eq!(output.code, Some(0), "{output:#?}");
-    assert_eq!(in_time_wait(port), 0);
-    // A load without a search closes with FIN.
-    let idle = ["--idle", "5", "--duration", "100ms", "--warmup", "0"];
-    load(&[&[server.as_str()], &idle[..]].concat());
-    let start = Instant::now();
-    while in_time_wait(port) < 5 {
-        assert!(start.elapsed() < TIMEOUT, "{}", in_time_wait(port));
-        thread::sleep(Duration::from_millis(5));
-    }
+    in_own_network("find::steps_leave_no_connection_in_time_wait", || {
+        let server = limited(120, Above::Reset);
+        let (_, port) = server.rsplit_once(':').unwrap();
+        let output = load(&[&server, "--find", "idle", "--step", "100ms"]);
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        assert_eq!(in_time_wait(port), 0);
+        // A load without a search closes with FIN.
+        let idle = ["--idle", "5", "--duration", "100ms", "--warmup", "0"];
+        load(&[&[server.as_str()], &idle[..]].concat());
+        let start = Instant::now();
+        while in_time_wait(port) < 5 {
+            assert!(start.elapsed() < TIMEOUT, "{}", in_time_wait(port));
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
 }
 
 #[test]

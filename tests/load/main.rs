@@ -62,6 +62,10 @@
 #[path = "../serve/tools.rs"]
 mod tools;
 
+// Shared with the tests of `serve`.
+#[path = "../serve/ports.rs"]
+mod ports;
+
 // Shared with the tests of the clients.
 #[path = "../client/hosts_file.rs"]
 mod hosts_file;

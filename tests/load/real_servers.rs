@@ -1,8 +1,9 @@
 //! Real servers, each on a free port of 127.0.0.1 with a temporary folder, and ended by its process id.
 
 use crate::certificates::Certificates;
+use crate::ports::unused_port;
 use crate::tools::{PATIENCE, have_tool, lacking};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -47,11 +48,6 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 /// Starts what `command` makes of a port and a folder, and waits until it accepts connections.
 #[track_caller]
 fn start(command: impl FnOnce(u16, &Path) -> Vec<String>) -> Server {
@@ -63,7 +59,7 @@ fn start(command: impl FnOnce(u16, &Path) -> Vec<String>) -> Server {
 fn start_at(place: Place<'_>, command: impl FnOnce(u16, &Path) -> Vec<String>) -> Server {
     let Place { ip, mut shell } = place;
     let folder = TempDir::new().unwrap();
-    let port = free_port();
+    let port = unused_port("127.0.0.1");
     let words = command(port, folder.path());
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
     let process = shell

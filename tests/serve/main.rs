@@ -15,6 +15,7 @@ mod chromium;
 mod client;
 mod harness;
 mod machine;
+mod ports;
 mod tools;
 
 mod accept_queues;

@@ -13,8 +13,16 @@ use crate::harness::{Daemon, PATIENCE, echoloop, eventually, serve_arguments};
 use crate::machine::{allow_fds, cpu_time, state, voluntary_switches};
 use crate::tools::{have_tool, lacking};
 
-fn wait_until_asleep(daemon: &Daemon) {
-    eventually(PATIENCE, "the daemon sleeps", || state(daemon.pid()) == 'S');
+/// Returns the voluntary context switches of the sleeping daemon: the kernel counts the last a moment after the state.
+fn wait_until_asleep(daemon: &Daemon) -> usize {
+    let mut before = None;
+    eventually(PATIENCE, "the daemon sleeps", || {
+        let switches = (state(daemon.pid()) == 'S').then(|| voluntary_switches(daemon.pid()));
+        let is_same = switches.is_some() && switches == before;
+        before = switches;
+        is_same
+    });
+    before.unwrap()
 }
 
 /// Other load on the machine does not wake a sleeping process, and no other process uses its port: the count is exact.
@@ -28,8 +36,7 @@ fn idle_1_000_connections_cause_no_wake_up_in_3_s() {
     for stream in &mut idle {
         assert_echo(stream, b"accepted");
     }
-    wait_until_asleep(&daemon);
-    let before = voluntary_switches(daemon.pid());
+    let before = wait_until_asleep(&daemon);
     // The wake-ups in this period are counted.
     thread::sleep(Duration::from_secs(3));
     let wake_ups = voluntary_switches(daemon.pid()) - before;
@@ -44,8 +51,7 @@ fn spin_ends_and_the_daemon_sleeps() {
     let daemon = Daemon::start(&["--spin", "10ms"]);
     let mut stream = connect(daemon.address());
     assert_echo(&mut stream, b"wake-up");
-    wait_until_asleep(&daemon);
-    let (before, used) = (voluntary_switches(daemon.pid()), cpu_time(daemon.pid()));
+    let (before, used) = (wait_until_asleep(&daemon), cpu_time(daemon.pid()));
     // The wake-ups in this period are counted.
     thread::sleep(Duration::from_millis(500));
     let (wake_ups, used) = (

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::{assert_echo, connect, exchange};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually, serve_arguments};
+use crate::ports::unused_port;
 use crate::tools::{have_tool, run};
 use crate::trace::Trace;
 
@@ -32,7 +33,7 @@ fn trace_of(path: &Path) -> (Trace, String) {
     (Trace::parse(&output.stdout), log)
 }
 
-/// The address of the servers: no other test listens on it.
+/// The IP address of the servers.
 const HOST: &str = "127.0.0.80";
 
 /// A server in strace, which ends with this value.
@@ -43,12 +44,10 @@ struct Traced {
 }
 
 impl Traced {
-    /// Runs a program in strace. `arguments` gets the port on [`HOST`], which was free just before.
+    /// Runs a program in strace. `arguments` gets the port on [`HOST`], on which nothing listens.
     fn start(program: &[&str], arguments: impl Fn(&str, &Path) -> Vec<String>) -> Traced {
         let folder = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind((HOST, 0)).unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address: SocketAddr = format!("{HOST}:{}", unused_port(HOST)).parse().unwrap();
         let mut command = strace(&folder.path().join("strace.out"));
         command.args(program);
         command.args(arguments(&address.port().to_string(), folder.path()));

@@ -10,6 +10,7 @@ use nix::unistd::geteuid;
 use crate::client::{assert_echo, connect};
 use crate::harness::{Daemon, PATIENCE, echoloop, eventually};
 use crate::machine::TcpTable;
+use crate::ports::unused_port;
 use crate::tools::{run, skip};
 
 fn serve(arguments: &[&str]) -> Output {
@@ -73,10 +74,8 @@ fn failure_of_one_of_two_listeners_exits_1() {
 
 #[test]
 fn overlapping_listen_addresses_are_reported() {
-    let free = TcpListener::bind("127.0.0.82:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let (all, one) = (format!(":{}", address.port()), address.to_string());
+    let port = unused_port("127.0.0.1");
+    let (all, one) = (format!(":{port}"), format!("127.0.0.1:{port}"));
     let line = one_line(&serve(&["-q", "-l", &all, "-l", &one]), 1);
     assert!(line.contains("something listens there already"), "{line}");
 }

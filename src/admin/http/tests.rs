@@ -290,6 +290,16 @@ fn only_a_partial_head_is_a_handshake_and_ends_with_408() {
     }
 }
 
+/// Each page has other random nonces, `nonce-DIGITS` in the header and `nonce="DIGITS"` in the document.
+fn without_nonces(text: &str) -> String {
+    let rest = |part: &str| {
+        let digits = part.trim_start_matches(['-', '=', '"']);
+        let rest = digits.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+        rest.to_owned()
+    };
+    text.split("nonce").map(rest).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -298,6 +308,7 @@ proptest! {
     fn responses_are_the_same_for_any_cut(
         parts in vec(select(&[
             GET,
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -332,10 +343,10 @@ proptest! {
         }
         let whole = Client::converse(&mut Http::new(example(), Some(TIMEOUT)), &[&input]);
         let cut = Client::converse(&mut Http::new(example(), Some(TIMEOUT)), &pieces);
-        prop_assert_eq!(whole.text(), cut.text());
+        prop_assert_eq!(without_nonces(&whole.text()), without_nonces(&cut.text()));
         prop_assert_eq!(whole.finish, cut.finish);
         let singly: Vec<&[u8]> = input.chunks(1).collect();
         let bytewise = Client::converse(&mut Http::new(example(), Some(TIMEOUT)), &singly);
-        prop_assert_eq!(whole.text(), bytewise.text());
+        prop_assert_eq!(without_nonces(&whole.text()), without_nonces(&bytewise.text()));
     }
 }

@@ -7,10 +7,11 @@ mod prometheus;
 mod usage;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::client::connect;
 use crate::harness::{Daemon, PATIENCE, eventually};
+use crate::ports::unused_port;
 
 /// A response.
 #[derive(Debug)]
@@ -38,10 +39,9 @@ pub(crate) fn admin_address(daemon: &Daemon) -> SocketAddr {
     address.trim_end_matches('/').parse().unwrap()
 }
 
-/// An address whose port was free just before; no other test uses this IP address.
+/// An address on which nothing listens.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.78:0").unwrap();
-    listener.local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], unused_port("127.0.0.1")))
 }
 
 /// Requests a page on a new connection.

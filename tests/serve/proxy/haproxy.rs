@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::serve;
 use crate::client::{Random, assert_echo, connect, exchange};
 use crate::harness::{Daemon, PATIENCE, eventually};
+use crate::ports::unused_port;
 use crate::tools::have_tool;
 
 /// A running `HAProxy` with one frontend.
@@ -34,11 +35,9 @@ impl Haproxy {
         panic!("HAProxy did not start on any of five free ports");
     }
 
-    /// `None` if another process has taken the port meanwhile; no other test listens on this address.
+    /// `None` if another process has taken the port meanwhile.
     fn try_start(backend: &[String]) -> Option<Self> {
-        let free = TcpListener::bind("127.0.0.81:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address = SocketAddr::from(([127, 0, 0, 1], unused_port("127.0.0.1")));
         let directory = tempfile::tempdir().unwrap();
         let (file, stats) = (directory.path().join("cfg"), directory.path().join("stats"));
         let (stats, backend) = (stats.display(), backend.join("\n    "));

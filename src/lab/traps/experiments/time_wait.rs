@@ -1,11 +1,11 @@
 //! The client has four ports, bound one after the other, in place of the 28,232 of most machines.
 
 use super::{Outcome, Place, Trap};
-use crate::lab::traps::loopback::{ANY_PORT, bound, join, listener};
+use crate::lab::traps::loopback::{bound, join, listener};
 use crate::lab::traps::time_wait::{right, wrong};
 use rustix::net::getsockname;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 pub(super) const TRAP: Trap = Trap {
@@ -60,10 +60,13 @@ fn run(version: fn(SocketAddr, SocketAddr) -> io::Result<()>) -> io::Result<Outc
     })
 }
 
+/// The client's loopback address: on it, the ports of other programs are not in the way.
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 40)), 0);
+
 /// Local addresses whose port is not in use, and not in `TIME_WAIT`.
 fn free_ports() -> io::Result<Vec<SocketAddr>> {
     let sockets = (0..PORTS)
-        .map(|_| bound(ANY_PORT))
+        .map(|_| bound(CLIENT))
         .collect::<io::Result<Vec<_>>>()?;
     let address = |socket| {
         let address = SocketAddr::try_from(getsockname(socket)?);
