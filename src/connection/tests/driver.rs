@@ -3,8 +3,9 @@
 use super::harness::Harness;
 use super::*;
 use crate::connection::Classes;
-use crate::net::Ending;
+use crate::net::{Ending, Progress};
 use crate::protocol::{Context, Finish};
+use std::time::Duration;
 
 #[test]
 fn only_transferred_bytes_restart_the_idle_timer() {
@@ -63,6 +64,26 @@ fn only_accepted_output_restarts_the_stall_timer() {
     );
     assert_eq!(harness.class(slow_reader), Classes::IDLE, "flushed");
     assert_eq!(harness.reactor.net.watched.len(), 2, "watched once");
+}
+
+/// A peer whose receive window is closed repeats its ACK to each probe, and for the kernel that is an acknowledgement.
+#[test]
+fn repeated_acks_do_not_keep_a_stalled_connection_open() {
+    let mut harness = Harness::new(Limits::default(), 1 << 20);
+    assert_eq!(harness.run_iteration_at(1), []);
+    let key = harness.open();
+    let steps = [input(b"abc"), Step::WriteWouldBlock];
+    assert_eq!(harness.drive(key, READABLE, &steps), None);
+    harness.reactor.net.progress = Some(Progress {
+        unacknowledged: 0,
+        since_acknowledged: Duration::from_secs(1),
+        since_received: Duration::from_secs(1),
+    });
+    let closed = (2..60).find(|second| !harness.run_iteration_at(*second).is_empty());
+    // The first report, at the stall timeout of ten seconds, may be true; the next ones name the same bytes.
+    let second = closed.unwrap();
+    assert!((20..=23).contains(&second), "after {second} s");
+    assert_eq!(harness.reactor.net.endings, [Ending::Reset]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connection::{Closed, Connections, Driver, Owner, Timeouts};
-use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Ready, Signal, Source};
+use crate::net::{AcceptError, Ending, Key, ListenOptions, Net, Progress, Ready, Signal, Source};
 use crate::reactor::Reactor;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub(super) struct FakeNet {
     pub(super) watched: Vec<Key>,
     pub(super) watch_fails: bool,
     pub(super) endings: Vec<Ending>,
+    /// What the kernel reports of each connection.
+    pub(super) progress: Option<Progress>,
 }
 
 impl Net for FakeNet {
@@ -62,6 +64,10 @@ impl Net for FakeNet {
 
     fn close(&mut self, _: ScriptedStream, ending: Ending) {
         self.endings.push(ending);
+    }
+
+    fn progress(&mut self, _: &ScriptedStream) -> Option<Progress> {
+        self.progress
     }
 
     fn take_signal(&mut self) -> Option<Signal> {

@@ -174,8 +174,10 @@ fn drain_without_signal_answers_input_and_exits() {
     let (other, other_id) = fixture.connect();
     fixture.state().farewell = Some(Message::new(other_id, *b"late"));
     client.write_all(b"hello").unwrap();
+    assert!(!fixture.server.is_draining());
     fixture.server.drain();
     fixture.server.drain();
+    assert!(fixture.server.is_draining());
     assert!(TcpStream::connect(fixture.address).is_err());
     // The FIN of the clients ends the connections, so nothing waits for the drain timeout.
     client.shutdown(std::net::Shutdown::Write).unwrap();
