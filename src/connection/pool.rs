@@ -271,6 +271,21 @@ mod tests {
         );
         pool.account(8, 20);
         assert_eq!((pool.space(), pool.is_full()), (0, true));
+        pool.account(100, 0);
+        assert_eq!((pool.held(), pool.most()), (0, 100));
+    }
+
+    #[test]
+    fn usual_path_needs_memory_that_is_not_scarce_and_no_observer() {
+        let mut pool = Pool::new(100);
+        // Nothing is held; more than half; scarce.
+        for (held, is_usual) in [(0, true), (60, true), (90, false)] {
+            pool.account(pool.held(), held);
+            pool.begin_iteration(false);
+            assert_eq!(pool.is_usual(), is_usual, "{held} held");
+            pool.begin_iteration(true);
+            assert!(!pool.is_usual(), "{held} held, observed");
+        }
     }
 
     #[test]
