@@ -252,7 +252,11 @@ fn broken_stdout_pipe_is_logged_and_exits_1() {
     let mut streams = Vec::new();
     // A process that another test starts has a copy of the pipe's end until it executes its program.
     eventually(PATIENCE, "the daemon exits", || {
-        streams.push(send(&daemon, b"without a reader"));
+        if let Ok(mut stream) = TcpStream::connect(daemon.address()) {
+            let _ = stream.write_all(b"without a reader");
+            let _ = stream.shutdown(Shutdown::Write);
+            streams.push(stream);
+        }
         !daemon.is_running()
     });
     assert_eq!(daemon.wait_exit(PATIENCE), Some(1));
